@@ -1,0 +1,28 @@
+"""Accelerators: the replicas of a rack share its accelerators, and clocks share the replicas.
+
+    sum_k g_k R_k <= N            sum_m R_km = R_k
+"""
+
+import pyomo.environ as pyo
+
+from .quantities import ConfigurationData, RackData
+
+
+def add_accelerators(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
+    """Add ``accelerators`` over the rack, divided by N."""
+
+    @block.Constraint(doc="Replicas use no more accelerators than the rack has [share]")
+    def accelerators(block: pyo.Block) -> object:
+        used = sum(
+            data.clocks[0].accelerators * column.replicas
+            for data, column in zip(configurations, block.configuration.values(), strict=True)
+        )
+        return used / rack.accelerators <= 1.0
+
+
+def add_clock_shares(block: pyo.Block) -> None:
+    """Add ``clock_shares`` of one configuration: each replica runs at one clock at a time."""
+
+    @block.Constraint(doc="Every replica runs at one of its clocks at any time [replicas]")
+    def clock_shares(block: pyo.Block) -> object:
+        return sum(clock.running for clock in block.clock.values()) == block.replicas

@@ -1,0 +1,24 @@
+"""LPU units: the replicas of a rack share its LPUs.
+
+    sum_k n_k R_k <= N_lpu
+"""
+
+import pyomo.environ as pyo
+
+from .quantities import ConfigurationData, RackData
+
+
+def add_lpu_units(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
+    """Add ``lpu_units`` over the rack, divided by N_lpu, where any replica has LPUs."""
+    users = [
+        (data, column)
+        for data, column in zip(configurations, block.configuration.values(), strict=True)
+        if data.clocks[0].offloaded
+    ]
+    if not users:
+        return
+
+    @block.Constraint(doc="Replicas use no more LPUs than the rack has [share]")
+    def lpu_units(block: pyo.Block) -> object:
+        used = sum(data.clocks[0].lpu.units * column.replicas for data, column in users)
+        return used / rack.lpu_units <= 1.0

@@ -1,0 +1,178 @@
+"""The plain numbers that the constraints are written in.
+
+Units are GB, GFLOP, joule and millisecond throughout, so that GB/ms = TB/s, GFLOP/ms = TFLOP/s
+and J/ms = kW. A number may be a float, or a Pyomo parameter where the program is declared once
+and filled many times.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pyomo.core.expr.numvalue import NumericValue
+
+Number: TypeAlias = float | NumericValue
+
+
+@dataclass(frozen=True)
+class ComponentData:
+    """One class of weights of a replica, all accelerators and all copies together."""
+
+    resident_gb: Number
+    read_gb_per_step: Number
+    read_gb_per_sequence: Number
+    gflop_per_sequence: Number
+    peak_tflops: Number
+
+
+@dataclass(frozen=True)
+class OffloadedData:
+    """What a component of the same position costs where it runs on LPUs instead."""
+
+    latency_saved_ms: Number
+    latency_added_ms: Number
+    resident_gb: Number
+    read_gb_per_step: Number
+    read_gb_per_sequence: Number
+    gflop_per_sequence: Number
+    peak_tflops: Number
+    crossing_gb_per_sequence: Number
+
+
+@dataclass(frozen=True)
+class EfficiencyData:
+    """Attained share of the peak rate, by resource."""
+
+    weights: Number
+    kv: Number
+    gemm: Number
+    attention: Number
+    link: Number
+    sram: Number
+    lpu_compute: Number
+    lpu_link: Number
+
+
+@dataclass(frozen=True)
+class OverlapData:
+    """Share of a resource's time that hides behind the others: 1 is a roofline, 0 is serial."""
+
+    weights: Number
+    kv: Number
+    gemm: Number
+    attention: Number
+    link: Number
+    sram: Number
+    lpu_compute: Number
+    lpu_link: Number
+
+
+@dataclass(frozen=True)
+class AcceleratorPower:
+    """Power law of one accelerator: kW while running, joule per unit of work, kW limit."""
+
+    limit_kw: Number
+    active_kw: Number
+    parked_kw: Number
+    joule_per_gb: Number
+    kw_at_peak_flops: Number
+    joule_per_link_gb: Number
+
+
+@dataclass(frozen=True)
+class LpuUnits:
+    """The LPUs of one replica."""
+
+    units: Number
+    sram_gb: Number
+    sram_tb_per_s: Number
+    link_tb_per_s: Number
+    active_kw: Number
+    joule_per_gb: Number
+
+
+@dataclass(frozen=True)
+class ReplicaData:
+    """One replica of a configuration at one clock."""
+
+    accelerators: Number
+    hbm_gb: Number
+    hbm_tb_per_s: Number
+    link_tb_per_s: Number
+    attention_peak_tflops: Number
+    components: tuple[ComponentData, ...]
+    kv_held_gb: Number
+    kv_read_gb: Number
+    attention_gflop: Number
+    link_gb_per_sequence: Number
+    fixed_latency_ms: Number
+    tokens_per_sequence_step: Number
+    min_speed_per_ms: Number
+    efficiency: EfficiencyData
+    overlap: OverlapData
+    power: AcceleratorPower
+    lpu: LpuUnits
+    offloadable: tuple[int, ...]
+    offloaded: tuple[OffloadedData, ...]
+
+
+@dataclass(frozen=True)
+class BatchSegment:
+    """Batches from `lowest` to `highest`: products of offload and batch are enclosed."""
+
+    lowest: Number
+    highest: Number
+
+
+@dataclass(frozen=True)
+class BatchPoint:
+    """The first-order model around one batch and one offloaded share per component.
+
+    `lowest` and `highest` say how far from the point the model is trusted.
+    """
+
+    lowest: Number
+    highest: Number
+    batch: Number
+    offloaded_share: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class BudgetUse:
+    """What one replica of a configuration uses of a declared budget."""
+
+    per_replica: Number
+    per_step: Number
+    per_sequence_step: Number
+
+
+@dataclass(frozen=True)
+class ConfigurationData:
+    """One way to run replicas: the same layout at one or more clocks, over a range of batches."""
+
+    replicas_at_most: Number
+    clocks: tuple[ReplicaData, ...]
+    batches: BatchSegment | BatchPoint
+    budgets: tuple[BudgetUse, ...]
+
+
+@dataclass(frozen=True)
+class BudgetData:
+    """A budget that the user declares beside the physical ones."""
+
+    name: str
+    capacity: Number
+    fixed: Number
+
+
+@dataclass(frozen=True)
+class RackData:
+    """What the configurations of a rack share."""
+
+    accelerators: Number
+    lpu_units: Number
+    power_cap_kw: Number | None
+    static_kw: Number
+    parked_accelerator_kw: Number
+    parked_lpu_kw: Number
+    power_overhead: Number
+    budgets: tuple[BudgetData, ...]

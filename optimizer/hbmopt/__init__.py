@@ -1,0 +1,46 @@
+"""hbmopt: proven-optimal configurations of LLM inference racks.
+
+The public names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hbmopt.errors import HbmoptError, InputError, SolverError
+    from hbmopt.instance import Instance, load
+    from hbmopt.solution import Solution
+    from hbmopt.solver import solve
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "HbmoptError": "errors",
+    "InputError": "errors",
+    "Instance": "instance",
+    "Solution": "solution",
+    "SolverError": "errors",
+    "load": "instance",
+    "solve": "solver",
+}
+
+__all__ = [
+    "HbmoptError",
+    "InputError",
+    "Instance",
+    "Solution",
+    "SolverError",
+    "load",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hbmopt' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 -- costs nothing until it is needed
+
+    return getattr(import_module(f"hbmopt.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,261 @@
+"""Why nothing can be served: the limits that cannot hold together, in words with numbers.
+
+Without a replica every row holds at zero, so "infeasible" means that no configuration can run one
+replica. For the configuration that misses by least, HiGHS names a smallest set of rows that
+exclude each other (an irreducible infeasible subsystem); the sentence says what they amount to.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hbmopt import highs
+from hbmopt.configuration import Configuration, Rejection
+from hbmopt.demand import (
+    Segment,
+    configuration_data,
+    largest_batch,
+    rack_data,
+    replica_data,
+)
+from hbmopt.instance import Instance
+from hbmopt.physics import ClockPoint, work
+from hbmopt.search import Found
+from hbmopt.solution import Conflict
+from hbmopt.template import Filled, fill
+
+STRUCTURAL = frozenset({"clock_shares", "min_batch", "max_batch"})
+"""Rows that define what a replica is, and are nobody's limit to change."""
+
+
+def explain_conflict(instance: Instance, found: Found) -> Conflict:
+    """Return the conflict of an instance in which the search found no plan."""
+    if not found.configurations:
+        return _nothing_fits(instance, found.rejections)
+    closest = min(
+        (_miss(instance, configuration) for configuration in found.configurations),
+        key=lambda miss: miss.distance,
+    )
+    families = _conflicting_families(closest.filled)
+    names = tuple(_limit_name(instance, family) for family in families)
+    if any(family.startswith("power_cap") for family in families):
+        summary, chosen = _power_sentence(instance, found, speed="min_speed" in families)
+    elif "min_speed" in families:
+        summary, chosen = _speed_sentence(instance, found)
+    else:
+        rows = " and ".join(names) or "the rows of a replica"
+        summary = f"{rows} cannot hold together for one replica of {closest.configuration}"
+        chosen = closest.configuration
+        for position, budget in enumerate(instance.limits.budgets):
+            if f"budget[{position}]" in families:
+                summary = _budget_sentence(instance, position, chosen)
+                summary = f"{budget.name}: {summary}"
+    return Conflict(summary, str(chosen), names)
+
+
+def _nothing_fits(instance: Instance, rejections: tuple[Rejection, ...]) -> Conflict:
+    """Return the conflict where no configuration even holds one sequence, or none exists."""
+    memory = [one for one in rejections if "usable HBM" in one.reason]
+    if not memory:
+        reasons = Counter(one.reason for one in rejections).most_common(3)
+        listed = "; ".join(reason for reason, _ in reasons)
+        summary = f"none of the layouts asked for can run: {listed}" if listed else "no layouts"
+        return Conflict(summary, "", ("choices",))
+    from hbmopt.configuration import enumerate_configurations  # noqa: PLC0415
+
+    configurations, _ = enumerate_configurations(instance)
+    roomiest = max(configurations, key=lambda one: _memory(instance, one).share_served)
+    memory_of = _memory(instance, roomiest)
+    size = roomiest.layout.accelerators
+    capacity = float(instance.rack.accelerator.hbm_capacity)
+    reserve = 100.0 * (1.0 - float(instance.calibration.hbm_usable))
+    reserved = f" less {reserve:.0f} % reserve" if reserve > 0 else ""
+    summary = (
+        f"weights {memory_of.weights:,.4g} GB + one sequence {memory_of.sequence:,.3g} GB exceed "
+        f"{memory_of.usable:,.4g} GB of HBM ({size} x {capacity:,.4g} GB{reserved}) even for the "
+        f"roomiest configuration, {roomiest}"
+    )
+    return Conflict(summary, str(roomiest), ("hbm_capacity",))
+
+
+@dataclass(frozen=True)
+class _Memory:
+    weights: float
+    sequence: float
+    usable: float
+
+    @property
+    def share_served(self) -> float:
+        return self.usable / (self.weights + self.sequence)
+
+
+def _memory(instance: Instance, configuration: Configuration) -> _Memory:
+    data = replica_data(instance, configuration, 1.0, Segment(1.0, 1.0))
+    weights = sum(_number(part.resident_gb) for part in data.components)
+    usable = _number(data.accelerators) * _number(data.hbm_gb)
+    # Weights that LPUs take over need no HBM.
+    freed = usable - _number(data.kv_held_gb) * largest_batch(instance, configuration)
+    return _Memory(
+        min(weights, freed) if data.offloaded else weights, _number(data.kv_held_gb), usable
+    )
+
+
+@dataclass(frozen=True)
+class _Miss:
+    configuration: Configuration
+    distance: float
+    filled: Filled
+
+
+def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
+    """Return the program of a configuration that has to run one replica."""
+    most = largest_batch(instance, configuration)
+    filled = fill(
+        rack_data(instance), configuration_data(instance, configuration, Segment(1.0, most))
+    )
+    position = filled.template.column("replicas")
+    lower, upper = filled.program.column_lower.copy(), filled.program.column_upper.copy()
+    lower[position] = upper[position] = 1.0
+    program = replace(filled.program, column_lower=lower, column_upper=upper)
+    return replace(filled, program=program)
+
+
+def _miss(instance: Instance, configuration: Configuration) -> _Miss:
+    """Return by how much, summed over its rows, one replica of a configuration misses."""
+    filled = _one_replica(instance, configuration)
+    program, template = filled.program, filled.template
+    elastic = [
+        row for row, label in enumerate(template.rows) if label.family not in STRUCTURAL
+    ]
+    columns = len(template.columns)
+    starts, indices, values = [0], list[int](), list[float]()
+    slack_of = {row: columns + position for position, row in enumerate(elastic)}
+    for row in range(len(template.rows)):
+        span = slice(program.starts[row], program.starts[row + 1])
+        indices += program.indices[span].tolist()
+        values += program.values[span].tolist()
+        if row in slack_of:
+            indices.append(slack_of[row])
+            values.append(-1.0)
+        starts.append(len(indices))
+    padding = np.zeros(len(elastic))
+    answer = highs.solve(
+        replace(
+            program,
+            cost=np.concatenate((np.zeros(columns), padding - 1.0)),
+            column_lower=np.concatenate((program.column_lower, padding)),
+            column_upper=np.concatenate((program.column_upper, padding + highs.INFINITY)),
+            starts=np.array(starts, dtype=np.int32),
+            indices=np.array(indices, dtype=np.int32),
+            values=np.array(values),
+        ),
+        integers=False,
+    )
+    distance = -answer.objective if answer.optimal else float("inf")
+    return _Miss(configuration, distance, filled)
+
+
+def _conflicting_families(filled: Filled) -> list[str]:
+    rows = highs.conflicting_rows(filled.program)
+    found: list[str] = []
+    for row in rows:
+        label = filled.template.rows[row]
+        name = label.family if label.family != "budget" else f"budget[{label.index}]"
+        if label.family not in STRUCTURAL and name not in found:
+            found.append(name)
+    return found
+
+
+def _limit_name(instance: Instance, family: str) -> str:
+    if family.startswith("budget["):
+        return instance.limits.budgets[int(family[7:-1])].name
+    return family
+
+
+def _extreme(filled: Filled, family: str, *, without: frozenset[str]) -> highs.Answer:
+    """Maximise (or minimise, for power) a quantity of one replica without some of the limits."""
+    program, template = filled.program, filled.template
+    upper = program.row_upper.copy()
+    for row, label in enumerate(template.rows):
+        if label.family in without:
+            upper[row] = highs.INFINITY
+    cost = np.zeros(len(template.columns))
+    if family == "steps":
+        for column, label in enumerate(template.columns):
+            cost[column] = filled.scale[column] if label.family == "steps" else 0.0
+    else:
+        row = template.row("power_cap")
+        span = slice(program.starts[row], program.starts[row + 1])
+        cost[program.indices[span]] = -program.values[span] / filled.row_scale[row]
+    return highs.solve(replace(program, cost=cost, row_upper=upper), integers=False)
+
+
+def _speed_sentence(instance: Instance, found: Found) -> tuple[str, Configuration]:
+    """Say how fast the fastest configuration is, and what its step is made of."""
+    without = frozenset({"min_speed", "power_cap"})
+    best, fastest = -1.0, found.configurations[0]
+    for configuration in found.configurations:
+        answer = _extreme(_one_replica(instance, configuration), "steps", without=without)
+        if answer.optimal and answer.objective > best:
+            best, fastest = answer.objective, configuration
+    floor = float(instance.limits.min_speed)
+    replica = replica_data(instance, fastest, max(fastest.clocks), Segment(1.0, 1.0))
+    share = (0.0,) * len(replica.offloaded)
+    done = work(replica, ClockPoint(1.0, 1.0, 1.0, share))
+    parts = sorted(done.times.items(), key=lambda part: -part[1])[:2]
+    made_of = ", ".join(f"{name} {time:.3g} ms" for name, time in parts)
+    beside = " without LPUs" if replica.offloaded else ""
+    return (
+        f"the speed floor of {floor:g} tok/s/user leaves {1e3 / floor:.3g} ms per step; the "
+        f"fastest configuration, one sequence on {fastest}, needs {1.0 / best:.3g} ms = "
+        f"{best * 1e3:.4g} tok/s/user ({made_of}{beside})"
+    ), fastest
+
+
+def _power_sentence(
+    instance: Instance, found: Found, *, speed: bool
+) -> tuple[str, Configuration]:
+    """Say what the thriftiest replica draws beside what is always on."""
+    without = frozenset({"power_cap"}) if speed else frozenset({"power_cap", "min_speed"})
+    rack = rack_data(instance)
+    cap = instance.power_cap_kw or 0.0
+    fixed = _number(rack.static_kw) * _number(rack.power_overhead)
+    scope = instance.limits.power_scope
+    if fixed >= cap:
+        return (
+            f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
+            f"({scope} scope)"
+        ), found.configurations[0]
+    least, thriftiest = float("inf"), found.configurations[0]
+    for configuration in found.configurations:
+        filled = _one_replica(instance, configuration)
+        answer = _extreme(filled, "power", without=without)
+        if not answer.optimal:
+            continue
+        row = filled.template.row("power_cap")
+        constant = 1.0 - filled.program.row_upper[row] / filled.row_scale[row]
+        drawn = (constant - answer.objective) * cap
+        if drawn < least:
+            least, thriftiest = drawn, configuration
+    at_speed = f" at {float(instance.limits.min_speed):g} tok/s/user" if speed else ""
+    if least == float("inf"):
+        return _speed_sentence(instance, found)
+    return (
+        f"static power {fixed:,.4g} kW + one replica{at_speed} and parked accelerators "
+        f"{least - fixed:,.4g} kW = {least:,.4g} kW exceed the power cap of {cap:,.4g} kW "
+        f"({scope} scope), even with {thriftiest}"
+    ), thriftiest
+
+
+def _budget_sentence(instance: Instance, position: int, configuration: Configuration) -> str:
+    budget = instance.limits.budgets[position]
+    use = configuration_data(instance, configuration, Segment(1.0, 1.0)).budgets[position]
+    return (
+        f"fixed {budget.fixed:g} + one replica {_number(use.per_replica):g} {budget.unit} and what "
+        f"its steps use exceed the capacity of {budget.capacity:g} {budget.unit}"
+    )
+
+
+def _number(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]

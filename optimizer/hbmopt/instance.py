@@ -1,0 +1,430 @@
+"""The instance: one problem, from YAML to validated data.
+
+`load` reads a file, resolves the names of catalogue entries, applies overrides and validates.
+Every problem found is one `InputError` with file, line and key.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from hbmopt import catalogue
+from hbmopt.document import (
+    Document,
+    KeyPath,
+    Origin,
+    Value,
+    parse_path,
+    parse_scalar,
+    read_document,
+)
+from hbmopt.errors import InputError, nearest
+from hbmopt.figure import (
+    Count,
+    Duration,
+    Efficiency,
+    Figure,
+    Fraction,
+    Power,
+    Ratio,
+    Speed,
+    StrictModel,
+)
+from hbmopt.hardware import PowerLaw, Rack
+from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
+
+MEASURED_STEPS = "universal fit to 868 measured decode steps"
+
+
+def _measured(amount: float, dimension: str = "fraction") -> Figure:
+    return Figure(amount, dimension, "measured", note=MEASURED_STEPS)
+
+
+def _assumed(amount: float, note: str, dimension: str = "fraction") -> Figure:
+    return Figure(amount, dimension, "estimate", note=note)
+
+
+class Workload(StrictModel):
+    """What a sequence looks like while it decodes."""
+
+    context: Count | None = Field(None, description="mean tokens resident per sequence")
+    prompt: Count | None = Field(None, description="prompt tokens")
+    output: Count | None = Field(None, description="output tokens")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Workload":
+        if (self.context is None) == (self.prompt is None and self.output is None):
+            raise ValueError("give either `context`, or `prompt` and `output` tokens")
+        if self.context is None and (self.prompt is None or self.output is None):
+            raise ValueError("`prompt` and `output` belong together")
+        return self
+
+    @property
+    def mean_context(self) -> float:
+        """Mean tokens of a sequence over its decoding: prompt plus half of the output."""
+        if self.context is not None:
+            return self.context.amount
+        if self.prompt is None or self.output is None:  # excluded by validation
+            raise AssertionError
+        return self.prompt.amount + self.output.amount / 2
+
+
+class BudgetLimit(StrictModel):
+    """A budget that the user declares, in a unit of their own."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    unit: str = "1"
+    capacity: float = Field(gt=0, allow_inf_nan=False)
+    fixed: float = Field(0.0, ge=0, allow_inf_nan=False)
+    per_accelerator: float = Field(0.0, ge=0, allow_inf_nan=False, description="per used one")
+    per_replica: float = Field(0.0, ge=0, allow_inf_nan=False)
+    per_step: float = Field(0.0, ge=0, allow_inf_nan=False, description="per decode step per s")
+    per_token: float = Field(0.0, ge=0, allow_inf_nan=False, description="per output token per s")
+
+
+class Limits(StrictModel):
+    """What the rack has to stay within."""
+
+    power: Power | None = Field(None, description="default: the rack's provisioned power")
+    power_scope: Literal["accelerators", "rack", "facility"] = "rack"
+    power_capped: bool = Field(True, description="false: no power limit at all")
+    pue: Figure = Field(
+        Figure(1.0, "fraction", "given"), description="facility power per rack power"
+    )
+    min_speed: Speed = Field(Figure(0.0, "speed"), description="floor of tokens/s per user")
+    budgets: list[BudgetLimit] = Field(default_factory=list)
+
+    @field_validator("pue", mode="before")
+    @classmethod
+    def _pue_at_least_one(cls, value: object) -> Figure:
+        if isinstance(value, Figure):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{value!r} is not a plain number")
+        if not 1.0 <= value < math.inf:
+            raise ValueError(f"{value} must be at least 1: facility power includes the rack")
+        return Figure(float(value), "fraction")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Limits":
+        names = [budget.name for budget in self.budgets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two budgets are called {name!r}")
+        return self
+
+
+class Choices(StrictModel):
+    """What the solver may choose from. A list left out means: whatever is possible."""
+
+    weight_formats: list[str] | None = Field(None, description="default: the model's native one")
+    kv_formats: list[str] = Field(default_factory=lambda: ["fp8"], min_length=1)
+    replica_accelerators: list[int] | None = None
+    tensor_parallel: list[int] | None = None
+    expert_parallel: list[int] | None = None
+    attention_data_parallel: list[int] | None = None
+    clocks: list[float] = Field(default_factory=lambda: [1.0, 0.8, 0.6], min_length=1)
+    lpu_units: list[int] | None = None
+    uniform: bool = True
+    whole_sequences: bool = Field(True, description="round the batch down to whole sequences")
+
+    @field_validator("kv_formats")
+    @classmethod
+    def _kv_formats_known(cls, formats: list[str]) -> list[str]:
+        for name in formats:
+            if name not in BITS_PER_CACHE_ELEMENT:
+                hint = nearest(name, BITS_PER_CACHE_ELEMENT)
+                raise ValueError(f"no KV format {name!r}; {hint}")
+        return formats
+
+    @field_validator("clocks")
+    @classmethod
+    def _clocks_in_range(cls, clocks: list[float]) -> list[float]:
+        for clock in clocks:
+            if not 0.1 <= clock <= 1.0:
+                raise ValueError(f"clock {clock} must be a share of the full clock, 0.1 to 1")
+        return sorted(set(clocks), reverse=True)
+
+    @field_validator(
+        "weight_formats",
+        "kv_formats",
+        "replica_accelerators",
+        "tensor_parallel",
+        "expert_parallel",
+        "attention_data_parallel",
+        "lpu_units",
+    )
+    @classmethod
+    def _not_empty(cls, values: list[Any] | None) -> list[Any] | None:
+        if values is not None and not values:
+            raise ValueError("an empty list leaves nothing to choose; leave the key out for all")
+        for value in values or []:
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{value} must not be negative")
+        return values
+
+
+class Efficiencies(StrictModel):
+    """Attained share of the peak, by resource."""
+
+    weights: Efficiency = _measured(0.80)
+    kv: Efficiency = _measured(0.75)
+    gemm: Efficiency = _measured(0.60)
+    attention: Efficiency = _measured(0.50)
+    link: Efficiency = _measured(0.60)
+    sram: Efficiency = _assumed(0.80, "as HBM weights; no public measurement of LPUs")
+    lpu_compute: Efficiency = _assumed(0.60, "as accelerators; no public measurement of LPUs")
+    lpu_link: Efficiency = _assumed(0.60, "as accelerators; no public measurement of LPUs")
+
+
+class Overlaps(StrictModel):
+    """Share of a resource's time that hides behind the others: 1 roofline, 0 serial."""
+
+    weights: Fraction = _measured(0.0)
+    kv: Fraction = _measured(0.0)
+    gemm: Fraction = _measured(0.0)
+    attention: Fraction = _measured(0.0)
+    link: Fraction = _measured(0.0)
+    sram: Fraction = _assumed(0.0, "serial, as measured on accelerators")
+    lpu_compute: Fraction = _assumed(0.0, "serial, as measured on accelerators")
+    lpu_link: Fraction = _assumed(0.0, "serial, as measured on accelerators")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number_for_all(cls, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            return dict.fromkeys(cls.model_fields, data)
+        return data
+
+
+class Latency(StrictModel):
+    """Fixed time per layer: per_layer + per_layer_doubling * log2(accelerators of a replica)."""
+
+    per_layer: Duration = _measured(0.040, "time")
+    per_layer_doubling: Duration = _measured(0.020, "time")
+    attention_share: Fraction = _assumed(0.5, "half attention, half feed-forward")
+    projection_share: Fraction = _assumed(0.5, "share of attention's latency in its projections")
+
+
+class Calibration(StrictModel):
+    """How real steps differ from the data sheet."""
+
+    name: str = "universal"
+    efficiency: Efficiencies = Field(default_factory=Efficiencies)
+    overlap: Overlaps = Field(default_factory=Overlaps)
+    latency: Latency = Field(default_factory=Latency)
+    hbm_usable: Efficiency = _assumed(0.90, "engines keep a tenth for activations and graphs")
+    power_law: PowerLaw = Field(
+        default_factory=lambda: PowerLaw(
+            active=_assumed(0.45, "as measured on B200"),
+            hbm=Figure(0.65, "fraction", "estimate", note="as measured on B200"),
+            flop=Figure(1.22, "fraction", "estimate", note="as measured on B200"),
+        ),
+        description="for accelerators without a power law of their own",
+    )
+    clock_power_exponent: Ratio = _assumed(2.0, "energy per operation falls as clock squared")
+    activation_bytes: Ratio = _assumed(2.0, "bf16 activations between accelerators")
+    dispatch_bytes: Ratio = _assumed(1.0, "fp8 activations sent to experts")
+
+
+class Instance(StrictModel):
+    """One problem: rack, llm, workload, limits, choices, objective."""
+
+    name: str = "instance"
+    description: str = ""
+    rack: Rack
+    llm: Llm
+    workload: Workload
+    limits: Limits = Field(default_factory=Limits)
+    choices: Choices = Field(default_factory=Choices)
+    calibration: Calibration = Field(default_factory=Calibration)
+    objective: Literal["throughput"] = "throughput"
+
+    @model_validator(mode="after")
+    def _formats_of_the_model(self) -> "Instance":
+        for name in self.choices.weight_formats or []:
+            if name not in self.llm.schemes:
+                hint = nearest(name, self.llm.schemes)
+                raise ValueError(f"choices.weight_formats: no weight format {name!r}; {hint}")
+        if any(self.choices.lpu_units or []) and self.rack.offload is None:
+            raise ValueError("choices.lpu_units: the rack has no `offload`, so there are no LPUs")
+        return self
+
+    @property
+    def power_cap_kw(self) -> float | None:
+        """The power limit in kW, or None where there is none."""
+        if not self.limits.power_capped:
+            return None
+        limit = self.limits.power or self.rack.power
+        return None if limit is None else limit.amount
+
+    def scaled(self, path: KeyPath, factor: float) -> "Instance":
+        """Return a copy in which the figure at `path` is multiplied by `factor`."""
+        return _scaled(self, path, factor)
+
+    def figure(self, path: KeyPath) -> Figure:
+        """Return the figure at `path`."""
+        found = reduce(_below, path, self)
+        if not isinstance(found, Figure):
+            raise TypeError(f"{path} is not a figure")
+        return found
+
+
+def _below(node: Any, step: str | int) -> Any:
+    if isinstance(node, Mapping):
+        return node[step]
+    return node[step] if isinstance(step, int) else getattr(node, step)
+
+
+def _scaled(node: Any, path: KeyPath, factor: float) -> Any:
+    if not path:
+        return node.scaled(factor)
+    step, rest = path[0], path[1:]
+    changed = _scaled(_below(node, step), rest, factor)
+    if isinstance(node, BaseModel):
+        return node.model_copy(update={str(step): changed})
+    return {**node, step: changed}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place in an instance that may name a catalogue entry."""
+
+    path: KeyPath
+    kind: str
+
+
+REFERENCES = (
+    Reference(("rack",), "racks"),
+    Reference(("rack", "accelerator"), "accelerators"),
+    Reference(("rack", "offload"), "offloads"),
+    Reference(("rack", "offload", "device"), "accelerators"),
+    Reference(("llm",), "llms"),
+)
+
+
+def resolve_references(document: Document) -> None:
+    """Replace catalogue names by their entries, and ``{base: NAME, ...}`` by the entry changed."""
+    for reference in REFERENCES:
+        value = document.get(reference.path)
+        if isinstance(value, str):
+            document.graft(reference.path, _entry(document, reference, value))
+        elif isinstance(value, dict) and "base" in value:
+            base = value.pop("base")
+            if not isinstance(base, str):
+                raise document.error((*reference.path, "base"), "must name a catalogue entry")
+            merged = _entry(document, reference, base)
+            _overlay(merged, value, document, reference.path)
+            document.graft(reference.path, merged)
+
+
+def _entry(document: Document, reference: Reference, name: str) -> Document:
+    try:
+        return catalogue.entry(reference.kind, name)
+    except InputError as error:
+        if "among the catalogue" not in str(error):
+            raise
+        raise document.error(reference.path, str(error)) from None
+
+
+def _overlay(
+    merged: Document, changes: dict[str, Value], document: Document, path: KeyPath
+) -> None:
+    """Lay `changes`, which stand at `path` of `document`, over the entry `merged`."""
+    for key, value in changes.items():
+        part = Document(value)
+        for known, origin in document.origins.items():
+            if known[: len(path) + 1] == (*path, key):
+                part.origins[known[len(path) + 1 :]] = origin
+        below = merged.get((key,))
+        if isinstance(value, dict) and isinstance(below, dict) and "value" not in value:
+            nested = Document(
+                below,
+                {known[1:]: origin for known, origin in merged.origins.items() if known[:1] == (key,)},
+            )
+            _overlay(nested, value, document, (*path, key))
+            merged.graft((key,), nested)
+        else:
+            merged.graft((key,), part)
+
+
+def apply_override(document: Document, text: str) -> None:
+    """Apply one ``key.path=value`` override. Raises `InputError` when it is not of that form."""
+    source = f"--set {text}"
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"{source}: write it as key=value, such as limits.power=\"90 kW\"")
+    path = parse_path(key.strip())
+    document.graft(path, parse_scalar(value, source))
+    resolve_references(document)
+
+
+def load(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
+) -> Instance:
+    """Load and validate an instance.
+
+    Parameters
+    ----------
+    source
+        The path of a YAML file, or a mapping of the same shape.
+    overrides
+        Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``["limits.power=90 kW"]``.
+
+    Raises
+    ------
+    InputError
+        With file, line, key, what is wrong and what to do, in one line.
+    """
+    if isinstance(source, Mapping):
+        document = Document(_copied(source), {(): Origin("<mapping>")})
+    else:
+        document = read_document(Path(source))
+    resolve_references(document)
+    for text in overrides if isinstance(overrides, list) else []:
+        apply_override(document, text)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            document.graft(parse_path(key), Document(value, {(): Origin(f"override {key}")}))
+            resolve_references(document)
+    if isinstance(document.value, dict) and not isinstance(source, Mapping):
+        document.value.setdefault("name", Path(source).stem)
+    return validate(document)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def validate(document: Document) -> Instance:
+    """Validate a document. Raises `InputError` for the first thing that is wrong."""
+    try:
+        return Instance.model_validate(document.value)
+    except ValidationError as error:
+        raise _first_problem(document, error) from None
+
+
+_UNION_TAGS = {"grouped", "latent", "compressed"}
+"""Steps that pydantic adds to a location to say which kind of attention it tried."""
+
+
+def _first_problem(document: Document, error: ValidationError) -> InputError:
+    problem = error.errors(include_url=False)[0]
+    path: KeyPath = tuple(step for step in problem["loc"] if step not in _UNION_TAGS)
+    context = problem.get("ctx", {})
+    if problem["type"] == "unknown_key":
+        path = (*path, str(context["key"]))
+    elif problem["type"] == "missing":
+        message = f"the key {path[-1]!r} is missing"
+        return document.error(path[:-1], message)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] not in ("value_error", "unknown_key", "mapping"):
+        message = f"{message[0].lower()}{message[1:]} (got {problem['input']!r})"
+    return document.error(path, message)

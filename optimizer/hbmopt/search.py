@@ -1,0 +1,313 @@
+"""The optimum over all configurations and batches, with a proof.
+
+A rack that runs one configuration is solved by best-first branch and bound. A node is a
+configuration with a range of batches; its bound is the optimum of the program in which concave
+terms are replaced by their chords and products by their McCormick rows, so no plan in the node
+beats it. An incumbent comes from fixing the batch, where both are exact. Ranges are split at the
+batch that the bound found, until no node's bound exceeds the incumbent by more than a tolerance.
+Configurations that cannot win are thereby dropped by their bound, which is part of the proof.
+"""
+
+import heapq
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt import highs
+from hbmopt.configuration import Configuration, Rejection, enumerate_configurations
+from hbmopt.demand import (
+    Point,
+    Segment,
+    configuration_data,
+    largest_batch,
+    rack_data,
+    replica_data,
+)
+from hbmopt.errors import SolverError
+from hbmopt.instance import Instance
+from hbmopt.models.quantities import ConfigurationData, RackData
+from hbmopt.template import Filled, fill
+
+TOLERANCE = 1e-6
+"""Relative gap at which the search stops: a thousandth of the error that is allowed."""
+
+MOST_NODES = 20_000
+INTEGRAL = 1e-7
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A solved program of one configuration: its numbers, and the values of its variables."""
+
+    configuration: Configuration
+    data: ConfigurationData
+    rack: RackData
+    filled: Filled
+    answer: highs.Answer
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens per ms."""
+        return self.answer.objective
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Values of the variables, in the model's own units."""
+        return self.answer.point * self.filled.scale
+
+    @property
+    def duals(self) -> NDArray[np.float64]:
+        """Multipliers of the model's own rows: d(tokens per ms) / d(right-hand side)."""
+        return self.answer.duals * self.filled.row_scale
+
+    def total(self, family: str, index: int | None = None) -> float:
+        """Return the sum of a variable over the clocks."""
+        return float(
+            sum(
+                value
+                for label, value in zip(self.filled.template.columns, self.values, strict=True)
+                if label.family == family and label.index == index
+            )
+        )
+
+    @property
+    def replicas(self) -> float:
+        """Replicas that run."""
+        return self.total("replicas")
+
+    @property
+    def batch(self) -> float:
+        """Sequences per replica."""
+        steps = self.total("steps")
+        return self.total("sequences") / steps if steps > 0 else 0.0
+
+    @property
+    def offloaded_share(self) -> tuple[float, ...]:
+        """Offloaded share of each offloadable component."""
+        steps = self.total("steps")
+        return tuple(
+            min(1.0, self.total("offloaded_steps", index) / steps) if steps > 0 else 0.0
+            for index in range(len(self.data.clocks[0].offloaded))
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search: the plan, the bound that proves it, and how much work it took."""
+
+    plan: Operation | None
+    relaxed: Operation | None
+    bound: float
+    nodes: int
+    configurations: tuple[Configuration, ...]
+    rejections: tuple[Rejection, ...]
+    best_bounds: dict[Configuration, float]
+
+    @property
+    def gap(self) -> float:
+        """How much more than the plan any other plan could make, relative to it."""
+        if self.plan is None or self.plan.throughput <= 0:
+            return 0.0
+        return max(0.0, self.bound / self.plan.throughput - 1.0)
+
+
+@dataclass(order=True)
+class _Node:
+    key: float
+    order: int
+    configuration: Configuration = field(compare=False)
+    segment: Segment = field(compare=False)
+    operation: Operation = field(compare=False)
+
+
+def solve_program(
+    instance: Instance,
+    configuration: Configuration,
+    batches: Segment | Point,
+    *,
+    integers: bool,
+    replicas: float | None = None,
+) -> Operation:
+    """Solve the program of one configuration over a range of batches or around a point.
+
+    With `replicas` their number is fixed and the integrality dropped, which is what prices
+    are read from.
+    """
+    rack = rack_data(instance)
+    data = configuration_data(instance, configuration, batches)
+    filled = fill(rack, data)
+    program = filled.program
+    if replicas is not None:
+        position = filled.template.column("replicas")
+        lower, upper = program.column_lower.copy(), program.column_upper.copy()
+        lower[position] = upper[position] = replicas
+        # With the replicas fixed the counts hold or not; free, they cannot take a price.
+        row_upper = program.row_upper.copy()
+        for row, label in enumerate(filled.template.rows):
+            if label.family in ("accelerators", "lpu_units"):
+                row_upper[row] = highs.INFINITY
+        program = replace(
+            program, column_lower=lower, column_upper=upper, row_upper=row_upper
+        )
+        filled = replace(filled, program=program)
+    return Operation(
+        configuration, data, rack, filled, highs.solve(program, integers=integers)
+    )
+
+
+def search(instance: Instance, *, tolerance: float = TOLERANCE) -> Found:
+    """Return the best plan of one configuration, proven within `tolerance`."""
+    return _Search(instance, tolerance).run()
+
+
+class _Search:
+    def __init__(self, instance: Instance, tolerance: float) -> None:
+        self.instance = instance
+        self.tolerance = tolerance
+        self.whole = instance.choices.whole_sequences
+        self.heap: list[_Node] = []
+        self.nodes = 0
+        self.best: Operation | None = None
+        self.best_bounds: dict[Configuration, float] = {}
+
+    @property
+    def incumbent(self) -> float:
+        return self.best.throughput if self.best is not None else 0.0
+
+    def run(self) -> Found:
+        configurations, rejections = enumerate_configurations(self.instance)
+        possible: list[Configuration] = []
+        for configuration in configurations:
+            most = largest_batch(self.instance, configuration)
+            if most < 1.0:
+                rejections.append(Rejection(str(configuration), self._memory_reason(configuration)))
+                continue
+            possible.append(configuration)
+            self._push(configuration, Segment(1.0, most))
+        bound = 0.0
+        while self.heap and self.nodes < MOST_NODES:
+            node = heapq.heappop(self.heap)
+            bound = -node.key
+            if bound <= self.incumbent * (1.0 + self.tolerance):
+                break
+            self._expand(node)
+        else:
+            bound = max([self.incumbent, *(-node.key for node in self.heap)])
+        return Found(
+            plan=self.best,
+            relaxed=self._polished(),
+            bound=max(bound, self.incumbent),
+            nodes=self.nodes,
+            configurations=tuple(possible),
+            rejections=tuple(rejections),
+            best_bounds=self.best_bounds,
+        )
+
+    def _memory_reason(self, configuration: Configuration) -> str:
+        data = replica_data(self.instance, configuration, 1.0, Segment(1.0, 1.0))
+        weights = sum(float(part.resident_gb) for part in data.components)
+        usable = float(data.accelerators) * float(data.hbm_gb)
+        return (
+            f"weights {weights:,.1f} GB + one sequence {float(data.kv_held_gb):,.2f} GB exceed "
+            f"{usable:,.1f} GB of usable HBM"
+        )
+
+    def _solve(
+        self, configuration: Configuration, segment: Segment, *, integers: bool
+    ) -> Operation:
+        self.nodes += 1
+        return solve_program(self.instance, configuration, segment, integers=integers)
+
+    def _push(self, configuration: Configuration, segment: Segment) -> None:
+        """Bound a node, and keep it if it can still beat the incumbent."""
+        operation = self._solve(configuration, segment, integers=False)
+        if not self._promising(operation):
+            return
+        if abs(operation.replicas - round(operation.replicas)) > INTEGRAL:
+            operation = self._solve(configuration, segment, integers=True)
+            if not self._promising(operation):
+                return
+        heapq.heappush(
+            self.heap,
+            _Node(-operation.throughput, self.nodes, configuration, segment, operation),
+        )
+
+    def _promising(self, operation: Operation) -> bool:
+        if not operation.answer.optimal or operation.throughput <= 0:
+            return False
+        known = self.best_bounds.get(operation.configuration, 0.0)
+        self.best_bounds[operation.configuration] = max(known, operation.throughput)
+        return operation.throughput > self.incumbent * (1.0 + self.tolerance)
+
+    def _expand(self, node: _Node) -> None:
+        segment, configuration = node.segment, node.configuration
+        batch = min(max(node.operation.batch, segment.lowest), segment.highest)
+        if self.whole:
+            below = math.floor(batch + 1e-9)
+            self._try(configuration, float(below))
+            parts = (
+                Segment(math.ceil(segment.lowest - 1e-9), below),
+                Segment(below + 1, math.floor(segment.highest + 1e-9)),
+            )
+        else:
+            self._try(configuration, batch)
+            parts = (Segment(segment.lowest, batch), Segment(batch, segment.highest))
+        for part in parts:
+            if part.lowest == part.highest:
+                self._try(configuration, float(part.lowest))
+            elif part.lowest < part.highest and part != segment:
+                self._push(configuration, Segment(float(part.lowest), float(part.highest)))
+
+    def _try(self, configuration: Configuration, batch: float) -> None:
+        """Fix the batch, where nothing is approximated, and keep the plan if it is better."""
+        exact = Segment(batch, batch)
+        operation = self._solve(configuration, exact, integers=False)
+        if not operation.answer.optimal or operation.throughput <= self.incumbent:
+            return
+        if abs(operation.replicas - round(operation.replicas)) > INTEGRAL:
+            operation = self._solve(configuration, exact, integers=True)
+        if operation.answer.optimal and operation.throughput > self.incumbent:
+            self.best = operation
+
+    def _polished(self) -> Operation | None:
+        """Return the optimum of the plan's configuration and replicas at a free batch."""
+        if self.best is None:
+            return None
+        return polish(self.instance, self.best)
+
+
+def polish(instance: Instance, plan: Operation) -> Operation:
+    """Return the local optimum around `plan` with its integers fixed and its batch free.
+
+    The concave and bilinear terms are replaced by their first-order model at the current point
+    until the optimum of the model is that point. There the model's multipliers are those of
+    the exact program, so prices read from it carry no approximation.
+
+    Raises
+    ------
+    SolverError
+        If the first-order model has no optimum, which a plan that exists rules out.
+    """
+    configuration, replicas = plan.configuration, float(round(plan.replicas))
+    # Twice what fits: the capacity row must bind by itself, so that it carries the price.
+    most = 2.0 * largest_batch(instance, configuration)
+    batch, share, spread = plan.batch, plan.offloaded_share, 2.0
+    best: Operation | None = None
+    for _ in range(60):
+        if share:
+            lowest, highest = max(1.0, batch / spread), min(most, batch * spread)
+        else:
+            lowest, highest = 1.0, most
+        point = Point(batch, share, lowest, max(highest, lowest))
+        step = solve_program(instance, configuration, point, integers=False, replicas=replicas)
+        if not step.answer.optimal:
+            raise SolverError(f"no optimum around batch {batch:g} of {configuration}")
+        if best is not None and abs(step.batch - batch) <= 1e-10 * batch:
+            return step
+        best, batch, share = step, step.batch, step.offloaded_share
+        spread = max(1.0 + 1e-3, spread**0.7)
+    if best is None:
+        raise AssertionError
+    return best

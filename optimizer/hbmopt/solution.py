@@ -1,0 +1,192 @@
+"""What a solve returns: the plan, its limits and prices, and the certificate.
+
+Every class here is plain data. `Solution.to_dict` is the documented JSON; the frames hold the
+same rows for pandas.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class ClockShare:
+    """Part of the replicas' time that runs at one clock, as a share of the full clock."""
+
+    clock: float
+    share: float
+
+
+@dataclass(frozen=True)
+class ConfigurationResult:
+    """One configuration that runs."""
+
+    replicas: int
+    accelerators: int
+    tensor_parallel: int
+    expert_parallel: int
+    attention_data_parallel: int
+    weight_format: str
+    kv_format: str
+    draft_tokens: int
+    lpu_units: int
+    clocks: tuple[ClockShare, ...]
+    batch: float
+    speed_tok_s_user: float
+    throughput_tok_s: float
+    offload: dict[str, float]
+    step_ms: float
+    step_breakdown_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ConstraintResult:
+    """One limit at the priced optimum.
+
+    `unit_price` is d(throughput)/d(limit): negative for a floor. `elasticity` is % of throughput
+    per % of the limit. Both are 0 where the row has slack.
+    """
+
+    name: str
+    usage: float
+    limit: float
+    unit: str
+    utilization: float
+    slack: float
+    binding: bool
+    unit_price: float
+    unit_price_unit: str
+    elasticity: float
+
+
+@dataclass(frozen=True)
+class InputResult:
+    """One hardware input: what one more unit is worth through every row it appears in."""
+
+    name: str
+    value: float
+    unit: str
+    status: str
+    unit_price: float
+    unit_price_unit: str
+    elasticity: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What proves the answer, and how exact it is."""
+
+    solver: str
+    status: str
+    mip_gap: float
+    piecewise_error: float
+    rounding_loss: float
+    seconds: float
+    configurations: int
+    rejected: int
+    nodes: int
+    violation: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that the answer rests on and that may turn out otherwise."""
+
+    input: str
+    value: str
+    status: str
+    source: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Why nothing is feasible: one sentence, and the limits that cannot hold together."""
+
+    summary: str
+    configuration: str
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The optimum of an instance, or the conflict that rules one out."""
+
+    instance: str
+    title: str
+    llm: str
+    rack: str
+    status: str
+    objective: str
+    accelerators: int
+    power_scope: str
+    min_speed_tok_s_user: float
+    context_tokens: float
+    throughput_tok_s: float | None = None
+    speed_tok_s_user: float | None = None
+    batch: float | None = None
+    power_w: float | None = None
+    tok_s_per_mw: float | None = None
+    priced_batch: float | None = None
+    configurations: tuple[ConfigurationResult, ...] = ()
+    constraints: tuple[ConstraintResult, ...] = ()
+    inputs: tuple[InputResult, ...] = ()
+    limiting_resource: str | None = None
+    elasticities: dict[str, float] = field(default_factory=dict)
+    certificate: Certificate | None = None
+    provenance: tuple[Estimate, ...] = ()
+    conflict: Conflict | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a plan."""
+        return self.status == "optimal"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the documented JSON structure (`schemas/solution.schema.json`)."""
+        data = asdict(self)
+        return _listed(data)
+
+    @property
+    def configurations_frame(self) -> "pd.DataFrame":
+        """One row per configuration that runs."""
+        rows = [
+            {key: value for key, value in asdict(one).items() if not isinstance(value, dict | tuple)}
+            for one in self.configurations
+        ]
+        return _frame(rows)
+
+    @property
+    def constraints_frame(self) -> "pd.DataFrame":
+        """One row per limit, indexed by its name."""
+        return _frame([asdict(one) for one in self.constraints], index="name")
+
+    @property
+    def inputs_frame(self) -> "pd.DataFrame":
+        """One row per hardware input, indexed by its name."""
+        return _frame([asdict(one) for one in self.inputs], index="name")
+
+    @property
+    def step_frame(self) -> "pd.DataFrame":
+        """The parts of a decode step in ms: one row per part, one column per configuration."""
+        import pandas as pd  # noqa: PLC0415 -- 0.3 s that only frames need
+
+        return pd.DataFrame([one.step_breakdown_ms for one in self.configurations]).T
+
+
+def _frame(rows: list[dict[str, Any]], index: str | None = None) -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415 -- 0.3 s that only frames need
+
+    frame = pd.DataFrame(rows)
+    return frame.set_index(index) if index is not None and rows else frame
+
+
+def _listed(value: Any) -> Any:
+    """Return the value with tuples as lists, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_listed(item) for item in value]
+    return value

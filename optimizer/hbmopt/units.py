@@ -1,0 +1,111 @@
+"""Quantities with units.
+
+Inside hbmopt every quantity is held in one coherent system that keeps the solver's
+coefficients near 1: **GB, GFLOP, joule and millisecond**. It follows that GB/ms = TB/s,
+GFLOP/ms = TFLOP/s and J/ms = kW, so data sheets can be read without conversion.
+GB is 1e9 bytes, GiB is 2**30 bytes.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hbmopt.errors import nearest
+
+_DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+
+
+def _scaled(base: str, factor: float, *, binary: bool = False) -> dict[str, float]:
+    prefixes = {**_DECIMAL, **_BINARY} if binary else _DECIMAL
+    return {prefix + base: scale * factor for prefix, scale in prefixes.items()}
+
+
+_DATA = _scaled("B", 1e-9, binary=True)
+_BANDWIDTH = {
+    **_scaled("B/s", 1e-12, binary=True),
+    **_scaled("bit/s", 1e-12 / 8),
+    **_scaled("b/s", 1e-12 / 8),
+}
+_COMPUTE = {**_scaled("FLOP/s", 1e-12), **_scaled("FLOPS", 1e-12)}
+_POWER = {"mW": 1e-6, "W": 1e-3, "kW": 1.0, "MW": 1e3, "GW": 1e6}
+_TIME = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
+_SPEED = {"tok/s/user": 1.0, "tok/s": 1.0}
+_MONEY = {"USD": 1.0, "kUSD": 1e3, "MUSD": 1e6}
+
+DIMENSIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "data": _DATA,
+        "bandwidth": _BANDWIDTH,
+        "compute": _COMPUTE,
+        "power": _POWER,
+        "time": _TIME,
+        "speed": _SPEED,
+        "money": _MONEY,
+    }
+)
+"""Unit tables: dimension -> unit -> factor into the internal unit."""
+
+EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "data": "288 GB",
+        "bandwidth": "22 TB/s",
+        "compute": "50 PFLOP/s",
+        "power": "120 kW",
+        "time": "4 us",
+        "speed": "60 tok/s/user",
+        "money": "3000000 USD",
+    }
+)
+
+INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "data": "GB",
+        "bandwidth": "TB/s",
+        "compute": "TFLOP/s",
+        "power": "kW",
+        "time": "ms",
+        "speed": "tok/s/user",
+        "money": "USD",
+        "fraction": "",
+        "count": "",
+    }
+)
+
+_QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?|[+-]?\.[0-9]+)\s*(.*)")
+
+
+def parse(text: object, dimension: str) -> float:
+    """Convert text such as ``"288 GB"`` into the internal unit of `dimension`.
+
+    Raises ``ValueError`` with a message for the user when the number, the unit or either
+    of them is missing, unknown, negative or not finite.
+    """
+    example = EXAMPLES[dimension]
+    if isinstance(text, bool) or not isinstance(text, int | float | str):
+        raise ValueError(f'expected a {dimension} with a unit, such as "{example}"')
+    if isinstance(text, int | float):
+        raise ValueError(f'{text} has no unit; write a {dimension} such as "{example}"')
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text!r} is not a {dimension}; write one such as "{example}"')
+    number, unit = match[1].replace("_", "").replace(",", ""), match[2].strip()
+    units = DIMENSIONS[dimension]
+    if not unit:
+        raise ValueError(f'{text!r} has no unit; write a {dimension} such as "{example}"')
+    if unit not in units:
+        raise ValueError(f"{unit!r} is not a unit of {dimension}; {_unit_hint(unit, dimension)}")
+    amount = float(number) * units[unit]
+    if not math.isfinite(amount) or amount < 0:
+        raise ValueError(f"{text!r} must be a finite {dimension} of at least 0")
+    return amount
+
+
+def _unit_hint(unit: str, dimension: str) -> str:
+    other = [name for name, units in DIMENSIONS.items() if unit in units]
+    example = EXAMPLES[dimension]
+    if other:
+        return f'it measures {other[0]}; write a {dimension} such as "{example}"'
+    hint = nearest(unit, DIMENSIONS[dimension])
+    return hint if hint.startswith("did") else f'write one such as "{example}"'
