@@ -1,6 +1,6 @@
-"""Accelerators: the replicas of a rack share its accelerators, and clocks share the replicas.
+"""Accelerators: replicas share the accelerators of n racks, and clocks share the replicas.
 
-    sum_k g_k R_k <= N            sum_m R_km = R_k
+    sum_k g_k R_k <= N n          sum_m R_km = R_k
 """
 
 import pyomo.environ as pyo
@@ -11,13 +11,13 @@ from .quantities import ConfigurationData, RackData
 def add_accelerators(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
     """Add ``accelerators`` over the rack, divided by N."""
 
-    @block.Constraint(doc="Replicas use no more accelerators than the rack has [share]")
+    @block.Constraint(doc="Replicas use no more accelerators than there are [racks]")
     def accelerators(block: pyo.Block) -> object:
         used = sum(
             data.clocks[0].accelerators * column.replicas
             for data, column in zip(configurations, block.configuration.values(), strict=True)
         )
-        return used / rack.accelerators <= 1.0
+        return used / rack.accelerators <= rack.racks
 
 
 def add_clock_shares(block: pyo.Block) -> None:

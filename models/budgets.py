@@ -1,8 +1,8 @@
 """Budgets that a user declares: cooling flow, host CPU, network, licences, anything linear.
 
-    fixed + sum_k (per_replica_k R_k + per_step_k z_k + per_sequence_step_k v_k) <= capacity
+    fixed + sum_k (per_replica_k R_k + per_step_k z_k + per_sequence_step_k v_k) <= capacity n
 
-Steps and sequence-steps count per second here, in the user's own unit.
+for n racks, the fixed part n times as well. Steps and sequence-steps count per second here, in the user's own unit.
 """
 
 import pyomo.environ as pyo
@@ -18,7 +18,7 @@ def add_budgets(block: pyo.Block, rack: RackData, configurations: list[Configura
     pairs = list(zip(configurations, block.configuration.values(), strict=True))
 
     def used(position: int) -> object:
-        return rack.budgets[position].fixed + sum(
+        return rack.budgets[position].fixed * rack.racks + sum(
             data.budgets[position].per_replica * column.replicas
             + PER_SECOND
             * sum(
@@ -33,6 +33,6 @@ def add_budgets(block: pyo.Block, rack: RackData, configurations: list[Configura
         range(len(rack.budgets)), rule=lambda _, position: used(position)
     )
 
-    @block.Constraint(range(len(rack.budgets)), doc="A declared budget holds [share]")
+    @block.Constraint(range(len(rack.budgets)), doc="A declared budget holds [racks]")
     def budget(block: pyo.Block, position: int) -> object:
-        return block.budget_used[position] / rack.budgets[position].capacity <= 1.0
+        return block.budget_used[position] / rack.budgets[position].capacity <= rack.racks

@@ -1,6 +1,6 @@
 """LPU units: the replicas of a rack share its LPUs.
 
-    sum_k n_k R_k <= N_lpu
+    sum_k n_k R_k <= N_lpu n            (n racks)
 """
 
 import pyomo.environ as pyo
@@ -18,7 +18,7 @@ def add_lpu_units(block: pyo.Block, rack: RackData, configurations: list[Configu
     if not users:
         return
 
-    @block.Constraint(doc="Replicas use no more LPUs than the rack has [share]")
+    @block.Constraint(doc="Replicas use no more LPUs than there are [racks]")
     def lpu_units(block: pyo.Block) -> object:
         used = sum(data.clocks[0].lpu.units * column.replicas for data, column in users)
-        return used / rack.lpu_units <= 1.0
+        return used / rack.lpu_units <= rack.racks

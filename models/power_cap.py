@@ -1,8 +1,9 @@
 """Rack power: what runs, what is parked and what is always on, in a stated scope.
 
-    PUE (P_static + sum_k P_k + p_parked (N - sum_k g_k R_k)
-         + sum_k P_lpu,k + p_parked,lpu (N_lpu - sum_k n_k R_k)) <= cap            [kW]
+    PUE (P_static n + sum_k P_k + p_parked (N n - sum_k g_k R_k)
+         + sum_k P_lpu,k + p_parked,lpu (N_lpu n - sum_k n_k R_k)) <= cap n        [kW]
 
+for n racks.
 Scope `accelerators` leaves out P_static and PUE, scope `rack` leaves out PUE (both are set in the
 data), scope `facility` counts all. Parked replicas and lower clocks are real ways to meet a cap.
 """
@@ -26,16 +27,16 @@ def add_power_cap(block: pyo.Block, rack: RackData, configurations: list[Configu
     block.power = pyo.Expression(
         expr=rack.power_overhead
         * (
-            rack.static_kw
+            rack.static_kw * rack.racks
             + running
-            + rack.parked_accelerator_kw * (rack.accelerators - accelerators)
-            + rack.parked_lpu_kw * (rack.lpu_units - lpus)
+            + rack.parked_accelerator_kw * (rack.accelerators * rack.racks - accelerators)
+            + rack.parked_lpu_kw * (rack.lpu_units * rack.racks - lpus)
         ),
         doc="Power in the stated scope [kW]",
     )
     if rack.power_cap_kw is None:
         return
 
-    @block.Constraint(doc="Power stays within the cap [share of the cap]")
+    @block.Constraint(doc="Power stays within the cap of each rack [racks]")
     def power_cap(block: pyo.Block) -> object:
-        return block.power / rack.power_cap_kw <= 1.0
+        return block.power / rack.power_cap_kw <= rack.racks

@@ -127,13 +127,15 @@ class BatchSegment:
 class BatchPoint:
     """The first-order model around one batch and one offloaded share per component.
 
-    `lowest` and `highest` say how far from the point the model is trusted.
+    `lowest` and `highest` say how far from the point the model is trusted; `steps` are the
+    steps per ms at each clock there.
     """
 
     lowest: Number
     highest: Number
     batch: Number
     offloaded_share: tuple[Number, ...]
+    steps: tuple[Number, ...]
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,12 @@ class BudgetData:
 
 @dataclass(frozen=True)
 class RackData:
-    """What the configurations of a rack share."""
+    """What the configurations of a rack share.
 
+    `racks` is the number of such racks: 1, or a variable of a plan that decides how many to buy.
+    """
+
+    racks: Number
     accelerators: Number
     lpu_units: Number
     power_cap_kw: Number | None

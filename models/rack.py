@@ -5,6 +5,7 @@ import pyomo.environ as pyo
 from .accelerator_power import add_accelerator_power
 from .accelerators import add_accelerators, add_clock_shares
 from .budgets import add_budgets
+from .common_batch import add_common_batch
 from .compute import add_compute
 from .hbm_bandwidth import add_hbm_bandwidth
 from .hbm_capacity import add_hbm_capacity
@@ -49,10 +50,17 @@ def declare_configuration(block: pyo.Block, configuration: ConfigurationData) ->
         add_min_batch(clock, configuration.batches)
         add_offload(clock, replica, configuration.batches)
     add_clock_shares(block)
+    if point is not None:
+        add_common_batch(block, point)
 
 
 def declare_rack(
-    block: pyo.Block, rack: RackData, configurations: list[ConfigurationData], *, uniform: bool
+    block: pyo.Block,
+    rack: RackData,
+    configurations: list[ConfigurationData],
+    *,
+    uniform: bool,
+    racks_at_most: float = 1.0,
 ) -> None:
     """Declare a rack on `block`; it sets no objective.
 
@@ -64,6 +72,8 @@ def declare_rack(
         The numbers, as floats or as Pyomo parameters.
     uniform
         Whether at most one configuration may run.
+    racks_at_most
+        The largest value of ``rack.racks``, where that is a variable.
     """
     block.configuration = pyo.Block(range(len(configurations)))
     for index, configuration in enumerate(configurations):
@@ -74,4 +84,4 @@ def declare_rack(
     add_power_cap(block, rack, configurations)
     add_budgets(block, rack, configurations)
     if uniform:
-        add_uniform(block, configurations)
+        add_uniform(block, rack, configurations, racks_at_most)

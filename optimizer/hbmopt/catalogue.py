@@ -1,5 +1,6 @@
 """The catalogue: accelerators, racks, offload devices and LLMs by name."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -28,3 +29,18 @@ def entry(kind: str, name: str) -> Document:
     if name not in known:
         raise InputError(f"no {name!r} among the catalogue's {kind}; {nearest(name, known)}")
     return read_document(catalogue_root() / kind / f"{name}.yaml")
+
+
+def text(kind: str, name: str) -> str:
+    """Return an entry as it stands in its file, with the titles of the sources it names."""
+    entry(kind, name)
+    body = (catalogue_root() / kind / f"{name}.yaml").read_text(encoding="utf-8")
+    sources = read_document(catalogue_root() / "sources.yaml").value
+    known = sources if isinstance(sources, dict) else {}
+    words = set(re.findall(r"\w+", body))
+    lines = ["", "# Sources"]
+    for key, source in known.items():
+        if key in words and isinstance(source, dict):
+            url = source.get("url")
+            lines.append(f"# {key}: {source.get('title')}" + (f" <{url}>" if url else ""))
+    return body + ("\n".join(lines) + "\n" if len(lines) > 2 else "")

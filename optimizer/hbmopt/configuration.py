@@ -144,5 +144,5 @@ def _lpu_options(instance: Instance, size: int) -> list[int]:
     if offload is None:
         return [0]
     share = float(offload.units) * size / float(instance.rack.accelerators)
-    options = {math.floor(share * part) for part in (0.0, 0.25, 0.5, 1.0)}
+    options = {math.floor(share * part) for part in (0.0, 0.5, 1.0)}
     return sorted(options | {int(offload.units)})

@@ -49,6 +49,7 @@ class Point:
 
     batch: float
     offloaded_share: tuple[float, ...]
+    steps: tuple[float, ...]
     lowest: float
     highest: float
 
@@ -93,7 +94,13 @@ def configuration_data(
     if isinstance(batches, Segment):
         span: BatchSegment | BatchPoint = BatchSegment(batches.lowest, batches.highest)
     else:
-        span = BatchPoint(batches.lowest, batches.highest, batches.batch, batches.offloaded_share)
+        span = BatchPoint(
+            batches.lowest,
+            batches.highest,
+            batches.batch,
+            batches.offloaded_share,
+            batches.steps,
+        )
     size = configuration.layout.accelerators
     uses = tuple(
         BudgetUse(
@@ -119,6 +126,7 @@ def rack_data(instance: Instance) -> RackData:
     static = float(rack.static_power) + (float(offload.static_power) if offload else 0.0)
     law = power_law(instance)
     return RackData(
+        racks=1.0,
         accelerators=float(rack.accelerators),
         lpu_units=float(offload.units) if offload else 0.0,
         power_cap_kw=instance.power_cap_kw,

@@ -120,6 +120,7 @@ class Offload(StrictModel):
     device: OffloadDevice
     units: Count
     static_power: OptionalPower = Figure(0.0, "power", "estimate")
+    power: Power | None = Field(None, description="provisioned power, added to that of the rack")
     price: Money | None = None
     title: str = ""
 

@@ -25,7 +25,18 @@ from hbmopt.search import Found
 from hbmopt.solution import Conflict
 from hbmopt.template import Filled, fill
 
-STRUCTURAL = frozenset({"clock_shares", "min_batch", "max_batch"})
+STRUCTURAL = frozenset(
+    {
+        "clock_shares",
+        "min_batch",
+        "max_batch",
+        "offload_share",
+        "offload_lowest",
+        "offload_highest",
+        "kept_lowest",
+        "kept_highest",
+    }
+)
 """Rows that define what a replica is, and are nobody's limit to change."""
 
 

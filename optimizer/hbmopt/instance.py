@@ -260,8 +260,13 @@ class Instance(StrictModel):
         """The power limit in kW, or None where there is none."""
         if not self.limits.power_capped:
             return None
-        limit = self.limits.power or self.rack.power
-        return None if limit is None else limit.amount
+        if self.limits.power is not None:
+            return self.limits.power.amount
+        if self.rack.power is None:
+            return None
+        offload = self.rack.offload
+        beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
+        return self.rack.power.amount + beside
 
     def scaled(self, path: KeyPath, factor: float) -> "Instance":
         """Return a copy in which the figure at `path` is multiplied by `factor`."""

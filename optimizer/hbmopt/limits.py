@@ -1,55 +1,16 @@
 """The table of limits: usage, limit, slack and price of every constraint family."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hbmopt.instance import Instance
 from hbmopt.models.quantities import ReplicaData
-from hbmopt.physics import ClockPoint, Work, exposed_time, rack_power, work
-from hbmopt.prices import BINDING
-from hbmopt.search import Operation
+from hbmopt.optimum import ClockOperation, PricedColumn, PricedRack, number
+from hbmopt.physics import ClockPoint, exposed_time
 from hbmopt.solution import ConstraintResult
+from hbmopt.template import Label
 
-
-@dataclass(frozen=True)
-class ClockOperation:
-    """One clock of an operation: its coefficients, rates and work."""
-
-    index: int
-    replica: ReplicaData
-    point: ClockPoint
-    done: Work
-
-
-def clock_operations(operation: Operation) -> list[ClockOperation]:
-    """Return the clocks at which replicas run, with what they do there."""
-    columns, values = operation.filled.template, operation.values
-    found = []
-    for index, replica in enumerate(operation.data.clocks):
-        running = float(values[columns.column("running", index)])
-        steps = float(values[columns.column("steps", index)])
-        if running <= 1e-9 or steps <= 0:
-            continue
-        share = tuple(
-            min(1.0, float(values[columns.column("offloaded_steps", index, part)]) / steps)
-            for part in range(len(replica.offloaded))
-        )
-        sequences = float(values[columns.column("sequences", index)])
-        point = ClockPoint(running, steps, sequences, share)
-        found.append(ClockOperation(index, replica, point, work(replica, point)))
-    return found
-
-
-def power_kw(operation: Operation) -> float:
-    """Return the power of an operation in its rack's scope, from the physics."""
-    clocks = clock_operations(operation)
-    running = sum(clock.done.power_kw + clock.done.lpu_power_kw for clock in clocks)
-    data = operation.data.clocks[0]
-    size, units = float(data.accelerators), float(data.lpu.units)  # type: ignore[arg-type]
-    replicas = round(operation.replicas)
-    return rack_power(
-        operation.rack, running, size * replicas, units * replicas if data.offloaded else 0.0
-    )
+BINDING = 1e-6
+"""Relative slack below which a row counts as binding."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +24,27 @@ class _Family:
     weight: Callable[[ClockPoint], float]
 
 
-def constraint_table(instance: Instance, optimum: Operation) -> tuple[ConstraintResult, ...]:
-    """Return every limit at the priced optimum, in the order of the model's files."""
-    clocks = clock_operations(optimum)
-    size = float(optimum.data.clocks[0].accelerators)  # type: ignore[arg-type]
-    capacity = float(instance.rack.accelerator.hbm_capacity)
-    usable = float(instance.calibration.hbm_usable)
+def constraint_table(optimum: PricedRack) -> tuple[ConstraintResult, ...]:
+    """Return every limit at the priced optimum, in the order of the model's files.
+
+    The rows of each configuration come first, numbered where several run; then those of the rack.
+    """
+    table: list[ConstraintResult] = []
+    for position, column in enumerate(optimum.columns, start=1):
+        rows = _configuration_rows(optimum, column)
+        if len(optimum.columns) > 1:
+            rows = [replace(row, name=f"{row.name}[{position}]") for row in rows]
+        table += rows
+    return (*table, *_rack_rows(optimum))
+
+
+def _configuration_rows(optimum: PricedRack, column: PricedColumn) -> list[ConstraintResult]:
     families = [
         _Family("hbm_bandwidth", "TB/s per accelerator", _hbm, _reading, _running),
         _Family("compute", "% of the time", lambda _: 100.0, _computing, _running),
         _Family("interconnect", "TB/s per accelerator", _link, _linking, _running),
     ]
-    if optimum.data.clocks[0].offloaded:
+    if column.data.clocks[0].offloaded:
         families += [
             _Family("sram_capacity", "GB per LPU", _sram, _sram_held, _steps),
             _Family("sram_bandwidth", "TB/s per LPU", _sram_speed, _sram_read, _running),
@@ -82,43 +52,37 @@ def constraint_table(instance: Instance, optimum: Operation) -> tuple[Constraint
             _Family("lpu_link", "TB/s per LPU", _lpu_link, _crossing, _running),
         ]
     families.append(_Family("accelerator_power", "W per accelerator", _tdp, _drawing, _running))
-
-    table = [_hbm_capacity(optimum, clocks, size, capacity, usable)]
-    table += [_family_row(optimum, clocks, family) for family in families]
-    table.append(_step_time(optimum, clocks))
-    if float(instance.limits.min_speed) > 0:
-        table.append(_min_speed(instance, optimum, clocks))
-    table.append(_min_batch(optimum, clocks))
-    table += _rack_rows(instance, optimum)
-    return tuple(table)
-
-
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]
+    table = [_hbm_capacity(optimum, column)]
+    table += [_family_row(optimum, column, family) for family in families]
+    table.append(_step_time(optimum, column))
+    if float(optimum.instance.limits.min_speed) > 0:
+        table.append(_min_speed(optimum, column))
+    table.append(_min_batch(optimum, column))
+    return table
 
 
 def _hbm(replica: ReplicaData) -> float:
-    return _number(replica.hbm_tb_per_s)
+    return number(replica.hbm_tb_per_s)
 
 
 def _link(replica: ReplicaData) -> float:
-    return _number(replica.link_tb_per_s)
+    return number(replica.link_tb_per_s)
 
 
 def _tdp(replica: ReplicaData) -> float:
-    return _number(replica.power.limit_kw) * 1e3
+    return number(replica.power.limit_kw) * 1e3
 
 
 def _sram(replica: ReplicaData) -> float:
-    return _number(replica.lpu.sram_gb)
+    return number(replica.lpu.sram_gb)
 
 
 def _sram_speed(replica: ReplicaData) -> float:
-    return _number(replica.lpu.sram_tb_per_s)
+    return number(replica.lpu.sram_tb_per_s)
 
 
 def _lpu_link(replica: ReplicaData) -> float:
-    return _number(replica.lpu.link_tb_per_s)
+    return number(replica.lpu.link_tb_per_s)
 
 
 def _running(point: ClockPoint) -> float:
@@ -142,7 +106,7 @@ def _linking(clock: ClockOperation) -> float:
 
 
 def _sram_held(clock: ClockOperation) -> float:
-    units = _number(clock.replica.lpu.units) * _number(clock.replica.lpu.sram_gb)
+    units = number(clock.replica.lpu.units) * number(clock.replica.lpu.sram_gb)
     return clock.done.sram_gb_steps / units
 
 
@@ -159,28 +123,28 @@ def _crossing(clock: ClockOperation) -> float:
 
 
 def _drawing(clock: ClockOperation) -> float:
-    limit = _number(clock.replica.accelerators) * _number(clock.replica.power.limit_kw)
+    limit = number(clock.replica.accelerators) * number(clock.replica.power.limit_kw)
     return clock.done.power_kw / limit
 
 
-def _dual(optimum: Operation, family: str, clock: int | None, index: int | None = None) -> float:
-    return float(optimum.duals[optimum.filled.template.row(family, clock, index)])
+def _tight(slack: float, limit: float) -> bool:
+    return abs(slack) <= BINDING * max(abs(limit), 1e-12)
 
 
 def _row(
+    optimum: PricedRack,
     name: str,
     usage: float,
     limit: float,
     unit: str,
-    relative: float,
+    worth: float,
     *,
-    throughput: float,
     floor: bool = False,
     binding: bool | None = None,
 ) -> ConstraintResult:
+    """Return a row; `worth` is d(objective) / d(ln limit)."""
     slack = usage - limit if floor else limit - usage
-    tight = abs(slack) <= BINDING * max(abs(limit), 1e-12) if binding is None else binding
-    per_unit = relative * throughput * 1e3 / limit if limit else 0.0
+    relative = worth / optimum.objective if optimum.objective else 0.0
     return ConstraintResult(
         name=name,
         usage=usage,
@@ -188,183 +152,129 @@ def _row(
         unit=unit,
         utilization=(limit / usage if floor else usage / limit) if usage and limit else 0.0,
         slack=slack,
-        binding=tight,
-        unit_price=per_unit,
-        unit_price_unit=f"tok/s per {unit}",
-        elasticity=relative,
+        binding=_tight(slack, limit) if binding is None else binding,
+        unit_price=(worth / limit if limit else 0.0) + 0.0,
+        unit_price_unit=f"{optimum.objective_unit} per {unit}",
+        elasticity=relative + 0.0,
     )
 
 
 def _family_row(
-    optimum: Operation, clocks: list[ClockOperation], family: _Family
+    optimum: PricedRack, column: PricedColumn, family: _Family
 ) -> ConstraintResult:
     """Return a row whose program reads use / limit <= weight, summed over the clocks."""
-    shares = [family.share(clock) for clock in clocks]
-    weight = sum(family.weight(clock.point) for clock in clocks)
-    relative = sum(
-        _dual(optimum, family.name, clock.index) * share
-        for clock, share in zip(clocks, shares, strict=True)
-    )
-    tight = any(
-        abs(family.weight(clock.point) - share) <= BINDING * family.weight(clock.point)
-        for clock, share in zip(clocks, shares, strict=True)
-    )
-    limit = family.limit(clocks[0].replica)
+    limit = family.limit(column.data.clocks[0])
+    shares = [(clock, family.share(clock), family.weight(clock.point)) for clock in column.clocks]
+    weight = sum(one[2] for one in shares)
     return _row(
+        optimum,
         family.name,
-        sum(shares) / weight * limit,
+        sum(share for _, share, _ in shares) / weight * limit,
         limit,
         family.unit,
-        relative / optimum.throughput,
-        throughput=optimum.throughput,
-        binding=tight,
+        sum(column.dual(family.name, clock.index) * share for clock, share, _ in shares),
+        binding=any(_tight(weight - share, weight) for _, share, weight in shares),
     )
 
 
-def _hbm_capacity(
-    optimum: Operation, clocks: list[ClockOperation], size: float, capacity: float, usable: float
-) -> ConstraintResult:
+def _hbm_capacity(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
     """Return the capacity row against the nominal capacity, the reserve counted as used."""
-    shares = [clock.done.resident_gb_steps / (size * capacity * usable) for clock in clocks]
-    steps = sum(clock.point.steps for clock in clocks)
-    relative = sum(
-        _dual(optimum, "hbm_capacity", clock.index) * share
-        for clock, share in zip(clocks, shares, strict=True)
-    )
-    tight = any(
-        abs(clock.point.steps - share) <= BINDING * clock.point.steps
-        for clock, share in zip(clocks, shares, strict=True)
-    )
-    reserve = capacity * (1.0 - usable)
+    size = number(column.data.clocks[0].accelerators)
+    capacity = float(optimum.instance.rack.accelerator.hbm_capacity)
+    usable = capacity * float(optimum.instance.calibration.hbm_usable)
+    shares = [
+        (clock, clock.done.resident_gb_steps / (size * usable), clock.point.steps)
+        for clock in column.clocks
+    ]
+    steps = sum(one[2] for one in shares)
     return _row(
+        optimum,
         "hbm_capacity",
-        sum(shares) / steps * capacity * usable + reserve,
+        sum(share for _, share, _ in shares) / steps * usable + (capacity - usable),
         capacity,
         "GB per accelerator",
-        relative / optimum.throughput,
-        throughput=optimum.throughput,
-        binding=tight,
+        sum(column.dual("hbm_capacity", clock.index) * share for clock, share, _ in shares),
+        binding=any(_tight(steps - share, steps) for _, share, steps in shares),
     )
 
 
-def _step_time(optimum: Operation, clocks: list[ClockOperation]) -> ConstraintResult:
-    exposed = [exposed_time(clock.replica, clock.done.times) for clock in clocks]
-    running = sum(clock.point.running for clock in clocks)
-    steps = sum(clock.point.steps for clock in clocks)
-    relative = sum(
-        _dual(optimum, "step_time", clock.index) * time
-        for clock, time in zip(clocks, exposed, strict=True)
-    )
+def _step_time(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
+    exposed = [(clock, exposed_time(clock.replica, clock.done.times)) for clock in column.clocks]
+    running = sum(clock.point.running for clock in column.clocks)
+    steps = sum(clock.point.steps for clock in column.clocks)
     return _row(
+        optimum,
         "step_time",
-        sum(exposed) / steps * 1e3,
+        sum(time for _, time in exposed) / steps * 1e3,
         running / steps * 1e3,
         "us per step",
-        relative / optimum.throughput,
-        throughput=optimum.throughput,
+        sum(column.dual("step_time", clock.index) * time for clock, time in exposed),
     )
 
 
-def _min_speed(
-    instance: Instance, optimum: Operation, clocks: list[ClockOperation]
-) -> ConstraintResult:
-    floor = float(instance.limits.min_speed)
-    running = sum(clock.point.running for clock in clocks)
-    steps = sum(
-        clock.point.steps * _number(clock.replica.tokens_per_sequence_step) for clock in clocks
-    )
-    relative = -sum(
-        _dual(optimum, "min_speed", clock.index) * floor / 1e3 * clock.point.running
-        for clock in clocks
-    )
-    tight = any(
-        abs(
-            clock.point.steps * _number(clock.replica.tokens_per_sequence_step) * 1e3
-            - floor * clock.point.running
-        )
-        <= BINDING * floor * clock.point.running
-        for clock in clocks
-    )
+def _min_speed(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
+    floor = float(optimum.instance.limits.min_speed)
+    speeds = [
+        (clock, 1e3 * clock.point.steps * number(clock.replica.tokens_per_sequence_step))
+        for clock in column.clocks
+    ]
+    running = sum(clock.point.running for clock in column.clocks)
     return _row(
+        optimum,
         "min_speed",
-        steps / running * 1e3,
+        sum(speed for _, speed in speeds) / running,
         floor,
         "tok/s/user",
-        relative / optimum.throughput,
-        throughput=optimum.throughput,
+        -sum(
+            column.dual("min_speed", clock.index) * floor / 1e3 * clock.point.running
+            for clock, _ in speeds
+        ),
         floor=True,
-        binding=tight,
+        binding=any(
+            _tight(speed - floor * clock.point.running, floor * clock.point.running)
+            for clock, speed in speeds
+        ),
     )
 
 
-def _min_batch(optimum: Operation, clocks: list[ClockOperation]) -> ConstraintResult:
-    relative = -sum(_dual(optimum, "min_batch", clock.index) * clock.point.steps for clock in clocks)
+def _min_batch(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
+    worth = sum(column.dual("min_batch", clock.index) * clock.point.steps for clock in column.clocks)
     return _row(
-        "min_batch",
-        optimum.batch,
-        1.0,
-        "sequences per replica",
-        relative / optimum.throughput,
-        throughput=optimum.throughput,
-        floor=True,
+        optimum, "min_batch", column.batch, 1.0, "sequence per replica", -worth, floor=True
     )
 
 
-def _rack_rows(instance: Instance, optimum: Operation) -> list[ConstraintResult]:
-    data, rack = optimum.data.clocks[0], optimum.rack
-    size, replicas = _number(data.accelerators), round(optimum.replicas)
+def _rack_rows(optimum: PricedRack) -> list[ConstraintResult]:
+    rack, racks = optimum.rack, optimum.racks
+    accelerators = number(rack.accelerators) * racks
     rows = [
         _row(
+            optimum,
             "accelerators",
-            size * replicas,
-            _number(rack.accelerators),
-            "accelerators",
+            optimum.used_accelerators,
+            accelerators,
+            "accelerator",
             0.0,
-            throughput=optimum.throughput,
         )
     ]
-    if data.offloaded:
-        rows.append(
-            _row(
-                "lpu_units",
-                _number(data.lpu.units) * replicas,
-                _number(rack.lpu_units),
-                "LPUs",
-                0.0,
-                throughput=optimum.throughput,
-            )
-        )
+    if optimum.used_lpus:
+        lpus = number(rack.lpu_units) * racks
+        rows.append(_row(optimum, "lpu_units", optimum.used_lpus, lpus, "LPU", 0.0))
     if rack.power_cap_kw is not None:
-        cap, used = _number(rack.power_cap_kw), power_kw(optimum)
-        rows.append(
-            _row(
-                "power_cap",
-                used,
-                cap,
-                "kW",
-                _dual(optimum, "power_cap", None) * used / cap / optimum.throughput,
-                throughput=optimum.throughput,
-            )
+        cap, used = number(rack.power_cap_kw) * racks, optimum.power_kw
+        worth = optimum.duals[Label("power_cap", None, None)] * used / number(rack.power_cap_kw)
+        rows.append(_row(optimum, "power_cap", used, cap, "kW", worth))
+    for position, budget in enumerate(optimum.instance.limits.budgets):
+        used = budget.fixed * racks + sum(
+            number(column.data.budgets[position].per_replica) * column.replicas
+            + 1e3 * number(column.data.budgets[position].per_step) * column.total("steps")
+            + 1e3
+            * number(column.data.budgets[position].per_sequence_step)
+            * column.total("sequences")
+            for column in optimum.columns
         )
-    for position, budget in enumerate(instance.limits.budgets):
-        use = optimum.data.budgets[position]
-        used = (
-            budget.fixed
-            + _number(use.per_replica) * replicas
-            + 1e3 * _number(use.per_step) * optimum.total("steps")
-            + 1e3 * _number(use.per_sequence_step) * optimum.total("sequences")
-        )
-        share = used / budget.capacity
+        worth = optimum.duals[Label("budget", None, position)] * used / budget.capacity
         rows.append(
-            _row(
-                budget.name,
-                used,
-                budget.capacity,
-                budget.unit,
-                _dual(optimum, "budget", None, position) * share / optimum.throughput,
-                throughput=optimum.throughput,
-            )
+            _row(optimum, budget.name, used, budget.capacity * racks, budget.unit, worth)
         )
     return rows
-
-

@@ -10,22 +10,22 @@ Both are local and hold the integers (configuration, replicas) at the optimum. E
 derivative with respect to the number shown as limit, so that of a floor is negative.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hbmopt.demand import Point, configuration_data, rack_data
+import numpy as np
+
+from hbmopt.demand import configuration_data, rack_data
 from hbmopt.document import KeyPath
-from hbmopt.figure import Figure
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import BatchPoint
-from hbmopt.search import Operation
+from hbmopt.optimum import PricedRack, number
+from hbmopt.solution import InputResult
 from hbmopt.template import coefficients
 
 STEP = 1e-5
 """Relative step of the central difference of the Lagrangian, which is smooth."""
 
-BINDING = 1e-6
-"""Relative slack below which a row counts as binding."""
+SHARED = frozenset({"accelerators", "lpu_units", "power_cap", "budget"})
+"""Rows that the configurations of a rack share."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,6 @@ class Input:
     unit: str
     per: str
     quoted: float
-
-
-@dataclass(frozen=True)
-class InputPrice:
-    """Price and elasticity of one hardware input."""
-
-    name: str
-    value: float
-    unit: str
-    unit_price: float
-    unit_price_unit: str
-    elasticity: float
-    status: str
 
 
 def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
@@ -65,7 +52,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
             "compute",
             tuple((*accelerator, "peak_flops", name) for name in _compute_formats(instance)),
             "TFLOP/s",
-            "TFLOP/s per accelerator",
+            "TFLOP/s (bf16) per accelerator",
             1.0,
         ),
         Input(
@@ -84,8 +71,11 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
         ),
     ]
     if instance.power_cap_kw is not None:
-        path: KeyPath = ("limits", "power") if instance.limits.power else ("rack", "power")
-        found.append(Input("power_cap", (path,), "kW", "kW", 1.0))
+        provisioned: tuple[KeyPath, ...] = (("rack", "power"),)
+        if instance.rack.offload is not None and instance.rack.offload.power is not None:
+            provisioned += (("rack", "offload", "power"),)
+        paths = (("limits", "power"),) if instance.limits.power is not None else provisioned
+        found.append(Input("power_cap", paths, "kW", "kW", 1.0))
     if lpus:
         device: KeyPath = ("rack", "offload", "device")
         formats = instance.rack.offload.device.peak_flops if instance.rack.offload else {}
@@ -120,53 +110,73 @@ def _amount(instance: Instance, one: Input) -> float:
     return sum(instance.figure(path).amount for path in one.paths[:1])
 
 
-def _status(figures: Iterable[Figure]) -> str:
-    return next((figure.status for figure in figures), "given")
-
-
-def elasticity(instance: Instance, optimum: Operation, paths: tuple[KeyPath, ...]) -> float:
-    """Return % of throughput per % of the figures at `paths`, scaled together."""
-    point, duals = optimum.values, optimum.duals
-    batches = _batches(optimum)
+def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
+    """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
     ends = []
     for factor in (1.0 + STEP, 1.0 - STEP):
-        changed = instance
+        changed = optimum.instance
         for path in paths:
             changed = changed.scaled(path, factor)
-        data = configuration_data(changed, optimum.configuration, batches)
-        ends.append(coefficients(rack_data(changed), data).lagrangian(point, duals))
-    return (ends[0] - ends[1]) / (2.0 * STEP) / optimum.throughput
+        ends.append(_lagrangian(optimum, changed))
+    return (ends[0] - ends[1]) / (2.0 * STEP)
 
 
-def _batches(optimum: Operation) -> Point:
-    span = optimum.data.batches
-    if not isinstance(span, BatchPoint):
-        raise TypeError("prices are read at a polished optimum")
-    numbers = [float(value) for value in (span.batch, span.lowest, span.highest)]  # type: ignore[arg-type]
-    share = tuple(float(value) for value in span.offloaded_share)  # type: ignore[arg-type]
-    return Point(numbers[0], share, numbers[1], numbers[2])
+def _lagrangian(optimum: PricedRack, instance: Instance) -> float:
+    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`.
+
+    Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
+    such as static power, is counted with the first configuration alone.
+    """
+    rack, value = replace(rack_data(instance), racks=optimum.racks), 0.0
+    for position, column in enumerate(optimum.columns):
+        data = configuration_data(instance, column.configuration, column.batches)
+        found = coefficients(rack, data)
+        template = found.template
+        point = np.array([column.values[label] for label in template.columns])
+        products = found.values * point[template.indices]
+        activity = np.add.reduceat(products, template.starts[:-1])
+        slack = found.upper - activity
+        if position > 0:
+            shared = np.array([label.family in SHARED for label in template.rows])
+            slack = np.where(shared, -activity, slack)
+        duals = np.array(
+            [
+                optimum.duals[label] if label.family in SHARED else column.duals[label]
+                for label in template.rows
+            ]
+        )
+        drawn = found.power @ point + (found.fixed_power if position == 0 else 0.0)
+        value += (
+            optimum.throughput_weight * float(found.cost @ point)
+            + optimum.power_weight * float(drawn)
+            + float(duals @ slack)
+        )
+    return value
 
 
-def input_prices(instance: Instance, optimum: Operation) -> list[InputPrice]:
+def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
     """Return price and elasticity of every hardware input, the most limiting first."""
-    found = []
-    for one in hardware_inputs(instance, lpus=bool(optimum.data.clocks[0].offloaded)):
+    instance, found = optimum.instance, []
+    lpus = any(column.data.clocks[0].offloaded for column in optimum.columns)
+    for one in hardware_inputs(instance, lpus=lpus):
         figures = [instance.figure(path) for path in one.paths]
-        relative = elasticity(instance, optimum, one.paths)
-        # Latency grows with the logarithm of the replica: quote what a layer takes in all.
+        change = worth(optimum, one.paths)
         value = figures[0].amount * one.quoted
+        if one.name == "power_cap":
+            value = sum(figure.amount for figure in figures)
         if one.name == "latency":
-            per_layer = float(optimum.data.clocks[0].fixed_latency_ms)  # type: ignore[arg-type]
+            # It grows with the logarithm of the replica: quote what a layer takes in all.
+            per_layer = number(optimum.columns[0].data.clocks[0].fixed_latency_ms)
             value = per_layer / instance.llm.layers * one.quoted
         found.append(
-            InputPrice(
+            InputResult(
                 name=one.name,
                 value=value,
                 unit=one.unit,
-                unit_price=relative * optimum.throughput * 1e3 / value,
-                unit_price_unit=f"tok/s per {one.per}",
-                elasticity=relative,
-                status=_status(figures),
+                status=figures[0].status,
+                unit_price=change / value + 0.0,
+                unit_price_unit=f"{optimum.objective_unit} per {one.per}",
+                elasticity=(change / optimum.objective if optimum.objective else 0.0) + 0.0,
             )
         )
-    return sorted(found, key=lambda price: -abs(price.elasticity))
+    return tuple(sorted(found, key=lambda price: -abs(price.elasticity)))

@@ -11,7 +11,7 @@ from hbmopt.figure import UNCERTAIN, Figure
 from hbmopt.instance import Instance
 from hbmopt.solution import Estimate
 
-_LPU_INPUTS = {"sram", "lpu_compute", "lpu_link", "projection_share"}
+_LPU_INPUTS = {"sram", "lpu_compute", "lpu_link", "projection_share", "attention_share"}
 _NOT_USED = {"price", "year", "power"}
 
 
@@ -35,6 +35,7 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
         unused = (
             (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
             path[:2] == ("calibration", "power_law") and own_law,
+            path[-2:] == ("power_law", "link") and figure.amount == 0,
             path[-1] in _NOT_USED and path != ("rack", "power"),
             path == ("rack", "power") and instance.limits.power is not None,
             path == ("rack", "power") and not instance.limits.power_capped,

@@ -84,6 +84,14 @@ class Operation:
         return self.total("sequences") / steps if steps > 0 else 0.0
 
     @property
+    def clock_steps(self) -> tuple[float, ...]:
+        """Steps per ms at each clock."""
+        column = self.filled.template.column
+        return tuple(
+            float(self.values[column("steps", clock)]) for clock in range(len(self.data.clocks))
+        )
+
+    @property
     def offloaded_share(self) -> tuple[float, ...]:
         """Offloaded share of each offloadable component."""
         steps = self.total("steps")
@@ -99,6 +107,7 @@ class Found:
 
     plan: Operation | None
     relaxed: Operation | None
+    point: Point | None
     bound: float
     nodes: int
     configurations: tuple[Configuration, ...]
@@ -157,6 +166,45 @@ def solve_program(
     )
 
 
+POWER_ROWS = ("power_cap", "accelerator_power")
+
+
+def solve_relaxed(instance: Instance, configuration: Configuration, batches: Segment) -> Operation:
+    """Solve the relaxed program of a configuration, lower clocks only where they can pay.
+
+    A lower clock takes more time and nothing less but power. So where no power row has a price
+    at full clock, the multipliers found there prove that lower clocks add nothing.
+    """
+    full = replace(configuration, clocks=configuration.clocks[:1])
+    operation = solve_program(instance, full, batches, integers=False)
+    if len(configuration.clocks) > 1 and _power_has_price(operation):
+        return solve_program(instance, configuration, batches, integers=False)
+    return replace(operation, configuration=configuration)
+
+
+def _power_has_price(operation: Operation) -> bool:
+    if not operation.answer.optimal:
+        return True
+    return any(
+        abs(dual) > 1e-9 * max(1.0, operation.throughput)
+        for label, dual in zip(operation.filled.template.rows, operation.duals, strict=True)
+        if label.family in POWER_ROWS
+    )
+
+
+WIDE = 4.0
+"""Ratio of batches above which the bound of a range says little about where its optimum is."""
+
+
+def _split(batch: float, segment: Segment) -> float:
+    """Return where to split a range: at the batch of its bound, nearer the middle if it is wide."""
+    inside = min(max(batch, segment.lowest), segment.highest)
+    if segment.highest > WIDE * segment.lowest:
+        middle = math.sqrt(segment.lowest * segment.highest)
+        return min(inside, max(middle, inside / WIDE))
+    return inside
+
+
 def search(instance: Instance, *, tolerance: float = TOLERANCE) -> Found:
     """Return the best plan of one configuration, proven within `tolerance`."""
     return _Search(instance, tolerance).run()
@@ -195,9 +243,12 @@ class _Search:
             self._expand(node)
         else:
             bound = max([self.incumbent, *(-node.key for node in self.heap)])
+        self._drop_idle_lpus()
+        relaxed, point = self._polished()
         return Found(
             plan=self.best,
-            relaxed=self._polished(),
+            relaxed=relaxed,
+            point=point,
             bound=max(bound, self.incumbent),
             nodes=self.nodes,
             configurations=tuple(possible),
@@ -218,7 +269,9 @@ class _Search:
         self, configuration: Configuration, segment: Segment, *, integers: bool
     ) -> Operation:
         self.nodes += 1
-        return solve_program(self.instance, configuration, segment, integers=integers)
+        if integers:
+            return solve_program(self.instance, configuration, segment, integers=True)
+        return solve_relaxed(self.instance, configuration, segment)
 
     def _push(self, configuration: Configuration, segment: Segment) -> None:
         """Bound a node, and keep it if it can still beat the incumbent."""
@@ -243,7 +296,7 @@ class _Search:
 
     def _expand(self, node: _Node) -> None:
         segment, configuration = node.segment, node.configuration
-        batch = min(max(node.operation.batch, segment.lowest), segment.highest)
+        batch = _split(node.operation.batch, segment)
         if self.whole:
             below = math.floor(batch + 1e-9)
             self._try(configuration, float(below))
@@ -271,15 +324,27 @@ class _Search:
         if operation.answer.optimal and operation.throughput > self.incumbent:
             self.best = operation
 
-    def _polished(self) -> Operation | None:
+    def _drop_idle_lpus(self) -> None:
+        """Prefer the same plan without LPUs where they take nothing over."""
+        best = self.best
+        if best is None or best.configuration.lpu_units == 0 or max(best.offloaded_share) > 1e-9:
+            return
+        without = replace(best.configuration, lpu_units=0)
+        if without in self.best_bounds:
+            batch = best.batch
+            bare = self._solve(without, Segment(batch, batch), integers=True)
+            if bare.answer.optimal and bare.throughput >= best.throughput * (1.0 - 1e-9):
+                self.best = bare
+
+    def _polished(self) -> tuple[Operation | None, Point | None]:
         """Return the optimum of the plan's configuration and replicas at a free batch."""
         if self.best is None:
-            return None
+            return None, None
         return polish(self.instance, self.best)
 
 
-def polish(instance: Instance, plan: Operation) -> Operation:
-    """Return the local optimum around `plan` with its integers fixed and its batch free.
+def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
+    """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
     The concave and bilinear terms are replaced by their first-order model at the current point
     until the optimum of the model is that point. There the model's multipliers are those of
@@ -294,20 +359,24 @@ def polish(instance: Instance, plan: Operation) -> Operation:
     # Twice what fits: the capacity row must bind by itself, so that it carries the price.
     most = 2.0 * largest_batch(instance, configuration)
     batch, share, spread = plan.batch, plan.offloaded_share, 2.0
-    best: Operation | None = None
+    current: Operation | None = None
     for _ in range(60):
         if share:
             lowest, highest = max(1.0, batch / spread), min(most, batch * spread)
         else:
             lowest, highest = 1.0, most
-        point = Point(batch, share, lowest, max(highest, lowest))
+        known = (current or plan).clock_steps
+        steps = known + (0.0,) * (len(configuration.clocks) - len(known))
+        point = Point(batch, share, steps, lowest, max(highest, lowest))
         step = solve_program(instance, configuration, point, integers=False, replicas=replicas)
         if not step.answer.optimal:
             raise SolverError(f"no optimum around batch {batch:g} of {configuration}")
-        if best is not None and abs(step.batch - batch) <= 1e-10 * batch:
-            return step
-        best, batch, share = step, step.batch, step.offloaded_share
+        moved = abs(step.batch - batch) > 1e-10 * batch or any(
+            abs(after - before) > 1e-9 * max(steps)
+            for after, before in zip(step.clock_steps, steps, strict=True)
+        )
+        if current is not None and not moved:
+            return step, point
+        current, batch, share = step, step.batch, step.offloaded_share
         spread = max(1.0 + 1e-3, spread**0.7)
-    if best is None:
-        raise AssertionError
-    return best
+    return step, point

@@ -8,8 +8,9 @@ from hbmopt.demand import offloadable_components
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
-from hbmopt.limits import ClockOperation, clock_operations, constraint_table, power_kw
-from hbmopt.physics import violations
+from hbmopt.limits import constraint_table
+from hbmopt.optimum import ClockOperation, clock_operations, labelled_values, number, priced
+from hbmopt.physics import rack_power, violations
 from hbmopt.prices import input_prices
 from hbmopt.provenance import estimates
 from hbmopt.search import Found, Operation, search
@@ -17,7 +18,6 @@ from hbmopt.solution import (
     Certificate,
     ClockShare,
     ConfigurationResult,
-    InputResult,
     Solution,
 )
 
@@ -38,7 +38,7 @@ def solve(instance: Instance) -> Solution:
     """
     begun = time.perf_counter()
     found = search(instance)
-    if found.plan is None or found.relaxed is None:
+    if found.plan is None or found.relaxed is None or found.point is None:
         return Solution(
             status="infeasible",
             conflict=explain_conflict(instance, found),
@@ -46,12 +46,13 @@ def solve(instance: Instance) -> Solution:
             **_heading(instance),
         )
     plan, optimum = found.plan, found.relaxed
+    rack = priced(instance, optimum, found.point)
     violation = largest_violation(plan)
     if violation > ACCEPTED_VIOLATION:
         raise SolverError(f"the plan exceeds a limit by {violation:g} when it is checked again")
     if not instance.choices.whole_sequences:
         plan = optimum
-    inputs = input_prices(instance, optimum)
+    inputs = input_prices(rack)
     power = power_kw(plan) * 1e3
     throughput = plan.throughput * 1e3
     sequences = plan.batch * round(plan.replicas)
@@ -65,19 +66,8 @@ def solve(instance: Instance) -> Solution:
         tok_s_per_mw=throughput / power * 1e6 if power > 0 else None,
         priced_batch=optimum.batch * round(optimum.replicas),
         configurations=(configuration_result(instance, plan),),
-        constraints=constraint_table(instance, optimum),
-        inputs=tuple(
-            InputResult(
-                name=one.name,
-                value=one.value,
-                unit=one.unit,
-                status=one.status,
-                unit_price=one.unit_price,
-                unit_price_unit=one.unit_price_unit,
-                elasticity=one.elasticity,
-            )
-            for one in inputs
-        ),
+        constraints=constraint_table(rack),
+        inputs=inputs,
         limiting_resource=inputs[0].name if inputs else None,
         elasticities={one.name: one.elasticity for one in inputs},
         certificate=_certificate(
@@ -119,10 +109,27 @@ def _certificate(
     )
 
 
+def power_kw(operation: Operation) -> float:
+    """Return the power of an operation in its rack's scope, from the physics."""
+    clocks = _clocks(operation)
+    running = sum(clock.done.power_kw + clock.done.lpu_power_kw for clock in clocks)
+    data, replicas = operation.data.clocks[0], round(operation.replicas)
+    return rack_power(
+        operation.rack,
+        running,
+        number(data.accelerators) * replicas,
+        number(data.lpu.units) * replicas,
+    )
+
+
+def _clocks(operation: Operation) -> tuple[ClockOperation, ...]:
+    return clock_operations(operation.data, labelled_values(operation))
+
+
 def largest_violation(operation: Operation) -> float:
     """Return the largest relative violation of a plan in the exact physics, 0 if none."""
     worst = 0.0
-    for clock in clock_operations(operation):
+    for clock in _clocks(operation):
         worst = max(worst, *violations(clock.replica, clock.point).values())
     cap = operation.rack.power_cap_kw
     if isinstance(cap, float):
@@ -133,7 +140,7 @@ def largest_violation(operation: Operation) -> float:
 def configuration_result(instance: Instance, plan: Operation) -> ConfigurationResult:
     """Describe the configuration of a plan."""
     layout, chosen = plan.configuration.layout, plan.configuration
-    clocks = clock_operations(plan)
+    clocks = _clocks(plan)
     running = sum(clock.point.running for clock in clocks)
     steps = sum(clock.point.steps for clock in clocks)
     replicas = round(plan.replicas)
@@ -166,7 +173,7 @@ def configuration_result(instance: Instance, plan: Operation) -> ConfigurationRe
     )
 
 
-def _breakdown(clocks: list[ClockOperation], steps: float) -> dict[str, float]:
+def _breakdown(clocks: tuple[ClockOperation, ...], steps: float) -> dict[str, float]:
     parts: dict[str, float] = {}
     for clock in clocks:
         for resource, spent in clock.done.times.items():

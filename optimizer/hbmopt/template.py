@@ -9,9 +9,10 @@ The declaration stays the single source of the mathematics.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from typing import TypeVar
 
 import numpy as np
@@ -44,6 +45,7 @@ class Template:
     starts: NDArray[np.int32]
     indices: NDArray[np.int32]
     cost_columns: NDArray[np.int32]
+    power_columns: NDArray[np.int32]
     evaluate: Callable[[list[float]], tuple[float, ...]]
 
     def column(self, family: str, clock: int | None = None, index: int | None = None) -> int:
@@ -69,16 +71,32 @@ class Filled:
     row_scale: NDArray[np.float64]
 
 
-def numbers(tree: object) -> Iterator[float]:
-    """Yield every float of a tree of dataclasses and tuples, in order."""
+@cache
+def _parts(kind: type) -> Callable[[object], tuple[object, ...]] | None:
+    """Return the function that takes an instance of a dataclass apart, in field order."""
+    if not is_dataclass(kind):
+        return None
+    names = [part.name for part in fields(kind)]
+    if len(names) == 1:
+        return lambda tree: (getattr(tree, names[0]),)
+    return attrgetter(*names)
+
+
+def collect(tree: object, found: list[float]) -> list[float]:
+    """Append every float of a tree of dataclasses and tuples to `found`, in order."""
     if isinstance(tree, float):
-        yield tree
-    elif isinstance(tree, tuple):
-        for item in tree:
-            yield from numbers(item)
-    elif is_dataclass(tree):
-        for part in fields(tree):
-            yield from numbers(getattr(tree, part.name))
+        found.append(tree)
+        return found
+    parts = tree if isinstance(tree, tuple) else None
+    if parts is None:
+        take_apart = _parts(type(tree))
+        parts = take_apart(tree) if take_apart is not None else ()
+    for part in parts:
+        if isinstance(part, float):
+            found.append(part)
+        else:
+            collect(part, found)
+    return found
 
 
 def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
@@ -93,34 +111,62 @@ def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
     return tree
 
 
+def _shape(rack: RackData, configuration: ConfigurationData) -> tuple[object, ...]:
+    """Return what decides the structure of a program, as a key that is cheap to compare."""
+    first = configuration.clocks[0]
+    return (
+        len(configuration.clocks),
+        len(first.components),
+        first.offloadable,
+        type(configuration.batches),
+        rack.power_cap_kw is None,
+        tuple(budget.name for budget in rack.budgets),
+    )
+
+
+_TEMPLATES: dict[tuple[object, ...], "Template"] = {}
+
+
+def template_of(rack: RackData, configuration: ConfigurationData) -> "Template":
+    """Return the template of this shape, extracted when it is met for the first time."""
+    shape = _shape(rack, configuration)
+    if shape not in _TEMPLATES:
+        _TEMPLATES[shape] = _extract(rack, configuration)
+    return _TEMPLATES[shape]
+
+
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of a program in the model's own units: entries, right-hand sides, costs."""
+    """The numbers of a program in the model's own units.
+
+    Entries, right-hand sides, and throughput and power as functions of the columns.
+    """
 
     template: Template
     values: NDArray[np.float64]
     upper: NDArray[np.float64]
     cost: NDArray[np.float64]
-
-    def lagrangian(self, point: NDArray[np.float64], duals: NDArray[np.float64]) -> float:
-        """Return objective + duals * (right-hand side - row activity) at a point."""
-        products = self.values * point[self.template.indices]
-        activity = np.add.reduceat(products, self.template.starts[:-1])
-        return float(self.cost @ point + duals @ (self.upper - activity))
+    power: NDArray[np.float64]
+    fixed_power: float
 
 
 def coefficients(rack: RackData, configuration: ConfigurationData) -> Coefficients:
     """Evaluate every coefficient of `rack` running replicas of `configuration` alone."""
-    template = template_of_shape(replaced((rack, configuration), lambda: 0.0))
-    filled = template.evaluate(list(numbers((rack, configuration))))
+    template = template_of(rack, configuration)
+    filled = template.evaluate(collect(configuration, collect(rack, [])))
     entries, rows = len(template.indices), len(template.rows)
-    cost = np.zeros(len(template.columns))
-    cost[template.cost_columns] = filled[entries + rows :]
+    rates = entries + rows
+    draws = rates + len(template.cost_columns)
+    cost, power = np.zeros(len(template.columns)), np.zeros(len(template.columns))
+    cost[template.cost_columns] = filled[rates:draws]
+    power[template.power_columns] = filled[draws:-1]
     return Coefficients(
         template,
         np.array(filled[:entries]),
-        -np.array(filled[entries : entries + rows]),
+        -np.array(filled[entries:rates]),
         cost,
+        power,
+        filled[-1],
     )
 
 
@@ -145,7 +191,9 @@ def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
     program = Program(
         cost=cost * scale,
-        column_lower=np.zeros(len(template.columns)),
+        column_lower=np.array(
+            [-INFINITY if label.family == "batch_change" else 0.0 for label in template.columns]
+        ),
         column_upper=column_upper,
         integer=(replicas,),
         row_lower=np.where(template.equality, upper, -INFINITY),
@@ -192,18 +240,18 @@ def _column_scale(found: Coefficients, lowest: float, highest: float) -> NDArray
         "offloaded_steps": rate,
         "sequences": rate * highest,
         "offloaded_sequences": rate * highest,
+        "batch_change": highest,
     }
     return np.array([by_family.get(label.family, 1.0) for label in template.columns])
 
 
-@cache
-def template_of_shape(shape: tuple[RackData, ConfigurationData]) -> Template:
+def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
     """Declare a rack of this shape with parameters for numbers, and extract its program."""
     model = pyo.ConcreteModel()
-    count = len(list(numbers(shape)))
+    count = len(collect(configuration_shape, collect(rack_shape, [])))
     model.p = pyo.Param(range(count), mutable=True, initialize=1.0)
     parameters = iter(model.p.values())
-    rack, configuration = replaced(shape, lambda: next(parameters))
+    rack, configuration = replaced((rack_shape, configuration_shape), lambda: next(parameters))
     declare_rack(model, rack, [configuration], uniform=False)
 
     variables = list(model.component_data_objects(pyo.Var, descend_into=True))
@@ -221,8 +269,10 @@ def template_of_shape(shape: tuple[RackData, ConfigurationData]) -> Template:
         starts.append(len(indices))
     objective = generate_standard_repn(model.throughput.expr, compute_values=False)
     cost = [str(coefficient) for coefficient in objective.linear_coefs]
+    drawn = generate_standard_repn(model.power.expr, compute_values=False)
+    power = [*(str(coefficient) for coefficient in drawn.linear_coefs), str(drawn.constant)]
     # Names of parameters are `p[7]`, so the expressions are Python as they print.
-    source = f"lambda p: ({', '.join(entries + constants + cost)},)"
+    source = f"lambda p: ({', '.join(entries + constants + cost + power)},)"
     return Template(
         columns=tuple(_label(variable.name) for variable in variables),
         rows=tuple(_label(constraint.name) for constraint in constraints),
@@ -231,6 +281,9 @@ def template_of_shape(shape: tuple[RackData, ConfigurationData]) -> Template:
         indices=np.array(indices, dtype=np.int32),
         cost_columns=np.array(
             [position[id(variable)] for variable in objective.linear_vars], dtype=np.int32
+        ),
+        power_columns=np.array(
+            [position[id(variable)] for variable in drawn.linear_vars], dtype=np.int32
         ),
         evaluate=eval(source, {"__builtins__": {}}),
     )

@@ -1,0 +1,162 @@
+"""The command line: parse, call the library, print. Anything else lives elsewhere."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from hbmopt import __version__
+from hbmopt.errors import HbmoptError, InputError
+
+SOLVED, INFEASIBLE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Parameters = ParamSpec("Parameters")
+
+
+def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
+    """Turn known errors into one line on stderr and the exit code; a bug keeps its traceback."""
+
+    @wraps(command)
+    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
+        try:
+            code = command(*arguments, **options)
+        except HbmoptError as error:
+            click.echo(f"hbmopt: {' '.join(str(error).split())}", err=True)
+            code = BAD_INPUT
+        except KeyboardInterrupt:
+            click.echo("hbmopt: interrupted", err=True)
+            code = INTERRUPTED
+        sys.exit(code)
+
+    return run
+
+
+_set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help='Change a field of the instance: --set limits.power="90 kW". May be repeated.',
+)
+_format_option = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to write the result.",
+)
+_output_option = click.option(
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of the terminal.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hbmopt", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Find the proven optimum of an LLM inference rack.
+
+    hbmopt maximises token throughput subject to HBM capacity and bandwidth, compute, links,
+    latency, power and SRAM offload, and says which limit binds and what one more unit of it is
+    worth. Start with: hbmopt solve instances/rubin_ultra.yaml
+    """
+
+
+def _emit(text: str, output: Path | None) -> None:
+    from hbmopt.output import write  # noqa: PLC0415 -- commands import what they need
+
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write(text, output)
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@_set_option
+@_format_option
+@_output_option
+@_one_line_errors
+def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path | None) -> int:
+    """Print the optimum of INSTANCE, what limits it, and prices.
+
+    Exit code 0: solved; 1: infeasible, with the limits that conflict; 2: bad input.
+    """
+    from hbmopt.instance import load  # noqa: PLC0415
+    from hbmopt.output import render  # noqa: PLC0415
+    from hbmopt.solver import solve as solve_instance  # noqa: PLC0415
+
+    solution = solve_instance(load(instance, list(overrides)))
+    terminal = output is None and sys.stdout.isatty()
+    width = _terminal_width() if terminal else None
+    _emit(render(solution, style, width=width, color=terminal), output)
+    return SOLVED if solution.feasible else INFEASIBLE
+
+
+def _terminal_width() -> int:
+    import shutil  # noqa: PLC0415
+
+    return shutil.get_terminal_size((132, 24)).columns
+
+
+@cli.command()
+@click.argument("kind", required=False)
+@click.argument("name", required=False)
+@_one_line_errors
+def catalog(kind: str | None, name: str | None) -> int:
+    """List what is known: KIND is accelerators, racks, offloads or llms.
+
+    With NAME, print the entry as it stands, each number with its status and source.
+    """
+    from hbmopt import catalogue  # noqa: PLC0415
+
+    if kind is None:
+        for one in catalogue.KINDS:
+            click.echo(f"{one} ({len(catalogue.names(one))})")
+            click.echo("  " + "\n  ".join(catalogue.names(one)))
+    elif name is None:
+        click.echo("\n".join(catalogue.names(kind)))
+    else:
+        click.echo(catalogue.text(kind, name), nl=False)
+    return SOLVED
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["instance", "solution"]))
+@_output_option
+@_one_line_errors
+def schema(kind: str, output: Path | None) -> int:
+    """Print the JSON Schema of instances (for editors) or of solutions."""
+    from hbmopt.json_schema import schema_text  # noqa: PLC0415
+
+    _emit(schema_text(kind), output)
+    return SOLVED
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.argument("program", type=click.Path(path_type=Path))
+@_set_option
+@_one_line_errors
+def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
+    """Write the program of INSTANCE to PROGRAM, an .mps or .lp file, for any solver."""
+    from hbmopt.instance import load  # noqa: PLC0415
+
+    if program.suffix not in (".mps", ".lp"):
+        raise InputError(f"{program}: the name must end in .mps or .lp")
+    from hbmopt.planning import export_program  # noqa: PLC0415
+
+    export_program(load(instance, list(overrides)), program)
+    return SOLVED
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    cli.main(args=arguments, prog_name="hbmopt")

@@ -1,0 +1,63 @@
+"""The JSON Schemas that ship with hbmopt: instances for editors, solutions for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "schemas"
+
+
+def schema_text(kind: str) -> str:
+    """Return the shipped schema ``instance`` or ``solution`` as JSON text."""
+    return (FOLDER / f"{kind}.schema.json").read_text(encoding="utf-8")
+
+
+def instance_schema() -> dict[str, Any]:
+    """Derive the schema of an instance file, catalogue names and `base` included."""
+    from hbmopt import catalogue  # noqa: PLC0415
+    from hbmopt.instance import REFERENCES, Instance  # noqa: PLC0415
+
+    schema = Instance.model_json_schema()
+    definitions = schema["$defs"]
+    owners = {"rack": schema, "llm": schema, "accelerator": definitions["Rack"],
+              "offload": definitions["Rack"], "device": definitions["Offload"]}
+    for reference in REFERENCES:
+        key = str(reference.path[-1])
+        known = list(catalogue.names(reference.kind))
+        own = owners[key]["properties"][key]
+        own.pop("default", None)
+        inline = own.get("anyOf", [dict(own)])
+        base = {
+            "type": "object",
+            "properties": {"base": {"enum": known}},
+            "required": ["base"],
+            "description": "a catalogue entry, changed by the other keys",
+        }
+        owners[key]["properties"][key] = {
+            "description": f"a name of the catalogue's {reference.kind}, or the same mapping inline",
+            "anyOf": [{"enum": known}, base, *inline],
+        }
+    schema["title"] = "hbmopt instance"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def solution_schema() -> dict[str, Any]:
+    """Derive the schema of `Solution.to_dict` from its classes."""
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    from hbmopt.solution import Solution  # noqa: PLC0415
+
+    schema = TypeAdapter(Solution).json_schema(mode="serialization")
+    schema["title"] = "hbmopt solution"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_schemas() -> None:
+    """Write the shipped schemas anew; needed after a change of instance or solution."""
+    for kind, schema in (("instance", instance_schema()), ("solution", solution_schema())):
+        text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+        (FOLDER / f"{kind}.schema.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas()

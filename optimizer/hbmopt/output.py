@@ -1,0 +1,88 @@
+"""Writing results: as a table, JSON or CSV, to the terminal or to a file."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hbmopt.errors import InputError
+from hbmopt.solution import Solution
+
+TABLE_WIDTH = 132
+
+
+def render(solution: Solution, style: str, *, width: int | None, color: bool) -> str:
+    """Return a solution as text in the style ``table``, ``json`` or ``csv``."""
+    if style == "json":
+        return json.dumps(solution.to_dict(), indent=2, allow_nan=False) + "\n"
+    if style == "csv":
+        return _csv([_flat(solution)])
+    from rich.console import Console  # noqa: PLC0415 -- 50 ms that only tables need
+
+    from hbmopt.report import print_solution  # noqa: PLC0415
+
+    text = io.StringIO()
+    console = Console(
+        file=text, width=width or TABLE_WIDTH, force_terminal=color, highlight=False, soft_wrap=False
+    )
+    print_solution(solution, console)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _flat(solution: Solution) -> dict[str, Any]:
+    """Return the solution as one row: totals, configuration, prices."""
+    row: dict[str, Any] = {
+        key: value
+        for key, value in solution.to_dict().items()
+        if not isinstance(value, dict | list)
+    }
+    row.pop("title", None)
+    for key, value in solution.to_dict().items():
+        if key == "configurations" and value:
+            first = value[0]
+            row |= {f"configuration_{name}": item for name, item in first.items()
+                    if not isinstance(item, dict | list)}
+            row |= {f"offload_{name}": item for name, item in first["offload"].items()}
+        elif key == "elasticities":
+            row |= {f"elasticity_{name}": item for name, item in value.items()}
+        elif key == "inputs":
+            row |= {f"price_{item['name']}": item["unit_price"] for item in value}
+        elif key == "constraints":
+            row["binding"] = " ".join(item["name"] for item in value if item["binding"])
+        elif key == "conflict" and value:
+            row["conflict"] = value["summary"]
+        elif key == "certificate" and value:
+            row |= {name: value[name] for name in ("mip_gap", "piecewise_error", "rounding_loss")}
+    return row
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write(text: str, path: Path) -> None:
+    """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"--output {path}: there is no folder {folder}; create it first")
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a folder; name a file in it")
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,277 @@
+"""Tables for people: what a solution says, in the order in which a planner asks."""
+
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hbmopt.solution import (
+    Certificate,
+    ConfigurationResult,
+    ConstraintResult,
+    Estimate,
+    InputResult,
+    Solution,
+)
+
+SCOPES = {
+    "accelerators": "accelerators only",
+    "rack": "whole rack",
+    "facility": "rack and its share of the facility",
+}
+INPUT_NAMES = {
+    "hbm_capacity": "HBM capacity",
+    "hbm_bandwidth": "HBM bandwidth",
+    "compute": "compute",
+    "interconnect": "scale-up links",
+    "latency": "latency per layer",
+    "power_cap": "power cap",
+    "sram_capacity": "LPU SRAM capacity",
+    "sram_bandwidth": "LPU SRAM bandwidth",
+    "lpu_compute": "LPU compute",
+    "lpu_link": "LPU links",
+    "lpu_latency": "LPU latency per layer",
+}
+STEP_NAMES = {
+    "weights": "reading weights from HBM",
+    "kv": "reading the KV cache",
+    "gemm": "matrix products",
+    "attention": "attention arithmetic",
+    "link": "traffic between accelerators",
+    "latency": "fixed latency of the layers",
+    "sram": "reading weights from SRAM",
+    "lpu_compute": "matrix products on LPUs",
+    "lpu_link": "activations to LPUs and back",
+}
+
+
+def show(value: float, digits: int = 4) -> str:
+    """Write a number with `digits` significant digits and thousands separators."""
+    if value == 0:
+        return "0"
+    magnitude = abs(value)
+    if magnitude >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
+
+
+def print_solution(solution: Solution, console: Console) -> None:
+    """Print a solution, or the conflict that rules one out."""
+    console.print(solution_tables(solution))
+
+
+def solution_tables(solution: Solution) -> RenderableType:
+    """Return the tables of a solution, or the conflict that rules one out."""
+    if solution.conflict is not None:
+        return Group(_heading(solution), Text(), *_conflict(solution))
+    parts: list[RenderableType] = [_heading(solution), Text(), _summary(solution), Text()]
+    for configuration in solution.configurations:
+        parts += [_configuration(configuration), Text(), _step(configuration), Text()]
+    parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
+    if solution.certificate is not None:
+        parts += [_certificate(solution, solution.certificate), Text()]
+    parts += _estimates(solution.provenance)
+    return Group(*parts)
+
+
+def _heading(solution: Solution) -> Text:
+    text = Text()
+    if solution.title:
+        text.append(solution.title.strip() + "\n", style="bold")
+    text.append(f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)")
+    text.append(f", {show(solution.context_tokens, 7)} tokens of context")
+    if solution.min_speed_tok_s_user > 0:
+        text.append(f", at least {solution.min_speed_tok_s_user:g} tok/s per user")
+    return text
+
+
+def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _summary(solution: Solution) -> Table:
+    power = solution.power_w or 0.0
+    rows = [
+        ("throughput", f"{show(solution.throughput_tok_s or 0.0, 6)} tok/s", "output tokens"),
+        (
+            "speed",
+            f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
+            "per user = throughput / batch",
+        ),
+        ("batch", f"{show(solution.batch or 0.0, 7)}", "sequences decoding at once in the rack"),
+        ("power", f"{show(power / 1e3)} kW", SCOPES[solution.power_scope]),
+    ]
+    if solution.tok_s_per_mw is not None:
+        rows.append(("efficiency", f"{show(solution.tok_s_per_mw, 6)} tok/s/MW", ""))
+    if solution.limiting_resource is not None:
+        elasticity = solution.elasticities[solution.limiting_resource]
+        rows.append(
+            (
+                "limited by",
+                INPUT_NAMES.get(solution.limiting_resource, solution.limiting_resource),
+                f"1 % {'more' if elasticity > 0 else 'less'} of it is worth "
+                f"{abs(elasticity):.2f} % of throughput",
+            )
+        )
+    return _grid("Optimum", rows)
+
+
+def _configuration(one: ConfigurationResult) -> Table:
+    layout = f"{one.accelerators} accelerators each: attention tensor-parallel over "
+    layout += f"{one.tensor_parallel}"
+    if one.attention_data_parallel > 1:
+        layout += f" and data-parallel over {one.attention_data_parallel}"
+    if one.expert_parallel > 1:
+        layout += f", experts spread over {one.expert_parallel}"
+    plural = "s" if one.replicas != 1 else ""
+    rows = [
+        ("replicas", str(one.replicas), layout),
+        ("batch", f"{show(one.batch, 7)}", f"sequences per replica{plural and ', each'}"),
+        ("formats", f"{one.weight_format} / {one.kv_format}", "weights / KV cache"),
+    ]
+    if any(part.clock < 1.0 for part in one.clocks):
+        mixed = ", ".join(f"{part.share:.0%} of the time at {part.clock:.0%}" for part in one.clocks)
+        average = sum(part.share * part.clock for part in one.clocks)
+        rows.append(("clock", f"{average:.0%}", mixed))
+    if one.lpu_units:
+        moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
+        rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
+    return _grid("Configuration", rows)
+
+
+def _step(one: ConfigurationResult) -> Table:
+    parts = sorted(one.step_breakdown_ms.items(), key=lambda part: -part[1])
+    rows = [
+        (
+            STEP_NAMES.get(name, name),
+            f"{show(milliseconds, 3)} ms",
+            f"{milliseconds / one.step_ms:4.0%} " + "█" * round(24 * milliseconds / one.step_ms),
+        )
+        for name, milliseconds in parts
+        if milliseconds > 0
+    ]
+    return _grid(f"Decode step: {show(one.step_ms)} ms per token", rows)
+
+
+def _inputs(solution: Solution) -> Table:
+    table = Table(
+        title="What one more unit is worth (local, configuration and replicas held)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("input")
+    table.add_column("now", justify="right")
+    table.add_column("worth", justify="right")
+    table.add_column("", style="dim")
+    table.add_column("% per %", justify="right")
+    for one in solution.inputs:
+        table.add_row(*_input_row(one))
+    return table
+
+
+def _input_row(one: InputResult) -> tuple[str, str, str, str, str]:
+    marked = " (est.)" if one.status == "estimate" else ""
+    return (
+        INPUT_NAMES.get(one.name, one.name) + marked,
+        f"{show(one.value)} {one.unit}",
+        f"{one.unit_price:+,.4g}" if one.unit_price else "0",
+        one.unit_price_unit,
+        f"{one.elasticity:+.3f}" if abs(one.elasticity) >= 5e-4 else "0",
+    )
+
+
+def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
+    table = Table(
+        title="Limits (binding ones marked; a limit with slack has no price of its own)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("limit")
+    table.add_column("used", justify="right")
+    table.add_column("of", justify="right")
+    table.add_column("unit", style="dim")
+    table.add_column("", justify="right")
+    table.add_column("binds")
+    table.add_column("price", justify="right")
+    table.add_column("", style="dim")
+    for row in rows:
+        table.add_row(
+            row.name,
+            show(row.usage),
+            show(row.limit),
+            row.unit,
+            f"{row.utilization:.0%}",
+            Text("binds", style="bold") if row.binding else "",
+            f"{row.unit_price:+,.4g}" if row.unit_price else "",
+            row.unit_price_unit if row.unit_price else "",
+        )
+    return table
+
+
+def _certificate(solution: Solution, certificate: Certificate) -> Text:
+    text = Text("Certificate  ", style="bold")
+    loss = certificate.rounding_loss
+    text.append(
+        f"proven optimal by {certificate.solver}: of {certificate.configurations} configurations "
+        f"({certificate.rejected} more are impossible) none beats this plan by more than "
+        f"{certificate.piecewise_error:.1e}; {certificate.nodes} programs, "
+        f"MIP gap {certificate.mip_gap:.1e}, {certificate.seconds:.2f} s.",
+        style="",
+    )
+    if solution.priced_batch is not None and loss > 0:
+        text.append(
+            f" Limits and prices are those before rounding down to whole sequences (batch "
+            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of throughput.",
+            style="",
+        )
+    return text
+
+
+MOST_ESTIMATES = 8
+
+
+def _estimates(estimates: tuple[Estimate, ...]) -> list[RenderableType]:
+    if not estimates:
+        return []
+    rows = [(one.input, one.value, f"{one.status}: {one.note}".rstrip(": ")) for one in estimates]
+    hidden = len(rows) - MOST_ESTIMATES
+    order = {"estimate": 0, "press": 1, "derived": 2, "announced": 3}
+    ranked = sorted(zip(estimates, rows, strict=True), key=lambda pair: order[pair[0].status])
+    table = _grid("Rests on numbers that may turn out otherwise", [])
+    for _, row in ranked[:MOST_ESTIMATES]:
+        table.add_row(*row)
+    if hidden > 0:
+        return [table, Text(f"  and {hidden} more in --format json (provenance)", style="dim")]
+    return [table]
+
+
+def _conflict(solution: Solution) -> list[RenderableType]:
+    conflict = solution.conflict
+    if conflict is None:
+        return []
+    text = Text("Infeasible: ", style="bold")
+    text.append(conflict.summary + ".", style="")
+    parts: list[RenderableType] = [text]
+    if conflict.limits:
+        parts.append(Text("Limits that exclude each other: " + ", ".join(conflict.limits)))
+    if solution.certificate is not None:
+        parts.append(
+            Text(
+                f"Proven by {solution.certificate.solver} over "
+                f"{solution.certificate.configurations + solution.certificate.rejected} "
+                f"configurations in {solution.certificate.seconds:.2f} s",
+                style="dim",
+            )
+        )
+    return parts
