@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.instance import Instance, load
+    from hbmopt.planning import InfeasiblePlanError, Plan, rack_block, solve_model
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
 
@@ -15,22 +16,30 @@ __version__ = "0.1.0"
 
 _HOME = {
     "HbmoptError": "errors",
+    "InfeasiblePlanError": "planning",
     "InputError": "errors",
     "Instance": "instance",
+    "Plan": "planning",
     "Solution": "solution",
     "SolverError": "errors",
     "load": "instance",
+    "rack_block": "planning",
     "solve": "solver",
+    "solve_model": "planning",
 }
 
 __all__ = [
     "HbmoptError",
+    "InfeasiblePlanError",
     "InputError",
     "Instance",
+    "Plan",
     "Solution",
     "SolverError",
     "load",
+    "rack_block",
     "solve",
+    "solve_model",
 ]
 
 

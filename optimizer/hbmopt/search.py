@@ -80,6 +80,9 @@ class Operation:
     @property
     def batch(self) -> float:
         """Sequences per replica."""
+        span = self.data.batches
+        if isinstance(span.lowest, float) and span.lowest == span.highest:
+            return span.lowest
         steps = self.total("steps")
         return self.total("sequences") / steps if steps > 0 else 0.0
 

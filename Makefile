@@ -1,0 +1,43 @@
+# Needs Python 3.11 or later and make. Everything else goes into .venv.
+PYTHON ?= python3
+INSTANCE ?= instances/rubin_ultra.yaml
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TESTABLE := .venv/.installed-test
+
+.PHONY: help solve test clean
+
+help:
+	@echo "make solve   solve $(INSTANCE); another one with INSTANCE=path"
+	@echo "make test    lint, types and tests"
+	@echo "make clean   remove the environment, builds and caches"
+
+solve: $(INSTALLED)
+	$(BIN)/hbmopt solve $(INSTANCE)
+
+test: $(TESTABLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pytest -q -p no:xdist
+
+# The stamps hold until pyproject.toml changes, so that a second run does not install again.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is too old: Python 3.11 or later is needed; set PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(TESTABLE): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(INSTALLED)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf optimizer/*.egg-info *.egg-info
+	find optimizer models tests -name __pycache__ -type d -prune -exec rm -rf {} +
