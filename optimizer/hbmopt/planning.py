@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyomo.environ as pyo
 from pyomo.contrib.appsi.base import TerminationCondition
 from pyomo.contrib.appsi.solvers.highs import Highs
 
+from hbmopt import highs
 from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Point, Segment, configuration_data, largest_batch, rack_data
 from hbmopt.errors import HbmoptError, InputError, SolverError
@@ -27,9 +29,10 @@ from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.models.rack import declare_rack
 from hbmopt.models.throughput import maximise_throughput
 from hbmopt.optimum import PricedColumn, PricedRack
-from hbmopt.prices import input_prices
+from hbmopt.prices import SHARED, input_prices
+from hbmopt.search import search
 from hbmopt.solution import ConstraintResult, InputResult
-from hbmopt.template import Label
+from hbmopt.template import Label, coefficients, fill
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,12 +132,38 @@ def _first_columns(instance: Instance) -> Iterator[Column]:
                 yield Column(configuration, Segment(lowest, highest))
 
 
+PARTS = ("program", "throughput_link", "power_link")
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """The declared columns of a rack block, taken out to be put back later."""
+
+    columns: list[Column]
+    parts: tuple[Any, ...]
+
+
+def _take_out(block: pyo.Block) -> _Declared:
+    """Take the declared columns out of a rack block."""
+    parts = tuple(block.component(name) for name in PARTS)
+    for part in parts:
+        if part is not None:
+            block.del_component(part)
+    return _Declared(block.contents.columns, parts)
+
+
+def _put_back(block: pyo.Block, declared: _Declared) -> None:
+    """Put declared columns back in place of those that the block holds."""
+    _take_out(block)
+    block.contents.columns = declared.columns
+    for name, part in zip(PARTS, declared.parts, strict=True):
+        block.add_component(name, part)
+
+
 def _declare(block: pyo.Block, *, uniform: bool) -> None:
     """Declare the columns of a rack block, in place of those that it held before."""
     contents: RackContents = block.contents
-    for component in ("program", "throughput_link", "power_link"):
-        if block.component(component) is not None:
-            block.del_component(component)
+    _take_out(block)
     data = [
         configuration_data(contents.instance, column.configuration, column.batches)
         for column in contents.columns
@@ -355,10 +384,10 @@ class _Refinement:
 
     def _offer(self, used: list[list[tuple[Column, float]]]) -> None:
         """Solve with single batches at those found; keep the plan if it is the best so far."""
-        before = [block.contents.columns for block in self.blocks]
         exact = [
             _exact(block, columns) for block, columns in zip(self.blocks, used, strict=True)
         ]
+        before = [_take_out(block) for block in self.blocks]
         self._take(exact)
         try:
             _, value = _solve(self.model)
@@ -370,13 +399,14 @@ class _Refinement:
                 [column for column, _ in _used_columns(block)] or columns[:1]
                 for block, columns in zip(self.blocks, exact, strict=True)
             ]
-        self._take(before)
+        for block, declared in zip(self.blocks, before, strict=True):
+            _put_back(block, declared)
 
     def _drop_hopeless(self) -> float:
         """Relax the integers, find a first plan, and drop the columns that cannot beat it.
 
-        A column whose one replica costs more, by its reduced costs, than the relaxation leaves
-        over the best known plan is in no better plan.
+        A column that costs the relaxation more than it leaves over the best known plan is in
+        no better plan.
         """
         integers = [
             (variable, variable.domain)
@@ -389,34 +419,89 @@ class _Refinement:
             variable.setlb(lower)
             variable.setub(upper)
         solver, bound = _solve(self.model)
-        reduced = solver.get_reduced_costs()
+        duals = solver.get_duals()
         used = [_used_columns(block, least=1e-6) for block in self.blocks]
-        costs = [_entry_costs(block, reduced) for block in self.blocks]
+        values = [_entry_values(block, duals, self.sign) for block in self.blocks]
         for variable, domain in integers:
             variable.domain = domain
+        self._offer([_alone(block) for block in self.blocks])
         self._offer(used)
-        room = self.sign * bound - self.incumbent
-        for block, entry in zip(self.blocks, costs, strict=True):
+        room = self.sign * bound - self.incumbent + TOLERANCE * max(1.0, abs(self.incumbent))
+        for block, entry in zip(self.blocks, values, strict=True):
             contents: RackContents = block.contents
-            contents.columns = [
+            kept = [
                 column
-                for column, cost in zip(contents.columns, entry, strict=True)
-                if -self.sign * cost <= room + TOLERANCE * max(1.0, abs(self.incumbent))
+                for column, value in zip(contents.columns, entry, strict=True)
+                if value >= -room
             ]
+            contents.columns = kept or contents.columns[:1]
             _declare(block, uniform=contents.instance.choices.uniform)
         return bound
 
 
-def _entry_costs(block: pyo.Block, reduced: Any) -> list[float]:
-    """Return what one replica of each column changes in the relaxation, by reduced costs."""
-    program = block.program
+def _alone(block: pyo.Block) -> list[tuple[Column, float]]:
+    """Return the column that would run if the rack stood alone."""
+    plan = search(block.contents.instance).plan
+    if plan is None:
+        return []
+    batch = plan.batch
+    return [(Column(plan.configuration, Segment(batch, batch)), batch)]
+
+
+def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
+    """Return what the relaxation changes if it has to run one replica of each column.
+
+    The Lagrangian bound: rows that the column shares with others are priced by their
+    multipliers, its own rows hold. No plan that runs the column exceeds the relaxation plus
+    this value, which is at most 0.
+    """
+    program, contents = block.program, block.contents
+    rack = rack_data(contents.instance)
+    per_token = sign * 1e3 * float(duals[block.throughput_link])
+    per_kw = sign * float(duals[block.power_link])
+    single = program.component("one_chosen")
+    entry = sign * float(duals[single]) if single is not None else 0.0
+    shared = {
+        _label(row, program): sign * float(duals.get(row, 0.0))
+        for name in SHARED
+        for row in _members(program.component(name))
+    }
     found = []
-    for index in range(len(block.contents.columns)):
-        cost = reduced.get(program.configuration[index].replicas, 0.0)
-        if program.component("chosen") is not None:
-            cost += reduced.get(program.chosen[index], 0.0)
-        found.append(float(cost))
+    for index, column in enumerate(contents.columns):
+        data = configuration_data(contents.instance, column.configuration, column.batches)
+        raw, filled = coefficients(rack, data), fill(rack, data)
+        template = raw.template
+        cost = per_token * raw.cost + per_kw * raw.power
+        upper = filled.program.row_upper.copy()
+        for row, label in enumerate(template.rows):
+            if label.family in SHARED:
+                span = slice(template.starts[row], template.starts[row + 1])
+                price = shared.get(label, 0.0)
+                np.add.at(cost, template.indices[span], -price * raw.values[span])
+                upper[row] = highs.INFINITY
+        replicas = template.column("replicas")
+        if program.component("whole_racks") is not None:
+            cost[replicas] -= sign * float(duals.get(program.whole_racks[index], 0.0))
+        lower = filled.program.column_lower.copy()
+        most = filled.program.column_upper.copy()
+        lower[replicas] = 1.0
+        most[replicas] *= contents.racks_at_most
+        answer = highs.solve(
+            replace(
+                filled.program,
+                cost=cost * filled.scale,
+                column_lower=lower,
+                column_upper=most,
+                row_upper=upper,
+            ),
+            integers=False,
+        )
+        found.append(answer.objective - entry if answer.optimal else -math.inf)
     return found
+
+
+def _members(component: Any) -> list[Any]:
+    return [] if component is None else list(component.values())
 
 
 def _used_columns(block: pyo.Block, least: float = 0.5) -> list[tuple[Column, float]]:
