@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.instance import Instance, load
-    from hbmopt.planning import InfeasiblePlanError, Plan, rack_block, solve_model
+    from hbmopt.planning import Plan, rack_block, solve_model
+    from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
 
@@ -16,7 +17,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "HbmoptError": "errors",
-    "InfeasiblePlanError": "planning",
+    "InfeasiblePlanError": "refinement",
     "InputError": "errors",
     "Instance": "instance",
     "Plan": "planning",

@@ -145,8 +145,16 @@ def power_law(instance: Instance) -> PowerLaw:
     return instance.rack.accelerator.power_law or instance.calibration.power_law
 
 
+def smallest_batch(configuration: Configuration) -> float:
+    """Return the fewest sequences of a replica: one for every attention-data-parallel rank.
+
+    With fewer, ranks would idle, and work per accelerator would not be even.
+    """
+    return float(configuration.layout.attention_data_parallel)
+
+
 def largest_batch(instance: Instance, configuration: Configuration) -> float:
-    """Return the most sequences that the HBM of a replica can hold, or less than 1 if none.
+    """Return the most sequences that the HBM of a replica can hold, maybe less than 1 or none.
 
     Without LPUs this is (g C - M) / S; with them the share that SRAM can take is added.
     """
@@ -158,7 +166,9 @@ def largest_batch(instance: Instance, configuration: Configuration) -> float:
         # The cheapest gigabytes first: what frees most HBM per byte of SRAM.
         order = sorted(
             zip(data.offloadable, data.offloaded, strict=True),
-            key=lambda pair: -float(data.components[pair[0]].resident_gb) / float(pair[1].resident_gb),
+            key=lambda pair: (
+                -float(data.components[pair[0]].resident_gb) / float(pair[1].resident_gb)
+            ),
         )
         for position, part in order:
             share = min(1.0, sram / float(part.resident_gb))
@@ -212,9 +222,7 @@ def replica_data(
         power=_accelerator_power(instance, clock),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
-        offloaded=tuple(
-            _offloaded(instance, configuration, name, batches) for name in offloadable
-        ),
+        offloaded=tuple(_offloaded(instance, configuration, name, batches) for name in offloadable),
     )
 
 

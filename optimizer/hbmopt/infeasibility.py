@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbmopt import highs
-from hbmopt.configuration import Configuration, Rejection
+from hbmopt.configuration import Configuration, Rejection, enumerate_configurations
 from hbmopt.demand import (
     Segment,
     configuration_data,
     largest_batch,
     rack_data,
     replica_data,
+    smallest_batch,
 )
 from hbmopt.instance import Instance
 from hbmopt.physics import ClockPoint, work
@@ -73,17 +74,17 @@ def _nothing_fits(instance: Instance, rejections: tuple[Rejection, ...]) -> Conf
         listed = "; ".join(reason for reason, _ in reasons)
         summary = f"none of the layouts asked for can run: {listed}" if listed else "no layouts"
         return Conflict(summary, "", ("choices",))
-    from hbmopt.configuration import enumerate_configurations  # noqa: PLC0415
-
     configurations, _ = enumerate_configurations(instance)
     roomiest = max(configurations, key=lambda one: _memory(instance, one).share_served)
+    count = smallest_batch(roomiest)
+    sequences = "one sequence" if count == 1 else f"{count:.0f} sequences"
     memory_of = _memory(instance, roomiest)
     size = roomiest.layout.accelerators
     capacity = float(instance.rack.accelerator.hbm_capacity)
     reserve = 100.0 * (1.0 - float(instance.calibration.hbm_usable))
     reserved = f" less {reserve:.0f} % reserve" if reserve > 0 else ""
     summary = (
-        f"weights {memory_of.weights:,.4g} GB + one sequence {memory_of.sequence:,.3g} GB exceed "
+        f"weights {memory_of.weights:,.4g} GB + {sequences} {memory_of.sequence:,.3g} GB exceed "
         f"{memory_of.usable:,.4g} GB of HBM ({size} x {capacity:,.4g} GB{reserved}) even for the "
         f"roomiest configuration, {roomiest}"
     )
@@ -108,7 +109,9 @@ def _memory(instance: Instance, configuration: Configuration) -> _Memory:
     # Weights that LPUs take over need no HBM.
     freed = usable - _number(data.kv_held_gb) * largest_batch(instance, configuration)
     return _Memory(
-        min(weights, freed) if data.offloaded else weights, _number(data.kv_held_gb), usable
+        weights=min(weights, freed) if data.offloaded else weights,
+        sequence=_number(data.kv_held_gb) * smallest_batch(configuration),
+        usable=usable,
     )
 
 
@@ -122,9 +125,8 @@ class _Miss:
 def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     """Return the program of a configuration that has to run one replica."""
     most = largest_batch(instance, configuration)
-    filled = fill(
-        rack_data(instance), configuration_data(instance, configuration, Segment(1.0, most))
-    )
+    segment = Segment(smallest_batch(configuration), most)
+    filled = fill(rack_data(instance), configuration_data(instance, configuration, segment))
     position = filled.template.column("replicas")
     lower, upper = filled.program.column_lower.copy(), filled.program.column_upper.copy()
     lower[position] = upper[position] = 1.0
@@ -136,9 +138,7 @@ def _miss(instance: Instance, configuration: Configuration) -> _Miss:
     """Return by how much, summed over its rows, one replica of a configuration misses."""
     filled = _one_replica(instance, configuration)
     program, template = filled.program, filled.template
-    elastic = [
-        row for row, label in enumerate(template.rows) if label.family not in STRUCTURAL
-    ]
+    elastic = [row for row, label in enumerate(template.rows) if label.family not in STRUCTURAL]
     columns = len(template.columns)
     starts, indices, values = [0], list[int](), list[float]()
     slack_of = {row: columns + position for position, row in enumerate(elastic)}
@@ -211,22 +211,21 @@ def _speed_sentence(instance: Instance, found: Found) -> tuple[str, Configuratio
         if answer.optimal and answer.objective > best:
             best, fastest = answer.objective, configuration
     floor = float(instance.limits.min_speed)
-    replica = replica_data(instance, fastest, max(fastest.clocks), Segment(1.0, 1.0))
+    batch = smallest_batch(fastest)
+    replica = replica_data(instance, fastest, max(fastest.clocks), Segment(batch, batch))
     share = (0.0,) * len(replica.offloaded)
-    done = work(replica, ClockPoint(1.0, 1.0, 1.0, share))
+    done = work(replica, ClockPoint(1.0, 1.0, batch, share))
     parts = sorted(done.times.items(), key=lambda part: -part[1])[:2]
     made_of = ", ".join(f"{name} {time:.3g} ms" for name, time in parts)
     beside = " without LPUs" if replica.offloaded else ""
     return (
         f"the speed floor of {floor:g} tok/s/user leaves {1e3 / floor:.3g} ms per step; the "
-        f"fastest configuration, one sequence on {fastest}, needs {1.0 / best:.3g} ms = "
+        f"fastest configuration, batch {batch:.0f} on {fastest}, needs {1.0 / best:.3g} ms = "
         f"{best * 1e3:.4g} tok/s/user ({made_of}{beside})"
     ), fastest
 
 
-def _power_sentence(
-    instance: Instance, found: Found, *, speed: bool
-) -> tuple[str, Configuration]:
+def _power_sentence(instance: Instance, found: Found, *, speed: bool) -> tuple[str, Configuration]:
     """Say what the thriftiest replica draws beside what is always on."""
     without = frozenset({"power_cap"}) if speed else frozenset({"power_cap", "min_speed"})
     rack = rack_data(instance)

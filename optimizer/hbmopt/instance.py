@@ -183,7 +183,10 @@ class Efficiencies(StrictModel):
 
 
 class Overlaps(StrictModel):
-    """Share of a resource's time that hides behind the others: 1 roofline, 0 serial."""
+    """Share of a resource's time that hides behind the others: 1 roofline, 0 serial.
+
+    A single number holds for all resources.
+    """
 
     weights: Fraction = _measured(0.0)
     kv: Fraction = _measured(0.0)
@@ -350,7 +353,11 @@ def _overlay(
         if isinstance(value, dict) and isinstance(below, dict) and "value" not in value:
             nested = Document(
                 below,
-                {known[1:]: origin for known, origin in merged.origins.items() if known[:1] == (key,)},
+                {
+                    known[1:]: origin
+                    for known, origin in merged.origins.items()
+                    if known[:1] == (key,)
+                },
             )
             _overlay(nested, value, document, (*path, key))
             merged.graft((key,), nested)
@@ -363,7 +370,7 @@ def apply_override(document: Document, text: str) -> None:
     source = f"--set {text}"
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"{source}: write it as key=value, such as limits.power=\"90 kW\"")
+        raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
     path = parse_path(key.strip())
     document.graft(path, parse_scalar(value, source))
     resolve_references(document)

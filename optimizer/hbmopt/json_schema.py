@@ -19,8 +19,13 @@ def instance_schema() -> dict[str, Any]:
 
     schema = Instance.model_json_schema()
     definitions = schema["$defs"]
-    owners = {"rack": schema, "llm": schema, "accelerator": definitions["Rack"],
-              "offload": definitions["Rack"], "device": definitions["Offload"]}
+    owners = {
+        "rack": schema,
+        "llm": schema,
+        "accelerator": definitions["Rack"],
+        "offload": definitions["Rack"],
+        "device": definitions["Offload"],
+    }
     for reference in REFERENCES:
         key = str(reference.path[-1])
         known = list(catalogue.names(reference.kind))
@@ -37,6 +42,10 @@ def instance_schema() -> dict[str, Any]:
             "description": f"a name of the catalogue's {reference.kind}, or the same mapping inline",
             "anyOf": [{"enum": known}, base, *inline],
         }
+    overlap = definitions["Calibration"]["properties"]["overlap"]
+    definitions["Calibration"]["properties"]["overlap"] = {
+        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"$ref": overlap["$ref"]}]
+    }
     schema["title"] = "hbmopt instance"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hbmopt.demand import smallest_batch
 from hbmopt.models.quantities import ReplicaData
 from hbmopt.optimum import ClockOperation, PricedColumn, PricedRack, number
 from hbmopt.physics import ClockPoint, exposed_time
@@ -159,9 +160,7 @@ def _row(
     )
 
 
-def _family_row(
-    optimum: PricedRack, column: PricedColumn, family: _Family
-) -> ConstraintResult:
+def _family_row(optimum: PricedRack, column: PricedColumn, family: _Family) -> ConstraintResult:
     """Return a row whose program reads use / limit <= weight, summed over the clocks."""
     limit = family.limit(column.data.clocks[0])
     shares = [(clock, family.share(clock), family.weight(clock.point)) for clock in column.clocks]
@@ -238,14 +237,17 @@ def _min_speed(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
 
 
 def _min_batch(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
-    worth = sum(column.dual("min_batch", clock.index) * clock.point.steps for clock in column.clocks)
+    worth = sum(
+        column.dual("min_batch", clock.index) * clock.point.steps for clock in column.clocks
+    )
+    least = smallest_batch(column.configuration)
     return _row(
-        optimum, "min_batch", column.batch, 1.0, "sequence per replica", -worth, floor=True
+        optimum, "min_batch", column.batch, least, "sequence per replica", -worth, floor=True
     )
 
 
 def _rack_rows(optimum: PricedRack) -> list[ConstraintResult]:
-    rack, racks = optimum.rack, optimum.racks
+    rack, racks = optimum.rack, number(optimum.rack.racks)
     accelerators = number(rack.accelerators) * racks
     rows = [
         _row(
@@ -265,16 +267,7 @@ def _rack_rows(optimum: PricedRack) -> list[ConstraintResult]:
         worth = optimum.duals[Label("power_cap", None, None)] * used / number(rack.power_cap_kw)
         rows.append(_row(optimum, "power_cap", used, cap, "kW", worth))
     for position, budget in enumerate(optimum.instance.limits.budgets):
-        used = budget.fixed * racks + sum(
-            number(column.data.budgets[position].per_replica) * column.replicas
-            + 1e3 * number(column.data.budgets[position].per_step) * column.total("steps")
-            + 1e3
-            * number(column.data.budgets[position].per_sequence_step)
-            * column.total("sequences")
-            for column in optimum.columns
-        )
+        used = optimum.budget_used(position)
         worth = optimum.duals[Label("budget", None, position)] * used / budget.capacity
-        rows.append(
-            _row(optimum, budget.name, used, budget.capacity * racks, budget.unit, worth)
-        )
+        rows.append(_row(optimum, budget.name, used, budget.capacity * racks, budget.unit, worth))
     return rows

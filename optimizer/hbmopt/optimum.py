@@ -11,7 +11,7 @@ from hbmopt.configuration import Configuration
 from hbmopt.demand import Point
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData
-from hbmopt.physics import ClockPoint, Work, rack_power, work
+from hbmopt.physics import ClockPoint, Work, rack_power, violations, work
 from hbmopt.search import Operation
 from hbmopt.template import Label
 
@@ -30,29 +30,23 @@ class ClockOperation:
 
 
 @dataclass(frozen=True)
-class PricedColumn:
-    """One running configuration: values of its variables, multipliers of its rows."""
+class RunningColumn:
+    """One running configuration: its coefficients and the values of its variables."""
 
     configuration: Configuration
     data: ConfigurationData
-    batches: Point
     values: dict[Label, float]
-    duals: dict[Label, float]
 
     def value(self, family: str, clock: int | None = None, index: int | None = None) -> float:
         """Return the value of one variable."""
         return self.values[Label(family, clock, index)]
 
-    def dual(self, family: str, clock: int | None = None, index: int | None = None) -> float:
-        """Return the multiplier of one row: d(objective) / d(right-hand side)."""
-        return self.duals[Label(family, clock, index)]
-
-    def total(self, family: str) -> float:
+    def total(self, family: str, index: int | None = None) -> float:
         """Return the sum of a rate over the clocks."""
         return sum(
             value
             for label, value in self.values.items()
-            if label.family == family and label.index is None
+            if label.family == family and label.index == index
         )
 
     @property
@@ -63,7 +57,27 @@ class PricedColumn:
     @property
     def batch(self) -> float:
         """Sequences per replica."""
+        span = self.data.batches
+        if isinstance(span.lowest, float) and span.lowest == span.highest:
+            return span.lowest
         return self.total("sequences") / self.total("steps")
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens per second."""
+        return 1e3 * sum(
+            clock.point.sequences * number(clock.replica.tokens_per_sequence_step)
+            for clock in self.clocks
+        )
+
+    @property
+    def offloaded_share(self) -> tuple[float, ...]:
+        """Offloaded share of each offloadable component."""
+        steps = self.total("steps")
+        return tuple(
+            min(1.0, max(0.0, self.total("offloaded_steps", index) / steps))
+            for index in range(len(self.data.clocks[0].offloaded))
+        )
 
     @cached_property
     def clocks(self) -> tuple[ClockOperation, ...]:
@@ -72,22 +86,33 @@ class PricedColumn:
 
 
 @dataclass(frozen=True)
-class PricedRack:
-    """The optimum of a rack inside some program.
+class PricedColumn(RunningColumn):
+    """A running configuration with the multipliers of its rows at a first-order model."""
 
-    `objective` is the program's value, `throughput_weight` and `power_weight` its derivatives
-    with respect to the rack's tokens per ms and kW from outside the rack's own rows.
-    """
-
-    instance: Instance
-    rack: RackData
-    racks: float
-    columns: tuple[PricedColumn, ...]
+    batches: Point
     duals: dict[Label, float]
-    objective: float
-    throughput_weight: float
-    power_weight: float
-    objective_unit: str = "tok/s"
+
+    def dual(self, family: str, clock: int | None = None, index: int | None = None) -> float:
+        """Return the multiplier of one row: d(objective) / d(right-hand side)."""
+        return self.duals[Label(family, clock, index)]
+
+
+@dataclass(frozen=True)
+class RackPlan:
+    """What a rack runs: its shared numbers and its running configurations."""
+
+    rack: RackData
+    columns: tuple[RunningColumn, ...]
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens per second."""
+        return sum(column.throughput for column in self.columns)
+
+    @property
+    def batch(self) -> float:
+        """Sequences that decode at once, over all replicas."""
+        return sum(column.batch * column.replicas for column in self.columns)
 
     @property
     def power_kw(self) -> float:
@@ -105,6 +130,51 @@ class PricedRack:
     def used_lpus(self) -> float:
         """LPUs of the running replicas."""
         return sum(number(c.data.clocks[0].lpu.units) * c.replicas for c in self.columns)
+
+    @property
+    def violation(self) -> float:
+        """The largest relative violation of a limit in the exact physics, 0 if there is none."""
+        worst = 0.0
+        for column in self.columns:
+            for clock in column.clocks:
+                worst = max(worst, *violations(clock.replica, clock.point).values())
+        used = [(self.used_accelerators, self.rack.accelerators)]
+        if self.used_lpus:
+            used.append((self.used_lpus, self.rack.lpu_units))
+        if self.rack.power_cap_kw is not None:
+            used.append((self.power_kw, self.rack.power_cap_kw))
+        for position, budget in enumerate(self.rack.budgets):
+            used.append((self.budget_used(position), budget.capacity))
+        return max(worst, *(amount / number(limit) - 1.0 for amount, limit in used))
+
+    def budget_used(self, position: int) -> float:
+        """Return what is used of a declared budget, in its own unit."""
+        fixed = number(self.rack.budgets[position].fixed) * number(self.rack.racks)
+        return fixed + sum(
+            number(column.data.budgets[position].per_replica) * column.replicas
+            + 1e3 * number(column.data.budgets[position].per_step) * column.total("steps")
+            + 1e3
+            * number(column.data.budgets[position].per_sequence_step)
+            * column.total("sequences")
+            for column in self.columns
+        )
+
+
+@dataclass(frozen=True)
+class PricedRack(RackPlan):
+    """The optimum of a rack inside some program.
+
+    `objective` is the program's value, `throughput_weight` and `power_weight` its derivatives
+    with respect to the rack's tokens per ms and kW from outside the rack's own rows.
+    """
+
+    columns: tuple[PricedColumn, ...]
+    instance: Instance
+    duals: dict[Label, float]
+    objective: float
+    throughput_weight: float
+    power_weight: float
+    objective_unit: str = "tok/s"
 
 
 def clock_operations(
@@ -135,17 +205,22 @@ def priced(instance: Instance, operation: Operation, batches: Point) -> PricedRa
         for label, dual in zip(template.rows, operation.duals, strict=True)
     }
     values = labelled_values(operation)
-    column = PricedColumn(operation.configuration, operation.data, batches, values, duals)
+    column = PricedColumn(operation.configuration, operation.data, values, batches, duals)
     return PricedRack(
         instance=instance,
         rack=operation.rack,
-        racks=1.0,
         columns=(column,),
         duals=duals,
         objective=operation.throughput * per_second,
         throughput_weight=per_second,
         power_weight=0.0,
     )
+
+
+def rack_plan(operation: Operation) -> RackPlan:
+    """Return what a rack that was solved alone runs."""
+    column = RunningColumn(operation.configuration, operation.data, labelled_values(operation))
+    return RackPlan(operation.rack, (column,))
 
 
 def labelled_values(operation: Operation) -> dict[Label, float]:

@@ -26,7 +26,11 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
 
     text = io.StringIO()
     console = Console(
-        file=text, width=width or TABLE_WIDTH, force_terminal=color, highlight=False, soft_wrap=False
+        file=text,
+        width=width or TABLE_WIDTH,
+        force_terminal=color,
+        highlight=False,
+        soft_wrap=False,
     )
     print_solution(solution, console)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
@@ -43,8 +47,11 @@ def _flat(solution: Solution) -> dict[str, Any]:
     for key, value in solution.to_dict().items():
         if key == "configurations" and value:
             first = value[0]
-            row |= {f"configuration_{name}": item for name, item in first.items()
-                    if not isinstance(item, dict | list)}
+            row |= {
+                f"configuration_{name}": item
+                for name, item in first.items()
+                if not isinstance(item, dict | list)
+            }
             row |= {f"offload_{name}": item for name, item in first["offload"].items()}
         elif key == "elasticities":
             row |= {f"elasticity_{name}": item for name, item in value.items()}

@@ -50,9 +50,7 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         weights += kept * (
             _number(part.read_gb_per_step) * steps + _number(part.read_gb_per_sequence) * sequences
         )
-        gemm += (
-            kept * sequences * _number(part.gflop_per_sequence) / _number(part.peak_tflops)
-        )
+        gemm += kept * sequences * _number(part.gflop_per_sequence) / _number(part.peak_tflops)
     resident += _number(replica.kv_held_gb) * sequences
     sram_held = sram = lpu = crossing = 0.0
     latency = _number(replica.fixed_latency_ms) * steps
@@ -63,9 +61,7 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         )
         lpu += moved * sequences * _number(part.gflop_per_sequence) / _number(part.peak_tflops)
         crossing += moved * sequences * _number(part.crossing_gb_per_sequence)
-        latency += (
-            (_number(part.latency_added_ms) - _number(part.latency_saved_ms)) * moved * steps
-        )
+        latency += (_number(part.latency_added_ms) - _number(part.latency_saved_ms)) * moved * steps
     size, units = _number(replica.accelerators), _number(replica.lpu.units)
     kv = _number(replica.kv_read_gb) * sequences
     attention = (
@@ -144,7 +140,7 @@ def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
             - _number(replica.tokens_per_sequence_step) * point.steps
         )
         / scale,
-        "min_batch": point.steps / point.sequences - 1 if point.sequences else 0.0,
+        "min_batch": point.steps / point.sequences - 1 if point.sequences > 0 else 0.0,
         "sram_bandwidth": (done.times["sram"] - running) / scale,
         "lpu_compute": (done.times["lpu_compute"] - running) / scale,
         "lpu_link": (done.times["lpu_link"] - running) / scale,

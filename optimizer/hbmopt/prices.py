@@ -127,7 +127,7 @@ def _lagrangian(optimum: PricedRack, instance: Instance) -> float:
     Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
     such as static power, is counted with the first configuration alone.
     """
-    rack, value = replace(rack_data(instance), racks=optimum.racks), 0.0
+    rack, value = replace(rack_data(instance), racks=optimum.rack.racks), 0.0
     for position, column in enumerate(optimum.columns):
         data = configuration_data(instance, column.configuration, column.batches)
         found = coefficients(rack, data)

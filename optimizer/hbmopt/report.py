@@ -87,7 +87,9 @@ def _heading(solution: Solution) -> Text:
 
 
 def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+    )
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -111,7 +113,7 @@ def _summary(solution: Solution) -> Table:
     if solution.tok_s_per_mw is not None:
         rows.append(("efficiency", f"{show(solution.tok_s_per_mw, 6)} tok/s/MW", ""))
     if solution.limiting_resource is not None:
-        elasticity = solution.elasticities[solution.limiting_resource]
+        elasticity = _elasticity(solution, solution.limiting_resource)
         rows.append(
             (
                 "limited by",
@@ -121,6 +123,11 @@ def _summary(solution: Solution) -> Table:
             )
         )
     return _grid("Optimum", rows)
+
+
+def _elasticity(solution: Solution, name: str) -> float:
+    rows = {row.name: row.elasticity for row in solution.constraints}
+    return solution.elasticities.get(name, rows.get(name, 0.0))
 
 
 def _configuration(one: ConfigurationResult) -> Table:
@@ -137,7 +144,9 @@ def _configuration(one: ConfigurationResult) -> Table:
         ("formats", f"{one.weight_format} / {one.kv_format}", "weights / KV cache"),
     ]
     if any(part.clock < 1.0 for part in one.clocks):
-        mixed = ", ".join(f"{part.share:.0%} of the time at {part.clock:.0%}" for part in one.clocks)
+        mixed = ", ".join(
+            f"{part.share:.0%} of the time at {part.clock:.0%}" for part in one.clocks
+        )
         average = sum(part.share * part.clock for part in one.clocks)
         rows.append(("clock", f"{average:.0%}", mixed))
     if one.lpu_units:

@@ -24,6 +24,7 @@ from hbmopt.demand import (
     largest_batch,
     rack_data,
     replica_data,
+    smallest_batch,
 )
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
@@ -33,7 +34,7 @@ from hbmopt.template import Filled, fill
 TOLERANCE = 1e-6
 """Relative gap at which the search stops: a thousandth of the error that is allowed."""
 
-MOST_NODES = 20_000
+MOST_NODES = 100_000
 INTEGRAL = 1e-7
 
 
@@ -160,13 +161,9 @@ def solve_program(
         for row, label in enumerate(filled.template.rows):
             if label.family in ("accelerators", "lpu_units"):
                 row_upper[row] = highs.INFINITY
-        program = replace(
-            program, column_lower=lower, column_upper=upper, row_upper=row_upper
-        )
+        program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
         filled = replace(filled, program=program)
-    return Operation(
-        configuration, data, rack, filled, highs.solve(program, integers=integers)
-    )
+    return Operation(configuration, data, rack, filled, highs.solve(program, integers=integers))
 
 
 POWER_ROWS = ("power_cap", "accelerator_power")
@@ -208,18 +205,31 @@ def _split(batch: float, segment: Segment) -> float:
     return inside
 
 
-def search(instance: Instance, *, tolerance: float = TOLERANCE) -> Found:
-    """Return the best plan of one configuration, proven within `tolerance`."""
-    return _Search(instance, tolerance).run()
+def search(
+    instance: Instance,
+    *,
+    only: list[Configuration] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Found:
+    """Return the best plan of one configuration, proven within `tolerance`.
+
+    With `only`, the best plan among these configurations.
+    """
+    return _Search(instance, only, tolerance).run()
 
 
 class _Search:
-    def __init__(self, instance: Instance, tolerance: float) -> None:
+    def __init__(
+        self, instance: Instance, only: list[Configuration] | None, tolerance: float
+    ) -> None:
         self.instance = instance
+        self.only = only
         self.tolerance = tolerance
         self.whole = instance.choices.whole_sequences
         self.heap: list[_Node] = []
         self.nodes = 0
+        self.dropped = 0.0
+        """The largest bound among nodes that were dropped as not better by the tolerance."""
         self.best: Operation | None = None
         self.best_bounds: dict[Configuration, float] = {}
 
@@ -229,14 +239,17 @@ class _Search:
 
     def run(self) -> Found:
         configurations, rejections = enumerate_configurations(self.instance)
+        if self.only is not None:
+            configurations = self.only
         possible: list[Configuration] = []
         for configuration in configurations:
             most = largest_batch(self.instance, configuration)
-            if most < 1.0:
+            least = smallest_batch(configuration)
+            if most < least:
                 rejections.append(Rejection(str(configuration), self._memory_reason(configuration)))
                 continue
             possible.append(configuration)
-            self._push(configuration, Segment(1.0, most))
+            self._push(configuration, Segment(least, most))
         bound = 0.0
         while self.heap and self.nodes < MOST_NODES:
             node = heapq.heappop(self.heap)
@@ -252,7 +265,7 @@ class _Search:
             plan=self.best,
             relaxed=relaxed,
             point=point,
-            bound=max(bound, self.incumbent),
+            bound=max(bound, self.dropped, self.incumbent),
             nodes=self.nodes,
             configurations=tuple(possible),
             rejections=tuple(rejections),
@@ -264,8 +277,8 @@ class _Search:
         weights = sum(float(part.resident_gb) for part in data.components)
         usable = float(data.accelerators) * float(data.hbm_gb)
         return (
-            f"weights {weights:,.1f} GB + one sequence {float(data.kv_held_gb):,.2f} GB exceed "
-            f"{usable:,.1f} GB of usable HBM"
+            f"weights {weights:,.1f} GB + {smallest_batch(configuration):.0f} sequence(s) of "
+            f"{float(data.kv_held_gb):,.2f} GB exceed {usable:,.1f} GB of usable HBM"
         )
 
     def _solve(
@@ -295,7 +308,10 @@ class _Search:
             return False
         known = self.best_bounds.get(operation.configuration, 0.0)
         self.best_bounds[operation.configuration] = max(known, operation.throughput)
-        return operation.throughput > self.incumbent * (1.0 + self.tolerance)
+        if operation.throughput > self.incumbent * (1.0 + self.tolerance):
+            return True
+        self.dropped = max(self.dropped, operation.throughput)
+        return False
 
     def _expand(self, node: _Node) -> None:
         segment, configuration = node.segment, node.configuration
@@ -361,13 +377,14 @@ def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
     configuration, replicas = plan.configuration, float(round(plan.replicas))
     # Twice what fits: the capacity row must bind by itself, so that it carries the price.
     most = 2.0 * largest_batch(instance, configuration)
+    least = smallest_batch(configuration)
     batch, share, spread = plan.batch, plan.offloaded_share, 2.0
     current: Operation | None = None
     for _ in range(60):
         if share:
-            lowest, highest = max(1.0, batch / spread), min(most, batch * spread)
+            lowest, highest = max(least, batch / spread), min(most, batch * spread)
         else:
-            lowest, highest = 1.0, most
+            lowest, highest = least, most
         known = (current or plan).clock_steps
         steps = known + (0.0,) * (len(configuration.clocks) - len(known))
         point = Point(batch, share, steps, lowest, max(highest, lowest))

@@ -153,7 +153,11 @@ class Solution:
     def configurations_frame(self) -> "pd.DataFrame":
         """One row per configuration that runs."""
         rows = [
-            {key: value for key, value in asdict(one).items() if not isinstance(value, dict | tuple)}
+            {
+                key: value
+                for key, value in asdict(one).items()
+                if not isinstance(value, dict | tuple)
+            }
             for one in self.configurations
         ]
         return _frame(rows)

@@ -9,17 +9,24 @@ from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.limits import constraint_table
-from hbmopt.optimum import ClockOperation, clock_operations, labelled_values, number, priced
-from hbmopt.physics import rack_power, violations
+from hbmopt.optimum import ClockOperation, RunningColumn, priced, rack_plan
 from hbmopt.prices import input_prices
 from hbmopt.provenance import estimates
-from hbmopt.search import Found, Operation, search
+from hbmopt.search import Found, search
 from hbmopt.solution import (
     Certificate,
     ClockShare,
     ConfigurationResult,
+    ConstraintResult,
+    InputResult,
     Solution,
 )
+
+NO_ELASTICITY = 1e-9
+"""Elasticities up to this size are the noise of a difference of nearly equal numbers."""
+
+OFFLOADED = 1e-9
+"""Shares up to this size are noise of the solver, not weights in SRAM."""
 
 ACCEPTED_VIOLATION = 1e-6
 """Largest relative violation of the exact physics that a returned plan may have."""
@@ -42,40 +49,52 @@ def solve(instance: Instance) -> Solution:
         return Solution(
             status="infeasible",
             conflict=explain_conflict(instance, found),
-            certificate=_certificate(found, "infeasible", begun, 0.0, 0.0),
+            certificate=_certificate(found, "infeasible", begun, (0.0, 0.0, 0.0)),
             **_heading(instance),
         )
-    plan, optimum = found.plan, found.relaxed
-    rack = priced(instance, optimum, found.point)
-    violation = largest_violation(plan)
+    if instance.choices.uniform:
+        plan, gap = rack_plan(found.plan), found.gap
+        optimum = priced(instance, found.relaxed, found.point)
+    else:
+        # Pyomo's solver interface is loaded only by those who mix configurations.
+        from hbmopt.mixed import solve_mixed  # noqa: PLC0415
+
+        plan, optimum, gap = solve_mixed(instance)
+    violation = plan.violation
     if violation > ACCEPTED_VIOLATION:
         raise SolverError(f"the plan exceeds a limit by {violation:g} when it is checked again")
     if not instance.choices.whole_sequences:
         plan = optimum
-    inputs = input_prices(rack)
-    power = power_kw(plan) * 1e3
-    throughput = plan.throughput * 1e3
-    sequences = plan.batch * round(plan.replicas)
-    lpus = bool(plan.data.clocks[0].offloaded)
+    inputs, constraints = input_prices(optimum), constraint_table(optimum)
+    power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
+    loss = max(0.0, 1.0 - throughput / optimum.throughput)
     return Solution(
         status="optimal",
         throughput_tok_s=throughput,
-        speed_tok_s_user=throughput / sequences,
-        batch=sequences,
+        speed_tok_s_user=throughput / batch,
+        batch=batch,
         power_w=power,
         tok_s_per_mw=throughput / power * 1e6 if power > 0 else None,
-        priced_batch=optimum.batch * round(optimum.replicas),
-        configurations=(configuration_result(instance, plan),),
-        constraints=constraint_table(rack),
+        priced_batch=optimum.batch,
+        configurations=tuple(configuration_result(instance, column) for column in plan.columns),
+        constraints=constraints,
         inputs=inputs,
-        limiting_resource=inputs[0].name if inputs else None,
+        limiting_resource=_limiting(inputs, constraints),
         elasticities={one.name: one.elasticity for one in inputs},
-        certificate=_certificate(
-            found, "optimal", begun, max(0.0, 1.0 - plan.throughput / optimum.throughput), violation
-        ),
-        provenance=estimates(instance, lpus=lpus),
+        certificate=_certificate(found, "optimal", begun, (gap, loss, violation)),
+        provenance=estimates(instance, lpus=plan.used_lpus > 0),
         **_heading(instance),
     )
+
+
+def _limiting(
+    inputs: tuple[InputResult, ...], constraints: tuple[ConstraintResult, ...]
+) -> str | None:
+    """Return the hardware input of the largest elasticity; a binding budget where none has any."""
+    if inputs and abs(inputs[0].elasticity) > NO_ELASTICITY:
+        return inputs[0].name
+    binding = [row for row in constraints if row.binding and abs(row.elasticity) > NO_ELASTICITY]
+    return max(binding, key=lambda row: abs(row.elasticity)).name if binding else None
 
 
 def _heading(instance: Instance) -> dict[str, Any]:
@@ -93,14 +112,16 @@ def _heading(instance: Instance) -> dict[str, Any]:
 
 
 def _certificate(
-    found: Found, status: str, begun: float, rounding_loss: float, violation: float
+    found: Found, status: str, begun: float, errors: tuple[float, float, float]
 ) -> Certificate:
+    """Return the certificate; `errors` are the proven gap, the rounding loss, the violation."""
+    gap, loss, violation = errors
     return Certificate(
         solver=f"HiGHS {highs.version()}",
         status=status,
         mip_gap=found.plan.answer.mip_gap if found.plan else 0.0,
-        piecewise_error=found.gap,
-        rounding_loss=rounding_loss,
+        piecewise_error=gap,
+        rounding_loss=loss,
         seconds=time.perf_counter() - begun,
         configurations=len(found.configurations),
         rejected=len(found.rejections),
@@ -109,42 +130,12 @@ def _certificate(
     )
 
 
-def power_kw(operation: Operation) -> float:
-    """Return the power of an operation in its rack's scope, from the physics."""
-    clocks = _clocks(operation)
-    running = sum(clock.done.power_kw + clock.done.lpu_power_kw for clock in clocks)
-    data, replicas = operation.data.clocks[0], round(operation.replicas)
-    return rack_power(
-        operation.rack,
-        running,
-        number(data.accelerators) * replicas,
-        number(data.lpu.units) * replicas,
-    )
-
-
-def _clocks(operation: Operation) -> tuple[ClockOperation, ...]:
-    return clock_operations(operation.data, labelled_values(operation))
-
-
-def largest_violation(operation: Operation) -> float:
-    """Return the largest relative violation of a plan in the exact physics, 0 if none."""
-    worst = 0.0
-    for clock in _clocks(operation):
-        worst = max(worst, *violations(clock.replica, clock.point).values())
-    cap = operation.rack.power_cap_kw
-    if isinstance(cap, float):
-        worst = max(worst, power_kw(operation) / cap - 1.0)
-    return worst
-
-
-def configuration_result(instance: Instance, plan: Operation) -> ConfigurationResult:
-    """Describe the configuration of a plan."""
-    layout, chosen = plan.configuration.layout, plan.configuration
-    clocks = _clocks(plan)
+def configuration_result(instance: Instance, column: RunningColumn) -> ConfigurationResult:
+    """Describe one running configuration of a plan."""
+    chosen, clocks, replicas = column.configuration, column.clocks, column.replicas
+    layout = chosen.layout
     running = sum(clock.point.running for clock in clocks)
     steps = sum(clock.point.steps for clock in clocks)
-    replicas = round(plan.replicas)
-    throughput = plan.throughput * 1e3
     names = offloadable_components(instance, chosen)
     return ConfigurationResult(
         replicas=replicas,
@@ -160,13 +151,13 @@ def configuration_result(instance: Instance, plan: Operation) -> ConfigurationRe
             ClockShare(chosen.clocks[clock.index], clock.point.running / running)
             for clock in clocks
         ),
-        batch=plan.batch,
-        speed_tok_s_user=throughput / (plan.batch * replicas),
-        throughput_tok_s=throughput,
+        batch=column.batch,
+        speed_tok_s_user=column.throughput / (column.batch * replicas),
+        throughput_tok_s=column.throughput,
         offload={
             name: share
-            for name, share in zip(names, plan.offloaded_share, strict=True)
-            if share > 1e-9
+            for name, share in zip(names, column.offloaded_share, strict=True)
+            if share > OFFLOADED
         },
         step_ms=running / steps,
         step_breakdown_ms=_breakdown(clocks, steps),

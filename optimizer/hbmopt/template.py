@@ -26,6 +26,7 @@ from hbmopt.models.rack import declare_rack
 
 Tree = TypeVar("Tree")
 
+
 @dataclass(frozen=True)
 class Label:
     """The name of a row or column: family, and clock and index where it has them."""
