@@ -1,6 +1,6 @@
 """Accelerators: replicas share the accelerators of n racks, and clocks share the replicas.
 
-    sum_k g_k R_k <= N n          sum_m R_km = R_k
+sum_k g_k R_k <= N n          sum_m R_km = R_k
 """
 
 import pyomo.environ as pyo
@@ -8,7 +8,9 @@ import pyomo.environ as pyo
 from .quantities import ConfigurationData, RackData
 
 
-def add_accelerators(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
+def add_accelerators(
+    block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]
+) -> None:
     """Add ``accelerators`` over the rack, divided by N."""
 
     @block.Constraint(doc="Replicas use no more accelerators than there are [racks]")

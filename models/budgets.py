@@ -2,7 +2,8 @@
 
     fixed + sum_k (per_replica_k R_k + per_step_k z_k + per_sequence_step_k v_k) <= capacity n
 
-for n racks, the fixed part n times as well. Steps and sequence-steps count per second here, in the user's own unit.
+for n racks, the fixed part n times as well. Steps and sequence-steps count per second here, in the
+user's own unit.
 """
 
 import pyomo.environ as pyo

@@ -22,6 +22,5 @@ def add_common_batch(block: pyo.Block, point: BatchPoint) -> None:
     def common_batch(block: pyo.Block, index: int) -> object:
         clock = block.clock[index]
         return (
-            clock.sequences
-            == point.batch * clock.steps + point.steps[index] * block.batch_change
+            clock.sequences == point.batch * clock.steps + point.steps[index] * block.batch_change
         )

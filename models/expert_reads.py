@@ -41,9 +41,7 @@ def chord(
     return LinearPiece(at_lowest - slope * lowest, slope)
 
 
-def tangent(
-    experts: float, active: float, batch: float, tokens_per_sequence: float
-) -> LinearPiece:
+def tangent(experts: float, active: float, batch: float, tokens_per_sequence: float) -> LinearPiece:
     """Return the tangent of U at a batch of `batch` sequences."""
     value = distinct_experts(experts, active, batch * tokens_per_sequence)
     if active >= experts:

@@ -1,6 +1,6 @@
 """LPU compute: the matrix products of offloaded components fit in the LPUs' arithmetic.
 
-    sum_c f_c w_c / F_c <= eta n R            [LPUs]
+sum_c f_c w_c / F_c <= eta n R            [LPUs]
 """
 
 import pyomo.environ as pyo

@@ -1,6 +1,6 @@
 """LPU units: the replicas of a rack share its LPUs.
 
-    sum_k n_k R_k <= N_lpu n            (n racks)
+sum_k n_k R_k <= N_lpu n            (n racks)
 """
 
 import pyomo.environ as pyo
@@ -8,17 +8,18 @@ import pyomo.environ as pyo
 from .quantities import ConfigurationData, RackData
 
 
-def add_lpu_units(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
+def add_lpu_units(
+    block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]
+) -> None:
     """Add ``lpu_units`` over the rack, divided by N_lpu, where any replica has LPUs."""
-    users = [
-        (data, column)
-        for data, column in zip(configurations, block.configuration.values(), strict=True)
-        if data.clocks[0].offloaded
-    ]
-    if not users:
+    if not any(data.clocks[0].offloaded for data in configurations):
         return
 
     @block.Constraint(doc="Replicas use no more LPUs than there are [racks]")
     def lpu_units(block: pyo.Block) -> object:
-        used = sum(data.clocks[0].lpu.units * column.replicas for data, column in users)
+        used = sum(
+            data.clocks[0].lpu.units * column.replicas
+            for data, column in zip(configurations, block.configuration.values(), strict=True)
+            if data.clocks[0].offloaded
+        )
         return used / rack.lpu_units <= rack.racks

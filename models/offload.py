@@ -14,9 +14,7 @@ import pyomo.environ as pyo
 from .quantities import BatchPoint, BatchSegment, ReplicaData
 
 
-def add_offload(
-    block: pyo.Block, replica: ReplicaData, batches: BatchSegment | BatchPoint
-) -> None:
+def add_offload(block: pyo.Block, replica: ReplicaData, batches: BatchSegment | BatchPoint) -> None:
     """Add ``offload_share`` and, over a segment, the four ``offload_*`` rows per component."""
     offloaded = range(len(replica.offloaded))
     if not offloaded:

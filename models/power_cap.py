@@ -13,11 +13,14 @@ import pyomo.environ as pyo
 from .quantities import ConfigurationData, RackData
 
 
-def add_power_cap(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:
+def add_power_cap(
+    block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]
+) -> None:
     """Add ``power``, and ``power_cap`` divided by the cap where there is one."""
     pairs = list(zip(configurations, block.configuration.values(), strict=True))
-    running = sum(clock.power + clock.lpu_power for _, column in pairs
-                  for clock in column.clock.values())
+    running = sum(
+        clock.power + clock.lpu_power for _, column in pairs for clock in column.clock.values()
+    )
     accelerators = sum(data.clocks[0].accelerators * column.replicas for data, column in pairs)
     lpus = sum(
         data.clocks[0].lpu.units * column.replicas

@@ -1,6 +1,6 @@
 """SRAM bandwidth: offloaded weights are read from SRAM at every step.
 
-    sum_c W_c y_c <= eta n SRAM_BW R            [TB/s]
+sum_c W_c y_c <= eta n SRAM_BW R            [TB/s]
 """
 
 import pyomo.environ as pyo

@@ -1,6 +1,6 @@
 """Throughput: output tokens per millisecond, summed over configurations and clocks.
 
-    maximise sum_k a_k v_k            [tokens/ms]
+maximise sum_k a_k v_k            [tokens/ms]
 """
 
 import pyomo.environ as pyo

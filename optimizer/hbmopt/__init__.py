@@ -47,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'hbmopt' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 -- costs nothing until it is needed
+    from importlib import import_module  # costs nothing until it is needed
 
     return getattr(import_module(f"hbmopt.{_HOME[name]}"), name)
 

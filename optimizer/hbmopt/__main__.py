@@ -13,7 +13,7 @@ def main() -> None:
         with open(__file__.replace("__main__.py", "help.txt"), encoding="utf-8") as text:  # noqa: PTH123 -- pathlib costs as much as the interpreter
             sys.stdout.write(text.read())
         return
-    from hbmopt.cli import main as run  # noqa: PLC0415
+    from hbmopt.cli import main as run
 
     run()
 

@@ -70,7 +70,7 @@ def cli() -> None:
 
 
 def _emit(text: str, output: Path | None) -> None:
-    from hbmopt.output import write  # noqa: PLC0415 -- commands import what they need
+    from hbmopt.output import write  # commands import what they need
 
     if output is None:
         click.echo(text, nl=False)
@@ -89,9 +89,9 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
 
     Exit code 0: solved; 1: infeasible, with the limits that conflict; 2: bad input.
     """
-    from hbmopt.instance import load  # noqa: PLC0415
-    from hbmopt.output import render  # noqa: PLC0415
-    from hbmopt.solver import solve as solve_instance  # noqa: PLC0415
+    from hbmopt.instance import load
+    from hbmopt.output import render
+    from hbmopt.solver import solve as solve_instance
 
     solution = solve_instance(load(instance, list(overrides)))
     terminal = output is None and sys.stdout.isatty()
@@ -101,7 +101,7 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
 
 
 def _terminal_width() -> int:
-    import shutil  # noqa: PLC0415
+    import shutil
 
     return shutil.get_terminal_size((132, 24)).columns
 
@@ -115,7 +115,7 @@ def catalog(kind: str | None, name: str | None) -> int:
 
     With NAME, print the entry as it stands, each number with its status and source.
     """
-    from hbmopt import catalogue  # noqa: PLC0415
+    from hbmopt import catalogue
 
     if kind is None:
         for one in catalogue.KINDS:
@@ -134,7 +134,7 @@ def catalog(kind: str | None, name: str | None) -> int:
 @_one_line_errors
 def schema(kind: str, output: Path | None) -> int:
     """Print the JSON Schema of instances (for editors) or of solutions."""
-    from hbmopt.json_schema import schema_text  # noqa: PLC0415
+    from hbmopt.json_schema import schema_text
 
     _emit(schema_text(kind), output)
     return SOLVED
@@ -147,11 +147,11 @@ def schema(kind: str, output: Path | None) -> int:
 @_one_line_errors
 def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
     """Write the program of INSTANCE to PROGRAM, an .mps or .lp file, for any solver."""
-    from hbmopt.instance import load  # noqa: PLC0415
+    from hbmopt.instance import load
 
     if program.suffix not in (".mps", ".lp"):
         raise InputError(f"{program}: the name must end in .mps or .lp")
-    from hbmopt.planning import export_program  # noqa: PLC0415
+    from hbmopt.planning import export_program
 
     export_program(load(instance, list(overrides)), program)
     return SOLVED

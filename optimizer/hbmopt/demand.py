@@ -56,12 +56,11 @@ class Point:
 
 def components_of(llm: Llm) -> tuple[str, ...]:
     """Return the components that the model has; an output head always takes part in a step."""
-    present = tuple(
+    return tuple(
         component
         for component in COMPONENTS
         if component == "lm_head" or getattr(llm.parameters, component) > 0
     )
-    return present
 
 
 def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import yaml
 
 from hbmopt.errors import InputError
 
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 # The scalars of YAML 1.2 (core schema): `no` and `1e9` mean what they say.

@@ -120,7 +120,9 @@ class Offload(StrictModel):
     device: OffloadDevice
     units: Count
     static_power: OptionalPower = Figure(0.0, "power", "estimate")
-    power: Power | None = Field(None, description="provisioned power, added to that of the rack")
+    power: Power | None = Field(
+        default=None, description="provisioned power, added to that of the rack"
+    )
     price: Money | None = None
     title: str = ""
 
@@ -132,11 +134,13 @@ class Rack(StrictModel):
     title: str = ""
     accelerator: Accelerator
     accelerators: Count
-    scale_up_domain: Count | None = Field(None, description="default: all accelerators")
+    scale_up_domain: Count | None = Field(default=None, description="default: all accelerators")
     static_power: OptionalPower = Field(
         description="everything but the accelerators: CPUs, switches, fans, conversion losses"
     )
-    power: Power | None = Field(None, description="provisioned power; the default power limit")
+    power: Power | None = Field(
+        default=None, description="provisioned power; the default power limit"
+    )
     price: Money | None = None
     year: Count | None = None
     offload: Offload | None = None

@@ -52,9 +52,9 @@ def _assumed(amount: float, note: str, dimension: str = "fraction") -> Figure:
 class Workload(StrictModel):
     """What a sequence looks like while it decodes."""
 
-    context: Count | None = Field(None, description="mean tokens resident per sequence")
-    prompt: Count | None = Field(None, description="prompt tokens")
-    output: Count | None = Field(None, description="output tokens")
+    context: Count | None = Field(default=None, description="mean tokens resident per sequence")
+    prompt: Count | None = Field(default=None, description="prompt tokens")
+    output: Count | None = Field(default=None, description="output tokens")
 
     @model_validator(mode="after")
     def _one_way(self) -> "Workload":
@@ -80,23 +80,29 @@ class BudgetLimit(StrictModel):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     unit: str = "1"
     capacity: float = Field(gt=0, allow_inf_nan=False)
-    fixed: float = Field(0.0, ge=0, allow_inf_nan=False)
-    per_accelerator: float = Field(0.0, ge=0, allow_inf_nan=False, description="per used one")
-    per_replica: float = Field(0.0, ge=0, allow_inf_nan=False)
-    per_step: float = Field(0.0, ge=0, allow_inf_nan=False, description="per decode step per s")
-    per_token: float = Field(0.0, ge=0, allow_inf_nan=False, description="per output token per s")
+    fixed: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    per_accelerator: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per used one"
+    )
+    per_replica: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    per_step: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per decode step per s"
+    )
+    per_token: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per output token per s"
+    )
 
 
 class Limits(StrictModel):
     """What the rack has to stay within."""
 
-    power: Power | None = Field(None, description="default: the rack's provisioned power")
+    power: Power | None = Field(default=None, description="default: the rack's provisioned power")
     power_scope: Literal["accelerators", "rack", "facility"] = "rack"
-    power_capped: bool = Field(True, description="false: no power limit at all")
+    power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
-        Figure(1.0, "fraction", "given"), description="facility power per rack power"
+        default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
     )
-    min_speed: Speed = Field(Figure(0.0, "speed"), description="floor of tokens/s per user")
+    min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     budgets: list[BudgetLimit] = Field(default_factory=list)
 
     @field_validator("pue", mode="before")
@@ -122,7 +128,9 @@ class Limits(StrictModel):
 class Choices(StrictModel):
     """What the solver may choose from. A list left out means: whatever is possible."""
 
-    weight_formats: list[str] | None = Field(None, description="default: the model's native one")
+    weight_formats: list[str] | None = Field(
+        default=None, description="default: the model's native one"
+    )
     kv_formats: list[str] = Field(default_factory=lambda: ["fp8"], min_length=1)
     replica_accelerators: list[int] | None = None
     tensor_parallel: list[int] | None = None
@@ -131,7 +139,9 @@ class Choices(StrictModel):
     clocks: list[float] = Field(default_factory=lambda: [1.0, 0.8, 0.6], min_length=1)
     lpu_units: list[int] | None = None
     uniform: bool = True
-    whole_sequences: bool = Field(True, description="round the batch down to whole sequences")
+    whole_sequences: bool = Field(
+        default=True, description="round the batch down to whole sequences"
+    )
 
     @field_validator("kv_formats")
     @classmethod
@@ -273,7 +283,10 @@ class Instance(StrictModel):
 
     def scaled(self, path: KeyPath, factor: float) -> "Instance":
         """Return a copy in which the figure at `path` is multiplied by `factor`."""
-        return _scaled(self, path, factor)
+        changed = _scaled(self, path, factor)
+        if not isinstance(changed, Instance):
+            raise TypeError("a path below the instance is needed")
+        return changed
 
     def figure(self, path: KeyPath) -> Figure:
         """Return the figure at `path`."""

@@ -14,8 +14,8 @@ def schema_text(kind: str) -> str:
 
 def instance_schema() -> dict[str, Any]:
     """Derive the schema of an instance file, catalogue names and `base` included."""
-    from hbmopt import catalogue  # noqa: PLC0415
-    from hbmopt.instance import REFERENCES, Instance  # noqa: PLC0415
+    from hbmopt import catalogue
+    from hbmopt.instance import REFERENCES, Instance
 
     schema = Instance.model_json_schema()
     definitions = schema["$defs"]
@@ -39,7 +39,7 @@ def instance_schema() -> dict[str, Any]:
             "description": "a catalogue entry, changed by the other keys",
         }
         owners[key]["properties"][key] = {
-            "description": f"a name of the catalogue's {reference.kind}, or the same mapping inline",
+            "description": f"a name among the catalogue's {reference.kind}, or the mapping inline",
             "anyOf": [{"enum": known}, base, *inline],
         }
     overlap = definitions["Calibration"]["properties"]["overlap"]
@@ -52,9 +52,9 @@ def instance_schema() -> dict[str, Any]:
 
 def solution_schema() -> dict[str, Any]:
     """Derive the schema of `Solution.to_dict` from its classes."""
-    from pydantic import TypeAdapter  # noqa: PLC0415
+    from pydantic import TypeAdapter
 
-    from hbmopt.solution import Solution  # noqa: PLC0415
+    from hbmopt.solution import Solution
 
     schema = TypeAdapter(Solution).json_schema(mode="serialization")
     schema["title"] = "hbmopt solution"

@@ -50,12 +50,12 @@ class Parameters(StrictModel):
     """Number of parameters by component."""
 
     attention: float = Field(gt=0)
-    dense_ffn: float = Field(0.0, ge=0)
-    shared_experts: float = Field(0.0, ge=0)
-    routed_experts: float = Field(0.0, ge=0)
-    router: float = Field(0.0, ge=0)
+    dense_ffn: float = Field(default=0.0, ge=0)
+    shared_experts: float = Field(default=0.0, ge=0)
+    routed_experts: float = Field(default=0.0, ge=0)
+    router: float = Field(default=0.0, ge=0)
     embedding: float = Field(ge=0)
-    lm_head: float = Field(0.0, ge=0, description="0 where tied to the embedding")
+    lm_head: float = Field(default=0.0, ge=0, description="0 where tied to the embedding")
 
     @property
     def total(self) -> float:
@@ -85,8 +85,10 @@ class GroupedAttention(StrictModel):
     heads: int = Field(gt=0)
     kv_heads: int = Field(gt=0)
     head_dimension: int = Field(gt=0)
-    value_dimension: int | None = Field(None, gt=0, description="default: head_dimension")
-    window: int | None = Field(None, gt=0, description="tokens that a layer looks back; none: all")
+    value_dimension: int | None = Field(default=None, gt=0, description="default: head_dimension")
+    window: int | None = Field(
+        default=None, gt=0, description="tokens that a layer looks back; none: all"
+    )
 
     def entry_bytes(self, kv_format: str) -> float:
         """Cache bytes of one token in one layer: K and V of all KV heads."""
@@ -109,7 +111,7 @@ class GroupedAttention(StrictModel):
         return self.layers * 2.0 * self.heads * width * seen
 
     def cache_copies(self, tensor_parallel: int) -> float:
-        """Copies of a sequence's cache over the tensor-parallel ranks.
+        """Return the copies of a sequence's cache over the tensor-parallel ranks.
 
         KV heads are sharded until each rank has one, and replicated past that:
         TP * max(1, K // TP) / K.
@@ -123,7 +125,7 @@ class Indexer(StrictModel):
     heads: int = Field(gt=0)
     head_dimension: int = Field(gt=0)
     top_k: int = Field(gt=0, description="entries that attention then reads")
-    entry_bytes: float = Field(132.0, gt=0, description="bytes of one index key")
+    entry_bytes: float = Field(default=132.0, gt=0, description="bytes of one index key")
 
 
 class LatentAttention(StrictModel):
@@ -181,7 +183,9 @@ class CompressedAttention(StrictModel):
     ratio: int = Field(gt=0, description="tokens compressed into one entry")
     indexer: Indexer | None = None
     cache_entry_bytes: dict[str, float] = Field(default_factory=dict)
-    fixed_bytes: float = Field(0.0, ge=0, description="compressor state per sequence and layer")
+    fixed_bytes: float = Field(
+        default=0.0, ge=0, description="compressor state per sequence and layer"
+    )
 
     def entry_bytes(self, kv_format: str) -> float:
         """Cache bytes of one entry; K and V share it."""
@@ -234,7 +238,7 @@ class Llm(StrictModel):
 
     name: str
     title: str = ""
-    huggingface: str = Field("", description="identifier on the hub, where there is one")
+    huggingface: str = Field(default="", description="identifier on the hub, where there is one")
     status: str = "counted"
     source: list[str] = Field(default_factory=list)
     note: str = ""
@@ -247,7 +251,7 @@ class Llm(StrictModel):
         default_factory=dict,
         description="named schemes: format per component; components left out keep the default",
     )
-    native_format: str = Field("bf16", description="the scheme that the publisher ships")
+    native_format: str = Field(default="bf16", description="the scheme that the publisher ships")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Llm":

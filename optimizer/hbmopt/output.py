@@ -20,9 +20,9 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
         return json.dumps(solution.to_dict(), indent=2, allow_nan=False) + "\n"
     if style == "csv":
         return _csv([_flat(solution)])
-    from rich.console import Console  # noqa: PLC0415 -- 50 ms that only tables need
+    from rich.console import Console  # 50 ms that only tables need
 
-    from hbmopt.report import print_solution  # noqa: PLC0415
+    from hbmopt.report import print_solution
 
     text = io.StringIO()
     console = Console(

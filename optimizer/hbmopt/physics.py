@@ -54,14 +54,21 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     resident += _number(replica.kv_held_gb) * sequences
     sram_held = sram = lpu = crossing = 0.0
     latency = _number(replica.fixed_latency_ms) * steps
-    for part, moved in zip(replica.offloaded, point.offloaded_share, strict=True):
-        sram_held += _number(part.resident_gb) * moved * steps
+    for lpu_part, moved in zip(replica.offloaded, point.offloaded_share, strict=True):
+        sram_held += _number(lpu_part.resident_gb) * moved * steps
         sram += moved * (
-            _number(part.read_gb_per_step) * steps + _number(part.read_gb_per_sequence) * sequences
+            _number(lpu_part.read_gb_per_step) * steps
+            + _number(lpu_part.read_gb_per_sequence) * sequences
         )
-        lpu += moved * sequences * _number(part.gflop_per_sequence) / _number(part.peak_tflops)
-        crossing += moved * sequences * _number(part.crossing_gb_per_sequence)
-        latency += (_number(part.latency_added_ms) - _number(part.latency_saved_ms)) * moved * steps
+        lpu += (
+            moved * sequences * _number(lpu_part.gflop_per_sequence) / _number(lpu_part.peak_tflops)
+        )
+        crossing += moved * sequences * _number(lpu_part.crossing_gb_per_sequence)
+        latency += (
+            (_number(lpu_part.latency_added_ms) - _number(lpu_part.latency_saved_ms))
+            * moved
+            * steps
+        )
     size, units = _number(replica.accelerators), _number(replica.lpu.units)
     kv = _number(replica.kv_read_gb) * sequences
     attention = (

@@ -6,6 +6,7 @@ with narrower ranges while the user's constraints stay as they are.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pyomo.environ as pyo
@@ -50,6 +51,7 @@ class RackContents:
 
 
 def first_columns(instance: Instance) -> Iterator[Column]:
+    """Yield every configuration that holds its smallest batch, over its ranges of batches."""
     configurations, _ = enumerate_configurations(instance)
     for configuration in configurations:
         most = largest_batch(instance, configuration)
@@ -59,7 +61,7 @@ def first_columns(instance: Instance) -> Iterator[Column]:
         edges = [least * (most / least) ** (part / RANGES) for part in range(RANGES + 1)]
         if instance.llm.mixture is None and configuration.lpu_units == 0:
             edges = [least, most]
-        for lowest, highest in zip(edges, edges[1:], strict=False):
+        for lowest, highest in pairwise(edges):
             if highest > lowest:
                 yield Column(configuration, Segment(lowest, highest))
 

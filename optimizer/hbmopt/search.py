@@ -374,29 +374,46 @@ def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
     SolverError
         If the first-order model has no optimum, which a plan that exists rules out.
     """
-    configuration, replicas = plan.configuration, float(round(plan.replicas))
-    # Twice what fits: the capacity row must bind by itself, so that it carries the price.
-    most = 2.0 * largest_batch(instance, configuration)
-    least = smallest_batch(configuration)
-    batch, share, spread = plan.batch, plan.offloaded_share, 2.0
-    current: Operation | None = None
-    for _ in range(60):
-        if share:
-            lowest, highest = max(least, batch / spread), min(most, batch * spread)
-        else:
-            lowest, highest = least, most
-        known = (current or plan).clock_steps
-        steps = known + (0.0,) * (len(configuration.clocks) - len(known))
-        point = Point(batch, share, steps, lowest, max(highest, lowest))
-        step = solve_program(instance, configuration, point, integers=False, replicas=replicas)
+    replicas, spread = float(round(plan.replicas)), 2.0
+    point = _first_order(instance, plan, spread)
+    for _ in range(MOST_STEPS):
+        step = solve_program(instance, plan.configuration, point, integers=False, replicas=replicas)
         if not step.answer.optimal:
-            raise SolverError(f"no optimum around batch {batch:g} of {configuration}")
-        moved = abs(step.batch - batch) > 1e-10 * batch or any(
-            abs(after - before) > 1e-9 * max(steps)
-            for after, before in zip(step.clock_steps, steps, strict=True)
-        )
-        if current is not None and not moved:
+            raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
+        if _same(step, point):
             return step, point
-        current, batch, share = step, step.batch, step.offloaded_share
         spread = max(1.0 + 1e-3, spread**0.7)
-    return step, point
+        point = _first_order(instance, step, spread)
+    raise SolverError(f"prices around batch {plan.batch:g} of {plan.configuration} do not settle")
+
+
+MOST_STEPS = 100
+"""First-order steps after which polishing gives up; a few are what it takes."""
+
+
+def _first_order(instance: Instance, operation: Operation, spread: float) -> Point:
+    """Return the point of an operation, trusted within a factor of `spread` of its batch."""
+    configuration, batch = operation.configuration, operation.batch
+    clocks = operation.clock_steps
+    # Twice what fits: the capacity row must bind by itself, so that it carries the price.
+    lowest = smallest_batch(configuration)
+    highest = 2.0 * largest_batch(instance, configuration)
+    if operation.offloaded_share:
+        # The product of share and batch is neither convex nor concave: trust it nearby only.
+        lowest, highest = max(lowest, batch / spread), min(highest, batch * spread)
+    return Point(
+        batch=batch,
+        offloaded_share=operation.offloaded_share,
+        steps=clocks + (0.0,) * (len(configuration.clocks) - len(clocks)),
+        lowest=lowest,
+        highest=max(highest, lowest),
+    )
+
+
+def _same(step: Operation, point: Point) -> bool:
+    """Whether the optimum of a first-order model is the point that the model was made at."""
+    rate = max(point.steps)
+    return abs(step.batch - point.batch) <= 1e-9 * point.batch and all(
+        abs(after - before) <= 1e-8 * rate
+        for after, before in zip(step.clock_steps, point.steps, strict=True)
+    )

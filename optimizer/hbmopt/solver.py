@@ -57,7 +57,7 @@ def solve(instance: Instance) -> Solution:
         optimum = priced(instance, found.relaxed, found.point)
     else:
         # Pyomo's solver interface is loaded only by those who mix configurations.
-        from hbmopt.mixed import solve_mixed  # noqa: PLC0415
+        from hbmopt.mixed import solve_mixed
 
         plan, optimum, gap = solve_mixed(instance)
     violation = plan.violation

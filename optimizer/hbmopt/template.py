@@ -9,7 +9,7 @@ The declaration stays the single source of the mathematics.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from operator import attrgetter
@@ -73,9 +73,9 @@ class Filled:
 
 
 @cache
-def _parts(kind: type) -> Callable[[object], tuple[object, ...]] | None:
+def _parts(kind: Hashable) -> Callable[[object], tuple[object, ...]] | None:
     """Return the function that takes an instance of a dataclass apart, in field order."""
-    if not is_dataclass(kind):
+    if not isinstance(kind, type) or not is_dataclass(kind):
         return None
     names = [part.name for part in fields(kind)]
     if len(names) == 1:
@@ -90,7 +90,8 @@ def collect(tree: object, found: list[float]) -> list[float]:
         return found
     parts = tree if isinstance(tree, tuple) else None
     if parts is None:
-        take_apart = _parts(type(tree))
+        kind: Hashable = type(tree)
+        take_apart = _parts(kind)
         parts = take_apart(tree) if take_apart is not None else ()
     for part in parts:
         if isinstance(part, float):
@@ -108,7 +109,7 @@ def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
         return tuple(replaced(item, make) for item in tree)  # type: ignore[return-value]
     if is_dataclass(tree) and not isinstance(tree, type):
         changed = {part.name: replaced(getattr(tree, part.name), make) for part in fields(tree)}
-        return type(tree)(**changed)  # type: ignore[return-value]
+        return type(tree)(**changed)
     return tree
 
 
@@ -180,7 +181,7 @@ def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     scale = _column_scale(found, lowest, highest)
     column_upper = np.full(len(template.columns), INFINITY)
     replicas = template.column("replicas")
-    column_upper[replicas] = float(configuration.replicas_at_most)  # type: ignore[arg-type]
+    column_upper[replicas] = float(configuration.replicas_at_most)
 
     values = found.values * scale[template.indices]
     largest = np.maximum.reduceat(np.abs(values), template.starts[:-1])
@@ -212,7 +213,7 @@ NEGLIGIBLE = 1e-9
 
 def _range(configuration: ConfigurationData) -> tuple[float, float]:
     lowest, highest = configuration.batches.lowest, configuration.batches.highest
-    return float(lowest), float(highest)  # type: ignore[arg-type]
+    return float(lowest), float(highest)
 
 
 def _column_scale(found: Coefficients, lowest: float, highest: float) -> NDArray[np.float64]:

@@ -1,0 +1,27 @@
+"""Options and fixtures that all tests share."""
+
+import pytest
+
+from builders import GOLDEN
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--regenerate-golden",
+        action="store_true",
+        help="write the golden files anew; check each changed coefficient by hand",
+    )
+
+
+@pytest.fixture
+def assert_golden(request):
+    """Compare text with a checked-in file, or write the file with --regenerate-golden."""
+
+    def check(name, text):
+        path = GOLDEN / f"{name}.txt"
+        if request.config.getoption("--regenerate-golden"):
+            path.write_text(text, encoding="utf-8")
+        assert text.strip(), "a golden file without rows proves nothing"
+        assert text == path.read_text(encoding="utf-8")
+
+    return check
