@@ -292,9 +292,13 @@ class Solved:
 def solve(model, *, integers=False):
     """Solve with HiGHS through Pyomo; integer variables are relaxed, so that rows have prices."""
     if not integers:
-        pyo.TransformationFactory("core.relax_integer_vars").apply_to(model)
-    if not hasattr(model, "dual"):
-        model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
+        for variable in model.component_data_objects(pyo.Var, descend_into=True):
+            lower, upper = variable.bounds
+            variable.domain = pyo.Reals
+            variable.setlb(lower)
+            variable.setub(upper)
+        if model.component("dual") is None:
+            model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
     outcome = pyo.SolverFactory("appsi_highs").solve(model)
     assert outcome.solver.termination_condition == pyo.TerminationCondition.optimal
     return Solved(model, pyo.value(model.objective))

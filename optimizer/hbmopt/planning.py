@@ -159,7 +159,9 @@ class Plan:
         return pd.DataFrame([vars(one) for one in self.racks]).set_index("name")
 
 
-def solve_model(model: pyo.ConcreteModel, *, objective_unit: str = "objective") -> Plan:
+def solve_model(
+    model: pyo.ConcreteModel, *, objective_unit: str = "objective", tolerance: float = 1e-6
+) -> Plan:
     """Solve a planning model that holds rack blocks, exactly, and price all its rows.
 
     The model is left at the optimum: its variables hold the plan.
@@ -170,6 +172,8 @@ def solve_model(model: pyo.ConcreteModel, *, objective_unit: str = "objective") 
         A Pyomo model with one linear objective and at least one block from `rack_block`.
     objective_unit
         How to call a unit of the objective in the table of prices.
+    tolerance
+        Relative gap between the plan and the proven bound at which refinement stops.
 
     Raises
     ------
@@ -187,7 +191,7 @@ def solve_model(model: pyo.ConcreteModel, *, objective_unit: str = "objective") 
     objectives = list(model.component_data_objects(pyo.Objective, active=True))
     if len(objectives) != 1:
         raise InputError(f"the model has {len(objectives)} active objectives; it needs one")
-    refinement = Refinement(model, blocks, objectives[0])
+    refinement = Refinement(model, blocks, objectives[0], tolerance)
     bound, rounds = refinement.run()
     objective = pyo.value(objectives[0])
     planned = tuple(_planned(block) for block in blocks)

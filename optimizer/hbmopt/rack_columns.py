@@ -135,6 +135,16 @@ def used_columns(block: pyo.Block, least: float = 0.5) -> list[tuple[Column, flo
     return found
 
 
+def clock_batches(configuration: pyo.Block) -> list[float]:
+    """Return the sequences per replica at each clock that runs, from a configuration's values."""
+    pairs = [
+        (clock.sequences.value or 0.0, clock.steps.value or 0.0)
+        for clock in configuration.clock.values()
+    ]
+    steps = sum(pair[1] for pair in pairs)
+    return [sequences / rate for sequences, rate in pairs if rate > 1e-9 * steps]
+
+
 def running_columns(block: pyo.Block, least: float = 0.5) -> list[RunningColumn]:
     """Return the columns of which at least `least` replicas run, with all their values."""
     contents: RackContents = block.contents

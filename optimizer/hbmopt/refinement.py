@@ -24,13 +24,14 @@ from hbmopt.prices import SHARED
 from hbmopt.rack_columns import (
     Column,
     RackContents,
+    clock_batches,
     component_label,
     declare_columns,
     put_back,
     take_out,
     used_columns,
 )
-from hbmopt.search import search
+from hbmopt.search import search, split_batch
 from hbmopt.template import coefficients, fill
 
 TOLERANCE = 1e-6
@@ -70,30 +71,40 @@ class Refinement:
     """Solve, split the batch ranges in use, solve again, until only single batches are used."""
 
     def __init__(
-        self, model: pyo.ConcreteModel, blocks: list[pyo.Block], objective: pyo.Objective
+        self,
+        model: pyo.ConcreteModel,
+        blocks: list[pyo.Block],
+        objective: pyo.Objective,
+        tolerance: float = TOLERANCE,
     ) -> None:
         self.model = model
+        self.tolerance = tolerance
         self.blocks = blocks
         self.objective = objective
         self.sign = 1.0 if objective.sense == pyo.maximize else -1.0
         self.incumbent = -math.inf
         self.best: list[list[Column]] = []
+        self.relaxed = math.inf
+        """Optimum of the first program with its integers relaxed."""
+        self.values: list[dict[Column, float]] = []
+        """By block and column: what the relaxation changes if the column has to run."""
 
     def run(self) -> tuple[float, int]:
         """Leave the model at its exact optimum; return the proven bound and the rounds used."""
-        self._drop_hopeless()
+        self._relax()
+        self._declare_promising()
         rounds, bound = 0, math.inf
         while rounds < MOST_ROUNDS:
             rounds += 1
             _, bound = solve_linear(self.model)
             used = [used_columns(block) for block in self.blocks]
-            self._offer(used)
+            self._offer([_candidates(block) for block in self.blocks])
             gap = self.sign * bound - self.incumbent
-            if gap <= TOLERANCE * max(1.0, abs(self.incumbent)):
+            if gap <= self.tolerance * max(1.0, abs(self.incumbent)):
                 break
-            for block, columns in zip(self.blocks, used, strict=True):
-                _split(block, columns)
-                declare_columns(block, uniform=block.contents.instance.choices.uniform)
+            for block, columns, values in zip(self.blocks, used, self.values, strict=True):
+                _split(block, columns, values)
+            self._declare_promising()
         self._take(self.best)
         solve_linear(self.model)
         return bound, rounds
@@ -108,7 +119,7 @@ class Refinement:
             block.contents.columns = own
             declare_columns(block, uniform=block.contents.instance.choices.uniform)
 
-    def _offer(self, used: list[list[tuple[Column, float]]]) -> None:
+    def _offer(self, used: list[list[tuple[Column, list[float]]]]) -> None:
         """Solve with single batches at those found; keep the plan if it is the best so far."""
         exact = [_exact(block, columns) for block, columns in zip(self.blocks, used, strict=True)]
         before = [take_out(block) for block in self.blocks]
@@ -126,12 +137,21 @@ class Refinement:
         for block, declared in zip(self.blocks, before, strict=True):
             put_back(block, declared)
 
-    def _drop_hopeless(self) -> None:
-        """Relax the integers, find a first plan, and drop the columns that cannot beat it.
+    def _declare_promising(self) -> None:
+        """Declare the columns that can still be part of a better plan.
 
         A column that costs the relaxation more than it leaves over the best known plan is in
         no better plan.
         """
+        room = self.relaxed - self.incumbent + self.tolerance * max(1.0, abs(self.incumbent))
+        for block, values in zip(self.blocks, self.values, strict=True):
+            contents: RackContents = block.contents
+            kept = [column for column in contents.columns if values[column] >= -room]
+            contents.columns = kept or contents.columns[:1]
+            declare_columns(block, uniform=contents.instance.choices.uniform)
+
+    def _relax(self) -> None:
+        """Relax the integers, value every column by the multipliers, and find a first plan."""
         integers = [
             (variable, variable.domain)
             for variable in self.model.component_data_objects(pyo.Var, descend_into=True)
@@ -145,7 +165,11 @@ class Refinement:
         solver, bound = solve_linear(self.model)
         duals = solver.get_duals()
         used = [used_columns(block, least=1e-6) for block in self.blocks]
-        values = [_entry_values(block, duals, self.sign) for block in self.blocks]
+        self.relaxed = self.sign * bound
+        self.values = [
+            dict(zip(block.contents.columns, _entry_values(block, duals, self.sign), strict=True))
+            for block in self.blocks
+        ]
         for variable, domain in integers:
             variable.domain = domain
         self._offer([_alone(block, None) for block in self.blocks])
@@ -155,25 +179,15 @@ class Refinement:
                 for block, columns in zip(self.blocks, used, strict=True)
             ]
         )
-        room = self.sign * bound - self.incumbent + TOLERANCE * max(1.0, abs(self.incumbent))
-        for block, entry in zip(self.blocks, values, strict=True):
-            contents: RackContents = block.contents
-            kept = [
-                column
-                for column, value in zip(contents.columns, entry, strict=True)
-                if value >= -room
-            ]
-            contents.columns = kept or contents.columns[:1]
-            declare_columns(block, uniform=contents.instance.choices.uniform)
 
 
-def _alone(block: pyo.Block, only: list[Configuration] | None) -> list[tuple[Column, float]]:
+def _alone(block: pyo.Block, only: list[Configuration] | None) -> list[tuple[Column, list[float]]]:
     """Return the column that would run if the rack stood alone, of `only` these configurations."""
     plan = search(block.contents.instance, only=only).plan
     if plan is None:
         return []
     batch = plan.batch
-    return [(Column(plan.configuration, Segment(batch, batch)), batch)]
+    return [(Column(plan.configuration, Segment(batch, batch)), [batch])]
 
 
 def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
@@ -238,15 +252,16 @@ def _whole(instance: Instance, configuration: Configuration, batch: float) -> fl
     return max(smallest_batch(configuration), math.floor(batch + 1e-6))
 
 
-def _exact(block: pyo.Block, used: list[tuple[Column, float]]) -> list[Column]:
+def _exact(block: pyo.Block, used: list[tuple[Column, list[float]]]) -> list[Column]:
     """Return columns of single batches at those in use; one that is idle where none is."""
     instance = block.contents.instance
     found: list[Column] = []
-    for column, batch in used:
-        at = _whole(instance, column.configuration, batch)
-        exact = Column(column.configuration, Segment(at, at))
-        if exact not in found:
-            found.append(exact)
+    for column, batches in used:
+        for batch in batches:
+            at = _whole(instance, column.configuration, batch)
+            exact = Column(column.configuration, Segment(at, at))
+            if exact not in found:
+                found.append(exact)
     if not found:
         configuration = block.contents.columns[0].configuration
         least = smallest_batch(configuration)
@@ -254,15 +269,30 @@ def _exact(block: pyo.Block, used: list[tuple[Column, float]]) -> list[Column]:
     return found
 
 
-def _split(block: pyo.Block, used: list[tuple[Column, float]]) -> None:
-    """Split the batch ranges in use at the batch found."""
+def _candidates(block: pyo.Block) -> list[tuple[Column, list[float]]]:
+    """Return the columns in use with the batches that a plan near them may hold."""
+    columns = block.contents.columns
+    return [
+        (
+            column,
+            [batch, *clock_batches(block.program.configuration[columns.index(column)])],
+        )
+        for column, batch in used_columns(block)
+    ]
+
+
+def _split(block: pyo.Block, used: list[tuple[Column, float]], values: dict[Column, float]) -> None:
+    """Split the batch ranges in use; a part is worth no more than the whole was."""
     contents: RackContents = block.contents
     whole = contents.instance.choices.whole_sequences
+    declared = list(contents.columns)
     for column, batch in used:
         segment = column.batches
         if not isinstance(segment, Segment) or segment.lowest == segment.highest:
             continue
-        at = _whole(contents.instance, column.configuration, batch)
+        part = block.program.configuration[declared.index(column)]
+        middle = split_batch(segment, clock_batches(part), batch)
+        at = _whole(contents.instance, column.configuration, middle)
         above = at + 1.0 if whole else at
         parts = [(segment.lowest, at), (at, at), (above, segment.highest)]
         contents.columns.remove(column)
@@ -270,3 +300,4 @@ def _split(block: pyo.Block, used: list[tuple[Column, float]]) -> None:
             new = Column(column.configuration, Segment(lowest, highest))
             if lowest <= highest and new not in contents.columns and new != column:
                 contents.columns.append(new)
+                values[new] = values[column]

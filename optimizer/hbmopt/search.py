@@ -96,6 +96,16 @@ class Operation:
         )
 
     @property
+    def clock_batches(self) -> list[float]:
+        """Sequences per replica at each clock that runs."""
+        column = self.filled.template.column
+        return [
+            float(self.values[column("sequences", clock)]) / steps
+            for clock, steps in enumerate(self.clock_steps)
+            if steps > 1e-9 * sum(self.clock_steps)
+        ]
+
+    @property
     def offloaded_share(self) -> tuple[float, ...]:
         """Offloaded share of each offloadable component."""
         steps = self.total("steps")
@@ -192,13 +202,23 @@ def _power_has_price(operation: Operation) -> bool:
     )
 
 
+MIXED = 1e-6
+"""Relative difference from which the batches of two clocks count as different."""
+
 WIDE = 4.0
 """Ratio of batches above which the bound of a range says little about where its optimum is."""
 
 
-def _split(batch: float, segment: Segment) -> float:
-    """Return where to split a range: at the batch of its bound, nearer the middle if it is wide."""
-    inside = min(max(batch, segment.lowest), segment.highest)
+def split_batch(segment: Segment, by_clock: list[float], average: float) -> float:
+    """Return the batch at which to split a range, from the batches of its bound.
+
+    Clocks may hold different batches within a range, but not in a plan: where they do, halfway
+    between them no such mix is left on either side. Otherwise the batch of the bound is where
+    the bound is loose, or nearer the middle if the range is wide.
+    """
+    inside = min(max(average, segment.lowest), segment.highest)
+    if by_clock and max(by_clock) > (1.0 + MIXED) * min(by_clock):
+        return min(max(math.sqrt(min(by_clock) * max(by_clock)), segment.lowest), segment.highest)
     if segment.highest > WIDE * segment.lowest:
         middle = math.sqrt(segment.lowest * segment.highest)
         return min(inside, max(middle, inside / WIDE))
@@ -315,7 +335,7 @@ class _Search:
 
     def _expand(self, node: _Node) -> None:
         segment, configuration = node.segment, node.configuration
-        batch = _split(node.operation.batch, segment)
+        batch = split_batch(segment, node.operation.clock_batches, node.operation.batch)
         if self.whole:
             below = math.floor(batch + 1e-9)
             self._try(configuration, float(below))

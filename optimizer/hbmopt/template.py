@@ -9,9 +9,8 @@ The declaration stays the single source of the mathematics.
 
 import math
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from operator import attrgetter
 from typing import TypeVar
 
@@ -72,15 +71,20 @@ class Filled:
     row_scale: NDArray[np.float64]
 
 
-@cache
-def _parts(kind: Hashable) -> Callable[[object], tuple[object, ...]] | None:
-    """Return the function that takes an instance of a dataclass apart, in field order."""
-    if not isinstance(kind, type) or not is_dataclass(kind):
-        return None
-    names = [part.name for part in fields(kind)]
-    if len(names) == 1:
-        return lambda tree: (getattr(tree, names[0]),)
-    return attrgetter(*names)
+_TAKE_APART: dict[type, Callable[[object], tuple[object, ...]]] = {}
+
+
+def _parts(tree: object) -> tuple[object, ...]:
+    """Return the fields of a dataclass in order; nothing for anything else."""
+    kind = type(tree)
+    if kind not in _TAKE_APART:
+        names = [part.name for part in fields(tree)] if is_dataclass(tree) else []
+        _TAKE_APART[kind] = (
+            attrgetter(*names)
+            if len(names) > 1
+            else lambda tree: tuple(getattr(tree, name) for name in names)
+        )
+    return _TAKE_APART[kind](tree)
 
 
 def collect(tree: object, found: list[float]) -> list[float]:
@@ -88,11 +92,7 @@ def collect(tree: object, found: list[float]) -> list[float]:
     if isinstance(tree, float):
         found.append(tree)
         return found
-    parts = tree if isinstance(tree, tuple) else None
-    if parts is None:
-        kind: Hashable = type(tree)
-        take_apart = _parts(kind)
-        parts = take_apart(tree) if take_apart is not None else ()
+    parts = tree if isinstance(tree, tuple) else _parts(tree)
     for part in parts:
         if isinstance(part, float):
             found.append(part)
