@@ -1,8 +1,13 @@
 """Options and fixtures that all tests share."""
 
 import pytest
+from hypothesis import settings
 
 from builders import GOLDEN
+
+# The same examples on every run, and no limit of time that a busy machine would exceed.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser):

@@ -56,6 +56,11 @@ def show(value: float, digits: int = 4) -> str:
     return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
 
 
+def signed(value: float) -> str:
+    """Write a price with its sign."""
+    return ("+" if value > 0 else "") + show(value)
+
+
 def print_solution(solution: Solution, console: Console) -> None:
     """Print a solution, or the conflict that rules one out."""
     console.print(solution_tables(solution))
@@ -192,7 +197,7 @@ def _input_row(one: InputResult) -> tuple[str, str, str, str, str]:
     return (
         INPUT_NAMES.get(one.name, one.name) + marked,
         f"{show(one.value)} {one.unit}",
-        f"{one.unit_price:+,.4g}" if one.unit_price else "0",
+        signed(one.unit_price),
         one.unit_price_unit,
         f"{one.elasticity:+.3f}" if abs(one.elasticity) >= 5e-4 else "0",
     )
@@ -222,20 +227,24 @@ def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
             row.unit,
             f"{row.utilization:.0%}",
             Text("binds", style="bold") if row.binding else "",
-            f"{row.unit_price:+,.4g}" if row.unit_price else "",
+            signed(row.unit_price) if row.unit_price else "",
             row.unit_price_unit if row.unit_price else "",
         )
     return table
 
 
+NO_GAP = 1e-12
+"""Relative gap that is rounding of the last digits."""
+
+
 def _certificate(solution: Solution, certificate: Certificate) -> Text:
     text = Text("Certificate  ", style="bold")
-    loss = certificate.rounding_loss
+    loss, gap = certificate.rounding_loss, certificate.piecewise_error
     text.append(
         f"proven optimal by {certificate.solver}: of {certificate.configurations} configurations "
-        f"({certificate.rejected} more are impossible) none beats this plan by more than "
-        f"{certificate.piecewise_error:.1e}; {certificate.nodes} programs, "
-        f"MIP gap {certificate.mip_gap:.1e}, {certificate.seconds:.2f} s.",
+        f"({certificate.rejected} more are impossible) none beats this plan"
+        f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
+        f"{certificate.nodes} programs in {certificate.seconds:.2f} s.",
         style="",
     )
     if solution.priced_batch is not None and loss > 0:

@@ -12,7 +12,6 @@ from builders import (
     rows_text,
     solve,
 )
-
 from hbmopt.models.quantities import BatchPoint
 
 COLUMN = "configuration[0]"
@@ -28,9 +27,7 @@ def model(capacity_gb=100.0):
     """Two clocks under a cap that lets half of the time run at the fast one."""
     held = {"components": (component(resident_gb=20.0),), "kv_held_gb": 10.0}
     fast = replica(hbm_gb=capacity_gb, power=power(active_kw=1.0), **held)
-    slow = replica(
-        hbm_gb=200.0, fixed_latency_ms=2.5, power=power(active_kw=0.5), **held
-    )
+    slow = replica(hbm_gb=200.0, fixed_latency_ms=2.5, power=power(active_kw=0.5), **held)
     around = BatchPoint(1.0, 20.0, 8.0, (), (0.25, 0.2))
     return declared(rack(power_cap_kw=0.75), configuration(fast, slow, batches=around))
 

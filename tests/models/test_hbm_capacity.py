@@ -1,6 +1,15 @@
 import pytest
 
-from builders import CLOCK, component, golden_rack, one, replica, resolved_with_more, rows_text, solve
+from builders import (
+    CLOCK,
+    component,
+    golden_rack,
+    one,
+    replica,
+    resolved_with_more,
+    rows_text,
+    solve,
+)
 
 
 def test_rows_equal_the_golden_file(assert_golden):
@@ -9,9 +18,7 @@ def test_rows_equal_the_golden_file(assert_golden):
 
 def model(capacity_gb=100.0):
     return one(
-        replica(
-            hbm_gb=capacity_gb, components=(component(resident_gb=20.0),), kv_held_gb=10.0
-        )
+        replica(hbm_gb=capacity_gb, components=(component(resident_gb=20.0),), kv_held_gb=10.0)
     )
 
 

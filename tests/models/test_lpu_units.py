@@ -10,7 +10,6 @@ from builders import (
     solve,
     with_lpus,
 )
-
 from hbmopt.models.quantities import LpuUnits
 
 

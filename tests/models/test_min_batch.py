@@ -11,7 +11,6 @@ from builders import (
     rows_text,
     solve,
 )
-
 from hbmopt.models.quantities import BatchSegment
 
 

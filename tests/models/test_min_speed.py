@@ -10,7 +10,6 @@ from builders import (
     rows_text,
     solve,
 )
-
 from hbmopt.models.quantities import BatchSegment
 
 

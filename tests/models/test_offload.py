@@ -15,7 +15,6 @@ from builders import (
     solve,
     with_lpus,
 )
-
 from hbmopt.models.quantities import BatchPoint, BatchSegment
 
 ROWS = ("offload_share", "offload_lowest", "offload_highest", "kept_lowest", "kept_highest")

@@ -14,7 +14,6 @@ from builders import (
     solve,
     with_lpus,
 )
-
 from hbmopt.models.step_time import TIMED
 
 

@@ -21,9 +21,7 @@ def model(*, uniform=True):
     """One replica that makes 5 tokens/ms, or three that make 2 tokens/ms each."""
     single = configuration(replica(), replicas_at_most=1.0)
     triple = configuration(replica(fixed_latency_ms=5.0), replicas_at_most=3.0)
-    return declared(
-        rack(accelerators=10.0), single, triple, uniform=uniform, racks_at_most=1.5
-    )
+    return declared(rack(accelerators=10.0), single, triple, uniform=uniform, racks_at_most=1.5)
 
 
 def test_relaxed_choice_and_its_prices_follow_from_the_replicas_that_fit():

@@ -1,0 +1,200 @@
+"""Small instances for the tests of the engine, and a brute force that shares no code with it."""
+
+import itertools
+import math
+
+from hypothesis import strategies as st
+
+import hbmopt
+from hbmopt.configuration import enumerate_configurations
+from hbmopt.demand import Segment, largest_batch, rack_data, replica_data, smallest_batch
+from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
+
+IDEAL = {
+    "efficiency": {"weights": 1.0, "kv": 1.0, "gemm": 1.0, "attention": 1.0, "link": 1.0},
+    "overlap": 1,
+    "hbm_usable": 1.0,
+    "latency": {"per_layer": "0 us", "per_layer_doubling": "0 us"},
+}
+
+
+def ideal(capacity=80.0, bandwidth=3.0, weights_gb=16.0, context=8192, **choices):
+    """One accelerator, one dense model, nothing but capacity and bandwidth in the way."""
+    return {
+        "name": "ideal",
+        "rack": {
+            "name": "one",
+            "accelerator": {
+                "name": "chip",
+                "hbm_capacity": f"{capacity} GB",
+                "hbm_bandwidth": f"{bandwidth} TB/s",
+                "peak_flops": {"bf16": "1000000 TFLOP/s"},
+                "tdp": "1000 kW",
+                "scale_up_bandwidth": "1 TB/s",
+                "power_law": {"active": 0.1, "hbm": 0.1, "flop": 0.1},
+            },
+            "accelerators": 1,
+            "static_power": "0 kW",
+        },
+        "llm": {
+            "name": "dense",
+            "layers": 32,
+            "hidden_size": 4096,
+            "parameters": {"attention": weights_gb * 1e9 / 2, "embedding": 0, "lm_head": 1},
+            "attention": [
+                {"kind": "grouped", "layers": 32, "heads": 32, "kv_heads": 8, "head_dimension": 128}
+            ],
+        },
+        "workload": {"context": context},
+        "choices": {"kv_formats": ["bf16"], "clocks": [1.0], "whole_sequences": False} | choices,
+        "calibration": IDEAL,
+    }
+
+
+@st.composite
+def small_instances(draw, lpus=True):
+    """Racks of a few accelerators with a few dozen sequences, dense or mixture of experts."""
+    mixture = draw(st.booleans())
+    parameters = {
+        "attention": draw(st.floats(0.5e9, 3e9)),
+        "dense_ffn": draw(st.sampled_from([0.0, 2e9])),
+        "embedding": 0.3e9,
+        "lm_head": 0.3e9,
+        "router": 0.01e9,
+    }
+    llm = {
+        "name": "small",
+        "layers": 24,
+        "hidden_size": 4096,
+        "parameters": parameters,
+        "attention": [
+            {"kind": "grouped", "layers": 24, "heads": 32, "kv_heads": 4, "head_dimension": 128}
+        ],
+        "native_format": draw(st.sampled_from(["bf16", "fp8"])),
+    }
+    if mixture:
+        parameters["routed_experts"] = draw(st.floats(5e9, 30e9))
+        llm["mixture"] = {"layers": 20, "experts": draw(st.sampled_from([16, 64])), "active": 4}
+    rack = {
+        "name": "small",
+        "accelerator": {
+            "name": "chip",
+            "hbm_capacity": f"{draw(st.integers(24, 60))} GB",
+            "hbm_bandwidth": f"{draw(st.floats(1.0, 8.0)):.3f} TB/s",
+            "peak_flops": {"bf16": f"{draw(st.integers(100, 900))} TFLOP/s"},
+            "tdp": "700 W",
+            "scale_up_bandwidth": f"{draw(st.integers(50, 900))} GB/s",
+        },
+        "accelerators": draw(st.sampled_from([1, 2, 4])),
+        "static_power": "1 kW",
+    }
+    limits = {}
+    if draw(st.booleans()):
+        limits["min_speed"] = f"{draw(st.integers(5, 60))} tok/s/user"
+    if draw(st.booleans()):
+        share = draw(st.floats(0.3, 1.0))
+        limits["power"] = f"{1 + share * 0.7 * rack['accelerators']:.4f} kW"
+    if lpus and draw(st.booleans()):
+        rack["offload"] = {
+            "device": {
+                "name": "lpu",
+                "sram_capacity": f"{draw(st.floats(0.2, 4.0)):.3f} GB",
+                "sram_bandwidth": "100 TB/s",
+                "peak_flops": {"bf16": "500 TFLOP/s"},
+                "tdp": "200 W",
+                "link_bandwidth": f"{draw(st.integers(1, 100))} GB/s",
+                "layer_latency": "3 us",
+                "hop_latency": "2 us",
+            },
+            "units": 8,
+            "static_power": "0.1 kW",
+        }
+    overlap = draw(st.sampled_from([0, 0.5, 1]))
+    return {
+        "name": "small",
+        "rack": rack,
+        "llm": llm,
+        "workload": {"context": draw(st.sampled_from([16384, 65536]))},
+        "limits": limits,
+        "choices": {"clocks": [1.0, 0.7]},
+        "calibration": {"overlap": overlap},
+    }
+
+
+def brute_force(instance, shares=(0.0, 0.5, 1.0)):
+    """Return the best throughput, in tok/s, over a grid of everything that can be chosen.
+
+    Every configuration, every whole batch, every replica count, one clock at a time, and a grid
+    of offloaded shares; the step rate is as high as the limits allow at that point.
+    """
+    best, rack = 0.0, rack_data(instance)
+    configurations, _ = enumerate_configurations(instance)
+    for configuration in configurations:
+        most = math.floor(largest_batch(instance, configuration) + 1e-9)
+        least = int(smallest_batch(configuration))
+        for batch, clock in itertools.product(range(least, most + 1), configuration.clocks):
+            exact = Segment(float(batch), float(batch))
+            replica = replica_data(instance, configuration, clock, exact)
+            for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
+                rate = _fastest(replica, batch, offloaded)
+                if rate > 0:
+                    best = max(best, _best_count(instance, rack, replica, (batch, rate, offloaded)))
+    return best
+
+
+def _fastest(replica, batch, offloaded):
+    """Return the highest step rate of one replica in 1/ms, 0 where it does not fit."""
+    done = work(replica, ClockPoint(1.0, 1.0, float(batch), offloaded))
+    if done.resident_gb_steps > replica.accelerators * replica.hbm_gb * (1 + 1e-12):
+        return 0.0
+    sram = replica.lpu.units * replica.lpu.sram_gb
+    if replica.offloaded and done.sram_gb_steps > sram * (1 + 1e-12):
+        return 0.0
+    idle = work(replica, ClockPoint(1.0, 0.0, 0.0, offloaded)).power_kw
+    room = replica.accelerators * replica.power.limit_kw - idle
+    times = done.times
+    busiest = max(
+        exposed_time(replica, times),
+        times["weights"] + times["kv"],
+        times["gemm"] + times["attention"],
+        times["link"],
+        times["sram"],
+        times["lpu_compute"],
+        times["lpu_link"],
+        (done.power_kw - idle) / room if room > 0 else math.inf,
+    )
+    return 1.0 / busiest
+
+
+def _best_count(instance, rack, replica, operation):
+    """Return the best throughput over the number of replicas, slowed down to meet the power cap."""
+    batch, fastest, offloaded = operation
+    best = 0.0
+    most = int(rack.accelerators // replica.accelerators)
+    if replica.offloaded:
+        most = min(most, int(rack.lpu_units // replica.lpu.units))
+    for count in range(1, most + 1):
+        rate = fastest
+        if rack.power_cap_kw is not None:
+            idle = _power(rack, replica, count, (batch, 0.0, offloaded))
+            full = _power(rack, replica, count, (batch, fastest, offloaded))
+            if idle > rack.power_cap_kw:
+                continue
+            if full > rack.power_cap_kw:
+                rate = fastest * (rack.power_cap_kw - idle) / (full - idle)
+        if rate * 1e3 >= float(instance.limits.min_speed):
+            best = max(best, count * batch * rate * 1e3)
+    return best
+
+
+def _power(rack, replica, count, operation):
+    batch, rate, offloaded = operation
+    point = ClockPoint(float(count), count * rate, count * rate * batch, offloaded)
+    done = work(replica, point)
+    lpus = count * replica.lpu.units if replica.offloaded else 0.0
+    return rack_power(rack, done.power_kw + done.lpu_power_kw, count * replica.accelerators, lpus)
+
+
+def solved(mapping, **overrides):
+    """Load and solve."""
+    return hbmopt.solve(hbmopt.load(mapping, overrides))

@@ -1,0 +1,125 @@
+"""Racks inside a larger model."""
+
+import re
+import subprocess
+import sys
+
+import pyomo.environ as pyo
+import pytest
+
+import hbmopt
+from builders import INSTANCES, ROOT
+
+SMALL = {"choices.replica_accelerators": [8, 36]}
+
+
+@pytest.mark.parametrize("name", ["h200", "gb200_nvl72", "gb300_nvl72", "tpu_v8", "closed_form"])
+def test_a_hall_with_one_rack_is_the_rack(name):
+    instance = hbmopt.load(INSTANCES / f"{name}.yaml")
+    hall = pyo.ConcreteModel()
+    hall.rack = hbmopt.rack_block(instance)
+    hall.tokens = pyo.Objective(expr=hall.rack.throughput, sense=pyo.maximize)
+    plan = hbmopt.solve_model(hall)
+    alone = hbmopt.solve(instance)
+    assert plan.objective == pytest.approx(alone.throughput_tok_s, rel=1e-9)
+    assert plan.racks[0].power_kw == pytest.approx(alone.power_w / 1e3, rel=1e-6, abs=1e-9)
+    here = {one.name.removeprefix("rack."): one for one in plan.inputs}
+    for one in alone.inputs:
+        assert here[one.name].elasticity == pytest.approx(one.elasticity, rel=1e-6, abs=1e-8)
+    rows = {row.name.removeprefix("rack."): row for row in plan.constraints}
+    for row in alone.constraints:
+        assert rows[row.name].unit_price == pytest.approx(row.unit_price, rel=1e-5, abs=1e-6)
+
+
+def hall_of_two(power):
+    hall = pyo.ConcreteModel()
+    hall.rack = pyo.Block(
+        ["gb200", "h200"],
+        rule=lambda _, name: hbmopt.rack_block(
+            {"rack": {"gb200": "gb200_nvl72", "h200": "hgx_h200"}[name]},
+            {
+                "llm": "qwen3_235b",
+                "workload.context": 8192,
+                "limits.min_speed": "20 tok/s/user",
+                "choices.weight_formats": ["fp8"],
+                "choices.replica_accelerators": [8],
+            },
+            racks_at_most=6,
+        ),
+    )
+    hall.power = pyo.Constraint(expr=sum(rack.power for rack in hall.rack.values()) <= power)
+    hall.tokens = pyo.Objective(
+        expr=sum(rack.throughput for rack in hall.rack.values()), sense=pyo.maximize
+    )
+    return hall
+
+
+def test_the_price_of_the_halls_power_is_the_difference_of_two_halls():
+    # The hall is full of racks, so that their number does not change with a little power.
+    plans = {power: hbmopt.solve_model(hall_of_two(power)) for power in (499.9, 500.0, 500.1)}
+    assert len({plan.racks[0].racks for plan in plans.values()}) == 1
+    row = next(row for row in plans[500.0].constraints if row.name == "power")
+    slope = (plans[500.1].objective - plans[499.9].objective) / 0.2
+    assert row.binding
+    assert row.unit_price == pytest.approx(slope, rel=2e-2)
+    assert plans[500.0].bound == pytest.approx(plans[500.0].objective, rel=2e-6)
+
+
+def test_the_model_is_left_at_the_plan():
+    hall = hall_of_two(300.0)
+    plan = hbmopt.solve_model(hall)
+    assert pyo.value(hall.tokens) == pytest.approx(plan.objective, rel=1e-9)
+    for block, planned in zip(hall.rack.values(), plan.racks, strict=True):
+        assert round(pyo.value(block.racks)) == planned.racks
+        assert pyo.value(block.power) == pytest.approx(planned.power_kw, rel=1e-9, abs=1e-9)
+    assert pyo.value(hall.power.body) <= 300.0 * (1 + 1e-6)
+
+
+def test_the_cheapest_racks_for_a_demand():
+    hall = pyo.ConcreteModel()
+    hall.rack = hbmopt.rack_block(INSTANCES / "gb200_nvl72.yaml", SMALL, racks_at_most=10)
+    hall.demand = pyo.Constraint(expr=hall.rack.throughput >= 300_000)
+    hall.cost = pyo.Objective(expr=hall.rack.cost, sense=pyo.minimize)
+    plan = hbmopt.solve_model(hall, objective_unit="USD")
+    alone = hbmopt.solve(hbmopt.load(INSTANCES / "gb200_nvl72.yaml", SMALL)).throughput_tok_s
+    assert plan.racks[0].racks == -(-300_000 // alone)
+    assert plan.objective == pytest.approx(plan.racks[0].racks * 3e6)
+    assert plan.racks[0].throughput_tok_s >= 300_000 * (1 - 1e-6)
+
+
+def test_a_plan_that_cannot_be_is_an_error_of_its_own():
+    hall = pyo.ConcreteModel()
+    hall.rack = hbmopt.rack_block(INSTANCES / "h200.yaml")
+    hall.demand = pyo.Constraint(expr=hall.rack.throughput >= 1e9)
+    hall.tokens = pyo.Objective(expr=hall.rack.throughput, sense=pyo.maximize)
+    with pytest.raises(hbmopt.InfeasiblePlanError, match="no plan satisfies"):
+        hbmopt.solve_model(hall)
+
+
+@pytest.mark.parametrize("build", ["no rack", "no objective"])
+def test_an_unusable_model_says_what_is_missing(build):
+    hall = pyo.ConcreteModel()
+    if build == "no objective":
+        hall.rack = hbmopt.rack_block(INSTANCES / "h200.yaml")
+    with pytest.raises(hbmopt.InputError, match=build.removeprefix("no ")):
+        hbmopt.solve_model(hall)
+
+
+def test_the_readme_script_runs_and_prints_what_the_readme_says():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    script, printed = re.search(
+        r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```",
+        text,
+        re.DOTALL,
+    ).groups()
+    assert len(script.strip().splitlines()) <= 25
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert numbers(run.stdout) == pytest.approx(numbers(printed), rel=1e-4)
+    for name in ("power", "rack[gb200].hbm_capacity", "rack[rubin].hbm_bandwidth"):
+        assert name in run.stdout
+
+
+def numbers(text):
+    return [float(word) for word in re.findall(r"(?<![\w\[])\d+\.?\d*", text)]

@@ -1,0 +1,187 @@
+"""What a solution says, on real racks."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hbmopt
+from builders import INSTANCES
+from racks import ideal, small_instances, solved
+
+ALL = sorted(INSTANCES.glob("*.yaml")) + sorted(INSTANCES.glob("generations/*.yaml"))
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_instance_has_a_consistent_optimum(path):
+    instance = hbmopt.load(path)
+    solution = hbmopt.solve(instance)
+    assert solution.status == "optimal"
+    assert solution.throughput_tok_s == pytest.approx(
+        solution.batch * solution.speed_tok_s_user, rel=1e-9
+    )
+    assert solution.throughput_tok_s == pytest.approx(
+        sum(one.throughput_tok_s for one in solution.configurations), rel=1e-9
+    )
+    assert solution.speed_tok_s_user >= float(instance.limits.min_speed) * (1 - 1e-6)
+    if solution.power_w:
+        per_mw = solution.throughput_tok_s / (solution.power_w / 1e6)
+        assert solution.tok_s_per_mw == pytest.approx(per_mw, rel=1e-9)
+    if instance.power_cap_kw is not None:
+        assert solution.power_w <= instance.power_cap_kw * 1e3 * (1 + 1e-6)
+    for one in solution.configurations:
+        assert one.step_ms == pytest.approx(1e3 / one.speed_tok_s_user, rel=1e-6)
+        spent = sum(one.step_breakdown_ms.values())
+        exposed = max(float(getattr(instance.calibration.overlap, name)) for name in ("kv", "gemm"))
+        if exposed == 0:
+            assert spent <= one.step_ms * (1 + 1e-6)
+    certificate = solution.certificate
+    assert certificate.solver.startswith("HiGHS")
+    assert certificate.piecewise_error <= 1e-3
+    assert certificate.mip_gap <= 1e-6
+    assert 0 <= certificate.rounding_loss < 0.2
+    assert solution.limiting_resource is not None
+
+
+@pytest.mark.parametrize("cap", [125, 115, 100, 85, 70, 60])
+def test_a_power_cap_binds_pays_and_parks_or_slows(cap):
+    path = INSTANCES / "gb200_nvl72.yaml"
+    free = hbmopt.solve(hbmopt.load(path, {"limits.min_speed": "10 tok/s/user"}))
+    assert free.power_w > 125_000
+    changes = {"limits.min_speed": "10 tok/s/user", "limits.power": f"{cap} kW"}
+    capped = hbmopt.solve(hbmopt.load(path, changes))
+    row = next(row for row in capped.constraints if row.name == "power_cap")
+    assert row.binding
+    assert row.unit_price > 0
+    assert capped.power_w == pytest.approx(cap * 1e3, rel=1e-3)
+    assert capped.throughput_tok_s < free.throughput_tok_s
+    used = sum(one.replicas * one.accelerators for one in capped.configurations)
+    slowed = any(part.clock < 1 for one in capped.configurations for part in one.clocks)
+    assert used < 72 or slowed
+
+
+def test_scopes_of_power_differ_by_what_they_count():
+    path = INSTANCES / "gb200_nvl72.yaml"
+    scopes = ("accelerators", "rack", "facility")
+    power = {
+        scope: hbmopt.solve(
+            hbmopt.load(
+                path, {"limits.power_scope": scope, "limits.pue": 1.25, "limits.power": "1 MW"}
+            )
+        ).power_w
+        for scope in scopes
+    }
+    assert power["rack"] == pytest.approx(power["accelerators"] + 45_600, rel=1e-9)
+    assert power["facility"] == pytest.approx(1.25 * power["rack"], rel=1e-9)
+
+
+def test_lpus_win_at_high_speed_and_matter_little_at_maximum_throughput():
+    with_lpus, alone = INSTANCES / "rubin_nvl72_lpx.yaml", INSTANCES / "rubin_nvl72.yaml"
+    fast = {"limits.min_speed": "250 tok/s/user"}
+    lpx, rubin = (hbmopt.solve(hbmopt.load(path, fast)) for path in (with_lpus, alone))
+    assert lpx.throughput_tok_s > 2 * rubin.throughput_tok_s
+    assert lpx.configurations[0].lpu_units > 0
+    assert max(lpx.configurations[0].offload.values()) > 0.5
+    slow = {"limits.min_speed": "0 tok/s/user"}
+    lpx, rubin = (hbmopt.solve(hbmopt.load(path, slow)) for path in (with_lpus, alone))
+    gain = lpx.throughput_tok_s / rubin.throughput_tok_s - 1
+    assert -1e-6 <= gain < 0.05
+
+
+RELAXATIONS = {
+    "rack.accelerator.hbm_capacity": 1.3,
+    "rack.accelerator.hbm_bandwidth": 1.3,
+    "rack.accelerator.scale_up_bandwidth": 1.3,
+    "limits.min_speed": 0.7,
+    "limits.power": 1.3,
+    "calibration.latency.per_layer": 0.5,
+}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(small_instances(), st.sampled_from(sorted(RELAXATIONS)))
+def test_relaxing_a_limit_never_lowers_throughput(mapping, key):
+    instance = hbmopt.load(mapping)
+    path = tuple(key.split("."))
+    if key == "limits.power" and instance.limits.power is None:
+        path = ("rack", "accelerator", "hbm_capacity")
+    relaxed = instance.scaled(path, RELAXATIONS[key])
+    before, after = hbmopt.solve(instance), hbmopt.solve(relaxed)
+    assert (after.throughput_tok_s or 0) >= (before.throughput_tok_s or 0) * (1 - 3e-6)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(small_instances(lpus=False), st.integers(2, 4))
+def test_more_of_the_same_racks_make_as_many_times_the_throughput(mapping, times):
+    # As one scale-up domain each: replicas do not span racks, power and static power grow along.
+    one = hbmopt.load(mapping)
+    count = int(one.rack.accelerators)
+    many = {
+        "rack.accelerators": count * times,
+        "rack.scale_up_domain": count,
+        "rack.static_power": f"{times} kW",
+        "choices.replica_accelerators": [
+            1,
+            *([2] if count > 1 else []),
+            *([4] if count > 3 else []),
+        ],
+    }
+    if one.limits.power is not None:
+        many["limits.power"] = f"{float(one.limits.power) * times!r} kW"
+    single, several = hbmopt.solve(one), hbmopt.solve(hbmopt.load(mapping, many))
+    # Integers may fall better in the larger rack, never worse.
+    assert (several.throughput_tok_s or 0) >= (single.throughput_tok_s or 0) * times * (1 - 3e-6)
+    if one.limits.power is None and single.status == "optimal":
+        assert several.throughput_tok_s == pytest.approx(single.throughput_tok_s * times, rel=3e-6)
+
+
+def test_units_do_not_change_the_answer():
+    plain = solved(ideal())
+    other = solved(
+        ideal(),
+        **{
+            "rack.accelerator.hbm_capacity": "0.08 TB",
+            "rack.accelerator.hbm_bandwidth": "3000 GB/s",
+            "rack.accelerator.tdp": "1 MW",
+        },
+    )
+    assert other.throughput_tok_s == pytest.approx(plain.throughput_tok_s, rel=1e-12)
+
+
+def test_a_declared_budget_binds_and_is_priced():
+    changes = {
+        "limits.budgets": [
+            {"name": "host_cpu", "unit": "cores", "capacity": 100, "fixed": 10, "per_token": 0.02}
+        ]
+    }
+    solution = hbmopt.solve(hbmopt.load(ideal(), changes))
+    # 90 cores left at 0.02 cores per tok/s: 4,500 tok/s would fit, the accelerator makes fewer.
+    row = next(row for row in solution.constraints if row.name == "host_cpu")
+    assert not row.binding
+    changes["limits.budgets"][0]["capacity"] = 30
+    solution = hbmopt.solve(hbmopt.load(ideal(), changes))
+    row = next(row for row in solution.constraints if row.name == "host_cpu")
+    assert solution.throughput_tok_s == pytest.approx(20 / 0.02, rel=1e-9)
+    assert row.binding
+    assert row.unit_price == pytest.approx(50.0, rel=1e-9)
+    assert solution.limiting_resource == "host_cpu"
+
+
+def test_provenance_names_estimates_and_leaves_out_what_is_not_used():
+    solution = hbmopt.solve(hbmopt.load(INSTANCES / "ai200.yaml"))
+    named = {one.input: one.status for one in solution.provenance}
+    assert named["rack.accelerator.hbm_bandwidth"] == "estimate"
+    assert not any("offload" in name for name in named)
+    lpx = hbmopt.solve(hbmopt.load(INSTANCES / "rubin_nvl72_lpx.yaml"))
+    assert any(one.input == "rack.offload.device.tdp" for one in lpx.provenance)
+
+
+def test_frames_hold_the_rows_of_the_solution():
+    solution = hbmopt.solve(hbmopt.load(INSTANCES / "h100.yaml"))
+    assert list(solution.constraints_frame.index) == [row.name for row in solution.constraints]
+    assert solution.inputs_frame.loc["hbm_bandwidth", "elasticity"] == pytest.approx(
+        solution.elasticities["hbm_bandwidth"]
+    )
+    assert solution.configurations_frame.loc[0, "replicas"] == solution.configurations[0].replicas
+    assert solution.step_frame[0].sum() == pytest.approx(
+        sum(solution.configurations[0].step_breakdown_ms.values())
+    )
