@@ -24,6 +24,13 @@ _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
+DEEPEST = 50
+"""Levels of nesting beyond which a file is no instance."""
+
+MOST_DIGITS = 30
+"""Digits up to which a whole number is read as one; longer ones are read as floats."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a value was written: a file and line, or the option that set it."""
@@ -72,10 +79,11 @@ class Document:
         for known in [known for known in self.origins if known[: len(path)] == path]:
             if len(known) > len(path):
                 del self.origins[known]
-        self._assign(path, other.value)
+        self._assign(path, other)
         self.origins.update({path + below: origin for below, origin in other.origins.items()})
 
-    def _assign(self, path: KeyPath, value: Value) -> None:
+    def _assign(self, path: KeyPath, other: "Document") -> None:
+        value = other.value
         if not path:
             self.value = value
             return
@@ -88,6 +96,7 @@ class Document:
                 raise self.error(path[:depth], "holds a plain value, so nothing can be set below")
             if node.get(str(step)) is None:
                 node[str(step)] = {}
+                self.origins[path[: depth + 1]] = other.origin(())
             node = node[str(step)]
         if isinstance(node, list):
             node[_list_index(path[-1], node, self, path)] = value
@@ -136,17 +145,19 @@ def read_document(path: Path) -> Document:
 def parse_document(text: str, source: str) -> Document:
     """Parse YAML text. Raises `InputError` with the line of a syntax error or double key."""
     loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = Document(None)
     try:
         loader = loader_class(text)
         try:
             root = loader.get_single_node()
         finally:
             loader.dispose()
+        if root is not None:
+            document.value = _plain(root, (), document, source, frozenset())
     except yaml.YAMLError as error:
         raise InputError(_syntax_error(error, source)) from None
-    document = Document(None)
-    if root is not None:
-        document.value = _plain(root, (), document, source, frozenset())
+    except RecursionError:
+        raise InputError(f"{source}:1: nested too deeply to be an instance") from None
     return document
 
 
@@ -169,6 +180,8 @@ def _plain(
 ) -> Value:
     origin = Origin(source, node.start_mark.line + 1)
     document.origins.setdefault(path, origin)
+    if len(path) > DEEPEST:
+        raise InputError(f"{origin}: nested too deeply to be an instance")
     if id(node) in above:
         raise InputError(f"{origin}: an alias that contains itself cannot be read")
     if isinstance(node, yaml.MappingNode):
@@ -203,7 +216,7 @@ def _scalar(node: yaml.Node) -> Value:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= MOST_DIGITS:
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text)

@@ -5,13 +5,14 @@ Every problem found is one `InputError` with file, line and key.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from hbmopt import catalogue
 from hbmopt.document import (
@@ -178,6 +179,15 @@ class Choices(StrictModel):
                 raise ValueError(f"{value} must not be negative")
         return values
 
+    @field_validator(
+        "replica_accelerators", "tensor_parallel", "expert_parallel", "attention_data_parallel"
+    )
+    @classmethod
+    def _at_least_one(cls, values: list[int] | None) -> list[int] | None:
+        if values is not None and 0 in values:
+            raise ValueError("0 must be at least 1")
+        return values
+
 
 class Efficiencies(StrictModel):
     """Attained share of the peak, by resource."""
@@ -245,6 +255,11 @@ class Calibration(StrictModel):
     dispatch_bytes: Ratio = _assumed(1.0, "fp8 activations sent to experts")
 
 
+def _problem_at(key: str, message: str) -> PydanticCustomError:
+    """Return the error of a check that spans keys, to be reported at one of them."""
+    return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
+
+
 class Instance(StrictModel):
     """One problem: rack, llm, workload, limits, choices, objective."""
 
@@ -263,9 +278,9 @@ class Instance(StrictModel):
         for name in self.choices.weight_formats or []:
             if name not in self.llm.schemes:
                 hint = nearest(name, self.llm.schemes)
-                raise ValueError(f"choices.weight_formats: no weight format {name!r}; {hint}")
+                raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
         if any(self.choices.lpu_units or []) and self.rack.offload is None:
-            raise ValueError("choices.lpu_units: the rack has no `offload`, so there are no LPUs")
+            raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
         return self
 
     @property
@@ -407,7 +422,8 @@ def load(
         With file, line, key, what is wrong and what to do, in one line.
     """
     if isinstance(source, Mapping):
-        document = Document(_copied(source), {(): Origin("<mapping>")})
+        document = Document(_copied(source))
+        document.origins.update(dict.fromkeys(_paths(document.value), Origin("<mapping>")))
     else:
         document = read_document(Path(source))
     resolve_references(document)
@@ -420,6 +436,16 @@ def load(
     if isinstance(document.value, dict) and not isinstance(source, Mapping):
         document.value.setdefault("name", Path(source).stem)
     return validate(document)
+
+
+def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _paths(item, (*path, index))
 
 
 def _copied(value: Any) -> Any:
@@ -446,10 +472,12 @@ def _first_problem(document: Document, error: ValidationError) -> InputError:
     context = problem.get("ctx", {})
     if problem["type"] == "unknown_key":
         path = (*path, str(context["key"]))
+    elif problem["type"] == "at_key":
+        path = (*path, *parse_path(str(context["key"])))
     elif problem["type"] == "missing":
         message = f"the key {path[-1]!r} is missing"
         return document.error(path[:-1], message)
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] not in ("value_error", "unknown_key", "mapping"):
+    if problem["type"] not in ("value_error", "unknown_key", "mapping", "at_key"):
         message = f"{message[0].lower()}{message[1:]} (got {problem['input']!r})"
     return document.error(path, message)

@@ -88,9 +88,11 @@ def _rows(block: pyo.Block) -> list[pyo.Constraint]:
 def _to_first_order(model: pyo.ConcreteModel, blocks: list[pyo.Block]) -> Highs:
     """Replace the running columns by first-order models until their optimum stays in place."""
     solver = None
-    for _ in range(FIRST_ORDER_ROUNDS):
+    for attempt in range(FIRST_ORDER_ROUNDS):
         moved = 0.0
-        points = [_points(block) for block in blocks]
+        # Products of share and batch are trusted less far from round to round.
+        spread = 1.0 + 0.25 * 0.6**attempt
+        points = [_points(block, spread) for block in blocks]
         for block, own in zip(blocks, points, strict=True):
             replicas = [count for _, count in own]
             block.contents.columns = [column for column, _ in own]
@@ -113,7 +115,7 @@ def _to_first_order(model: pyo.ConcreteModel, blocks: list[pyo.Block]) -> Highs:
     return solver
 
 
-def _points(block: pyo.Block) -> list[tuple[Column, int]]:
+def _points(block: pyo.Block, spread: float) -> list[tuple[Column, int]]:
     """Return the running columns as first-order models at their values, with their replicas."""
     contents: RackContents = block.contents
     found = []
@@ -135,7 +137,7 @@ def _points(block: pyo.Block) -> list[tuple[Column, int]]:
         least = smallest_batch(column.configuration)
         lowest, highest = least, most
         if share:
-            lowest, highest = max(least, batch / 1.25), min(most, batch * 1.25)
+            lowest, highest = max(least, batch / spread), min(most, batch * spread)
         point = Point(batch, share, steps, lowest, highest)
         found.append((Column(column.configuration, point), count))
     return found

@@ -385,30 +385,45 @@ class _Search:
 def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
     """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
-    The concave and bilinear terms are replaced by their first-order model at the current point
-    until the optimum of the model is that point. There the model's multipliers are those of
-    the exact program, so prices read from it carry no approximation.
+    The concave and bilinear terms are replaced by their first-order model at the current point.
+    Where the optimum of the model is that point, the model's multipliers are those of the exact
+    program, so prices read from it carry no approximation. Otherwise the optimum of the model is
+    the next point, if the exact program is better there; if not, the model is trusted less far.
 
     Raises
     ------
     SolverError
         If the first-order model has no optimum, which a plan that exists rules out.
     """
-    replicas, spread = float(round(plan.replicas)), 2.0
-    point = _first_order(instance, plan, spread)
+    replicas = float(round(plan.replicas))
+
+    def at(batch: float) -> Operation:
+        exact = Segment(batch, batch)
+        return solve_program(instance, plan.configuration, exact, integers=False, replicas=replicas)
+
+    current, spread = plan, 2.0
     for _ in range(MOST_STEPS):
+        point = _first_order(instance, current, spread)
         step = solve_program(instance, plan.configuration, point, integers=False, replicas=replicas)
         if not step.answer.optimal:
             raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
-        if _same(step, point):
+        if _same(step, point) or spread < 1.0 + SETTLED:
             return step, point
-        spread = max(1.0 + 1e-3, spread**0.7)
-        point = _first_order(instance, step, spread)
+        better = at(step.batch)
+        if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-13):
+            current = better
+        elif current.offloaded_share:
+            spread = math.sqrt(spread)
+        else:
+            return step, point
     raise SolverError(f"prices around batch {plan.batch:g} of {plan.configuration} do not settle")
 
 
-MOST_STEPS = 100
+MOST_STEPS = 200
 """First-order steps after which polishing gives up; a few are what it takes."""
+
+SETTLED = 1e-7
+"""Spread of trust at which a point counts as a smooth optimum of the batch."""
 
 
 def _first_order(instance: Instance, operation: Operation, spread: float) -> Point:

@@ -9,6 +9,7 @@ GB is 1e9 bytes, GiB is 2**30 bytes.
 import math
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from types import MappingProxyType
 
 from hbmopt.errors import nearest
@@ -17,24 +18,33 @@ _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e1
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 
 
-def _scaled(base: str, factor: float, *, binary: bool = False) -> dict[str, float]:
+def _scaled(base: str, per_internal: float, *, binary: bool = False) -> dict[str, Fraction]:
+    """Return the units of one base; `per_internal` of it make one internal unit."""
     prefixes = {**_DECIMAL, **_BINARY} if binary else _DECIMAL
-    return {prefix + base: scale * factor for prefix, scale in prefixes.items()}
+    return {
+        prefix + base: Fraction(scale) / Fraction(per_internal)
+        for prefix, scale in prefixes.items()
+    }
 
 
-_DATA = _scaled("B", 1e-9, binary=True)
+_DATA = _scaled("B", 1e9, binary=True)
 _BANDWIDTH = {
-    **_scaled("B/s", 1e-12, binary=True),
-    **_scaled("bit/s", 1e-12 / 8),
-    **_scaled("b/s", 1e-12 / 8),
+    **_scaled("B/s", 1e12, binary=True),
+    **_scaled("bit/s", 8e12),
+    **_scaled("b/s", 8e12),
 }
-_COMPUTE = {**_scaled("FLOP/s", 1e-12), **_scaled("FLOPS", 1e-12)}
-_POWER = {"mW": 1e-6, "W": 1e-3, "kW": 1.0, "MW": 1e3, "GW": 1e6}
-_TIME = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
-_SPEED = {"tok/s/user": 1.0, "tok/s": 1.0}
-_MONEY = {"USD": 1.0, "kUSD": 1e3, "MUSD": 1e6}
+_COMPUTE = {**_scaled("FLOP/s", 1e12), **_scaled("FLOPS", 1e12)}
+_POWER = {"mW": Fraction(1, 10**6), **_scaled("W", 1e3)}
+_TIME = {
+    "ns": Fraction(1, 10**6),
+    **dict.fromkeys(("us", "µs", "μs"), Fraction(1, 1000)),
+    "ms": Fraction(1),
+    "s": Fraction(1000),
+}
+_SPEED = {"tok/s/user": Fraction(1), "tok/s": Fraction(1)}
+_MONEY = {"USD": Fraction(1), "kUSD": Fraction(1000), "MUSD": Fraction(10**6)}
 
-DIMENSIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
     {
         "data": _DATA,
         "bandwidth": _BANDWIDTH,
@@ -45,7 +55,7 @@ DIMENSIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "money": _MONEY,
     }
 )
-"""Unit tables: dimension -> unit -> factor into the internal unit."""
+"""Unit tables: dimension -> unit -> exact factor into the internal unit."""
 
 EXAMPLES: Mapping[str, str] = MappingProxyType(
     {
@@ -96,10 +106,18 @@ def parse(text: object, dimension: str) -> float:
         raise ValueError(f'{text!r} has no unit; write a {dimension} such as "{example}"')
     if unit not in units:
         raise ValueError(f"{unit!r} is not a unit of {dimension}; {_unit_hint(unit, dimension)}")
-    amount = float(number) * units[unit]
+    # Exactly, so that 0.1 TB is 100 GB.
+    amount = _float(Fraction(number) * units[unit])
     if not math.isfinite(amount) or amount < 0:
         raise ValueError(f"{text!r} must be a finite {dimension} of at least 0")
     return amount
+
+
+def _float(exact: Fraction) -> float:
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf
 
 
 def _unit_hint(unit: str, dimension: str) -> str:
