@@ -1,5 +1,6 @@
 import math
 import re
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -91,7 +92,7 @@ def test_examples_and_internal_units_are_units(dimension):
 @given(st.sampled_from(UNITS), AMOUNTS)
 def test_what_is_written_is_what_is_read(named, amount):
     dimension, unit = named
-    expected = float(amount) * DIMENSIONS[dimension][unit]
+    expected = float(Fraction(repr(amount)) * DIMENSIONS[dimension][unit])
     assert parse(f"{amount!r} {unit}", dimension) == expected
 
 
