@@ -13,6 +13,13 @@ from pyomo.core.expr.numvalue import NumericValue
 Number: TypeAlias = float | NumericValue
 
 
+def number(value: Number) -> float:
+    """Return a coefficient as the float that it is outside of declared programs."""
+    if not isinstance(value, float):
+        raise TypeError(f"{value!r} is not a number")
+    return value
+
+
 @dataclass(frozen=True)
 class ComponentData:
     """One class of weights of a replica, all accelerators and all copies together."""

@@ -92,9 +92,16 @@ def solve(program: Program, *, integers: bool) -> Answer:
         When HiGHS does not take the program whole or stops without a proof.
     """
     solver = _load(program, integers=integers)
-    solver.setOptionValue("presolve", "choose" if integers else "off")
-    solver.run()
-    status = _STATUS.get(solver.getModelStatus())
+    # Small programs gain nothing from presolve, but where the simplex method alone cannot tell
+    # whether a row on the verge of infeasible holds, presolve can.
+    status = None
+    for presolve in ("choose",) if integers else ("off", "choose"):
+        solver.setOptionValue("presolve", presolve)
+        solver.run()
+        status = _STATUS.get(solver.getModelStatus())
+        if status is not None:
+            break
+        solver.clearSolver()
     if status is None:
         name = solver.modelStatusToString(solver.getModelStatus())
         raise SolverError(f"HiGHS stopped without a proof: {name}")

@@ -13,6 +13,7 @@ import numpy as np
 from hbmopt import highs
 from hbmopt.configuration import Configuration, Rejection, enumerate_configurations
 from hbmopt.demand import (
+    TOKENS_PER_SEQUENCE_STEP,
     Segment,
     configuration_data,
     largest_batch,
@@ -21,6 +22,7 @@ from hbmopt.demand import (
     smallest_batch,
 )
 from hbmopt.instance import Instance
+from hbmopt.models.quantities import number
 from hbmopt.physics import ClockPoint, work
 from hbmopt.search import Found
 from hbmopt.solution import Conflict
@@ -51,18 +53,21 @@ def explain_conflict(instance: Instance, found: Found) -> Conflict:
     )
     families = _conflicting_families(closest.filled)
     names = tuple(_limit_name(instance, family) for family in families)
-    if any(family.startswith("power_cap") for family in families):
-        summary, chosen = _power_sentence(instance, found, speed="min_speed" in families)
-    elif "min_speed" in families:
-        summary, chosen = _speed_sentence(instance, found)
+    fast_enough = _fastest(instance, found)
+    floor = float(instance.limits.min_speed)
+    if floor > 0 and fast_enough.speed < floor:
+        summary, chosen = _speed_sentence(instance, fast_enough), fast_enough.configuration
+        names = tuple(name for name in names if name != "power_cap")
+    elif "power_cap" in families:
+        summary, chosen, at_floor = _power_sentence(instance, found)
+        names = tuple(dict.fromkeys(("power_cap", *(("min_speed",) if at_floor else ()), *names)))
     else:
         rows = " and ".join(names) or "the rows of a replica"
         summary = f"{rows} cannot hold together for one replica of {closest.configuration}"
         chosen = closest.configuration
         for position, budget in enumerate(instance.limits.budgets):
             if f"budget[{position}]" in families:
-                summary = _budget_sentence(instance, position, chosen)
-                summary = f"{budget.name}: {summary}"
+                summary = f"{budget.name}: {_budget_sentence(instance, position, chosen)}"
     return Conflict(summary, str(chosen), names)
 
 
@@ -104,13 +109,13 @@ class _Memory:
 
 def _memory(instance: Instance, configuration: Configuration) -> _Memory:
     data = replica_data(instance, configuration, 1.0, Segment(1.0, 1.0))
-    weights = sum(_number(part.resident_gb) for part in data.components)
-    usable = _number(data.accelerators) * _number(data.hbm_gb)
+    weights = sum(number(part.resident_gb) for part in data.components)
+    usable = number(data.accelerators) * number(data.hbm_gb)
     # Weights that LPUs take over need no HBM.
-    freed = usable - _number(data.kv_held_gb) * largest_batch(instance, configuration)
+    freed = usable - number(data.kv_held_gb) * largest_batch(instance, configuration)
     return _Memory(
         weights=min(weights, freed) if data.offloaded else weights,
-        sequence=_number(data.kv_held_gb) * smallest_batch(configuration),
+        sequence=number(data.kv_held_gb) * smallest_batch(configuration),
         usable=usable,
     )
 
@@ -202,17 +207,30 @@ def _extreme(filled: Filled, family: str, *, without: frozenset[str]) -> highs.A
     return highs.solve(replace(program, cost=cost, row_upper=upper), integers=False)
 
 
-def _speed_sentence(instance: Instance, found: Found) -> tuple[str, Configuration]:
-    """Say how fast the fastest configuration is, and what its step is made of."""
-    without = frozenset({"min_speed", "power_cap"})
-    best, fastest = -1.0, found.configurations[0]
+@dataclass(frozen=True)
+class _Fastest:
+    configuration: Configuration
+    speed: float
+
+
+def _fastest(instance: Instance, found: Found) -> _Fastest:
+    """Return the configuration of the highest speed, whatever power it draws, in tok/s."""
+    without = frozenset({"min_speed", "power_cap", "budget"})
+    best = _Fastest(found.configurations[0], 0.0)
     for configuration in found.configurations:
         answer = _extreme(_one_replica(instance, configuration), "steps", without=without)
-        if answer.optimal and answer.objective > best:
-            best, fastest = answer.objective, configuration
-    floor = float(instance.limits.min_speed)
-    batch = smallest_batch(fastest)
-    replica = replica_data(instance, fastest, max(fastest.clocks), Segment(batch, batch))
+        speed = answer.objective * TOKENS_PER_SEQUENCE_STEP * 1e3 if answer.optimal else 0.0
+        if speed > best.speed:
+            best = _Fastest(configuration, speed)
+    return best
+
+
+def _speed_sentence(instance: Instance, fastest: _Fastest) -> str:
+    """Say how fast the fastest configuration is, and what its step is made of."""
+    floor, configuration = float(instance.limits.min_speed), fastest.configuration
+    batch = smallest_batch(configuration)
+    exact = Segment(batch, batch)
+    replica = replica_data(instance, configuration, max(configuration.clocks), exact)
     share = (0.0,) * len(replica.offloaded)
     done = work(replica, ClockPoint(1.0, 1.0, batch, share))
     parts = sorted(done.times.items(), key=lambda part: -part[1])[:2]
@@ -220,52 +238,58 @@ def _speed_sentence(instance: Instance, found: Found) -> tuple[str, Configuratio
     beside = " without LPUs" if replica.offloaded else ""
     return (
         f"the speed floor of {floor:g} tok/s/user leaves {1e3 / floor:.3g} ms per step; the "
-        f"fastest configuration, batch {batch:.0f} on {fastest}, needs {1.0 / best:.3g} ms = "
-        f"{best * 1e3:.4g} tok/s/user ({made_of}{beside})"
-    ), fastest
+        f"fastest configuration, batch {batch:.0f} on {configuration}, needs "
+        f"{1e3 / fastest.speed:.3g} ms = {fastest.speed:.4g} tok/s/user ({made_of}{beside})"
+    )
 
 
-def _power_sentence(instance: Instance, found: Found, *, speed: bool) -> tuple[str, Configuration]:
-    """Say what the thriftiest replica draws beside what is always on."""
-    without = frozenset({"power_cap"}) if speed else frozenset({"power_cap", "min_speed"})
+def _power_sentence(instance: Instance, found: Found) -> tuple[str, Configuration, bool]:
+    """Say what the thriftiest replica draws beside what is always on; whether the floor matters."""
     rack = rack_data(instance)
     cap = instance.power_cap_kw or 0.0
-    fixed = _number(rack.static_kw) * _number(rack.power_overhead)
+    fixed = number(rack.static_kw) * number(rack.power_overhead)
     scope = instance.limits.power_scope
     if fixed >= cap:
         return (
             f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
-            f"({scope} scope)"
-        ), found.configurations[0]
+            f"({scope} scope)",
+            found.configurations[0],
+            False,
+        )
+    least, thriftiest = _thriftiest(instance, found, at_floor=False)
+    at_floor = least <= cap
+    if at_floor:
+        least, thriftiest = _thriftiest(instance, found, at_floor=True)
+    at_speed = f" at {float(instance.limits.min_speed):g} tok/s/user" if at_floor else ""
+    return (
+        f"static power {fixed:,.5g} kW + one replica{at_speed} and parked accelerators "
+        f"{least - fixed:,.5g} kW = {least:,.5g} kW exceed the power cap of {cap:,.5g} kW "
+        f"({scope} scope), even with {thriftiest}",
+        thriftiest,
+        at_floor,
+    )
+
+
+def _thriftiest(instance: Instance, found: Found, *, at_floor: bool) -> tuple[float, Configuration]:
+    """Return the least power in kW at which one replica runs, and its configuration."""
+    without = frozenset({"power_cap", "budget"} | (set() if at_floor else {"min_speed"}))
     least, thriftiest = float("inf"), found.configurations[0]
     for configuration in found.configurations:
         filled = _one_replica(instance, configuration)
         answer = _extreme(filled, "power", without=without)
-        if not answer.optimal:
-            continue
-        row = filled.template.row("power_cap")
-        constant = 1.0 - filled.program.row_upper[row] / filled.row_scale[row]
-        drawn = (constant - answer.objective) * cap
-        if drawn < least:
-            least, thriftiest = drawn, configuration
-    at_speed = f" at {float(instance.limits.min_speed):g} tok/s/user" if speed else ""
-    if least == float("inf"):
-        return _speed_sentence(instance, found)
-    return (
-        f"static power {fixed:,.4g} kW + one replica{at_speed} and parked accelerators "
-        f"{least - fixed:,.4g} kW = {least:,.4g} kW exceed the power cap of {cap:,.4g} kW "
-        f"({scope} scope), even with {thriftiest}"
-    ), thriftiest
+        if answer.optimal:
+            row = filled.template.row("power_cap")
+            constant = 1.0 - filled.program.row_upper[row] / filled.row_scale[row]
+            drawn = (constant - answer.objective) * (instance.power_cap_kw or 0.0)
+            if drawn < least:
+                least, thriftiest = drawn, configuration
+    return least, thriftiest
 
 
 def _budget_sentence(instance: Instance, position: int, configuration: Configuration) -> str:
     budget = instance.limits.budgets[position]
     use = configuration_data(instance, configuration, Segment(1.0, 1.0)).budgets[position]
     return (
-        f"fixed {budget.fixed:g} + one replica {_number(use.per_replica):g} {budget.unit} and what "
+        f"fixed {budget.fixed:g} + one replica {number(use.per_replica):g} {budget.unit} and what "
         f"its steps use exceed the capacity of {budget.capacity:g} {budget.unit}"
     )
-
-
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]

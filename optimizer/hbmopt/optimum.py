@@ -10,7 +10,7 @@ from functools import cached_property
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Point
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData
+from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.physics import ClockPoint, Work, rack_power, violations, work
 from hbmopt.search import Operation
 from hbmopt.template import Label
@@ -227,10 +227,3 @@ def labelled_values(operation: Operation) -> dict[Label, float]:
     """Return the values of an operation's variables by label."""
     labels = operation.filled.template.columns
     return {label: float(value) for label, value in zip(labels, operation.values, strict=True)}
-
-
-def number(value: object) -> float:
-    """Return a coefficient as the float that it is outside of declared programs."""
-    if not isinstance(value, float):
-        raise TypeError(f"{value!r} is not a number")
-    return value

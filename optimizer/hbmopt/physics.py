@@ -7,7 +7,7 @@ purpose: they are the witness against which the declared program is checked.
 
 from dataclasses import dataclass
 
-from hbmopt.models.quantities import RackData, ReplicaData
+from hbmopt.models.quantities import RackData, ReplicaData, number
 
 
 @dataclass(frozen=True)
@@ -46,53 +46,49 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     resident = weights = gemm = 0.0
     for index, part in enumerate(replica.components):
         kept = 1.0 - share.get(index, 0.0)
-        resident += _number(part.resident_gb) * kept * steps
+        resident += number(part.resident_gb) * kept * steps
         weights += kept * (
-            _number(part.read_gb_per_step) * steps + _number(part.read_gb_per_sequence) * sequences
+            number(part.read_gb_per_step) * steps + number(part.read_gb_per_sequence) * sequences
         )
-        gemm += kept * sequences * _number(part.gflop_per_sequence) / _number(part.peak_tflops)
-    resident += _number(replica.kv_held_gb) * sequences
+        gemm += kept * sequences * number(part.gflop_per_sequence) / number(part.peak_tflops)
+    resident += number(replica.kv_held_gb) * sequences
     sram_held = sram = lpu = crossing = 0.0
-    latency = _number(replica.fixed_latency_ms) * steps
+    latency = number(replica.fixed_latency_ms) * steps
     for lpu_part, moved in zip(replica.offloaded, point.offloaded_share, strict=True):
-        sram_held += _number(lpu_part.resident_gb) * moved * steps
+        sram_held += number(lpu_part.resident_gb) * moved * steps
         sram += moved * (
-            _number(lpu_part.read_gb_per_step) * steps
-            + _number(lpu_part.read_gb_per_sequence) * sequences
+            number(lpu_part.read_gb_per_step) * steps
+            + number(lpu_part.read_gb_per_sequence) * sequences
         )
         lpu += (
-            moved * sequences * _number(lpu_part.gflop_per_sequence) / _number(lpu_part.peak_tflops)
+            moved * sequences * number(lpu_part.gflop_per_sequence) / number(lpu_part.peak_tflops)
         )
-        crossing += moved * sequences * _number(lpu_part.crossing_gb_per_sequence)
+        crossing += moved * sequences * number(lpu_part.crossing_gb_per_sequence)
         latency += (
-            (_number(lpu_part.latency_added_ms) - _number(lpu_part.latency_saved_ms))
-            * moved
-            * steps
+            (number(lpu_part.latency_added_ms) - number(lpu_part.latency_saved_ms)) * moved * steps
         )
-    size, units = _number(replica.accelerators), _number(replica.lpu.units)
-    kv = _number(replica.kv_read_gb) * sequences
-    attention = (
-        _number(replica.attention_gflop) * sequences / _number(replica.attention_peak_tflops)
-    )
-    link = _number(replica.link_gb_per_sequence) * sequences
+    size, units = number(replica.accelerators), number(replica.lpu.units)
+    kv = number(replica.kv_read_gb) * sequences
+    attention = number(replica.attention_gflop) * sequences / number(replica.attention_peak_tflops)
+    link = number(replica.link_gb_per_sequence) * sequences
     power, attained = replica.power, replica.efficiency
-    hbm = size * _number(replica.hbm_tb_per_s)
+    hbm = size * number(replica.hbm_tb_per_s)
     times = {
-        "weights": weights / hbm / _number(attained.weights),
-        "kv": kv / hbm / _number(attained.kv),
-        "gemm": gemm / size / _number(attained.gemm),
-        "attention": attention / size / _number(attained.attention),
-        "link": link / size / _number(replica.link_tb_per_s) / _number(attained.link),
+        "weights": weights / hbm / number(attained.weights),
+        "kv": kv / hbm / number(attained.kv),
+        "gemm": gemm / size / number(attained.gemm),
+        "attention": attention / size / number(attained.attention),
+        "link": link / size / number(replica.link_tb_per_s) / number(attained.link),
         "latency": latency,
         "sram": 0.0,
         "lpu_compute": 0.0,
         "lpu_link": 0.0,
     }
     if replica.offloaded:
-        times["sram"] = sram / units / _number(replica.lpu.sram_tb_per_s) / _number(attained.sram)
-        times["lpu_compute"] = lpu / units / _number(attained.lpu_compute)
+        times["sram"] = sram / units / number(replica.lpu.sram_tb_per_s) / number(attained.sram)
+        times["lpu_compute"] = lpu / units / number(attained.lpu_compute)
         times["lpu_link"] = (
-            crossing / units / _number(replica.lpu.link_tb_per_s) / _number(attained.lpu_link)
+            crossing / units / number(replica.lpu.link_tb_per_s) / number(attained.lpu_link)
         )
     return Work(
         resident_gb_steps=resident,
@@ -105,13 +101,13 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         sram_read=sram,
         lpu_at_peak=lpu,
         crossing_traffic=crossing,
-        power_kw=size * _number(power.active_kw) * point.running
-        + _number(power.joule_per_gb) * (weights + kv)
-        + _number(power.kw_at_peak_flops) * (gemm + attention)
-        + _number(power.joule_per_link_gb) * link,
+        power_kw=size * number(power.active_kw) * point.running
+        + number(power.joule_per_gb) * (weights + kv)
+        + number(power.kw_at_peak_flops) * (gemm + attention)
+        + number(power.joule_per_link_gb) * link,
         lpu_power_kw=(
-            units * _number(replica.lpu.active_kw) * point.running
-            + _number(replica.lpu.joule_per_gb) * sram
+            units * number(replica.lpu.active_kw) * point.running
+            + number(replica.lpu.joule_per_gb) * sram
             if replica.offloaded
             else 0.0
         ),
@@ -122,7 +118,7 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
 def exposed_time(replica: ReplicaData, times: dict[str, float]) -> float:
     """Return the time that does not hide behind other work: latency and unoverlapped shares."""
     return times["latency"] + sum(
-        (1.0 - _number(getattr(replica.overlap, resource))) * time
+        (1.0 - number(getattr(replica.overlap, resource))) * time
         for resource, time in times.items()
         if resource != "latency"
     )
@@ -131,20 +127,20 @@ def exposed_time(replica: ReplicaData, times: dict[str, float]) -> float:
 def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
     """Return by how much each limit of a replica group is exceeded, relative to the limit."""
     done = work(replica, point)
-    size, units, running = _number(replica.accelerators), _number(replica.lpu.units), point.running
+    size, units, running = number(replica.accelerators), number(replica.lpu.units), point.running
     scale = max(running, 1e-12)
     found = {
-        "hbm_capacity": done.resident_gb_steps / (size * _number(replica.hbm_gb) * point.steps) - 1
+        "hbm_capacity": done.resident_gb_steps / (size * number(replica.hbm_gb) * point.steps) - 1
         if point.steps
         else 0.0,
         "hbm_bandwidth": (done.times["weights"] + done.times["kv"] - running) / scale,
         "compute": (done.times["gemm"] + done.times["attention"] - running) / scale,
         "interconnect": (done.times["link"] - running) / scale,
         "step_time": (exposed_time(replica, done.times) - running) / scale,
-        "accelerator_power": done.power_kw / (size * _number(replica.power.limit_kw) * scale) - 1,
+        "accelerator_power": done.power_kw / (size * number(replica.power.limit_kw) * scale) - 1,
         "min_speed": (
-            _number(replica.min_speed_per_ms) * running
-            - _number(replica.tokens_per_sequence_step) * point.steps
+            number(replica.min_speed_per_ms) * running
+            - number(replica.tokens_per_sequence_step) * point.steps
         )
         / scale,
         "min_batch": point.steps / point.sequences - 1 if point.sequences > 0 else 0.0,
@@ -153,23 +149,16 @@ def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
         "lpu_link": (done.times["lpu_link"] - running) / scale,
     }
     if replica.offloaded and point.steps:
-        limit = units * _number(replica.lpu.sram_gb) * point.steps
+        limit = units * number(replica.lpu.sram_gb) * point.steps
         found["sram_capacity"] = done.sram_gb_steps / limit - 1
     return found
 
 
 def rack_power(rack: RackData, running_kw: float, accelerators: float, lpus: float) -> float:
     """Return the power in kW in the rack's scope, parked accelerators and LPUs included."""
-    return _number(rack.power_overhead) * (
-        _number(rack.static_kw)
+    return number(rack.power_overhead) * (
+        number(rack.static_kw)
         + running_kw
-        + _number(rack.parked_accelerator_kw) * (_number(rack.accelerators) - accelerators)
-        + _number(rack.parked_lpu_kw) * (_number(rack.lpu_units) - lpus)
+        + number(rack.parked_accelerator_kw) * (number(rack.accelerators) - accelerators)
+        + number(rack.parked_lpu_kw) * (number(rack.lpu_units) - lpus)
     )
-
-
-def _number(value: object) -> float:
-    """Return a coefficient as the float that it is outside of declared programs."""
-    if not isinstance(value, float):
-        raise TypeError(f"{value!r} is not a number")
-    return value

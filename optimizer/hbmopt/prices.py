@@ -17,7 +17,8 @@ import numpy as np
 from hbmopt.demand import configuration_data, rack_data
 from hbmopt.document import KeyPath
 from hbmopt.instance import Instance
-from hbmopt.optimum import PricedRack, number
+from hbmopt.models.quantities import number
+from hbmopt.optimum import PricedRack
 from hbmopt.solution import InputResult
 from hbmopt.template import coefficients
 

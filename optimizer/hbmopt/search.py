@@ -388,42 +388,55 @@ def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
     The concave and bilinear terms are replaced by their first-order model at the current point.
     Where the optimum of the model is that point, the model's multipliers are those of the exact
     program, so prices read from it carry no approximation. Otherwise the optimum of the model is
-    the next point, if the exact program is better there; if not, the model is trusted less far.
+    the next point. Should the points not settle, as between two vertices with a smooth optimum
+    in between, only steps that improve the exact program are taken, and the model is trusted
+    less far after each that does not.
 
     Raises
     ------
     SolverError
         If the first-order model has no optimum, which a plan that exists rules out.
     """
-    replicas = float(round(plan.replicas))
-
-    def at(batch: float) -> Operation:
-        exact = Segment(batch, batch)
-        return solve_program(instance, plan.configuration, exact, integers=False, replicas=replicas)
-
+    current = plan
+    for _ in range(FREE_STEPS):
+        step, point = _step(instance, current, plan, 2.0)
+        if _same(step, point):
+            return step, point
+        current = step
     current, spread = plan, 2.0
-    for _ in range(MOST_STEPS):
-        point = _first_order(instance, current, spread)
-        step = solve_program(instance, plan.configuration, point, integers=False, replicas=replicas)
-        if not step.answer.optimal:
-            raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
+    while True:
+        step, point = _step(instance, current, plan, spread)
         if _same(step, point) or spread < 1.0 + SETTLED:
             return step, point
-        better = at(step.batch)
-        if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-13):
+        exact = Segment(step.batch, step.batch)
+        better = _with_replicas_of(plan, instance, exact)
+        if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-12):
             current = better
-        elif current.offloaded_share:
-            spread = math.sqrt(spread)
         else:
-            return step, point
-    raise SolverError(f"prices around batch {plan.batch:g} of {plan.configuration} do not settle")
+            spread = math.sqrt(spread)
 
 
-MOST_STEPS = 200
-"""First-order steps after which polishing gives up; a few are what it takes."""
+FREE_STEPS = 12
+"""First-order steps that are taken as they come; a few are what it takes to settle."""
 
-SETTLED = 1e-7
+SETTLED = 1e-8
 """Spread of trust at which a point counts as a smooth optimum of the batch."""
+
+
+def _with_replicas_of(plan: Operation, instance: Instance, batches: Segment | Point) -> Operation:
+    replicas = float(round(plan.replicas))
+    return solve_program(instance, plan.configuration, batches, integers=False, replicas=replicas)
+
+
+def _step(
+    instance: Instance, current: Operation, plan: Operation, spread: float
+) -> tuple[Operation, Point]:
+    """Return the optimum of the first-order model around `current`, and the model's point."""
+    point = _first_order(instance, current, spread)
+    step = _with_replicas_of(plan, instance, point)
+    if not step.answer.optimal:
+        raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
+    return step, point
 
 
 def _first_order(instance: Instance, operation: Operation, spread: float) -> Point:
@@ -433,8 +446,8 @@ def _first_order(instance: Instance, operation: Operation, spread: float) -> Poi
     # Twice what fits: the capacity row must bind by itself, so that it carries the price.
     lowest = smallest_batch(configuration)
     highest = 2.0 * largest_batch(instance, configuration)
-    if operation.offloaded_share:
-        # The product of share and batch is neither convex nor concave: trust it nearby only.
+    if operation.offloaded_share or len(configuration.clocks) > 1:
+        # Products of batch with shares or clocks are neither convex nor concave: trust nearby.
         lowest, highest = max(lowest, batch / spread), min(highest, batch * spread)
     return Point(
         batch=batch,
