@@ -208,6 +208,9 @@ def _step_time(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
         running / steps * 1e3,
         "us per step",
         sum(column.dual("step_time", clock.index) * time for clock, time in exposed),
+        binding=any(
+            _tight(clock.point.running - time, clock.point.running) for clock, time in exposed
+        ),
     )
 
 
