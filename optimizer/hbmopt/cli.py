@@ -1,5 +1,6 @@
 """The command line: parse, call the library, print. Anything else lives elsewhere."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -158,5 +159,18 @@ def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    cli.main(args=arguments, prog_name="hbmopt")
+    """Run the command line; a wrong call is one line on stderr and exit code 2."""
+    try:
+        cli.main(args=arguments, prog_name="hbmopt", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "hbmopt"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"hbmopt: {message}; see {command} --help", err=True)
+        sys.exit(BAD_INPUT)
+    except click.Abort:
+        click.echo("hbmopt: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has seen enough; closing stdout quietly keeps the interpreter quiet too.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        sys.exit(SOLVED)
