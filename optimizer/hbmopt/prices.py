@@ -95,7 +95,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
                 "lpu_latency",
                 ((*device, "layer_latency"), (*device, "hop_latency")),
                 "us",
-                "us per layer",
+                "us per visit",
                 1e3,
             ),
         ]
@@ -163,6 +163,9 @@ def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
         figures = [instance.figure(path) for path in one.paths]
         change = worth(optimum, one.paths)
         value = figures[0].amount * one.quoted
+        if one.name == "lpu_latency":
+            # A visit takes the devices' own latency and two hops, which scale together here.
+            value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
         if one.name == "power_cap":
             value = sum(figure.amount for figure in figures)
         if one.name == "latency":

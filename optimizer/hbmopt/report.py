@@ -31,7 +31,7 @@ INPUT_NAMES = {
     "sram_bandwidth": "LPU SRAM bandwidth",
     "lpu_compute": "LPU compute",
     "lpu_link": "LPU links",
-    "lpu_latency": "LPU latency per layer",
+    "lpu_latency": "LPU latency per visit",
 }
 STEP_NAMES = {
     "weights": "reading weights from HBM",

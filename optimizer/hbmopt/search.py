@@ -34,6 +34,12 @@ from hbmopt.template import Filled, fill
 TOLERANCE = 1e-6
 """Relative gap at which the search stops: a thousandth of the error that is allowed."""
 
+PATIENCE = ((1_000, 1e-4), (3_000, 1e-3))
+"""Programs after which a search accepts a wider gap, as on a flat optimum; the plan states it."""
+
+ALLOWED = 1e-3
+"""The widest relative gap of a plan that is called optimal."""
+
 MOST_NODES = 100_000
 INTEGRAL = 1e-7
 
@@ -274,6 +280,9 @@ class _Search:
         while self.heap and self.nodes < MOST_NODES:
             node = heapq.heappop(self.heap)
             bound = -node.key
+            for programs, accepted in PATIENCE:
+                if self.nodes >= programs:
+                    self.tolerance = max(self.tolerance, accepted)
             if bound <= self.incumbent * (1.0 + self.tolerance):
                 break
             self._expand(node)

@@ -12,7 +12,7 @@ from hbmopt.limits import constraint_table
 from hbmopt.optimum import ClockOperation, RunningColumn, priced, rack_plan
 from hbmopt.prices import input_prices
 from hbmopt.provenance import estimates
-from hbmopt.search import Found, search
+from hbmopt.search import ALLOWED, Found, search
 from hbmopt.solution import (
     Certificate,
     ClockShare,
@@ -51,6 +51,11 @@ def solve(instance: Instance) -> Solution:
             conflict=explain_conflict(instance, found),
             certificate=_certificate(found, "infeasible", begun, (0.0, 0.0, 0.0)),
             **_heading(instance),
+        )
+    if found.gap > ALLOWED:
+        raise SolverError(
+            f"the best plan found is proven only to {found.gap:.1%} after {found.nodes} programs; "
+            "narrow the choices (layouts, clocks, LPU units)"
         )
     if instance.choices.uniform:
         plan, gap = rack_plan(found.plan), found.gap
