@@ -166,19 +166,24 @@ def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
         if one.name == "lpu_latency":
             # A visit takes the devices' own latency and two hops, which scale together here.
             value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
+            per_unit = change / value
         if one.name == "power_cap":
             value = sum(figure.amount for figure in figures)
+            per_unit = change / value
+        per_unit = change / value
         if one.name == "latency":
             # It grows with the logarithm of the replica: quote what a layer takes in all.
             per_layer = number(optimum.columns[0].data.clocks[0].fixed_latency_ms)
             value = per_layer / instance.llm.layers * one.quoted
+            # One more microsecond of every layer's kernels, of which LPUs may take a part.
+            per_unit = worth(optimum, one.paths[:1]) / (figures[0].amount * one.quoted)
         found.append(
             InputResult(
                 name=one.name,
                 value=value,
                 unit=one.unit,
                 status=figures[0].status,
-                unit_price=change / value + 0.0,
+                unit_price=per_unit + 0.0,
                 unit_price_unit=f"{optimum.objective_unit} per {one.per}",
                 elasticity=(change / optimum.objective if optimum.objective else 0.0) + 0.0,
             )
