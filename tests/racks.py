@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import hbmopt
 from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Segment, largest_batch, rack_data, replica_data, smallest_batch
+from hbmopt.demand import Segment, largest_batch, rack_data, replica_data
 from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
+from hbmopt.sequence import smallest_batch
 
 IDEAL = {
     "efficiency": {"weights": 1.0, "kv": 1.0, "gemm": 1.0, "attention": 1.0, "link": 1.0},
@@ -51,6 +52,21 @@ def ideal(capacity=80.0, bandwidth=3.0, weights_gb=16.0, context=8192, **choices
     }
 
 
+OTHER_ATTENTION = st.sampled_from(
+    [
+        {"kind": "latent", "layers": 8, "heads": 32, "latent_rank": 512, "rope_dimension": 64},
+        {
+            "kind": "recurrent",
+            "layers": 8,
+            "heads": 32,
+            "key_dimension": 128,
+            "value_dimension": 128,
+        },
+    ]
+)
+"""Layers that stand beside the grouped ones: caches that no rank can split, states."""
+
+
 @st.composite
 def small_instances(draw, lpus=True):
     """Racks of a few accelerators with a few dozen sequences, dense or mixture of experts."""
@@ -75,6 +91,18 @@ def small_instances(draw, lpus=True):
     if mixture:
         parameters["routed_experts"] = draw(st.floats(5e9, 30e9))
         llm["mixture"] = {"layers": 20, "experts": draw(st.sampled_from([16, 64])), "active": 4}
+    if draw(st.booleans()):
+        llm["attention"].append(draw(OTHER_ATTENTION))
+    workload = {"context": draw(st.sampled_from([16384, 65536]))}
+    choices = {"clocks": [1.0, 0.7]}
+    if draw(st.booleans()):
+        llm["draft"] = {"parameters": {"attention": 0.2e9, "dense_ffn": 0.1e9}}
+        workload["draft_acceptance"] = draw(st.floats(0.1, 0.9))
+        choices["draft_tokens"] = draw(st.sampled_from([[1], [0, 2]]))
+    choices["pipeline_parallel"] = draw(st.sampled_from([[1], [2], [1, 2]]))
+    if draw(st.booleans()):
+        spare = {"name": "spare", "ratio": 0.5, "flops_per_byte": draw(st.floats(0.0, 200.0))}
+        choices["kv_compressions"] = [{"name": "none", "ratio": 1.0}, spare]
     rack = {
         "name": "small",
         "accelerator": {
@@ -114,9 +142,9 @@ def small_instances(draw, lpus=True):
         "name": "small",
         "rack": rack,
         "llm": llm,
-        "workload": {"context": draw(st.sampled_from([16384, 65536]))},
+        "workload": workload,
         "limits": limits,
-        "choices": {"clocks": [1.0, 0.7]},
+        "choices": choices,
         "calibration": {"overlap": overlap},
     }
 
@@ -182,8 +210,9 @@ def _best_count(instance, rack, replica, operation):
                 continue
             if full > rack.power_cap_kw:
                 rate = fastest * (rack.power_cap_kw - idle) / (full - idle)
-        if rate * 1e3 >= float(instance.limits.min_speed):
-            best = max(best, count * batch * rate * 1e3)
+        gained = replica.tokens_per_sequence_step
+        if gained * rate * 1e3 >= float(instance.limits.min_speed):
+            best = max(best, gained * count * batch * rate * 1e3)
     return best
 
 

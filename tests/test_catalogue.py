@@ -162,7 +162,7 @@ def test_peaks_grow_as_formats_shrink(name):
 def test_attention_layers_add_up_to_those_of_the_model(name):
     llm = loaded(llm=name).llm
     assert isinstance(llm, Llm)
-    assert sum(group.layers for group in llm.attention) == llm.layers
+    assert sum(group.layers for group in llm.attention) == llm.mixer_blocks
     assert set(type(llm.parameters).model_fields) == set(COMPONENTS)
     assert llm.native_format in llm.schemes
 

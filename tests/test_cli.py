@@ -243,7 +243,8 @@ def test_catalog_lists_kinds_names_and_entries():
     [
         (("rack",), "did you mean 'racks'?"),
         (("racks", "dgx_h10"), "did you mean 'dgx_h100'?"),
-        (("llms", "x"), "valid: "),
+        (("offloads", "zz"), "valid: lpx"),
+        (("llms", "x"), "none of them near it"),
     ],
 )
 def test_unknown_entries_of_the_catalogue_name_the_nearest(arguments, remedy):

@@ -69,6 +69,11 @@ def packaged():
     """The files of the tree that have to be in a wheel, by their name there, and their bytes."""
     package = ROOT / "optimizer" / "hbmopt"
     found = {f"hbmopt/{path.name}": path for path in package.glob("*.py")}
+    importing = package / "importing"
+    found |= {
+        f"hbmopt/importing/{path.relative_to(importing).as_posix()}": path
+        for path in importing.rglob("*.py")
+    }
     found |= {f"hbmopt/models/{path.name}": path for path in (ROOT / "models").glob("*.py")}
     instances = ROOT / "instances"
     found |= {
@@ -93,6 +98,7 @@ def test_the_wheel_holds_what_the_tree_holds(wheel):
 def test_the_list_of_what_is_packaged_is_not_empty():
     names = packaged()
     assert "hbmopt/models/rack.py" in names
+    assert "hbmopt/importing/families/dense.py" in names
     assert "hbmopt/instances/catalog/racks/dgx_h100.yaml" in names
     assert "hbmopt/instances/generations/01_a100.yaml" in names
     assert "hbmopt/schemas/solution.schema.json" in names

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
+    from hbmopt.explanation import Explanation, explain
+    from hbmopt.importing.huggingface import import_llm
     from hbmopt.instance import Instance, load
+    from hbmopt.llm import Llm
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.solution import Solution
@@ -16,13 +19,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Explanation": "explanation",
     "HbmoptError": "errors",
     "InfeasiblePlanError": "refinement",
     "InputError": "errors",
     "Instance": "instance",
+    "Llm": "llm",
     "Plan": "planning",
     "Solution": "solution",
     "SolverError": "errors",
+    "explain": "explanation",
+    "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
     "solve": "solver",
@@ -30,13 +37,17 @@ _HOME = {
 }
 
 __all__ = [
+    "Explanation",
     "HbmoptError",
     "InfeasiblePlanError",
     "InputError",
     "Instance",
+    "Llm",
     "Plan",
     "Solution",
     "SolverError",
+    "explain",
+    "import_llm",
     "load",
     "rack_block",
     "solve",

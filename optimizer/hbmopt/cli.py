@@ -108,6 +108,30 @@ def _terminal_width() -> int:
 
 
 @cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@_set_option
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to write the result.",
+)
+@_output_option
+@_one_line_errors
+def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path | None) -> int:
+    """Say why INSTANCE's configuration won, by how much others lost, and why some cannot run."""
+    from hbmopt.explanation import explain as explain_instance
+    from hbmopt.instance import load
+    from hbmopt.output import render_explanation
+
+    explanation = explain_instance(load(instance, list(overrides)))
+    _emit(render_explanation(explanation, style), output)
+    return SOLVED if explanation.chosen is not None else INFEASIBLE
+
+
+@cli.command()
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 @_one_line_errors
@@ -126,6 +150,55 @@ def catalog(kind: str | None, name: str | None) -> int:
         click.echo("\n".join(catalogue.names(kind)))
     else:
         click.echo(catalogue.text(kind, name), nl=False)
+    return SOLVED
+
+
+@cli.command("import-llm")
+@click.argument("source", metavar="CONFIG")
+@click.option(
+    "--checkpoint-format",
+    metavar="FORMAT",
+    help="Format of the weights where the configuration does not say: bf16, fp8, nvfp4, ...",
+)
+@click.option("--name", help="Name of the entry; default: made from the file's name.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["yaml", "table", "json"]),
+    default="yaml",
+    show_default=True,
+    help="The entry itself (yaml), or the numbers that follow from it.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of the terminal.",
+)
+@_one_line_errors
+def import_llm(
+    source: str, checkpoint_format: str | None, name: str | None, style: str, output: Path | None
+) -> int:
+    """Turn a Hugging Face CONFIG (a config.json, or ORG/NAME on the hub) into an llm entry.
+
+    Name the file in an instance as llm: FILE.yaml. A family that is not known, a missing key or
+    one that is not understood is an error, never a guess.
+    """
+    import json
+
+    from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
+    from hbmopt.importing.huggingface import import_llm as import_model
+
+    llm = import_model(source, checkpoint_format=checkpoint_format, name=name)
+    texts = {"yaml": entry_yaml, "table": facts_table, "json": facts}
+    found = texts[style](llm)
+    _emit(found if isinstance(found, str) else json.dumps(found, indent=2) + "\n", output)
+    if style == "yaml":
+        click.echo(summary(llm), err=True)
+        if llm.note:
+            click.echo(llm.note, err=True)
     return SOLVED
 
 

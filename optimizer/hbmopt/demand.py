@@ -9,9 +9,10 @@ import math
 from dataclasses import dataclass
 
 from hbmopt.configuration import Configuration, Layout
+from hbmopt.formats import ARITHMETIC_BITS, BITS_PER_WEIGHT
 from hbmopt.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance import Instance
-from hbmopt.llm import ARITHMETIC_BITS, BITS_PER_WEIGHT, COMPONENTS, Llm
+from hbmopt.llm import COMPONENTS, Draft, Llm, Mixture
 from hbmopt.models.expert_reads import LinearPiece, chord, tangent
 from hbmopt.models.quantities import (
     AcceleratorPower,
@@ -28,10 +29,18 @@ from hbmopt.models.quantities import (
     RackData,
     ReplicaData,
 )
+from hbmopt.placement import computed_copies, copies, stage_imbalance
+from hbmopt.sequence import (
+    GIGA,
+    StepTokens,
+    attention_gflop,
+    sequence_cache,
+    step_tokens,
+)
 
-GIGA = 1e-9
-TOKENS_PER_SEQUENCE_STEP = 1.0
-"""Tokens that a sequence gains in one step: one, as nothing is drafted."""
+DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
+"""Weights of the draft module: all but its routed experts, and these."""
+
 OFFLOADABLE = ("attention", "dense_ffn", "shared_experts", "routed_experts", "lm_head")
 
 
@@ -54,13 +63,18 @@ class Point:
     highest: float
 
 
-def components_of(llm: Llm) -> tuple[str, ...]:
-    """Return the components that the model has; an output head always takes part in a step."""
-    return tuple(
+def components_of(llm: Llm, configuration: Configuration) -> tuple[str, ...]:
+    """Return the components that take part in a step; an output head always does."""
+    found = [
         component
         for component in COMPONENTS
         if component == "lm_head" or getattr(llm.parameters, component) > 0
-    )
+    ]
+    if configuration.draft_tokens and llm.draft is not None:
+        found.append(DRAFT_DENSE)
+        if llm.draft.mixture is not None:
+            found.append(DRAFT_EXPERTS)
+    return tuple(found)
 
 
 def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:
@@ -71,7 +85,7 @@ def offloadable_components(instance: Instance, configuration: Configuration) -> 
     widest = max(ARITHMETIC[name] for name in offload.device.peak_flops)
     return tuple(
         component
-        for component in components_of(instance.llm)
+        for component in components_of(instance.llm, configuration)
         if component in OFFLOADABLE
         and _arithmetic_bits(instance.llm, configuration.weight_format, component) <= widest
     )
@@ -101,11 +115,12 @@ def configuration_data(
             batches.steps,
         )
     size = configuration.layout.accelerators
+    accepted = step_tokens(instance, configuration).accepted
     uses = tuple(
         BudgetUse(
             per_replica=budget.per_replica + budget.per_accelerator * size,
             per_step=budget.per_step,
-            per_sequence_step=budget.per_token * TOKENS_PER_SEQUENCE_STEP,
+            per_sequence_step=budget.per_token * accepted,
         )
         for budget in instance.limits.budgets
     )
@@ -144,14 +159,6 @@ def power_law(instance: Instance) -> PowerLaw:
     return instance.rack.accelerator.power_law or instance.calibration.power_law
 
 
-def smallest_batch(configuration: Configuration) -> float:
-    """Return the fewest sequences of a replica: one for every attention-data-parallel rank.
-
-    With fewer, ranks would idle, and work per accelerator would not be even.
-    """
-    return float(configuration.layout.attention_data_parallel)
-
-
 def largest_batch(instance: Instance, configuration: Configuration) -> float:
     """Return the most sequences that the HBM of a replica can hold, maybe less than 1 or none.
 
@@ -181,15 +188,20 @@ def largest_batch(instance: Instance, configuration: Configuration) -> float:
 def replica_data(
     instance: Instance, configuration: Configuration, clock: float, batches: Segment | Point
 ) -> ReplicaData:
-    """Return the coefficients of one replica of `configuration` at `clock`."""
+    """Return the coefficients of one replica of `configuration` at `clock`.
+
+    The fullest pipeline stage decides: where layers do not divide evenly, demands are those of
+    a replica whose stages all are as full.
+    """
     accelerator, calibration, llm = instance.rack.accelerator, instance.calibration, instance.llm
     layout = configuration.layout
-    context = instance.workload.mean_context
-    names = components_of(llm)
+    tokens = step_tokens(instance, configuration)
+    names = components_of(llm, configuration)
     offloadable = offloadable_components(instance, configuration)
-    held = llm_cache(llm, context, configuration, held=True)
-    read = llm_cache(llm, context, configuration, held=False)
+    cache = sequence_cache(instance, configuration)
+    fuller = stage_imbalance(llm.layers, layout)
     attention_peak = accelerator.peak_flops["bf16"]
+    kernels, collectives = _layer_latency(instance, layout)
     return ReplicaData(
         accelerators=float(layout.accelerators),
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
@@ -199,12 +211,13 @@ def replica_data(
         components=tuple(
             _component(instance, configuration, name, clock, batches) for name in names
         ),
-        kv_held_gb=held,
-        kv_read_gb=read,
-        attention_gflop=llm.attention_flops(context) * GIGA,
-        link_gb_per_sequence=_link_bytes(instance, layout) * GIGA,
-        fixed_latency_ms=llm.layers * sum(_layer_latency(instance, layout)),
-        tokens_per_sequence_step=TOKENS_PER_SEQUENCE_STEP,
+        kv_held_gb=cache.held * fuller,
+        kv_read_gb=cache.read * fuller,
+        attention_gflop=attention_gflop(instance, configuration) * fuller,
+        link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
+        fixed_latency_ms=latency_layers(llm, tokens.drafted) * fuller * (kernels + collectives)
+        + (layout.pipeline_parallel - 1) * float(calibration.latency.per_layer_doubling),
+        tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=float(instance.limits.min_speed) / 1000.0,
         efficiency=EfficiencyData(
             **{
@@ -225,71 +238,96 @@ def replica_data(
     )
 
 
-def llm_cache(llm: Llm, context: float, configuration: Configuration, *, held: bool) -> float:
-    """Return the KV GB of one sequence over a replica, held or read per step, with copies.
-
-    Copies follow the tensor parallelism of attention: KV heads are replicated past their
-    number, latents and index keys on every rank; attention-data parallelism keeps one copy.
-    """
-    tensor, kv_format = configuration.layout.tensor_parallel, configuration.kv_format
-    return GIGA * sum(
-        group.cache_copies(tensor)
-        * (group.held_bytes(context, kv_format) if held else group.read_bytes(context, kv_format))
-        for group in llm.attention
-    )
-
-
 def _layer_latency(instance: Instance, layout: Layout) -> tuple[float, float]:
     """Return the fixed ms of one layer: of its kernels, and of its collectives."""
     latency = instance.calibration.latency
     return (
         float(latency.per_layer),
-        float(latency.per_layer_doubling) * math.log2(layout.accelerators),
+        float(latency.per_layer_doubling) * math.log2(layout.stage_accelerators),
     )
 
 
-def _link_bytes(instance: Instance, layout: Layout) -> float:
+def latency_layers(llm: Llm, drafted: int = 0) -> float:
+    """Return the layers that a step waits for, a mixer and a feed-forward block each.
+
+    Draft passes follow one another and are waited for as well.
+    """
+    layers = (llm.mixer_blocks + llm.feed_forward_blocks) / 2
+    return layers + (drafted * llm.draft.layers if llm.draft is not None else 0)
+
+
+def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float:
     """Return the bytes that a replica's accelerators send per sequence and step.
 
-    A ring all-reduce of h activations over t ranks makes them send 2 (t - 1) h elements in all.
-    Wide expert parallelism sends each token once to every other accelerator that holds one of
-    its experts, and gets the result back.
+    A ring all-reduce of h activations over t ranks makes them send 2 (t - 1) h elements in all,
+    after every attention and every feed-forward block. Wide expert parallelism sends each token
+    once to every other accelerator that holds one of its experts, and gets the result back.
+    Pipeline stages hand activations on.
     """
     llm, calibration = instance.llm, instance.calibration
-    tensor = layout.tensor_parallel
     activation = float(calibration.activation_bytes) * llm.hidden_size
-    reduce_once = 2.0 * (tensor - 1) * activation
     moe_layers = llm.mixture.layers if llm.mixture else 0
-    dense_layers = llm.layers - moe_layers
-    total = (llm.layers + dense_layers) * reduce_once
-    if llm.mixture is None or layout.attention_data_parallel == 1:
-        return total + moe_layers * reduce_once
+    dense_layers = max(llm.feed_forward_blocks - moe_layers, 0)
+    per_token = _block_traffic(instance, layout, llm.mixer_blocks, dense_layers, llm.mixture)
+    per_token += (layout.pipeline_parallel - 1) * activation
+    per_draft = 0.0
+    if llm.draft is not None and tokens.drafted:
+        drafting = llm.draft
+        experts = drafting.mixture.layers if drafting.mixture else 0
+        per_draft = _block_traffic(
+            instance, layout, drafting.layers, drafting.layers - experts, drafting.mixture
+        )
+    return tokens.passing * per_token + tokens.drafted * per_draft
+
+
+def _block_traffic(
+    instance: Instance, layout: Layout, mixers: int, dense: int, mixture: Mixture | None
+) -> float:
+    """Return the bytes sent for one token by attention, dense and expert blocks."""
+    llm, calibration = instance.llm, instance.calibration
+    activation = float(calibration.activation_bytes) * llm.hidden_size
+    reduce_once = 2.0 * (layout.tensor_parallel - 1) * activation
+    total = (mixers + dense) * reduce_once
+    if mixture is None:
+        return total
+    if layout.attention_data_parallel == 1:
+        return total + mixture.layers * reduce_once
     ranks = layout.expert_parallel
-    visited = ranks * -math.expm1(llm.mixture.active * math.log1p(-1.0 / ranks))
+    visited = ranks * -math.expm1(mixture.active * math.log1p(-1.0 / ranks))
     remote = visited * (ranks - 1) / ranks
-    dispatched = float(calibration.dispatch_bytes) * llm.hidden_size
-    return total + moe_layers * remote * (dispatched + activation)
+    width = mixture.expert_width or llm.hidden_size
+    dispatched = float(calibration.dispatch_bytes) * width
+    returned = float(calibration.activation_bytes) * width
+    return total + mixture.layers * remote * (dispatched + returned)
 
 
-def _expert_piece(instance: Instance, batches: Segment | Point) -> LinearPiece:
-    """Return distinct experts per layer as a linear piece over the batch, as a share of all."""
-    mixture = instance.llm.mixture
+def _expert_piece(
+    mixture: Mixture | None, batches: Segment | Point, tokens_per_sequence: float
+) -> LinearPiece:
+    """Return distinct experts per layer as a linear piece over the batch, as a share of all.
+
+    Tokens of a step that reach the same experts at once: all of a stage's, whatever rank.
+    """
     if mixture is None:
         return LinearPiece(1.0, 0.0)
     if isinstance(batches, Segment):
-        piece = chord(mixture.experts, mixture.active, batches.lowest, batches.highest, 1.0)
+        piece = chord(
+            mixture.experts, mixture.active, batches.lowest, batches.highest, tokens_per_sequence
+        )
     else:
-        piece = tangent(mixture.experts, mixture.active, batches.batch, 1.0)
+        piece = tangent(mixture.experts, mixture.active, batches.batch, tokens_per_sequence)
     return LinearPiece(piece.per_step / mixture.experts, piece.per_sequence / mixture.experts)
 
 
-def _gflop(llm: Llm, component: str) -> float:
+def _gflop(model: Llm | Draft, component: str) -> float:
     """Return the GFLOP of one token in a component: two per weight that it visits."""
-    if component == "embedding":
+    if component in ("embedding", "lookup_tables"):
         return 0.0
-    weights = float(getattr(llm.parameters, component)) or llm.parameters.embedding
-    if component == "routed_experts" and llm.mixture is not None:
-        weights *= llm.mixture.active / llm.mixture.experts
+    weights = float(getattr(model.parameters, component))
+    if component == "lm_head" and weights == 0:
+        weights = model.parameters.embedding
+    if component == "routed_experts" and model.mixture is not None:
+        weights *= model.mixture.active / model.mixture.experts
     return 2.0 * weights * GIGA
 
 
@@ -300,32 +338,108 @@ def _component(
     clock: float,
     batches: Segment | Point,
 ) -> ComponentData:
+    """Return what one component keeps, reads and computes over a replica.
+
+    A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
+    for each of them.
+    """
+    if component in (DRAFT_DENSE, DRAFT_EXPERTS):
+        return _draft_component(instance, configuration, component, clock, batches)
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
-    one_copy = llm.component_bytes(scheme, component) * GIGA
-    copies = float(layout.attention_data_parallel)
-    per_step, per_sequence = one_copy * copies, 0.0
-    resident = one_copy * copies
+    tokens = step_tokens(instance, configuration)
+    fuller, stages = stage_imbalance(llm.layers, layout), float(layout.pipeline_parallel)
+    one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
+    resident = one_copy * copies(llm, layout, component)
+    per_step, per_sequence = resident * stages, 0.0
+    visits, computed = tokens.passing, computed_copies(llm, layout, component)
     stored_as = component
-    if component == "routed_experts" and llm.mixture is not None:
-        piece = _expert_piece(instance, batches)
-        per_step, per_sequence = one_copy * piece.per_step, one_copy * piece.per_sequence
-        slots = math.ceil(llm.mixture.experts / layout.expert_parallel) * layout.expert_parallel
-        resident = one_copy * slots / llm.mixture.experts
-    elif component == "embedding":
+    if component == "routed_experts":
+        piece = _expert_piece(llm.mixture, batches, tokens.passing / stages)
+        fullest = _imbalance(instance, layout)
+        per_step = one_copy * piece.per_step * stages * fullest
+        per_sequence = one_copy * piece.per_sequence * stages * fullest
+        computed *= fullest
+    elif component in ("embedding", "lookup_tables"):
         bits = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
-        per_step, per_sequence = 0.0, llm.hidden_size * bits / 8 * GIGA
-    elif component == "lm_head" and llm.parameters.lm_head == 0:
-        # Tied: the head multiplies with the embedding table, which is resident already.
-        stored_as = "embedding"
-        per_step = llm.component_bytes(scheme, "embedding") * GIGA * copies
-    peaks = instance.rack.accelerator.peak_flops
-    peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]
+        per_step, per_sequence = 0.0, tokens.passing * llm.hidden_size * bits / 8 * GIGA
+        if component == "lookup_tables" and instance.choices.lookup_tables == "host":
+            resident = 0.0
+    elif component == "lm_head":
+        visits = tokens.at_head + _drafts_at_head(llm, tokens)
+        if llm.parameters.lm_head == 0:
+            # Tied: the head multiplies with the embedding table, which is resident already.
+            stored_as = "embedding"
+            table = llm.component_bytes(scheme, "embedding") * GIGA * fuller
+            per_step = table * copies(llm, layout, "embedding") * stages
+        # Every draft pass needs the head to say which token it drafts.
+        per_step *= 1.0 + _drafts_at_head(llm, tokens)
     return ComponentData(
         resident_gb=resident,
         read_gb_per_step=per_step,
         read_gb_per_sequence=per_sequence,
-        gflop_per_sequence=_gflop(llm, component),
-        peak_tflops=float(peak) * clock,
+        gflop_per_sequence=_gflop(llm, component) * visits * computed * fuller,
+        peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)) * clock,
+    )
+
+
+def _imbalance(instance: Instance, layout: Layout) -> float:
+    """Return the work of the fullest expert-parallel rank per mean one."""
+    if layout.expert_parallel == 1:
+        return 1.0
+    return float(instance.calibration.expert_imbalance)
+
+
+def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
+    """Return the draft passes of a step that end in the model's own output head."""
+    if llm.draft is None or llm.draft.parameters.lm_head > 0:
+        return 0.0
+    return float(tokens.drafted)
+
+
+def _peak(instance: Instance, stored: str) -> float:
+    peaks = instance.rack.accelerator.peak_flops
+    return float(peaks[arithmetic_format(peaks, ARITHMETIC_BITS[stored])])
+
+
+def _draft_component(
+    instance: Instance,
+    configuration: Configuration,
+    component: str,
+    clock: float,
+    batches: Segment | Point,
+) -> ComponentData:
+    """Return what the draft module keeps, reads and computes: one pass per drafted token."""
+    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
+    draft, drafted = llm.draft, configuration.draft_tokens
+    if draft is None:
+        raise AssertionError("only models with a draft module draft tokens")
+    stages, modules = float(layout.pipeline_parallel), min(draft.modules, drafted)
+    if component == DRAFT_EXPERTS:
+        one_copy = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA
+        piece = _expert_piece(draft.mixture, batches, 1.0 / stages)
+        read = LinearPiece(one_copy * piece.per_step, one_copy * piece.per_sequence)
+        resident = one_copy * copies(draft, layout, "routed_experts")
+        gflop = _gflop(draft, "routed_experts")
+        stored = llm.draft_format(scheme, "routed_experts")
+    else:
+        parts = tuple(name for name in COMPONENTS if name not in ("routed_experts", "embedding"))
+        resident = GIGA * sum(
+            llm.draft_bytes(scheme, (name,)) * copies(draft, layout, name) for name in parts
+        )
+        read = LinearPiece(resident, 0.0)
+        resident += GIGA * llm.draft_bytes(scheme, ("embedding",))
+        gflop = sum(
+            _gflop(draft, name) * computed_copies(draft, layout, name)
+            for name in parts
+            if name != "lm_head" or draft.parameters.lm_head > 0
+        )
+        stored = llm.draft_format(scheme, "attention")
+    return ComponentData(
+        resident_gb=resident * modules,
+        read_gb_per_step=read.per_step * stages * drafted,
+        read_gb_per_sequence=read.per_sequence * stages * drafted,
+        gflop_per_sequence=gflop * drafted,
+        peak_tflops=_peak(instance, stored) * clock,
     )
 
 
@@ -337,8 +451,8 @@ def _visits(llm: Llm, component: str) -> tuple[float, float]:
     """
     moe_layers = llm.mixture.layers if llm.mixture else 0
     return {
-        "attention": (float(llm.layers), 2.0),
-        "dense_ffn": (float(llm.layers - moe_layers), 1.0),
+        "attention": (float(llm.mixer_blocks), 2.0),
+        "dense_ffn": (float(max(llm.feed_forward_blocks - moe_layers, 0)), 1.0),
         "routed_experts": (float(moe_layers), 1.0),
         "shared_experts": (0.0, 1.0),
         "lm_head": (1.0, 1.0),
@@ -352,6 +466,11 @@ def _offloaded(
     if offload is None:
         raise AssertionError("only racks with LPUs have offloadable components")
     device, latency = offload.device, instance.calibration.latency
+    tokens = step_tokens(instance, configuration)
+    visits, passes = tokens.passing, 1.0
+    if component == "lm_head":
+        passes += _drafts_at_head(llm, tokens)
+        visits = tokens.at_head + _drafts_at_head(llm, tokens)
     waiting, trips = _visits(llm, component)
     kernels, collectives = _layer_latency(instance, configuration.layout)
     attention = float(latency.attention_share)
@@ -365,7 +484,7 @@ def _offloaded(
     gigabytes = float(getattr(llm.parameters, stored_as)) * bits / 8 * GIGA
     piece = LinearPiece(1.0, 0.0)
     if component == "routed_experts":
-        piece = _expert_piece(instance, batches)
+        piece = _expert_piece(llm.mixture, batches, tokens.passing)
     peaks = device.peak_flops
     peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]
     layers = {"shared_experts": float(llm.mixture.layers if llm.mixture else 0)}.get(
@@ -375,14 +494,15 @@ def _offloaded(
     return OffloadedData(
         latency_saved_ms=waiting * saved,
         latency_added_ms=waiting
+        * passes
         * trips
         * (float(device.layer_latency) + 2.0 * float(device.hop_latency)),
         resident_gb=gigabytes,
-        read_gb_per_step=gigabytes * piece.per_step,
+        read_gb_per_step=gigabytes * piece.per_step * passes,
         read_gb_per_sequence=gigabytes * piece.per_sequence,
-        gflop_per_sequence=_gflop(llm, component),
+        gflop_per_sequence=_gflop(llm, component) * visits,
         peak_tflops=float(peak),
-        crossing_gb_per_sequence=layers * trips * crossing * GIGA,
+        crossing_gb_per_sequence=layers * trips * crossing * visits * GIGA,
     )
 
 

@@ -23,7 +23,7 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     if close:
         original = next(name for name in names if name.lower() == close[0])
         return f"did you mean {original!r}?"
-    containing = [name for name in names if word and word.lower() in name.lower()]
+    containing = [name for name in names if len(word) > 2 and word.lower() in name.lower()]
     if containing:
         return f"did you mean {containing[0]!r}?"
     if len(names) <= 16:

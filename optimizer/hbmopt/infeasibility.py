@@ -11,20 +11,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbmopt import highs
-from hbmopt.configuration import Configuration, Rejection, enumerate_configurations
+from hbmopt.configuration import (
+    NO_MEMORY,
+    Configuration,
+    Rejection,
+    enumerate_configurations,
+)
 from hbmopt.demand import (
-    TOKENS_PER_SEQUENCE_STEP,
     Segment,
     configuration_data,
     largest_batch,
     rack_data,
     replica_data,
-    smallest_batch,
 )
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.physics import ClockPoint, work
 from hbmopt.search import Found
+from hbmopt.sequence import smallest_batch, step_tokens
 from hbmopt.solution import Conflict
 from hbmopt.template import Filled, fill
 
@@ -73,7 +77,7 @@ def explain_conflict(instance: Instance, found: Found) -> Conflict:
 
 def _nothing_fits(instance: Instance, rejections: tuple[Rejection, ...]) -> Conflict:
     """Return the conflict where no configuration even holds one sequence, or none exists."""
-    memory = [one for one in rejections if "usable HBM" in one.reason]
+    memory = [one for one in rejections if one.reason == NO_MEMORY]
     if not memory:
         reasons = Counter(one.reason for one in rejections).most_common(3)
         listed = "; ".join(reason for reason, _ in reasons)
@@ -219,7 +223,8 @@ def _fastest(instance: Instance, found: Found) -> _Fastest:
     best = _Fastest(found.configurations[0], 0.0)
     for configuration in found.configurations:
         answer = _extreme(_one_replica(instance, configuration), "steps", without=without)
-        speed = answer.objective * TOKENS_PER_SEQUENCE_STEP * 1e3 if answer.optimal else 0.0
+        accepted = step_tokens(instance, configuration).accepted
+        speed = answer.objective * accepted * 1e3 if answer.optimal else 0.0
         if speed > best.speed:
             best = _Fastest(configuration, speed)
     return best
@@ -236,10 +241,11 @@ def _speed_sentence(instance: Instance, fastest: _Fastest) -> str:
     parts = sorted(done.times.items(), key=lambda part: -part[1])[:2]
     made_of = ", ".join(f"{name} {time:.3g} ms" for name, time in parts)
     beside = " without LPUs" if replica.offloaded else ""
+    gained = 1e3 * step_tokens(instance, configuration).accepted
     return (
-        f"the speed floor of {floor:g} tok/s/user leaves {1e3 / floor:.3g} ms per step; the "
+        f"the speed floor of {floor:g} tok/s/user leaves {gained / floor:.3g} ms per step; the "
         f"fastest configuration, batch {batch:.0f} on {configuration}, needs "
-        f"{1e3 / fastest.speed:.3g} ms = {fastest.speed:.4g} tok/s/user ({made_of}{beside})"
+        f"{gained / fastest.speed:.3g} ms = {fastest.speed:.4g} tok/s/user ({made_of}{beside})"
     )
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,10 +37,16 @@ from hbmopt.figure import (
     Speed,
     StrictModel,
 )
+from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 from hbmopt.hardware import PowerLaw, Rack
-from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
+from hbmopt.llm import Llm
 
 MEASURED_STEPS = "universal fit to 868 measured decode steps"
+
+
+def _problem_at(key: str, message: str) -> PydanticCustomError:
+    """Return the error of a check that spans keys, to be reported at one of them."""
+    return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
 
 
 def _measured(amount: float, dimension: str = "fraction") -> Figure:
@@ -50,12 +57,44 @@ def _assumed(amount: float, note: str, dimension: str = "fraction") -> Figure:
     return Figure(amount, dimension, "estimate", note=note)
 
 
+def _at_least_one(value: object, reason: str) -> Figure:
+    """Read a plain number that must be at least 1, for the reason given."""
+    if isinstance(value, Figure):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a plain number")
+    if not 1.0 <= value < math.inf:
+        raise ValueError(f"{value} must be at least 1: {reason}")
+    return Figure(float(value), "fraction")
+
+
 class Workload(StrictModel):
-    """What a sequence looks like while it decodes."""
+    """What a sequence looks like while it decodes, and who computes its prompt."""
 
     context: Count | None = Field(default=None, description="mean tokens resident per sequence")
     prompt: Count | None = Field(default=None, description="prompt tokens")
     output: Count | None = Field(default=None, description="output tokens")
+    capacity_context: Count | None = Field(
+        default=None,
+        description="tokens per sequence that capacity is reserved for: a high quantile of the "
+        "context; default: the mean",
+    )
+    prefill: Literal["elsewhere", "shared"] = Field(
+        default="elsewhere", description="whether prompts are computed on these accelerators too"
+    )
+    prefix_hit_rate: Fraction = Field(
+        default=Figure(0.0, "fraction"),
+        description="share of prompt tokens that need no prefill, as their cache is there",
+    )
+    draft_acceptance: Fraction | None = Field(
+        default=None,
+        description="probability that a drafted token is accepted where all before it are",
+    )
+    draft_acceptance_by_position: list[Fraction] | None = Field(
+        default=None,
+        min_length=1,
+        description="instead: probability that the first, second, ... drafted token is accepted",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "Workload":
@@ -63,6 +102,26 @@ class Workload(StrictModel):
             raise ValueError("give either `context`, or `prompt` and `output` tokens")
         if self.context is None and (self.prompt is None or self.output is None):
             raise ValueError("`prompt` and `output` belong together")
+        if self.prefill == "shared" and self.prompt is None:
+            raise _problem_at(
+                "prefill", "shared prefill needs `prompt` and `output` tokens, not `context`"
+            )
+        reserved = self.capacity_context
+        if reserved is not None and reserved.amount < self.mean_context:
+            raise _problem_at(
+                "capacity_context",
+                f"{reserved.amount:g} tokens are fewer than the mean of {self.mean_context:g}",
+            )
+        if self.draft_acceptance is not None and self.draft_acceptance_by_position is not None:
+            raise _problem_at(
+                "draft_acceptance", "give this or `draft_acceptance_by_position`, not both"
+            )
+        listed = [float(one) for one in self.draft_acceptance_by_position or []]
+        if any(later > earlier for earlier, later in pairwise(listed)):
+            raise _problem_at(
+                "draft_acceptance_by_position",
+                "a later token cannot be accepted more often than one before it",
+            )
         return self
 
     @property
@@ -73,6 +132,40 @@ class Workload(StrictModel):
         if self.prompt is None or self.output is None:  # excluded by validation
             raise AssertionError
         return self.prompt.amount + self.output.amount / 2
+
+    @property
+    def reserved_context(self) -> float:
+        """Tokens per sequence that capacity is reserved for."""
+        if self.capacity_context is not None:
+            return self.capacity_context.amount
+        return self.mean_context
+
+    def accepted_tokens(self, drafted: int) -> float:
+        """Return the tokens that a sequence gains in a step with `drafted` tokens drafted.
+
+        One that the model makes itself, and every drafted token with the probability that it and
+        all before it are accepted. Raises `ValueError` where no acceptance is given for them.
+        """
+        if drafted == 0:
+            return 1.0
+        if self.draft_acceptance is not None:
+            each = float(self.draft_acceptance)
+            return sum(each**position for position in range(drafted + 1))
+        listed = self.draft_acceptance_by_position or []
+        if len(listed) < drafted:
+            raise ValueError(
+                f"{drafted} tokens are drafted, and the acceptance of {len(listed)} is given; set "
+                "workload.draft_acceptance"
+            )
+        return 1.0 + sum(float(one) for one in listed[:drafted])
+
+    @property
+    def prefilled_per_output(self) -> float:
+        """Prompt tokens computed on these accelerators per output token."""
+        if self.prefill == "elsewhere" or self.prompt is None or self.output is None:
+            return 0.0
+        computed = self.prompt.amount * (1.0 - float(self.prefix_hit_rate))
+        return computed / self.output.amount
 
 
 class BudgetLimit(StrictModel):
@@ -109,13 +202,7 @@ class Limits(StrictModel):
     @field_validator("pue", mode="before")
     @classmethod
     def _pue_at_least_one(cls, value: object) -> Figure:
-        if isinstance(value, Figure):
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{value!r} is not a plain number")
-        if not 1.0 <= value < math.inf:
-            raise ValueError(f"{value} must be at least 1: facility power includes the rack")
-        return Figure(float(value), "fraction")
+        return _at_least_one(value, "facility power includes the rack")
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Limits":
@@ -126,6 +213,23 @@ class Limits(StrictModel):
         return self
 
 
+NO_COMPRESSION = "none"
+
+
+class KvCompression(StrictModel):
+    """A way to keep the KV cache in fewer bytes at the price of arithmetic.
+
+    Spare compute buys bandwidth and capacity: `ratio` of the bytes are held and read, and
+    every byte of the cache as it was takes `flops_per_byte` to restore when it is read.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
+    ratio: float = Field(gt=0, le=1, description="bytes kept per byte of the KV format")
+    flops_per_byte: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per byte before compression"
+    )
+
+
 class Choices(StrictModel):
     """What the solver may choose from. A list left out means: whatever is possible."""
 
@@ -133,10 +237,22 @@ class Choices(StrictModel):
         default=None, description="default: the model's native one"
     )
     kv_formats: list[str] = Field(default_factory=lambda: ["fp8"], min_length=1)
+    kv_compressions: list[KvCompression] = Field(
+        default_factory=lambda: [KvCompression(name=NO_COMPRESSION, ratio=1.0)],
+        min_length=1,
+        description="default: none; with `name: none, ratio: 1` in the list it stays a choice",
+    )
+    draft_tokens: list[int] = Field(
+        default_factory=lambda: [0], description="tokens drafted per step and sequence"
+    )
     replica_accelerators: list[int] | None = None
     tensor_parallel: list[int] | None = None
     expert_parallel: list[int] | None = None
     attention_data_parallel: list[int] | None = None
+    pipeline_parallel: list[int] = Field(default_factory=lambda: [1])
+    lookup_tables: Literal["hbm", "host"] = Field(
+        default="hbm", description="where tables are kept of which a token reads a few rows"
+    )
     clocks: list[float] = Field(default_factory=lambda: [1.0, 0.8, 0.6], min_length=1)
     lpu_units: list[int] | None = None
     uniform: bool = True
@@ -153,6 +269,17 @@ class Choices(StrictModel):
                 raise ValueError(f"no KV format {name!r}; {hint}")
         return formats
 
+    @field_validator("kv_compressions")
+    @classmethod
+    def _compressions_differ(cls, compressions: list[KvCompression]) -> list[KvCompression]:
+        names = [one.name for one in compressions]
+        for one in compressions:
+            if names.count(one.name) > 1:
+                raise ValueError(f"two compressions are called {one.name!r}")
+            if one.name == NO_COMPRESSION and (one.ratio, one.flops_per_byte) != (1.0, 0.0):
+                raise ValueError("`none` means ratio 1 and no arithmetic")
+        return compressions
+
     @field_validator("clocks")
     @classmethod
     def _clocks_in_range(cls, clocks: list[float]) -> list[float]:
@@ -168,6 +295,8 @@ class Choices(StrictModel):
         "tensor_parallel",
         "expert_parallel",
         "attention_data_parallel",
+        "pipeline_parallel",
+        "draft_tokens",
         "lpu_units",
     )
     @classmethod
@@ -180,7 +309,11 @@ class Choices(StrictModel):
         return values
 
     @field_validator(
-        "replica_accelerators", "tensor_parallel", "expert_parallel", "attention_data_parallel"
+        "replica_accelerators",
+        "tensor_parallel",
+        "expert_parallel",
+        "attention_data_parallel",
+        "pipeline_parallel",
     )
     @classmethod
     def _at_least_one(cls, values: list[int] | None) -> list[int] | None:
@@ -253,11 +386,15 @@ class Calibration(StrictModel):
     clock_power_exponent: Ratio = _assumed(2.0, "energy per operation falls as clock squared")
     activation_bytes: Ratio = _assumed(2.0, "bf16 activations between accelerators")
     dispatch_bytes: Ratio = _assumed(1.0, "fp8 activations sent to experts")
+    expert_imbalance: Figure = Field(
+        default=_assumed(1.0, "what measured steps lose to it is in their efficiencies"),
+        description="work of the fullest expert-parallel rank per mean one",
+    )
 
-
-def _problem_at(key: str, message: str) -> PydanticCustomError:
-    """Return the error of a check that spans keys, to be reported at one of them."""
-    return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
+    @field_validator("expert_imbalance", mode="before")
+    @classmethod
+    def _imbalance_at_least_one(cls, value: object) -> Figure:
+        return _at_least_one(value, "the fullest rank has at least the mean")
 
 
 class Instance(StrictModel):
@@ -281,6 +418,15 @@ class Instance(StrictModel):
                 raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
         if any(self.choices.lpu_units or []) and self.rack.offload is None:
             raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
+        deepest = max(self.choices.draft_tokens)
+        if deepest and self.llm.draft is None:
+            raise _problem_at(
+                "choices.draft_tokens", "the llm has no `draft` (MTP layers or a small model)"
+            )
+        try:
+            self.workload.accepted_tokens(deepest)
+        except ValueError as error:
+            raise _problem_at("choices.draft_tokens", str(error)) from None
         return self
 
     @property
@@ -360,12 +506,32 @@ def resolve_references(document: Document) -> None:
 
 
 def _entry(document: Document, reference: Reference, name: str) -> Document:
+    """Return what a name stands for: a catalogue entry, or a file beside the instance."""
+    if Path(name).suffix in (".yaml", ".yml", ".json"):
+        return _file_entry(document, reference, name)
     try:
         return catalogue.entry(reference.kind, name)
     except InputError as error:
         if "among the catalogue" not in str(error):
             raise
         raise document.error(reference.path, str(error)) from None
+
+
+def _file_entry(document: Document, reference: Reference, name: str) -> Document:
+    """Read an entry of the user's own; a model's config.json is imported on the way."""
+    written_in = Path(document.origin(reference.path).source)
+    folder = written_in.parent if written_in.is_file() else Path()
+    path = Path(name) if Path(name).is_absolute() else folder / name
+    if not path.exists():
+        raise document.error(reference.path, f"there is no file {path}")
+    if path.suffix != ".json":
+        return read_document(path)
+    if reference.kind != "llms":
+        raise document.error(reference.path, f"{name}: only models are read from JSON")
+    from hbmopt.importing.entry import entry_mapping  # 30 ms that few instances need
+    from hbmopt.importing.huggingface import import_llm
+
+    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))})
 
 
 def _overlay(
@@ -431,7 +597,8 @@ def load(
         apply_override(document, text)
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
-            document.graft(parse_path(key), Document(value, {(): Origin(f"override {key}")}))
+            change = Document(_copied(value), {(): Origin(f"override {key}")})
+            document.graft(parse_path(key), change)
             resolve_references(document)
     if isinstance(document.value, dict) and not isinstance(source, Mapping):
         document.value.setdefault("name", Path(source).stem)
@@ -462,7 +629,7 @@ def validate(document: Document) -> Instance:
         raise _first_problem(document, error) from None
 
 
-_UNION_TAGS = {"grouped", "latent", "compressed"}
+_UNION_TAGS = {"grouped", "latent", "compressed", "recurrent"}
 """Steps that pydantic adds to a location to say which kind of attention it tried."""
 
 

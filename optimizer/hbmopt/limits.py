@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hbmopt.demand import smallest_batch
 from hbmopt.models.quantities import ReplicaData, number
 from hbmopt.optimum import ClockOperation, PricedColumn, PricedRack
 from hbmopt.physics import ClockPoint, exposed_time
+from hbmopt.sequence import smallest_batch
 from hbmopt.solution import ConstraintResult
 from hbmopt.template import Label
 

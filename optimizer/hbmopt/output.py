@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hbmopt.errors import InputError
+from hbmopt.explanation import Explanation, explanation_text
 from hbmopt.solution import Solution
 
 TABLE_WIDTH = 132
@@ -34,6 +35,13 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
     )
     print_solution(solution, console)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def render_explanation(explanation: Explanation, style: str) -> str:
+    """Return an explanation as text in the style ``table`` or ``json``."""
+    if style == "json":
+        return json.dumps(explanation.to_dict(), indent=2, allow_nan=False) + "\n"
+    return explanation_text(explanation)
 
 
 def _flat(solution: Solution) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyomo.environ as pyo
 from pyomo.contrib.appsi.solvers.highs import Highs
 
-from hbmopt.demand import Point, largest_batch, rack_data, smallest_batch
+from hbmopt.demand import Point, largest_batch, rack_data
 from hbmopt.limits import BINDING, constraint_table
 from hbmopt.optimum import PricedColumn, PricedRack
 from hbmopt.prices import input_prices
@@ -24,6 +24,7 @@ from hbmopt.rack_columns import (
     used_columns,
 )
 from hbmopt.refinement import solve_linear
+from hbmopt.sequence import smallest_batch
 from hbmopt.solution import ConstraintResult, InputResult
 
 FIRST_ORDER_ROUNDS = 30

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hbmopt.demand import configuration_data, rack_data
+from hbmopt.demand import configuration_data, latency_layers, rack_data
 from hbmopt.document import KeyPath
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
@@ -174,7 +174,8 @@ def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
         if one.name == "latency":
             # It grows with the logarithm of the replica: quote what a layer takes in all.
             per_layer = number(optimum.columns[0].data.clocks[0].fixed_latency_ms)
-            value = per_layer / instance.llm.layers * one.quoted
+            drafted = optimum.columns[0].configuration.draft_tokens
+            value = per_layer / latency_layers(instance.llm, drafted) * one.quoted
             # One more microsecond of every layer's kernels, of which LPUs may take a part.
             per_unit = worth(optimum, one.paths[:1]) / (figures[0].amount * one.quoted)
         found.append(

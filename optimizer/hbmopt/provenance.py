@@ -39,6 +39,7 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
             path[-1] in _NOT_USED and path != ("rack", "power"),
             path == ("rack", "power") and instance.limits.power is not None,
             path == ("rack", "power") and not instance.limits.power_capped,
+            path[-1] in ("expert_imbalance", "dispatch_bytes") and instance.llm.mixture is None,
             # With one clock the law of lower clocks is not used.
             path[-1] == "clock_power_exponent" and instance.choices.clocks == [1.0],
         )

@@ -18,12 +18,12 @@ from hbmopt.demand import (
     configuration_data,
     largest_batch,
     rack_data,
-    smallest_batch,
 )
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData
 from hbmopt.models.rack import declare_rack
 from hbmopt.optimum import RunningColumn
+from hbmopt.sequence import smallest_batch
 from hbmopt.template import Label
 
 RANGES = 4

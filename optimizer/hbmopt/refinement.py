@@ -17,7 +17,7 @@ from pyomo.contrib.appsi.solvers.highs import Highs
 
 from hbmopt import highs
 from hbmopt.configuration import Configuration
-from hbmopt.demand import Segment, configuration_data, rack_data, smallest_batch
+from hbmopt.demand import Segment, configuration_data, rack_data
 from hbmopt.errors import HbmoptError, SolverError
 from hbmopt.instance import Instance
 from hbmopt.prices import SHARED
@@ -32,6 +32,7 @@ from hbmopt.rack_columns import (
     used_columns,
 )
 from hbmopt.search import search, split_batch
+from hbmopt.sequence import smallest_batch
 from hbmopt.template import coefficients, fill
 
 TOLERANCE = 1e-6

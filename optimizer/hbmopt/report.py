@@ -86,6 +86,10 @@ def _heading(solution: Solution) -> Text:
         text.append(solution.title.strip() + "\n", style="bold")
     text.append(f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)")
     text.append(f", {show(solution.context_tokens, 7)} tokens of context")
+    if solution.reserved_context_tokens > solution.context_tokens:
+        text.append(f" (memory for {show(solution.reserved_context_tokens, 7)})")
+    if solution.prefill == "shared":
+        text.append(", prompts computed here too")
     if solution.min_speed_tok_s_user > 0:
         text.append(f", at least {solution.min_speed_tok_s_user:g} tok/s per user")
     return text
@@ -142,12 +146,18 @@ def _configuration(one: ConfigurationResult) -> Table:
         layout += f" and data-parallel over {one.attention_data_parallel}"
     if one.expert_parallel > 1:
         layout += f", experts spread over {one.expert_parallel}"
+    if one.pipeline_parallel > 1:
+        layout += f", in {one.pipeline_parallel} pipeline stages"
     plural = "s" if one.replicas != 1 else ""
     rows = [
         ("replicas", str(one.replicas), layout),
         ("batch", f"{show(one.batch, 7)}", f"sequences per replica{plural and ', each'}"),
         ("formats", f"{one.weight_format} / {one.kv_format}", "weights / KV cache"),
+        ("KV cache", f"{show(one.kv_held_gb, 3)} GB", _cache_text(one)),
     ]
+    if one.draft_tokens:
+        gained = f"tokens per step and sequence; {show(one.tokens_per_step, 3)} gained"
+        rows.append(("drafted", str(one.draft_tokens), gained))
     if any(part.clock < 1.0 for part in one.clocks):
         mixed = ", ".join(
             f"{part.share:.0%} of the time at {part.clock:.0%}" for part in one.clocks
@@ -158,6 +168,17 @@ def _configuration(one: ConfigurationResult) -> Table:
         moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
         rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
     return _grid("Configuration", rows)
+
+
+def _cache_text(one: ConfigurationResult) -> str:
+    """Say what a sequence keeps and reads, and how often its cache is kept."""
+    text = f"held per sequence, {show(one.kv_read_gb, 3)} GB read per step"
+    if one.kv_compression != "none":
+        text += f", compressed by {one.kv_compression}"
+    if one.kv_copies > 1.0 + 1e-9:
+        kept, ranks = show(one.kv_copies, 3), one.tensor_parallel
+        text += f"; kept {kept} times over {ranks} tensor-parallel ranks"
+    return text
 
 
 def _step(one: ConfigurationResult) -> Table:
@@ -171,7 +192,8 @@ def _step(one: ConfigurationResult) -> Table:
         for name, milliseconds in parts
         if milliseconds > 0
     ]
-    return _grid(f"Decode step: {show(one.step_ms)} ms per token", rows)
+    gained = "token" if one.draft_tokens == 0 else f"{show(one.tokens_per_step, 3)} tokens"
+    return _grid(f"Decode step: {show(one.step_ms)} ms per {gained}", rows)
 
 
 def _inputs(solution: Solution) -> Table:

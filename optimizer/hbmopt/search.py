@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt import highs
-from hbmopt.configuration import Configuration, Rejection, enumerate_configurations
+from hbmopt.configuration import (
+    NO_MEMORY,
+    Configuration,
+    Rejection,
+    enumerate_configurations,
+)
 from hbmopt.demand import (
     Point,
     Segment,
@@ -24,11 +29,11 @@ from hbmopt.demand import (
     largest_batch,
     rack_data,
     replica_data,
-    smallest_batch,
 )
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData
+from hbmopt.sequence import smallest_batch
 from hbmopt.template import Filled, fill
 
 TOLERANCE = 1e-6
@@ -272,7 +277,8 @@ class _Search:
             most = largest_batch(self.instance, configuration)
             least = smallest_batch(configuration)
             if most < least:
-                rejections.append(Rejection(str(configuration), self._memory_reason(configuration)))
+                detail = self._memory_detail(configuration)
+                rejections.append(Rejection(str(configuration), NO_MEMORY, detail))
                 continue
             possible.append(configuration)
             self._push(configuration, Segment(least, most))
@@ -301,7 +307,7 @@ class _Search:
             best_bounds=self.best_bounds,
         )
 
-    def _memory_reason(self, configuration: Configuration) -> str:
+    def _memory_detail(self, configuration: Configuration) -> str:
         data = replica_data(self.instance, configuration, 1.0, Segment(1.0, 1.0))
         weights = sum(float(part.resident_gb) for part in data.components)
         usable = float(data.accelerators) * float(data.hbm_gb)

@@ -21,16 +21,27 @@ class ClockShare:
 
 @dataclass(frozen=True)
 class ConfigurationResult:
-    """One configuration that runs."""
+    """One configuration that runs.
+
+    `kv_held_gb` and `kv_read_gb` are of one sequence over the accelerators of its replica, copies
+    included; `kv_copies` says how often its cache is kept. `tokens_per_step` is what a sequence
+    gains in a step: 1 without drafting.
+    """
 
     replicas: int
     accelerators: int
     tensor_parallel: int
     expert_parallel: int
     attention_data_parallel: int
+    pipeline_parallel: int
     weight_format: str
     kv_format: str
+    kv_compression: str
+    kv_copies: float
+    kv_held_gb: float
+    kv_read_gb: float
     draft_tokens: int
+    tokens_per_step: float
     lpu_units: int
     clocks: tuple[ClockShare, ...]
     batch: float
@@ -124,6 +135,8 @@ class Solution:
     power_scope: str
     min_speed_tok_s_user: float
     context_tokens: float
+    reserved_context_tokens: float
+    prefill: str
     throughput_tok_s: float | None = None
     speed_tok_s_user: float | None = None
     batch: float | None = None

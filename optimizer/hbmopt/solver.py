@@ -13,6 +13,7 @@ from hbmopt.optimum import ClockOperation, RunningColumn, priced, rack_plan
 from hbmopt.prices import input_prices
 from hbmopt.provenance import estimates
 from hbmopt.search import ALLOWED, Found, search
+from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.solution import (
     Certificate,
     ClockShare,
@@ -113,6 +114,8 @@ def _heading(instance: Instance) -> dict[str, Any]:
         "power_scope": instance.limits.power_scope,
         "min_speed_tok_s_user": float(instance.limits.min_speed),
         "context_tokens": instance.workload.mean_context,
+        "reserved_context_tokens": instance.workload.reserved_context,
+        "prefill": instance.workload.prefill,
     }
 
 
@@ -142,15 +145,22 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
     running = sum(clock.point.running for clock in clocks)
     steps = sum(clock.point.steps for clock in clocks)
     names = offloadable_components(instance, chosen)
+    cache = sequence_cache(instance, chosen)
     return ConfigurationResult(
         replicas=replicas,
         accelerators=layout.accelerators,
         tensor_parallel=layout.tensor_parallel,
         expert_parallel=layout.expert_parallel,
         attention_data_parallel=layout.attention_data_parallel,
+        pipeline_parallel=layout.pipeline_parallel,
         weight_format=chosen.weight_format,
         kv_format=chosen.kv_format,
+        kv_compression=chosen.kv_compression,
+        kv_copies=cache.copies,
+        kv_held_gb=cache.held,
+        kv_read_gb=cache.read,
         draft_tokens=chosen.draft_tokens,
+        tokens_per_step=step_tokens(instance, chosen).accepted,
         lpu_units=chosen.lpu_units,
         clocks=tuple(
             ClockShare(chosen.clocks[clock.index], clock.point.running / running)

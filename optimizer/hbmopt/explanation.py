@@ -1,0 +1,176 @@
+"""Why this configuration: how much the others could make at most, and why some cannot run."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hbmopt.configuration import Configuration
+from hbmopt.instance import Instance
+from hbmopt.search import search
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A configuration that could run, and what it makes.
+
+    `throughput_tok_s` is its own optimum where `exact`, else a bound that no batch of it exceeds.
+    `loss` is how far that is below the optimum of all, as a share of it.
+    """
+
+    configuration: str
+    throughput_tok_s: float
+    exact: bool
+    batch: float | None
+    loss: float
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Configurations that cannot run, for one and the same reason."""
+
+    reason: str
+    configurations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The chosen configuration, the alternatives and what was rejected."""
+
+    instance: str
+    status: str
+    chosen: str | None
+    throughput_tok_s: float | None
+    alternatives: tuple[Alternative, ...]
+    idle: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as JSON has it."""
+        found = asdict(self)
+        found["rejected"] = [
+            {"reason": one.reason, "configurations": list(one.configurations)}
+            for one in self.rejected
+        ]
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
+        }
+
+
+MOST_EXACT = 20
+"""Alternatives that are solved to their own optimum, the best ones."""
+
+
+def _ranked(
+    instance: Instance,
+    bounds: list[tuple[float, Configuration]],
+    reached: float,
+    idle: list[str],
+) -> list[Alternative]:
+    """Return the alternatives, best first: the best ones by their own optimum, then by bound.
+
+    The one with the highest bound is solved until as many are known as are asked for. What is
+    left then has a bound below all of them.
+    """
+    heap = [(-bound, order, one) for order, (bound, one) in enumerate(bounds)]
+    heapq.heapify(heap)
+    solved: dict[int, float] = {}
+    found: list[Alternative] = []
+    while heap:
+        negative, order, one = heapq.heappop(heap)
+        loss = max(0.0, 1.0 + negative / reached)
+        if order in solved or len(found) >= MOST_EXACT:
+            batch = solved.get(order)
+            exact = order in solved
+            found.append(Alternative(str(one), -negative * 1e3, exact, batch, loss))
+            continue
+        own = search(instance, only=[one]).plan
+        if own is None:
+            idle.append(str(one))
+            continue
+        solved[order] = own.batch
+        heapq.heappush(heap, (-own.throughput, order, one))
+    return found
+
+
+def explain(instance: Instance) -> Explanation:
+    """Return why the optimum's configuration won and why others could not run.
+
+    The best alternatives are solved to their own optimum, the others keep the bound by which the
+    search dropped them. Those without any plan that meets all limits, such as the speed
+    floor or the power cap, are listed as idle.
+    """
+    found = search(instance)
+    best, plan = found.best_bounds, found.plan
+    reached = plan.throughput if plan is not None else 0.0
+    chosen = plan.configuration if plan is not None else None
+    others: Iterable[Configuration] = (one for one in found.configurations if one != chosen)
+    bounds: list[tuple[float, Configuration]] = []
+    idle = []
+    for one in others:
+        if one in best and reached > 0:
+            bounds.append((min(best[one], found.bound), one))
+        else:
+            idle.append(str(one))
+    alternatives = _ranked(instance, bounds, reached, idle)
+    reasons: dict[str, list[str]] = {}
+    for rejection in found.rejections:
+        named = rejection.configuration
+        if rejection.detail:
+            named += f": {rejection.detail}"
+        reasons.setdefault(rejection.reason, []).append(named)
+    return Explanation(
+        instance=instance.name,
+        status="optimal" if plan is not None else "infeasible",
+        chosen=str(chosen) if chosen is not None else None,
+        throughput_tok_s=reached * 1e3 if plan is not None else None,
+        alternatives=tuple(alternatives),
+        idle=tuple(idle),
+        rejected=tuple(
+            Rejected(reason, tuple(names))
+            for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))
+        ),
+    )
+
+
+MOST_LISTED = MOST_EXACT
+"""Alternatives that the text lists."""
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return an explanation as text."""
+    lines = []
+    if explanation.chosen is None:
+        lines.append("No configuration meets all limits; `hbmopt solve` names those that conflict.")
+    else:
+        lines += [
+            f"Chosen: {explanation.chosen}",
+            f"        {explanation.throughput_tok_s:,.1f} tok/s",
+            "",
+            f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
+        ]
+        for one in explanation.alternatives[:MOST_LISTED]:
+            bound = "  " if one.exact else "<="
+            lines.append(
+                f" {-one.loss:>8.1%} {bound}{one.throughput_tok_s:>14,.1f} tok/s  "
+                f"{one.configuration}"
+            )
+        lines += _more(len(explanation.alternatives))
+    if explanation.idle:
+        lines += ["", f"Fit in memory but meet no plan within the limits ({len(explanation.idle)})"]
+        lines += [f"  {name}" for name in explanation.idle[:MOST_LISTED]]
+        lines += _more(len(explanation.idle))
+    if explanation.rejected:
+        count = sum(len(one.configurations) for one in explanation.rejected)
+        lines += ["", f"Cannot run ({count})"]
+        for rejected in explanation.rejected:
+            lines.append(f"  {rejected.reason}")
+            lines += [f"      {name}" for name in rejected.configurations[:4]]
+            if len(rejected.configurations) > 4:
+                lines.append(f"      and {len(rejected.configurations) - 4} more")
+    return "\n".join(lines) + "\n"
+
+
+def _more(count: int) -> list[str]:
+    hidden = count - MOST_LISTED
+    return [f"  and {hidden} more in --format json"] if hidden > 0 else []

@@ -1,0 +1,38 @@
+"""Number formats of weights and caches: bits stored, and the arithmetic that they are used in."""
+
+BITS_PER_WEIGHT = {
+    "bf16": 16.0,
+    "fp8": 8.0 * 1.0002,  # one fp32 scale per 128 x 128 block
+    "mxfp8": 8.25,  # one 8-bit scale per 32 weights
+    "mxfp4": 4.25,  # one 8-bit scale per 32 weights
+    "nvfp4": 4.5,  # one 8-bit scale per 16 weights
+    "nvfp4_a16": 4.5,  # NVFP4 as stored, dequantized to bf16
+    "fp4": 4.5,  # NVFP4, the default 4-bit format
+    "int8": 8.0 * 1.0002,  # one scale per output channel
+    "int8_a16": 8.125,  # one bf16 scale per 128 weights, dequantized to bf16
+    "int4": 4.5,  # one bf16 scale per 32 weights
+    "int4_g128": 4.125,  # one bf16 scale per 128 weights
+    "nf4": 4.127,  # one 8-bit scale per 64 weights, and one fp32 scale per 256 of those
+}
+"""Stored bits per weight, block scales included."""
+
+ARITHMETIC_BITS = {
+    "bf16": 16,
+    "fp8": 8,
+    "mxfp8": 8,
+    "mxfp4": 8,  # served with 8-bit activations
+    "nvfp4": 4,
+    "nvfp4_a16": 16,
+    "fp4": 4,
+    "int8": 8,
+    "int8_a16": 16,
+    "int4": 16,  # weight-only: dequantized to bf16
+    "int4_g128": 16,
+    "nf4": 16,
+}
+"""Width of the arithmetic that weights of a format are multiplied in."""
+
+BITS_PER_CACHE_ELEMENT = {"bf16": 16.0, "fp8": 8.0, "fp4": 4.5}
+
+STATE_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0}
+"""Bytes of one element of a recurrent state."""

@@ -1,0 +1,1 @@
+"""From a published model configuration to an entry of the catalogue."""

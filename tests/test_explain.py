@@ -1,0 +1,98 @@
+"""Explanations: what lost and by how much, what cannot run and why."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import hbmopt
+from builders import INSTANCES
+from hbmopt.cli import cli
+from hbmopt.configuration import enumerate_configurations
+from hbmopt.search import search
+
+
+@pytest.fixture(scope="module")
+def h200():
+    return hbmopt.load(INSTANCES / "h200.yaml")
+
+
+def test_the_chosen_configuration_is_that_of_the_solution(h200):
+    explanation, solution = hbmopt.explain(h200), hbmopt.solve(h200)
+    assert explanation.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-6)
+    chosen = solution.configurations[0]
+    assert f"TP{chosen.tensor_parallel}" in explanation.chosen
+    assert chosen.weight_format in explanation.chosen
+
+
+def test_every_configuration_is_chosen_an_alternative_idle_or_rejected(h200):
+    explanation = hbmopt.explain(h200)
+    named = {explanation.chosen, *explanation.idle}
+    named |= {one.configuration for one in explanation.alternatives}
+    named |= {name.split(": ")[0] for one in explanation.rejected for name in one.configurations}
+    configurations, rejections = enumerate_configurations(h200)
+    everything = {str(one) for one in configurations} | {one.configuration for one in rejections}
+    assert named == everything
+
+
+def test_exact_alternatives_are_their_own_optimum_and_none_beats_the_best(h200):
+    explanation = hbmopt.explain(h200)
+    configurations, _ = enumerate_configurations(h200)
+    by_name = {str(one): one for one in configurations}
+    assert any(one.exact for one in explanation.alternatives)
+    for one in explanation.alternatives:
+        own = search(h200, only=[by_name[one.configuration]]).plan
+        reached = own.throughput * 1e3
+        if one.exact:
+            assert one.throughput_tok_s == pytest.approx(reached, rel=1e-9)
+            assert one.batch == own.batch
+        else:
+            assert one.throughput_tok_s >= reached * (1 - 1e-9)
+        assert one.loss == pytest.approx(
+            max(0.0, 1 - one.throughput_tok_s / explanation.throughput_tok_s), abs=1e-6
+        )
+        assert reached <= explanation.throughput_tok_s * (1 + 1e-6)
+
+
+def test_rejections_say_what_is_in_the_way(h200):
+    rejected = hbmopt.explain(h200).rejected
+    reasons = " | ".join(one.reason for one in rejected)
+    assert "attention-data parallelism needs the experts spread over all accelerators" in reasons
+    memory = next(one for one in rejected if "do not fit in HBM" in one.reason)
+    assert all("exceed" in name and "GB of usable HBM" in name for name in memory.configurations)
+    uneven = hbmopt.load(INSTANCES / "h200.yaml", {"rack.accelerators": 24, "choices": {}})
+    reasons = " | ".join(one.reason for one in hbmopt.explain(uneven).rejected)
+    assert "64 attention heads do not divide by 3" in reasons
+
+
+def test_configurations_that_miss_a_limit_are_idle():
+    instance = hbmopt.load(INSTANCES / "h200.yaml", {"limits.min_speed": "60 tok/s/user"})
+    explanation = hbmopt.explain(instance)
+    configurations, _ = enumerate_configurations(instance)
+    by_name = {str(one): one for one in configurations}
+    assert explanation.idle
+    for name in explanation.idle:
+        assert search(instance, only=[by_name[name]]).plan is None
+
+
+def test_nothing_is_chosen_where_nothing_is_feasible():
+    instance = hbmopt.load(INSTANCES / "h200.yaml", {"limits.min_speed": "9000 tok/s/user"})
+    explanation = hbmopt.explain(instance)
+    assert explanation.status == "infeasible"
+    assert explanation.chosen is None
+    assert explanation.alternatives == ()
+
+
+def test_the_command_prints_alternatives_and_reasons_as_text_and_json():
+    path = str(INSTANCES / "h200.yaml")
+    outcome = CliRunner().invoke(cli, ["explain", path])
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith("Chosen: TP")
+    assert "Cannot run (" in outcome.stdout
+    found = json.loads(CliRunner().invoke(cli, ["explain", path, "--format", "json"]).stdout)
+    assert found["alternatives"][0]["loss"] >= 0
+    assert {"reason", "configurations"} == set(found["rejected"][0])
+    nothing = ["explain", path, "--set", "limits.min_speed=9000 tok/s/user"]
+    outcome = CliRunner().invoke(cli, nothing)
+    assert outcome.exit_code == 1
+    assert "No configuration meets all limits" in outcome.stdout
