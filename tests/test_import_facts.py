@@ -240,6 +240,6 @@ def test_a_file_and_its_content_give_the_same_entry(name):
     values = json.loads(PATHS[name].read_text(encoding="utf-8"))
     alone = import_llm(values, name=llm.name)
     # The file's name is where title and identifier come from, and a note on its format.
-    named = {key: getattr(llm, key) for key in ("title", "huggingface", "note")}
+    named = {key: getattr(llm, key) for key in ("title", "huggingface", "note", "status")}
     assert alone.model_copy(update=named) == llm
     assert alone.note in llm.note

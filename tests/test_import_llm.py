@@ -1199,3 +1199,32 @@ def test_the_documentation_lists_every_family():
     text = (Path(__file__).parents[1] / "docs" / "llms.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`([a-z0-9_-]+)`", text[text.index("## Families") :]))
     assert listed - {"model_type"} == KNOWN
+
+
+def test_formats_that_do_not_exist_are_an_error():
+    llm = import_llm(CONFIGURATIONS["latent"])
+    with pytest.raises(InputError, match="no weight format 'nvfp5'; did you mean"):
+        llm.checkpoint_bytes("nvfp5")
+    with pytest.raises(InputError, match="no KV format 'nope'"):
+        llm.held_bytes(10, "nope")
+
+
+def test_a_name_that_speaks_of_a_format_makes_the_entry_an_estimate(tmp_path):
+    path = tmp_path / "org--tiny-NVFP4.json"
+    path.write_text(json.dumps(CONFIGURATIONS["latent"]), encoding="utf-8")
+    guessed, stated = import_llm(path), import_llm(path, checkpoint_format="nvfp4")
+    assert (guessed.status, stated.status) == ("estimate", "counted")
+    assert "The name says NVFP4" in guessed.note
+    assert stated.note == ""
+
+
+def test_a_folder_stands_for_the_configuration_in_it(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIGURATIONS["latent"]), encoding="utf-8")
+    whole = import_llm(tmp_path / "config.json")
+    assert import_llm(tmp_path) == whole
+    assert whole.parameters.total > 0
+
+
+def test_more_dense_layers_than_layers_are_an_error():
+    with pytest.raises(InputError, match="100 dense layers are more than all"):
+        import_llm(changed(CONFIGURATIONS["latent"], "first_k_dense_replace", 100))

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from builders import INSTANCES
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import load
 from problems import FILES, GOOD, NAMED, OVERRIDES
@@ -146,3 +149,16 @@ def test_the_line_of_a_changed_entry_is_that_of_the_instance(written, tmp_path):
     path = tmp_path / "changed.yaml"
     path.write_text(NAMED.replace("rack: dgx_h100\n", written), encoding="utf-8")
     assert message(path).startswith(f"{path}:1: rack")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("llm.attention.0.layers=5", "have 5 layers, the model 61 attention blocks"),
+        ("llm.layers=10", "`mixture.layers` 58 are more than the model's 10"),
+        ("llm.mixture.layers=100", "`mixture.layers` 100 are more than the model's 61"),
+    ],
+)
+def test_layers_that_do_not_add_up_are_an_error(change, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        load(INSTANCES / "deepseek_r1_h200.yaml", [change])

@@ -188,7 +188,7 @@ def models(draw):
     }
     model = {
         "name": "drawn",
-        "layers": 24,
+        "layers": 12,
         "hidden_size": 4096,
         "parameters": parameters,
         "attention": groups,
@@ -198,7 +198,7 @@ def models(draw):
         parameters["routed_experts"] = draw(st.floats(5e9, 5e10))
         parameters["shared_experts"] = draw(st.sampled_from([0.0, 1e9]))
         experts = draw(st.sampled_from([24, 64, 160]))
-        model["mixture"] = {"layers": 20, "experts": experts, "active": 6}
+        model["mixture"] = {"layers": 10, "experts": experts, "active": 6}
     return model
 
 

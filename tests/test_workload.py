@@ -196,8 +196,13 @@ def test_drafting_with_no_acceptance_at_all_never_wins():
 @pytest.mark.parametrize(
     ("workload", "llm", "drafts", "said"),
     [
-        ({"context": 100}, None, [1], "acceptance of 0 is given"),
-        ({"context": 100, "draft_acceptance_by_position": [0.5]}, None, [2], "acceptance of 1"),
+        ({"context": 100}, None, [1], "acceptance is known of 0"),
+        (
+            {"context": 100, "draft_acceptance_by_position": [0.5]},
+            None,
+            [2],
+            "acceptance is known of 1",
+        ),
         ({"context": 100, "draft_acceptance": 0.5}, {"draft": None}, [1], "no `draft`"),
         ({"context": 100, "draft_acceptance": 1.5}, None, [1], "at most 1"),
         ({"context": 100, "draft_acceptance_by_position": [0.4, 0.5]}, None, [2], "more often"),
@@ -318,11 +323,17 @@ def test_spare_compute_buys_bandwidth_while_it_is_cheap(flops_per_byte, chosen):
 def test_a_recurrent_state_is_not_compressed():
     llm = model()
     llm["attention"] = [
-        {"kind": "recurrent", "layers": 2, "heads": 4, "key_dimension": 8, "value_dimension": 8}
+        {
+            "kind": "recurrent",
+            "layers": LAYERS,
+            "heads": 4,
+            "key_dimension": 8,
+            "value_dimension": 8,
+        }
     ]
     instance = instance_of(llm=llm, kv_compressions=[{"name": "half", "ratio": 0.5}])
     _, data = replica(instance, kv_compression="half")
-    assert data.kv_held_gb == pytest.approx(2 * 4 * 64 * 4 / 1e9)
+    assert data.kv_held_gb == pytest.approx(LAYERS * 4 * 64 * 4 / 1e9)
 
 
 # Pipeline stages

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from hbmopt.figure import StrictModel
-from hbmopt.formats import BITS_PER_CACHE_ELEMENT, STATE_BYTES
+from hbmopt.formats import STATE_BYTES, cache_element_bytes
 
 
 class Cache(NamedTuple):
@@ -60,7 +60,7 @@ class Indexer(StrictModel):
         """Bytes of one index key."""
         if self.entry_bytes is not None:
             return self.entry_bytes
-        return self.head_dimension * BITS_PER_CACHE_ELEMENT[kv_format] / 8
+        return self.head_dimension * cache_element_bytes(kv_format)
 
     def cache(self, entries: float, layers: int, kv_format: str) -> Cache:
         """Index keys of `entries` entries: all held, all read by the layers that score them."""
@@ -162,7 +162,7 @@ class GroupedAttention(_Group):
 
     def entry_bytes(self, kv_format: str) -> float:
         """Cache bytes of one token in one layer: K and V of all KV heads."""
-        return self.kv_heads * self._width * BITS_PER_CACHE_ELEMENT[kv_format] / 8
+        return self.kv_heads * self._width * cache_element_bytes(kv_format)
 
     def cache(
         self, tokens: float, kv_format: str, at_once: float = 1.0, *, anywhere: bool = True
@@ -217,7 +217,7 @@ class LatentAttention(_Group):
 
     def entry_bytes(self, kv_format: str) -> float:
         """Cache bytes of one token in one layer: the latent and the rotary key, once."""
-        default = (self.latent_rank + self.rope_dimension) * BITS_PER_CACHE_ELEMENT[kv_format] / 8
+        default = (self.latent_rank + self.rope_dimension) * cache_element_bytes(kv_format)
         return self.cache_entry_bytes.get(kv_format, default)
 
     def cache(
@@ -270,7 +270,7 @@ class CompressedAttention(_Group):
 
     def entry_bytes(self, kv_format: str) -> float:
         """Cache bytes of one entry; K and V share it."""
-        default = self.head_dimension * BITS_PER_CACHE_ELEMENT[kv_format] / 8
+        default = self.head_dimension * cache_element_bytes(kv_format)
         return self.cache_entry_bytes.get(kv_format, default)
 
     def cache(

@@ -158,7 +158,7 @@ def catalog(kind: str | None, name: str | None) -> int:
 @click.option(
     "--checkpoint-format",
     metavar="FORMAT",
-    help="Format of the weights where the configuration does not say: bf16, fp8, nvfp4, ...",
+    help="Format of the weights, whatever the configuration says: bf16, fp8, nvfp4, ...",
 )
 @click.option("--name", help="Name of the entry; default: made from the file's name.")
 @click.option(
@@ -191,6 +191,8 @@ def import_llm(
     from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
     from hbmopt.importing.huggingface import import_llm as import_model
 
+    if style == "yaml" and output is not None and output.suffix == ".json":
+        raise InputError(f"--output {output}: an entry is YAML; name it {output.stem}.yaml")
     llm = import_model(source, checkpoint_format=checkpoint_format, name=name)
     texts = {"yaml": entry_yaml, "table": facts_table, "json": facts}
     found = texts[style](llm)

@@ -1,5 +1,7 @@
 """Number formats of weights and caches: bits stored, and the arithmetic that they are used in."""
 
+from hbmopt.errors import InputError, nearest
+
 BITS_PER_WEIGHT = {
     "bf16": 16.0,
     "fp8": 8.0 * 1.0002,  # one fp32 scale per 128 x 128 block
@@ -36,3 +38,11 @@ BITS_PER_CACHE_ELEMENT = {"bf16": 16.0, "fp8": 8.0, "fp4": 4.5}
 
 STATE_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0}
 """Bytes of one element of a recurrent state."""
+
+
+def cache_element_bytes(kv_format: str) -> float:
+    """Return the bytes of one element of a KV cache. Raises `InputError` for an unknown format."""
+    if kv_format not in BITS_PER_CACHE_ELEMENT:
+        hint = nearest(kv_format, BITS_PER_CACHE_ELEMENT)
+        raise InputError(f"no KV format {kv_format!r}; {hint}")
+    return BITS_PER_CACHE_ELEMENT[kv_format] / 8

@@ -16,6 +16,7 @@ from hbmopt.configuration import (
     Configuration,
     Rejection,
     enumerate_configurations,
+    replica_sizes,
 )
 from hbmopt.demand import (
     Segment,
@@ -75,13 +76,32 @@ def explain_conflict(instance: Instance, found: Found) -> Conflict:
     return Conflict(summary, str(chosen), names)
 
 
+def _asked(instance: Instance) -> str:
+    """Say which sizes and degrees of parallelism an instance asks for, none of which divide."""
+    choices = instance.choices
+    sizes = ", ".join(str(size) for size in replica_sizes(instance)) or "none"
+    asked = {
+        "pipeline_parallel": choices.pipeline_parallel,
+        "tensor_parallel": choices.tensor_parallel,
+        "expert_parallel": choices.expert_parallel,
+        "attention_data_parallel": choices.attention_data_parallel,
+    }
+    stated = ", ".join(f"{name} {values}" for name, values in asked.items() if values is not None)
+    return (
+        f"replicas of {sizes} accelerators with {stated}; stages have to divide a replica, and "
+        "tensor, expert and attention-data parallelism a stage"
+    )
+
+
 def _nothing_fits(instance: Instance, rejections: tuple[Rejection, ...]) -> Conflict:
     """Return the conflict where no configuration even holds one sequence, or none exists."""
     memory = [one for one in rejections if one.reason == NO_MEMORY]
     if not memory:
         reasons = Counter(one.reason for one in rejections).most_common(3)
         listed = "; ".join(reason for reason, _ in reasons)
-        summary = f"none of the layouts asked for can run: {listed}" if listed else "no layouts"
+        summary = f"none of the layouts asked for can run: {listed}"
+        if not listed:
+            summary = f"the layouts asked for do not divide: {_asked(instance)}"
         return Conflict(summary, "", ("choices",))
     configurations, _ = enumerate_configurations(instance)
     roomiest = max(configurations, key=lambda one: _memory(instance, one).share_served)

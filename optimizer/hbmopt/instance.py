@@ -154,8 +154,8 @@ class Workload(StrictModel):
         listed = self.draft_acceptance_by_position or []
         if len(listed) < drafted:
             raise ValueError(
-                f"{drafted} tokens are drafted, and the acceptance of {len(listed)} is given; set "
-                "workload.draft_acceptance"
+                f"{drafted} tokens are drafted, and the acceptance is known of {len(listed)}; set "
+                "workload.draft_acceptance, or one value for each of them by position"
             )
         return 1.0 + sum(float(one) for one in listed[:drafted])
 

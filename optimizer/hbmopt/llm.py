@@ -8,7 +8,7 @@ checkpoint is derived here; what follows for a replica is in `hbmopt.demand`.
 from pydantic import Field, model_validator
 
 from hbmopt.attention import AttentionGroup, GroupedAttention
-from hbmopt.errors import nearest
+from hbmopt.errors import InputError, nearest
 from hbmopt.figure import StrictModel
 from hbmopt.formats import BITS_PER_WEIGHT
 
@@ -135,7 +135,7 @@ class Llm(StrictModel):
     native_format: str = Field(default="bf16", description="the scheme that the publisher ships")
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Llm":
+    def _consistent_parameters(self) -> "Llm":
         if (self.mixture is None) != (self.parameters.routed_experts == 0):
             raise ValueError("`mixture` and `parameters.routed_experts` belong together")
         if self.parameters.attention == 0:
@@ -148,6 +148,26 @@ class Llm(StrictModel):
                 replicated += group.kv_parameters
             if replicated > self.parameters.attention:
                 raise ValueError("more replicated attention weights than attention weights")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_layers(self) -> "Llm":
+        if self.mixture is not None and self.mixture.layers > self.feed_forward_blocks:
+            raise ValueError(
+                f"`mixture.layers` {self.mixture.layers} are more than the model's "
+                f"{self.feed_forward_blocks} feed-forward blocks"
+            )
+        blocks = self.mixer_blocks
+        together = sum(group.layers for group in self.attention)
+        if together < blocks or any(group.layers > blocks for group in self.attention):
+            raise ValueError(
+                f"the groups of `attention` have {together} layers, the model {blocks} attention "
+                "blocks; `mixers` says how many where that is not `layers`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_formats(self) -> "Llm":
         for scheme, formats in self.weight_formats.items():
             for component, chosen in formats.items():
                 if component not in (*COMPONENTS, DRAFT):
@@ -185,6 +205,8 @@ class Llm(StrictModel):
         own = self.weight_formats.get(scheme, {})
         if component in own:
             return own[component]
+        if scheme not in self.schemes:
+            raise InputError(f"no weight format {scheme!r}; {nearest(scheme, self.schemes)}")
         if component in UNQUANTIZED:
             return "bf16"
         return scheme if scheme in BITS_PER_WEIGHT else "bf16"

@@ -43,6 +43,7 @@ STEP_NAMES = {
     "sram": "reading weights from SRAM",
     "lpu_compute": "matrix products on LPUs",
     "lpu_link": "activations to LPUs and back",
+    "waiting": "waiting, as power or a budget limits",
 }
 
 

@@ -249,6 +249,22 @@ def search(
     return _Search(instance, only, tolerance).run()
 
 
+def found_at(instance: Instance, configuration: Configuration, batch: float) -> Found:
+    """Return the plan of one configuration at one batch, as if a search had ended there.
+
+    For callers that know by other means that no plan is better.
+    """
+    exact = Segment(batch, batch)
+    plan = solve_program(instance, configuration, exact, integers=False)
+    if plan.answer.optimal and abs(plan.replicas - round(plan.replicas)) > INTEGRAL:
+        plan = solve_program(instance, configuration, exact, integers=True)
+    if not plan.answer.optimal:
+        return Found(None, None, None, 0.0, 1, (configuration,), (), {})
+    relaxed, point = polish(instance, plan)
+    bounds = {configuration: plan.throughput}
+    return Found(plan, relaxed, point, plan.throughput, 1, (configuration,), (), bounds)
+
+
 class _Search:
     def __init__(
         self, instance: Instance, only: list[Configuration] | None, tolerance: float

@@ -74,12 +74,14 @@ def sequence_cache(instance: Instance, configuration: Configuration) -> Sequence
     held += placed_bytes(states, layout, held=True)
     read = ratio * placed_bytes(mean, layout, held=False)
     read += placed_bytes(states, layout, held=False)
-    once = ratio * sum(one.held for one in reserved) + sum(one.held for one in states)
+    # How often the cache that grows is kept; a model without one keeps states.
+    counted = reserved if any(one.held for one in reserved) else states
+    once = sum(one.held for one in counted)
     drafts = _draft_cache(instance, configuration, ratio)
     return SequenceCache(
         held=GIGA * (held + drafts[0]),
         read=GIGA * (read + drafts[1]),
-        copies=held / once if once > 0 else 1.0,
+        copies=placed_bytes(counted, layout, held=True) / once if once > 0 else 1.0,
     )
 
 

@@ -4,12 +4,14 @@ import time
 from typing import Any
 
 from hbmopt import highs
+from hbmopt.configuration import Configuration
 from hbmopt.demand import offloadable_components
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.limits import constraint_table
 from hbmopt.optimum import ClockOperation, RunningColumn, priced, rack_plan
+from hbmopt.physics import exposed_time
 from hbmopt.prices import input_prices
 from hbmopt.provenance import estimates
 from hbmopt.search import ALLOWED, Found, search
@@ -29,15 +31,18 @@ NO_ELASTICITY = 1e-9
 OFFLOADED = 1e-9
 """Shares up to this size are noise of the solver, not weights in SRAM."""
 
+WAITED = 1e-6
+"""Share of a step from which a wait is one, and not the rounding of whole sequences."""
+
 ACCEPTED_VIOLATION = 1e-6
 """Largest relative violation of the exact physics that a returned plan may have."""
 
 
-def solve(instance: Instance) -> Solution:
+def solve(instance: Instance, *, only: list[Configuration] | None = None) -> Solution:
     """Return the plan of highest throughput, proven optimal, with limits and prices.
 
     An instance in which nothing can be served is not an error: its solution has the status
-    ``infeasible`` and names the conflict.
+    ``infeasible`` and names the conflict. With `only`, the best plan among these configurations.
 
     Raises
     ------
@@ -45,7 +50,11 @@ def solve(instance: Instance) -> Solution:
         When HiGHS fails, or when a plan does not stand the independent check.
     """
     begun = time.perf_counter()
-    found = search(instance)
+    return solution_of(instance, search(instance, only=only), begun)
+
+
+def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
+    """Return what a search found as a solution: checked again, priced and described."""
     if found.plan is None or found.relaxed is None or found.point is None:
         return Solution(
             status="infeasible",
@@ -180,8 +189,20 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
 
 
 def _breakdown(clocks: tuple[ClockOperation, ...], steps: float) -> dict[str, float]:
+    """Return the ms of each part of a step, and what it waits where power or a budget limits."""
     parts: dict[str, float] = {}
+    waiting = 0.0
     for clock in clocks:
-        for resource, spent in clock.done.times.items():
+        times = clock.done.times
+        for resource, spent in times.items():
             parts[resource] = parts.get(resource, 0.0) + spent / steps
+        busy = max(
+            exposed_time(clock.replica, times),
+            times["weights"] + times["kv"],
+            times["gemm"] + times["attention"],
+            times["link"],
+        )
+        waiting += max(0.0, clock.point.running - busy) / steps
+    total = sum(clock.point.running for clock in clocks) / steps
+    parts["waiting"] = waiting if waiting > WAITED * total else 0.0
     return parts

@@ -137,7 +137,9 @@ def facts_table(llm: Llm) -> str:
     if llm.draft:
         each = f"{found['draft_parameters']:,} x {found['draft_modules']}"
         lines.append(f"{'draft modules':<16}{each:>20}")
-    lines.append(f"{'checkpoint':<16}{found['checkpoint_bytes'] / 1e9:>42,.3f} GB")
+        size = llm.draft_bytes(llm.native_format) / 1e9
+        lines[-1] += f"{'':>10}{size * llm.draft.modules:>12,.3f}"
+    lines.append(f"{'checkpoint':<16}{'':>30}{found['checkpoint_bytes'] / 1e9:>12,.3f}")
     lines += ["", f"{'per sequence':<24}" + "".join(f"{name:>14}" for name in CONTEXTS)]
     for kv_format in CACHE_FORMATS:
         for what, label in (("kv_held_bytes", "held"), ("kv_read_bytes", "read per token")):
@@ -145,8 +147,8 @@ def facts_table(llm: Llm) -> str:
             named = f"KV {kv_format} {label}"
             lines.append(f"{named:<24}" + "".join(f"{one / 1e6:>11,.2f} MB" for one in values))
     flops = found["attention_flops"].values()
-    lines.append(f"{'attention':<24}" + "".join(f"{one / 1e9:>8,.2f} GFLOP" for one in flops))
-    lines.append(f"{'matrix products':<24}{found['matmul_flops'] / 1e9:>8,.2f} GFLOP per token")
+    lines.append(f"{'attention':<24}" + "".join(f"{one / 1e9:>11,.2f} GF" for one in flops))
+    lines.append(f"{'matrix products':<24}{found['matmul_flops'] / 1e9:>11,.2f} GFLOP per token")
     if found["state_bytes"]:
         lines.append(f"{'recurrent state':<24}{found['state_bytes'] / 1e6:>11,.2f} MB")
     if llm.note:

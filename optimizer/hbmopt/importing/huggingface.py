@@ -57,6 +57,8 @@ def import_llm(
     if isinstance(source, Mapping):
         return _imported(source, "<mapping>", "", name or "model", checkpoint_format, "")
     path, hub_name = Path(source), ""
+    if source and _is_folder(path):
+        path = path / "config.json"
     if not _exists(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         hub_name = str(source)
         if path.suffix == ".json":
@@ -66,8 +68,17 @@ def import_llm(
     if path.name == "config.json" and "quantization_config" not in values:
         values.update(_beside(path.with_name("hf_quant_config.json")))
     stem = hub_name.split("/")[-1] or _stem(path, values)
-    hub_name = hub_name or (path.stem.replace("--", "/", 1) if "--" in path.stem else "")
+    hub_name = hub_name or (
+        path.stem.removesuffix("_config").replace("--", "/", 1) if "--" in path.stem else ""
+    )
     return _imported(values, str(source), text, name or slug(stem), checkpoint_format, hub_name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return (path / "config.json").is_file()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
 
 
 def _exists(path: Path) -> bool:
@@ -170,7 +181,9 @@ def _decoder(outer: Keys) -> tuple[Keys, str]:
         inner.family = found
         return inner, found
     if not found:
-        raise outer.missing("model_type")
+        raise InputError(
+            f"{outer.source}: the key 'model_type' is missing; without it the family is not known"
+        )
     where = (
         f", in the nested configuration of {stated[1]!r}"
         if stated[0] and inner is not outer
@@ -210,16 +223,19 @@ def _imported(
             "to have it; remove it if it changes nothing",
         )
     notes = list(plan.notes) + list(formats.notes)
+    status = "counted"
     named = QUANTIZED_NAME.search(f"{source} {hub_name}")
     if named and checkpoint_format is None and formats.scheme == "bf16":
         notes.append(
             f"The name says {named.group()}, the configuration states no quantization: counted "
             "as bf16. Say what the weights are with --checkpoint-format."
         )
+        status = "estimate"
     if any(key in values for key in ("vision_config", "audio_config")):
         notes.append("The decoder alone; vision and audio parts are left out.")
     try:
-        return assemble(plan, formats, name=name, hub_name=hub_name, notes=notes)
+        entry = assemble(plan, formats, name=name, hub_name=hub_name, notes=notes)
+        return entry.model_copy(update={"status": status})
     except ValidationError as error:
         raise InputError(f"{source}: {_first(error)}") from None
     except InputError as error:
@@ -268,7 +284,9 @@ def assemble(
     layers = len(plan.layers)
     blocks = sum((layer.dense is not None or layer.experts is not None) for layer in plan.layers)
     with_mixer = sum(bool(layer.mixers) for layer in plan.layers)
-    scheme = {formats.scheme: formats.components} if formats.components else {}
+    schemes = {formats.scheme: formats.components} if formats.components else {}
+    if experts:
+        schemes = _served_formats(parameters, schemes, formats.scheme)
     return Llm(
         name=name,
         title=hub_name.rsplit("/", maxsplit=1)[-1],
@@ -283,9 +301,30 @@ def assemble(
         mixture=_mixture(experts),
         attention=_groups(mixers),
         draft=_draft(plan.draft),
-        weight_formats=scheme,
+        weight_formats=schemes,
         native_format=formats.scheme,
     )
+
+
+def _served_formats(
+    parameters: Parameters, schemes: dict[str, dict[str, str]], native: str
+) -> dict[str, dict[str, str]]:
+    """Return the schemes of a mixture of experts: its own, and the ones that it is served in.
+
+    FP8 throughout, and 4-bit experts with attention in FP8; where the publisher's own scheme has
+    4-bit experts already, that is what `fp4` stands for.
+    """
+    names = ("dense_ffn", "shared_experts", "routed_experts")
+    present = [name for name in names if getattr(parameters, name)]
+    own = schemes.get(native, {})
+    four_bits = own.get("routed_experts", native) in ("fp4", "mxfp4", "nvfp4")
+    return {
+        **schemes,
+        "fp8": schemes.get("fp8") or dict.fromkeys(["attention", *present], "fp8"),
+        "fp4": own
+        if own and four_bits and own.get("attention") != "bf16"
+        else {"attention": "fp8", **dict.fromkeys(present, "nvfp4")},
+    }
 
 
 def _parameters(layers: Sequence[Layer]) -> Parameters:

@@ -144,6 +144,8 @@ def dense_layers(
         keys.ignore(*first_keys)
         return [bool(one) for one in keys.wholes("moe_layer_freq", layers) or []]
     first = keys.whole(*first_keys, default=None if stated else 0, least=0)
+    if first > layers:
+        raise keys.error(first_keys[0], f"{first} dense layers are more than all {layers}")
     every = keys.whole("moe_layer_freq", default=1)
     return [layer >= first and layer % every == 0 for layer in range(layers)]
 

@@ -1,0 +1,456 @@
+"""The frontier: the most throughput at every speed per user, exactly, with what limits it.
+
+Every configuration's operating points are known as arrays (`hbmopt.operating_points`). The frontier
+is their upper envelope over speed floors. Batches are refined only where the box of a range could
+still reach above the envelope, so configurations and batches that cannot win are dropped by their
+bound, and the points that remain are all there are. Limits and prices come from the program itself,
+solved at the ends of every segment.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.configuration import Configuration, enumerate_configurations
+from hbmopt.errors import InputError
+from hbmopt.figure import Figure
+from hbmopt.instance import Instance
+from hbmopt.operating_points import OperatingPoints, Points, joined
+from hbmopt.search import found_at
+from hbmopt.solution import Solution
+from hbmopt.solver import solution_of, solve
+from hbmopt.step_profile import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_RATIO = 1.15
+"""Ratio of neighbouring batches of the first look at a configuration."""
+
+ALL_BETWEEN = 64
+"""Batches of a range from which on all of them are evaluated."""
+
+SPLIT = 8
+"""Parts into which a longer range is split."""
+
+NOT_BETTER = 1e-9
+"""Relative margin by which a box has to exceed the envelope to be looked into."""
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """One point of the frontier with what limits it there.
+
+    Of whole sequences there is not one for every speed: `speed_tok_s_user` is what is reached at a
+    floor of `floor_tok_s_user`.
+    `price_of_speed` is d(throughput) / d(speed floor): what one more tok/s per user costs.
+    """
+
+    floor_tok_s_user: float
+    speed_tok_s_user: float
+    throughput_tok_s: float
+    batch: float
+    power_w: float
+    tok_s_per_mw: float | None
+    tok_s_per_accelerator: float
+    configuration: str
+    replicas: int
+    limiting_resource: str | None
+    binding: tuple[str, ...]
+    price_of_speed: float
+    step_breakdown_ms: dict[str, float]
+    elasticities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FrontierSegment:
+    """A stretch with one configuration, one binding set and one limiting resource."""
+
+    slowest: FrontierPoint
+    fastest: FrontierPoint
+    points: int
+
+    @property
+    def configuration(self) -> str:
+        """The configuration that runs along the segment."""
+        return self.slowest.configuration
+
+    @property
+    def limiting_resource(self) -> str | None:
+        """The input of the largest elasticity along the segment."""
+        return self.slowest.limiting_resource
+
+
+class Frontier:
+    """The frontier of an instance: its points, segments and whatever lies in between."""
+
+    def __init__(self, instance: Instance, found: "_Envelope", seconds: float) -> None:
+        self.instance = instance
+        self.configurations = tuple(str(one.configuration) for one in found.sources)
+        self.seconds = seconds
+        self._points, self._owners = found.result()
+        self._sources = [one.configuration for one in found.sources]
+        self._solved: dict[int, FrontierPoint] = {}
+
+    def __len__(self) -> int:
+        return len(self._points.batch)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served."""
+        return len(self) > 0
+
+    @property
+    def speeds(self) -> Array:
+        """Speed floors of the points in tok/s per user, the slowest first."""
+        return self._points.floor[::-1]
+
+    @property
+    def throughputs(self) -> Array:
+        """Throughput of the points in tok/s, the slowest first: falling."""
+        return self._points.throughput[::-1]
+
+    def throughput(self, speed: float) -> float:
+        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it."""
+        position = self._position(speed)
+        return float(self._points.throughput[position]) if position >= 0 else 0.0
+
+    def _position(self, speed: float) -> int:
+        """Return the last of the points, the fastest first, that meet a floor; -1 if none."""
+        slack = speed * (1.0 - 1e-12)
+        return int(np.searchsorted(-self._points.floor, -slack, side="right")) - 1
+
+    def solution(self, speed: float) -> Solution:
+        """Return the whole solution at a speed floor, priced."""
+        position, instance = self._position(speed), _at_floor(self.instance, float(speed))
+        if position < 0:
+            return solve(instance)
+        owner = self._sources[self._owners[position]]
+        found = found_at(instance, owner, float(self._points.batch[position]))
+        return solution_of(instance, found, time.perf_counter())
+
+    def point(self, speed: float) -> FrontierPoint | None:
+        """Return the point at a speed floor with its limits and prices, None where none is."""
+        position = self._position(speed)
+        if position < 0:
+            return None
+        owner = self._sources[self._owners[position]]
+        return _described(self.solution(speed), str(owner))
+
+    def _point_at(self, position: int) -> FrontierPoint:
+        """Return the point at a position, solved once."""
+        if position not in self._solved:
+            floor = float(self._points.floor[position])
+            owner = self._sources[self._owners[position]]
+            # The slowest point meets any floor below it, and there the floor costs nothing.
+            slowest = position == len(self) - 1
+            speed = float(self.instance.limits.min_speed) if slowest else floor
+            instance = _at_floor(self.instance, speed * (1.0 - 1e-9))
+            found = found_at(instance, owner, float(self._points.batch[position]))
+            solution = solution_of(instance, found, time.perf_counter())
+            self._solved[position] = _described(solution, str(owner))
+        return self._solved[position]
+
+    @cached_property
+    def segments(self) -> tuple[FrontierSegment, ...]:
+        """The segments, the slowest first.
+
+        A new one starts where the configuration changes, or the binding set, or the limiting
+        resource. Where two configurations alternate within the rounding of single sequences, the
+        one that holds before and after counts.
+        """
+        found = []
+        for first, last in _runs(self._owners[::-1]):
+            begin, end = len(self) - 1 - first, len(self) - 1 - last
+            found += self._split(begin, end)
+        return tuple(found)
+
+    def _split(self, begin: int, end: int) -> list[FrontierSegment]:
+        """Split a run of one configuration where what limits it changes; `begin` is slower."""
+        slow, fast = self._point_at(begin), self._point_at(end)
+        if begin - end <= 1 or _alike(slow, fast):
+            if _alike(slow, fast) or begin == end:
+                return [FrontierSegment(slow, fast, begin - end + 1)]
+            return [FrontierSegment(slow, slow, 1), FrontierSegment(fast, fast, 1)]
+        low, high = begin, end
+        while low - high > 1:
+            middle = (low + high) // 2
+            if _alike(slow, self._point_at(middle)):
+                low = middle
+            else:
+                high = middle
+        head = FrontierSegment(slow, self._point_at(low), begin - low + 1)
+        return [head, *self._split(high, end)]
+
+    def ladder(self, speeds: Sequence[float] | None = None) -> list[FrontierPoint]:
+        """Return the points at given speeds in tok/s per user; by default at round ones."""
+        asked = list(speeds) if speeds is not None else self.round_speeds()
+        found = [self.point(speed) for speed in asked]
+        return [one for one in found if one is not None]
+
+    def round_speeds(self) -> list[float]:
+        """Return round speeds over the frontier: at most 20."""
+        if not self.feasible:
+            return []
+        fastest = float(self._points.floor[0])
+        step = _round_step(fastest / MOST_RUNGS)
+        slowest = float(self.speeds[0])
+        first = np.ceil(slowest / step)
+        return [float(step * (first + count)) for count in range(int(fastest / step - first) + 1)]
+
+    @property
+    def points_frame(self) -> "pd.DataFrame":
+        """One row per point, the slowest first: speed, throughput, batch, configuration."""
+        import pandas as pd  # 0.3 s that only frames need
+
+        names = np.array(self.configurations, dtype=object)
+        return pd.DataFrame(
+            {
+                "speed_tok_s_user": self.speeds,
+                "throughput_tok_s": self.throughputs,
+                "batch": (self._points.batch * self._points.replicas)[::-1],
+                "replicas": self._points.replicas[::-1],
+                "configuration": names[self._owners[::-1]],
+            }
+        )
+
+    @property
+    def segments_frame(self) -> "pd.DataFrame":
+        """One row per segment, the slowest first."""
+        import pandas as pd  # 0.3 s that only frames need
+
+        return pd.DataFrame([segment_row(one) for one in self.segments])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as JSON has it."""
+        return {
+            "instance": self.instance.name,
+            "title": self.instance.description,
+            "llm": self.instance.llm.title or self.instance.llm.name,
+            "rack": self.instance.rack.title or self.instance.rack.name,
+            "status": "optimal" if self.feasible else "infeasible",
+            "accelerators": int(self.instance.rack.accelerators),
+            "points": len(self),
+            "seconds": self.seconds,
+            "segments": [
+                {
+                    "configuration": one.configuration,
+                    "limiting_resource": one.limiting_resource,
+                    "points": one.points,
+                    "slowest": _plain(one.slowest),
+                    "fastest": _plain(one.fastest),
+                }
+                for one in self.segments
+            ],
+            "ladder": [_plain(one) for one in self.ladder()],
+        }
+
+
+def frontier(instance: Instance) -> Frontier:
+    """Return the exact frontier of an instance over speed floors from its own upwards.
+
+    Raises
+    ------
+    InputError
+        Where the instance lets a rack run a mix of configurations, or batches that are not whole.
+    """
+    if not instance.choices.uniform:
+        raise InputError("choices.uniform: a frontier is that of one configuration at a time")
+    if not instance.choices.whole_sequences:
+        raise InputError("choices.whole_sequences: a frontier is that of whole sequences")
+    begun = time.perf_counter()
+    configurations, _ = enumerate_configurations(instance)
+    if any(one.lpu_units for one in configurations):
+        raise InputError("rack.offload: a frontier with LPUs is not drawn yet; leave `offload` out")
+    found = _Envelope(instance, configurations)
+    return Frontier(instance, found, time.perf_counter() - begun)
+
+
+def _at_floor(instance: Instance, speed: float) -> Instance:
+    floor = Figure(speed, "speed")
+    return replace_limits(instance, min_speed=floor)
+
+
+def replace_limits(instance: Instance, **changes: Any) -> Instance:
+    """Return a copy of an instance with other limits."""
+    limits = instance.limits.model_copy(update=changes)
+    return instance.model_copy(update={"limits": limits})
+
+
+class _Envelope:
+    """Operating points of all configurations, refined until none can be missing."""
+
+    def __init__(self, instance: Instance, configurations: Sequence[Configuration]) -> None:
+        self.lowest_floor = float(instance.limits.min_speed) * (1.0 - 1e-9)
+        sources = (OperatingPoints(instance, one) for one in configurations)
+        self.sources = [one for one in sources if one.possible]
+        self.ranges = [_Range(one) for one in self.sources]
+        while True:
+            floors, reached = self._envelope()
+            if not sum(one.refine(floors, reached, self.lowest_floor) for one in self.ranges):
+                break
+
+    def _envelope(self) -> tuple[Array, Array]:
+        """Return floors, falling, and the best throughput at each."""
+        points = joined([one.points for one in self.ranges]) if self.ranges else None
+        if points is None or not len(points.batch):
+            return np.zeros(0), np.zeros(0)
+        best = points.best()
+        return best.floor, best.throughput
+
+    def result(self) -> tuple[Points, NDArray[np.int64]]:
+        """Return the points of the frontier, the fastest first, and whose they are."""
+        if not self.ranges:
+            none, whole = np.zeros(0), np.zeros(0, dtype=np.int64)
+            return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64)), whole
+        points = joined([one.points for one in self.ranges])
+        owners = np.concatenate(
+            [
+                np.full(len(one.points.batch), index, dtype=np.int64)
+                for index, one in enumerate(self.ranges)
+            ]
+        )
+        chosen = points.best_order()
+        chosen = chosen[points.floor[chosen] >= self.lowest_floor]
+        return points.take(chosen), owners[chosen]
+
+
+class _Range:
+    """The batches of one configuration that have been evaluated."""
+
+    def __init__(self, source: OperatingPoints) -> None:
+        self.source = source
+        first, last = int(np.ceil(source.lowest - 1e-9)), int(np.floor(source.highest + 1e-9))
+        count = max(2, int(np.log(max(last / first, 1.0)) / np.log(FIRST_RATIO)) + 2)
+        self.batches = np.unique(np.round(np.geomspace(first, max(last, first), count)))
+        self.points = self._kept(source.at(self.batches))
+
+    @staticmethod
+    def _kept(points: Points) -> Points:
+        """Drop points that another of the same batch beats in floor and throughput."""
+        if not len(points.batch):
+            return points
+        order = np.lexsort((-points.throughput, -points.floor, points.batch))
+        ordered = points.take(order)
+        group = np.concatenate([[0], np.cumsum(np.diff(ordered.batch) != 0)])
+        # A step between batches that no throughput bridges, so that the maximum starts anew.
+        lifted = ordered.throughput + group * (1.0 + ordered.throughput.max())
+        keep = np.ones(len(order), dtype=bool)
+        keep[1:] = lifted[1:] > np.maximum.accumulate(lifted)[:-1]
+        return ordered.take(keep)
+
+    def refine(self, floors: Array, reached: Array, lowest_floor: float) -> int:
+        """Look into the ranges whose box exceeds the envelope; return how many batches that took.
+
+        The box of the batches between two neighbours: floors up to the first one's highest,
+        throughput up to the last one's.
+        """
+        if len(self.batches) < 2:
+            return 0
+        position = np.searchsorted(self.batches, self.points.batch)
+        highest_floor, most = np.zeros(len(self.batches)), np.zeros(len(self.batches))
+        np.maximum.at(highest_floor, position, self.points.floor)
+        np.maximum.at(most, position, self.points.throughput)
+        corner_floor, corner = highest_floor[:-1], most[1:]
+        place = np.searchsorted(-floors, -corner_floor, side="right") - 1
+        known = np.where(place >= 0, reached[np.maximum(place, 0)] if len(reached) else 0.0, 0.0)
+        open_range = np.diff(self.batches) > 1
+        above = corner > known * (1.0 + NOT_BETTER)
+        wanted = open_range & above & (corner_floor >= lowest_floor)
+        if not wanted.any():
+            return 0
+        fresh = np.unique(
+            np.concatenate([self._between(int(one)) for one in np.nonzero(wanted)[0]])
+        )
+        self.points = joined([self.points, self._kept(self.source.at(fresh))])
+        self.batches = np.union1d(self.batches, fresh)
+        return len(fresh)
+
+    def _between(self, index: int) -> Array:
+        first, last = self.batches[index] + 1, self.batches[index + 1] - 1
+        if last - first < ALL_BETWEEN:
+            return np.arange(first, last + 1)
+        return np.unique(np.round(np.geomspace(first, last, SPLIT)))
+
+
+def _runs(owners: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return first and last position of each run of one owner, short alternations smoothed out."""
+    smooth = owners.copy()
+    edges = [0, *(np.nonzero(np.diff(owners))[0] + 1).tolist(), len(owners)]
+    for left, right in pairwise(edges[1:-1]):
+        if right - left <= SHORT and smooth[left - 1] == owners[right]:
+            smooth[left:right] = smooth[left - 1]
+    edges = [0, *(np.nonzero(np.diff(smooth))[0] + 1).tolist(), len(owners)]
+    return [(left, right - 1) for left, right in pairwise(edges) if right > left]
+
+
+MOST_RUNGS = 20
+"""Steps of the ladder of round speeds."""
+
+SHORT = 3
+"""Points up to which a change of configuration and back is the rounding of single sequences."""
+
+
+def _alike(one: FrontierPoint, other: FrontierPoint) -> bool:
+    return (one.limiting_resource, one.binding) == (other.limiting_resource, other.binding)
+
+
+def _described(solution: Solution, configuration: str) -> FrontierPoint:
+    """Return the point of a solution."""
+    chosen = solution.configurations[0]
+    floor = next((row for row in solution.constraints if row.name == "min_speed"), None)
+    throughput = solution.throughput_tok_s or 0.0
+    return FrontierPoint(
+        floor_tok_s_user=solution.min_speed_tok_s_user,
+        speed_tok_s_user=solution.speed_tok_s_user or 0.0,
+        throughput_tok_s=throughput,
+        batch=solution.batch or 0.0,
+        power_w=solution.power_w or 0.0,
+        tok_s_per_mw=solution.tok_s_per_mw,
+        tok_s_per_accelerator=throughput / solution.accelerators,
+        configuration=configuration,
+        replicas=chosen.replicas,
+        limiting_resource=solution.limiting_resource,
+        binding=tuple(row.name for row in solution.constraints if row.binding),
+        price_of_speed=floor.unit_price if floor is not None else 0.0,
+        step_breakdown_ms=chosen.step_breakdown_ms,
+        elasticities=solution.elasticities,
+    )
+
+
+def segment_row(segment: FrontierSegment) -> dict[str, Any]:
+    """Return a segment as one flat row."""
+    return {
+        "from_speed": segment.slowest.speed_tok_s_user,
+        "to_speed": segment.fastest.speed_tok_s_user,
+        "from_throughput": segment.slowest.throughput_tok_s,
+        "to_throughput": segment.fastest.throughput_tok_s,
+        "from_batch": segment.slowest.batch,
+        "to_batch": segment.fastest.batch,
+        "limiting_resource": segment.limiting_resource,
+        "binding": " ".join(segment.slowest.binding),
+        "from_price_of_speed": segment.slowest.price_of_speed,
+        "to_price_of_speed": segment.fastest.price_of_speed,
+        "configuration": segment.configuration,
+        "replicas": segment.slowest.replicas,
+        "points": segment.points,
+    }
+
+
+def _plain(point: FrontierPoint) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(point).items()
+    }
+
+
+def _round_step(size: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, at least `size`."""
+    power = 10.0 ** np.floor(np.log10(size))
+    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size * 0.999))

@@ -1,0 +1,156 @@
+"""The frontier as text: a sketch, the ladder of round speeds, the segments."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hbmopt.frontier import Frontier, FrontierPoint, FrontierSegment
+from hbmopt.report import INPUT_NAMES, show
+
+MARKS = {
+    "hbm_capacity": "C",
+    "hbm_bandwidth": "B",
+    "compute": "F",
+    "interconnect": "X",
+    "latency": "L",
+    "power_cap": "P",
+    None: "o",
+}
+"""Letters of the sketch by limiting resource."""
+
+WIDTH, HEIGHT = 88, 18
+MOST_SEGMENTS = 30
+
+
+def frontier_tables(frontier: Frontier) -> RenderableType:
+    """Return sketch, ladder and segments of a frontier."""
+    instance = frontier.instance
+    llm, rack = instance.llm.title or instance.llm.name, instance.rack.title or instance.rack.name
+    heading = Text()
+    if instance.description:
+        heading.append(instance.description.strip() + "\n", style="bold")
+    heading.append(f"{llm} on {rack}, {show(instance.workload.mean_context, 7)} tokens of context")
+    if not frontier.feasible:
+        return Group(heading, Text("\nNothing can be served: no point meets all limits."))
+    segments = frontier.segments
+    return Group(
+        heading,
+        Text(),
+        Text(sketch(frontier, segments), no_wrap=True),
+        Text(),
+        _ladder(frontier.ladder()),
+        Text(),
+        _segments(segments),
+        Text(),
+        Text(
+            f"Exact: {len(frontier):,} points of whole sequences in {len(segments)} segments; no batch "
+            f"of {len(frontier.configurations)} configurations makes more at any speed. "
+            f"{frontier.seconds:.2f} s.",
+            style="dim",
+        ),
+    )
+
+
+def sketch(
+    frontier: Frontier, segments: Sequence[FrontierSegment], width: int = WIDTH, height: int = HEIGHT
+) -> str:
+    """Return the frontier drawn with letters that say what limits it."""
+    slowest, fastest = 0.0, float(frontier.speeds[-1])
+    most = float(frontier.throughputs[0])
+    ends = np.array([one.fastest.speed_tok_s_user for one in segments])
+    rows = [[" "] * width for _ in range(height)]
+    last = height - 1
+    for column in range(width):
+        speed = slowest + (fastest - slowest) * (column + 0.5) / width
+        made = frontier.throughput(speed)
+        owner = segments[min(int(np.searchsorted(ends, speed)), len(segments) - 1)]
+        row = last - round(made / most * last)
+        rows[row][column] = MARKS.get(owner.limiting_resource, "?")
+    label = f"{show(most, 4)} tok/s"
+    lines = [f" {label}"]
+    lines += [" │" + "".join(row).rstrip() for row in rows]
+    lines.append(" └" + "─" * width)
+    right = f"{show(fastest, 4)} tok/s per user"
+    lines.append("  0" + right.rjust(width - 1))
+    used = {one.limiting_resource for one in segments}
+    legend = [
+        f"{mark} {INPUT_NAMES.get(name or '', 'nothing') if name else 'nothing that is priced'}"
+        for name, mark in MARKS.items()
+        if name in used
+    ]
+    lines.append("  limited by  " + "   ".join(legend))
+    return "\n".join(lines)
+
+
+def _ladder(points: Sequence[FrontierPoint]) -> Table:
+    table = _table("The most at round speeds")
+    table.add_column("at least", justify="right")
+    table.add_column("tok/s/user", justify="right")
+    table.add_column("tok/s", justify="right")
+    table.add_column("tok/s/MW", justify="right")
+    table.add_column("tok/s per chip", justify="right")
+    table.add_column("batch", justify="right")
+    table.add_column("kW", justify="right")
+    table.add_column("limited by")
+    table.add_column("price of speed", justify="right")
+    table.add_column("configuration", style="dim")
+    for one in points:
+        per_mw = show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else ""
+        table.add_row(
+            f"{one.floor_tok_s_user:g}",
+            show(one.speed_tok_s_user, 4),
+            show(one.throughput_tok_s, 6),
+            per_mw,
+            show(one.tok_s_per_accelerator, 4),
+            show(one.batch, 7),
+            show(one.power_w / 1e3, 4),
+            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
+            show(one.price_of_speed, 4),
+            f"{one.replicas} x {one.configuration}",
+        )
+    return table
+
+
+def _segments(segments: Sequence[FrontierSegment]) -> Table:
+    table = _table(
+        "Segments (one configuration, one binding set, one limit; price in tok/s per tok/s/user)"
+    )
+    table.add_column("from", justify="right")
+    table.add_column("to tok/s/user", justify="right")
+    table.add_column("from", justify="right")
+    table.add_column("to tok/s", justify="right")
+    table.add_column("limited by")
+    table.add_column("price of speed", justify="right")
+    table.add_column("binding")
+    table.add_column("configuration", style="dim")
+    for one in segments[:MOST_SEGMENTS]:
+        slow, fast = one.slowest, one.fastest
+        table.add_row(
+            show(slow.speed_tok_s_user, 4),
+            show(fast.speed_tok_s_user, 4),
+            show(slow.throughput_tok_s, 6),
+            show(fast.throughput_tok_s, 6),
+            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
+            _span(slow.price_of_speed, fast.price_of_speed),
+            " ".join(slow.binding),
+            f"{slow.replicas} x {one.configuration}",
+        )
+    hidden = len(segments) - MOST_SEGMENTS
+    if hidden > 0:
+        table.add_row("", "", "", "", f"and {hidden} more in --format json")
+    return table
+
+
+def _span(first: float, last: float) -> str:
+    if abs(first - last) <= 5e-4 * max(abs(first), abs(last)):
+        return show(first, 4)
+    return f"{show(first, 4)} .. {show(last, 4)}"
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
+    )

@@ -1,0 +1,202 @@
+"""Every operating point of a configuration: what each batch makes, and at which speed floors.
+
+A point is a batch per replica, a number of replicas and a way to meet the power cap: all at one
+clock, slowed down or not, or a mix of two clocks in time. Its *floor* is the highest speed floor
+that it meets: with two clocks that of the slower one, for no user sees the average. Under a cap
+the fastest average rate is the upper hull of (power, rate) over the clocks, so two clocks are
+enough.
+
+Throughput grows with the batch and the highest floor falls with it, whatever the point: every
+row, divided by batch times rate, falls with the batch (distinct experts are concave and start at
+0). So a range of batches lies in the box below the throughput of its last and left of the floor of
+its first, which is what proves that nothing in between is missed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.configuration import Configuration
+from hbmopt.demand import Segment, configuration_data, largest_batch, rack_data
+from hbmopt.instance import Instance
+from hbmopt.models.quantities import number
+from hbmopt.sequence import smallest_batch
+from hbmopt.step_profile import Array, StepProfile, step_profile
+
+
+@dataclass(frozen=True)
+class Points:
+    """Operating points in parallel arrays, speeds in tok/s per user and throughput in tok/s."""
+
+    batch: Array
+    replicas: NDArray[np.int64]
+    floor: Array
+    throughput: Array
+    clocks: NDArray[np.int64]
+    """Position of the faster clock, and of the slower one or -1."""
+
+    def best_order(self) -> NDArray[np.int64]:
+        """Return which points no other beats in floor and throughput, the highest floor first."""
+        order = np.lexsort((-self.throughput, -self.floor))
+        reached = np.maximum.accumulate(self.throughput[order])
+        better = np.ones(len(order), dtype=bool)
+        better[1:] = self.throughput[order][1:] > reached[:-1]
+        return np.asarray(order[better])
+
+    def best(self) -> "Points":
+        """Return the points that no other beats in floor and throughput."""
+        return self.take(self.best_order())
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Points":
+        """Return some of the points."""
+        return Points(
+            self.batch[index],
+            self.replicas[index],
+            self.floor[index],
+            self.throughput[index],
+            self.clocks[index],
+        )
+
+
+def joined(parts: list[Points]) -> Points:
+    """Return points one after the other."""
+    return Points(
+        np.concatenate([one.batch for one in parts]),
+        np.concatenate([one.replicas for one in parts]),
+        np.concatenate([one.floor for one in parts]),
+        np.concatenate([one.throughput for one in parts]),
+        np.concatenate([one.clocks for one in parts]),
+    )
+
+
+class OperatingPoints:
+    """The operating points of one configuration without LPUs."""
+
+    def __init__(self, instance: Instance, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.lowest = smallest_batch(configuration)
+        self.highest = largest_batch(instance, configuration)
+        self._instance = instance
+        self._rack = rack_data(instance)
+        data = configuration_data(instance, configuration, Segment(1.0, 1.0))
+        self._most = round(number(data.replicas_at_most))
+        self._budgets = data.budgets
+        self._profiles: list[StepProfile] = []
+        self._gained = number(data.clocks[0].tokens_per_sequence_step) * 1e3
+
+    @property
+    def possible(self) -> bool:
+        """Whether one sequence per rank fits, and one replica."""
+        return self.highest >= self.lowest and self._most >= 1
+
+    def at(self, batches: Array) -> Points:
+        """Return the points of some batches: those at full clock, and mixes where power limits."""
+        full = self._profile(0)
+        rate = full.fastest(batches)
+        counts = np.array([self._most])
+        limited = self._limited(counts, batches)
+        allowed = self._allowed(counts, batches)[0]
+        drawn = full.running_kw + full.energy(batches) * np.minimum(rate, allowed)
+        # A lower clock pays only where power limits: that of the rack, or of the accelerator.
+        free = (drawn <= self._power(counts)[0]) & ~full.throttled(batches)
+        parts = []
+        if free.any():
+            reached = np.minimum(rate, allowed)[free]
+            parts.append(self._points(batches[free], self._most, reached, reached, (0, -1)))
+        if not free.all() or limited:
+            parts += self._under_cap(batches if limited else batches[~free])
+        return joined(parts) if parts else self._nothing()
+
+    def _limited(self, counts: NDArray[np.int64], batches: Array) -> bool:
+        """Whether a declared budget may favour fewer replicas."""
+        return bool(self._budgets) and bool(
+            (self._allowed(counts, batches) < self._profile(0).fastest(batches)).any()
+        )
+
+    def _profile(self, clock: int) -> StepProfile:
+        while len(self._profiles) <= clock:
+            factor = self.configuration.clocks[len(self._profiles)]
+            self._profiles.append(step_profile(self._instance, self.configuration, factor))
+        return self._profiles[clock]
+
+    def _power(self, counts: NDArray[np.int64]) -> Array:
+        """Return the kW that each of `counts` replicas may draw."""
+        rack = self._rack
+        if rack.power_cap_kw is None:
+            return np.full(len(counts), np.inf)
+        size = float(self.configuration.layout.accelerators)
+        parked = number(rack.parked_accelerator_kw) * (number(rack.accelerators) - size * counts)
+        idle = number(rack.static_kw) + parked + number(rack.parked_lpu_kw) * number(rack.lpu_units)
+        return (number(rack.power_cap_kw) / number(rack.power_overhead) - idle) / counts
+
+    def _allowed(self, counts: NDArray[np.int64], batches: Array) -> Array:
+        """Return the steps per ms of a replica that declared budgets allow, by count and batch."""
+        allowed = np.full((len(counts), len(batches)), np.inf)
+        for budget, use in zip(self._rack.budgets, self._budgets, strict=True):
+            left = (number(budget.capacity) - number(budget.fixed)) / counts
+            left = left - number(use.per_replica)
+            each = 1e3 * (number(use.per_step) + number(use.per_sequence_step) * batches)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                steps = np.where(each > 0, left[:, None] / each[None, :], np.inf)
+            steps[left < 0, :] = -1.0
+            allowed = np.minimum(allowed, steps)
+        return allowed
+
+    def _under_cap(self, batches: Array) -> list[Points]:
+        """Return the points of all replica counts and clocks under the power cap."""
+        counts = np.arange(1, self._most + 1)
+        if self._rack.power_cap_kw is None and not self._budgets:
+            counts = counts[-1:]
+        power, allowed = self._power(counts)[:, None], self._allowed(counts, batches)
+        parts: list[Points] = []
+        corners: list[tuple[Array, Array]] = []
+        for clock in range(len(self.configuration.clocks)):
+            profile = self._profile(clock)
+            rate, energy = profile.fastest(batches), profile.energy(batches)
+            corners.append((profile.running_kw + energy * rate, rate))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                paid = np.where(energy > 0, (power - profile.running_kw) / energy[None, :], np.inf)
+            paid = np.where(power >= profile.running_kw, paid, -1.0)
+            reached = np.minimum(np.minimum(paid, rate[None, :]), allowed)
+            parts += self._grid(counts, batches, reached, reached, (clock, -1))
+        for fast in range(len(corners)):
+            for slow in range(fast + 1, len(corners)):
+                (high, quick), (low, steady) = corners[fast], corners[slow]
+                between = (power < high[None, :]) & (power > low[None, :])
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    share = (power - low[None, :]) / (high - low)[None, :]
+                mixed = steady[None, :] + (quick - steady)[None, :] * share
+                reached = np.where(between, np.minimum(mixed, allowed), -1.0)
+                floor = np.minimum(np.minimum(quick, steady)[None, :], reached)
+                parts += self._grid(counts, batches, reached, floor, (fast, slow))
+        return parts
+
+    def _grid(
+        self,
+        counts: NDArray[np.int64],
+        batches: Array,
+        reached: Array,
+        floor: Array,
+        clocks: tuple[int, int],
+    ) -> list[Points]:
+        found = reached > 0
+        if not found.any():
+            return []
+        replicas = np.broadcast_to(counts[:, None], reached.shape)[found]
+        many = np.broadcast_to(batches[None, :], reached.shape)[found]
+        rates, floors = reached[found] * self._gained, floor[found] * self._gained
+        pair = np.tile(np.array(clocks, dtype=np.int64), (len(many), 1))
+        return [Points(many, replicas, floors, replicas * many * rates, pair)]
+
+    def _points(
+        self, batches: Array, count: int, reached: Array, floor: Array, clocks: tuple[int, int]
+    ) -> Points:
+        counts = np.array([count])
+        found = self._grid(counts, batches, reached[None, :], floor[None, :], clocks)
+        return found[0] if found else self._nothing()
+
+    def _nothing(self) -> Points:
+        none = np.zeros(0)
+        whole = np.zeros(0, dtype=np.int64)
+        return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64))

@@ -1,0 +1,152 @@
+"""The step of one configuration at one clock as a function of its batch, for many batches at once.
+
+Once a batch is fixed every row of the program is linear in the step rate, so the fastest step is a
+formula: the slowest of the rows. Written over arrays of batches it says in microseconds what the
+program would say batch by batch. The program stays the reference; this is how a frontier knows
+where to ask it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.configuration import Configuration
+from hbmopt.demand import DRAFT_EXPERTS, Segment, components_of, replica_data
+from hbmopt.instance import Instance
+from hbmopt.models.quantities import ReplicaData, number
+from hbmopt.sequence import step_tokens
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ExpertReads:
+    """GB that a step would read of all routed experts, and how many tokens choose among them."""
+
+    gigabytes: float
+    experts: int
+    active: int
+    tokens_per_sequence: float
+
+    def read(self, batches: Array) -> Array:
+        """Return the GB read of distinct experts."""
+        if self.active >= self.experts:
+            return np.full_like(batches, self.gigabytes)
+        missed = np.log1p(-self.active / self.experts) * self.tokens_per_sequence * batches
+        return np.asarray(-self.gigabytes * np.expm1(missed))
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Coefficients of a replica whose batch is free, without LPUs."""
+
+    replica: ReplicaData
+    weights_per_step: float
+    weights_per_sequence: float
+    experts: tuple[ExpertReads, ...]
+
+    def parts(self, batches: Array) -> dict[str, Array]:
+        """Return the ms that each part of a step takes, by resource."""
+        replica, attained = self.replica, self.replica.efficiency
+        size = number(replica.accelerators)
+        hbm = size * number(replica.hbm_tb_per_s)
+        gemm = sum(
+            number(part.gflop_per_sequence) / number(part.peak_tflops)
+            for part in replica.components
+        )
+        attention = number(replica.attention_gflop) / number(replica.attention_peak_tflops)
+        link = number(replica.link_gb_per_sequence) / number(replica.link_tb_per_s)
+        return {
+            "weights": self.weights(batches) / (hbm * number(attained.weights)),
+            "kv": number(replica.kv_read_gb) * batches / (hbm * number(attained.kv)),
+            "gemm": gemm * batches / (size * number(attained.gemm)),
+            "attention": attention * batches / (size * number(attained.attention)),
+            "link": link * batches / (size * number(attained.link)),
+            "latency": np.full_like(batches, number(replica.fixed_latency_ms)),
+        }
+
+    def weights(self, batches: Array) -> Array:
+        """Return the GB of weights that a step reads."""
+        read = self.weights_per_step + self.weights_per_sequence * batches
+        for one in self.experts:
+            read = read + one.read(batches)
+        return read
+
+    def energy(self, batches: Array) -> Array:
+        """Return the joule of one step, beside what a running replica draws anyway."""
+        replica, power = self.replica, self.replica.power
+        gemm = sum(
+            number(part.gflop_per_sequence) / number(part.peak_tflops)
+            for part in replica.components
+        )
+        attention = number(replica.attention_gflop) / number(replica.attention_peak_tflops)
+        kv = number(replica.kv_read_gb) * batches
+        return (
+            number(power.joule_per_gb) * (self.weights(batches) + kv)
+            + number(power.kw_at_peak_flops) * (gemm + attention) * batches
+            + number(power.joule_per_link_gb) * number(replica.link_gb_per_sequence) * batches
+        )
+
+    @property
+    def running_kw(self) -> float:
+        """Return what a running replica draws without a step."""
+        return number(self.replica.accelerators) * number(self.replica.power.active_kw)
+
+    def fastest(self, batches: Array) -> Array:
+        """Return the most steps per ms of one replica: the slowest row decides."""
+        slowest = np.maximum(self._busiest(batches), self._power_time(batches))
+        return np.divide(1.0, slowest, out=np.full_like(batches, np.inf), where=slowest > 0)
+
+    def throttled(self, batches: Array) -> NDArray[np.bool_]:
+        """Return where the power limit of the accelerators is the slowest row."""
+        return np.asarray(self._power_time(batches) > self._busiest(batches))
+
+    def _busiest(self, batches: Array) -> Array:
+        """Return the ms of a step by the rows of time, bandwidth, compute and links."""
+        replica, parts = self.replica, self.parts(batches)
+        exposed = parts["latency"].copy()
+        for resource, time in parts.items():
+            if resource != "latency":
+                exposed += (1.0 - number(getattr(replica.overlap, resource))) * time
+        rows = (
+            exposed,
+            parts["weights"] + parts["kv"],
+            parts["gemm"] + parts["attention"],
+            parts["link"],
+        )
+        return np.asarray(np.maximum.reduce(rows))
+
+    def _power_time(self, batches: Array) -> Array:
+        """Return the ms of a step at which the accelerators draw their limit."""
+        replica = self.replica
+        room = number(replica.accelerators) * number(replica.power.limit_kw) - self.running_kw
+        energy = self.energy(batches)
+        needed = np.full_like(batches, np.inf)
+        np.divide(energy, room, out=needed, where=room > 0)
+        needed[energy == 0.0] = 0.0
+        return needed
+
+
+def step_profile(instance: Instance, configuration: Configuration, clock: float) -> StepProfile:
+    """Return the profile of a configuration without LPUs at one clock."""
+    replica = replica_data(instance, configuration, clock, Segment(1.0, 1.0))
+    tokens = step_tokens(instance, configuration)
+    stages = configuration.layout.pipeline_parallel
+    one = np.ones(1)
+    per_step = per_sequence = 0.0
+    experts = []
+    mixtures = {"routed_experts": (instance.llm.mixture, tokens.passing / stages)}
+    if instance.llm.draft is not None:
+        mixtures[DRAFT_EXPERTS] = (instance.llm.draft.mixture, 1.0 / stages)
+    names = components_of(instance.llm, configuration)
+    for name, part in zip(names, replica.components, strict=True):
+        mixture, tokens_per_sequence = mixtures.get(name, (None, 0.0))
+        if mixture is None:
+            per_step += number(part.read_gb_per_step)
+            per_sequence += number(part.read_gb_per_sequence)
+            continue
+        unit = ExpertReads(1.0, mixture.experts, mixture.active, tokens_per_sequence)
+        whole = number(part.read_gb_per_step) / float(unit.read(one)[0])
+        experts.append(ExpertReads(whole, mixture.experts, mixture.active, tokens_per_sequence))
+    return StepProfile(replica, per_step, per_sequence, tuple(experts))

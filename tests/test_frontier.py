@@ -1,0 +1,179 @@
+"""The frontier equals independent solves at every speed, and falls."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hbmopt
+from builders import INSTANCES
+from hbmopt.configuration import enumerate_configurations
+from hbmopt.demand import Segment, replica_data
+from hbmopt.errors import InputError
+from hbmopt.frontier import frontier
+from hbmopt.operating_points import OperatingPoints
+from hbmopt.physics import ClockPoint, exposed_time, work
+from hbmopt.step_profile import step_profile
+from racks import small_instances
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+CASES = {
+    "h200": {},
+    "deepseek_r1_h200": {},
+    "gb200_drafting": {"limits.min_speed": "0 tok/s/user"},
+    "rubin_nvl72": {"limits.min_speed": "0 tok/s/user", "limits.power": "120 kW"},
+    "cpu_budget": {},
+    "h200_kv_compression": {"limits.power": "8 kW"},
+}
+
+
+def loaded(name):
+    return hbmopt.load(INSTANCES / f"{name}.yaml", CASES[name])
+
+
+def solved_at(instance, speed):
+    limits = instance.limits.model_copy(
+        update={"min_speed": instance.limits.min_speed.__class__(speed, "speed")}
+    )
+    return hbmopt.solve(instance.model_copy(update={"limits": limits}))
+
+
+@pytest.fixture(scope="module", params=CASES)
+def drawn(request):
+    return frontier(loaded(request.param))
+
+
+def test_the_frontier_equals_independent_solves(drawn):
+    slowest, fastest = float(drawn.speeds[0]), float(drawn.speeds[-1])
+    chosen = np.random.default_rng(1).uniform(slowest, fastest * 1.02, 12)
+    for speed in (*chosen, slowest, fastest):
+        solution = solved_at(drawn.instance, float(speed) * (1 - 1e-9))
+        assert drawn.throughput(float(speed) * (1 - 1e-9)) == pytest.approx(
+            solution.throughput_tok_s or 0.0, rel=1e-6
+        )
+
+
+def test_throughput_falls_with_speed_and_nothing_is_beyond_the_end(drawn):
+    assert (np.diff(drawn.speeds) > 0).all()
+    assert (np.diff(drawn.throughputs) < 0).all()
+    assert drawn.throughput(float(drawn.speeds[-1]) * 1.001) == 0.0
+    assert drawn.point(float(drawn.speeds[-1]) * 1.001) is None
+
+
+def test_segments_cover_the_frontier_and_differ_from_their_neighbours(drawn):
+    segments = drawn.segments
+    assert sum(one.points for one in segments) == len(drawn)
+    assert segments[0].slowest.throughput_tok_s == pytest.approx(drawn.throughputs[0], rel=1e-6)
+    assert segments[-1].fastest.throughput_tok_s == pytest.approx(drawn.throughputs[-1], rel=1e-6)
+    for before, after in pairwise(segments):
+        assert before.fastest.throughput_tok_s > after.slowest.throughput_tok_s * (1 - 1e-9)
+        assert (before.configuration, before.limiting_resource, before.slowest.binding) != (
+            after.configuration,
+            after.limiting_resource,
+            after.slowest.binding,
+        )
+    for one in segments:
+        assert one.slowest.binding == one.fastest.binding
+        assert one.slowest.limiting_resource == one.fastest.limiting_resource
+
+
+def test_a_point_on_the_frontier_is_a_solution_there(drawn):
+    middle = float(drawn.speeds[len(drawn) // 2])
+    point, solution = drawn.point(middle), drawn.solution(middle)
+    assert point.throughput_tok_s == pytest.approx(drawn.throughput(middle), rel=1e-9)
+    assert point.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-12)
+    assert point.speed_tok_s_user >= middle * (1 - 1e-9)
+    assert point.power_w == solution.power_w
+    assert point.price_of_speed <= 0
+
+
+def test_the_ladder_stands_on_round_speeds(drawn):
+    speeds, rungs = drawn.round_speeds(), drawn.ladder()
+    assert 3 <= len(rungs) <= 21
+    assert len(speeds) == len(rungs)
+    for speed, rung in zip(speeds, rungs, strict=True):
+        assert rung.speed_tok_s_user >= speed * (1 - 1e-9)
+        assert rung.throughput_tok_s == pytest.approx(drawn.throughput(speed), rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@given(small_instances(lpus=False), st.floats(0.0, 1.0))
+def test_any_small_rack_has_the_frontier_of_its_solves(mapping, share):
+    mapping["limits"].pop("min_speed", None)
+    instance = hbmopt.load(mapping)
+    drawn = frontier(instance)
+    if not drawn.feasible:
+        assert hbmopt.solve(instance).status == "infeasible"
+        return
+    speed = share * float(drawn.speeds[-1])
+    solution = solved_at(instance, speed)
+    assert drawn.throughput(speed) == pytest.approx(solution.throughput_tok_s, rel=2e-6)
+
+
+@pytest.mark.parametrize("name", ["h200", "gb200_drafting", "mi455x_helios"])
+def test_a_profile_is_the_physics_of_every_batch(name):
+    instance = hbmopt.load(INSTANCES / f"{name}.yaml")
+    configurations, _ = enumerate_configurations(instance)
+    batches = np.array([1.0, 9.0, 250.0])
+    for configuration in configurations[::7]:
+        profile = step_profile(instance, configuration, 0.8)
+        parts, energy = profile.parts(batches), profile.energy(batches)
+        fastest = profile.fastest(batches)
+        for index, batch in enumerate(batches):
+            exact = Segment(float(batch), float(batch))
+            replica = replica_data(instance, configuration, 0.8, exact)
+            done = work(replica, ClockPoint(1.0, 1.0, float(batch), ()))
+            for resource, times in parts.items():
+                assert times[index] == pytest.approx(done.times[resource], rel=1e-12)
+            assert energy[index] == pytest.approx(done.power_kw - profile.running_kw, rel=1e-9)
+            room = replica.accelerators * replica.power.limit_kw - profile.running_kw
+            slowest = max(
+                exposed_time(replica, done.times),
+                done.times["weights"] + done.times["kv"],
+                done.times["gemm"] + done.times["attention"],
+                done.times["link"],
+                energy[index] / room,
+            )
+            assert fastest[index] == pytest.approx(1 / slowest, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_throughput_grows_and_the_floor_falls_with_the_batch(name):
+    # What proves that nothing between two batches is missed.
+    instance = loaded(name)
+    configurations, _ = enumerate_configurations(instance)
+    checked = 0
+    for configuration in configurations[::5]:
+        source = OperatingPoints(instance, configuration)
+        if not source.possible or source.highest < source.lowest + 2:
+            continue
+        first, last = np.ceil(source.lowest), np.floor(source.highest)
+        batches = np.unique(np.round(np.geomspace(first, last, 9)))
+        best = []
+        for batch in batches:
+            points = source.at(np.array([batch]))
+            if len(points.batch):
+                best.append((points.throughput.max(), points.floor.max()))
+        made = np.array(best)
+        assert (np.diff(made[:, 0]) >= -1e-9 * made[:-1, 0]).all()
+        assert (np.diff(made[:, 1]) <= 1e-9 * made[:-1, 1]).all()
+        checked += 1
+    assert checked
+
+
+def test_an_infeasible_instance_has_an_empty_frontier():
+    instance = hbmopt.load(INSTANCES / "h200.yaml", {"limits.min_speed": "9000 tok/s/user"})
+    drawn = frontier(instance)
+    assert not drawn.feasible
+    assert drawn.segments == ()
+    assert drawn.ladder() == []
+    assert drawn.to_dict()["status"] == "infeasible"
+
+
+def test_what_a_frontier_cannot_be_drawn_of_is_said():
+    with pytest.raises(InputError, match="one configuration at a time"):
+        frontier(hbmopt.load(INSTANCES / "h200.yaml", {"choices.uniform": False}))
+    with pytest.raises(InputError, match="whole sequences"):
+        frontier(hbmopt.load(INSTANCES / "h200.yaml", {"choices.whole_sequences": False}))
