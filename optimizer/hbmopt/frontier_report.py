@@ -46,8 +46,8 @@ def frontier_tables(frontier: Frontier) -> RenderableType:
         _segments(segments),
         Text(),
         Text(
-            f"Exact: {len(frontier):,} points of whole sequences in {len(segments)} segments; no batch "
-            f"of {len(frontier.configurations)} configurations makes more at any speed. "
+            f"Exact: {len(frontier):,} points of whole sequences in {len(segments)} segments; no "
+            f"batch of {len(frontier.configurations)} configurations makes more at any speed. "
             f"{frontier.seconds:.2f} s.",
             style="dim",
         ),
@@ -55,7 +55,10 @@ def frontier_tables(frontier: Frontier) -> RenderableType:
 
 
 def sketch(
-    frontier: Frontier, segments: Sequence[FrontierSegment], width: int = WIDTH, height: int = HEIGHT
+    frontier: Frontier,
+    segments: Sequence[FrontierSegment],
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> str:
     """Return the frontier drawn with letters that say what limits it."""
     slowest, fastest = 0.0, float(frontier.speeds[-1])
