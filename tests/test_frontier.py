@@ -1,20 +1,25 @@
 """The frontier equals independent solves at every speed, and falls."""
 
+import csv
+import io
+import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
+from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Segment, replica_data
 from hbmopt.errors import InputError
-from hbmopt.frontier import frontier
 from hbmopt.operating_points import OperatingPoints
 from hbmopt.physics import ClockPoint, exposed_time, work
+from hbmopt.speed_frontier import frontier
 from hbmopt.step_profile import step_profile
 from racks import small_instances
 
@@ -177,3 +182,48 @@ def test_what_a_frontier_cannot_be_drawn_of_is_said():
         frontier(hbmopt.load(INSTANCES / "h200.yaml", {"choices.uniform": False}))
     with pytest.raises(InputError, match="whole sequences"):
         frontier(hbmopt.load(INSTANCES / "h200.yaml", {"choices.whole_sequences": False}))
+
+
+def test_the_public_frontier_is_the_function_even_after_its_module_is_imported():
+    assert hbmopt.frontier is frontier
+
+
+def invoked(*arguments):
+    return CliRunner().invoke(cli, ["frontier", str(INSTANCES / "h200.yaml"), *arguments])
+
+
+def test_the_command_draws_a_sketch_a_ladder_and_segments():
+    outcome = invoked("--at", "30,60")
+    assert outcome.exit_code == 0
+    text = outcome.stdout
+    assert "limited by  B HBM bandwidth" in text
+    assert "The most at round speeds" in text
+    ladder = text[text.index("The most at") : text.index("Segments")].splitlines()[2:]
+    assert [line.split()[0] for line in ladder if line.strip()][:2] == ["30", "60"]
+    assert "Exact: " in text
+
+
+def test_the_command_writes_every_point_as_csv_and_all_as_json():
+    drawn = frontier(loaded("h200"))
+    rows = list(csv.DictReader(io.StringIO(invoked("--format", "csv").stdout)))
+    assert len(rows) == len(drawn)
+    assert float(rows[0]["throughput_tok_s"]) == pytest.approx(drawn.throughputs[0])
+    found = json.loads(invoked("--format", "json", "--at", "40").stdout)
+    assert [one["floor_tok_s_user"] for one in found["ladder"]] == [40.0]
+    assert len(found["curve"]["speed_tok_s_user"]) == len(drawn)
+    assert found["segments"][0]["slowest"]["throughput_tok_s"] == pytest.approx(
+        drawn.throughputs[0]
+    )
+
+
+@pytest.mark.parametrize("speeds", ["fast", "10,,20", "-1", "nan"])
+def test_speeds_that_are_none_are_an_error(speeds):
+    outcome = invoked("--at", speeds)
+    assert outcome.exit_code == 2
+    assert "is not a speed" in outcome.stderr
+
+
+def test_an_infeasible_frontier_says_so():
+    outcome = invoked("--set", "limits.min_speed=9000 tok/s/user")
+    assert outcome.exit_code == 1
+    assert "Nothing can be served" in outcome.stdout

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
+    from hbmopt.speed_frontier import Frontier, frontier
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Explanation": "explanation",
+    "Frontier": "speed_frontier",
     "HbmoptError": "errors",
     "InfeasiblePlanError": "refinement",
     "InputError": "errors",
@@ -29,6 +31,7 @@ _HOME = {
     "Solution": "solution",
     "SolverError": "errors",
     "explain": "explanation",
+    "frontier": "speed_frontier",
     "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
@@ -38,6 +41,7 @@ _HOME = {
 
 __all__ = [
     "Explanation",
+    "Frontier",
     "HbmoptError",
     "InfeasiblePlanError",
     "InputError",
@@ -47,6 +51,7 @@ __all__ = [
     "Solution",
     "SolverError",
     "explain",
+    "frontier",
     "import_llm",
     "load",
     "rack_block",

@@ -101,6 +101,39 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
     return SOLVED if solution.feasible else INFEASIBLE
 
 
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@_set_option
+@click.option(
+    "--at",
+    "speeds",
+    metavar="SPEEDS",
+    help="Speeds of the ladder in tok/s per user, such as 20,40,60; default: round ones.",
+)
+@_format_option
+@_output_option
+@_one_line_errors
+def frontier(
+    instance: Path, overrides: tuple[str, ...], speeds: str | None, style: str, output: Path | None
+) -> int:
+    """Draw the exact frontier of INSTANCE: the most throughput at every speed per user.
+
+    With what limits each stretch and what speed costs there. Speeds below the instance's own
+    floor are left out. CSV lists every point.
+    """
+    from hbmopt.instance import load
+    from hbmopt.output import render_frontier
+    from hbmopt.speed_frontier import frontier as draw
+    from hbmopt.speed_frontier import parse_speeds
+
+    chosen = parse_speeds(speeds) if speeds is not None else None
+    drawn = draw(load(instance, list(overrides)))
+    terminal = output is None and sys.stdout.isatty()
+    width = _terminal_width() if terminal else None
+    _emit(render_frontier(drawn, style, chosen, width=width, color=terminal), output)
+    return SOLVED if drawn.feasible else INFEASIBLE
+
+
 def _terminal_width() -> int:
     import shutil
 

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hbmopt.frontier import Frontier, FrontierPoint, FrontierSegment
 from hbmopt.report import INPUT_NAMES, show
+from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
 
 MARKS = {
     "hbm_capacity": "C",
@@ -25,8 +25,8 @@ WIDTH, HEIGHT = 88, 18
 MOST_SEGMENTS = 30
 
 
-def frontier_tables(frontier: Frontier) -> RenderableType:
-    """Return sketch, ladder and segments of a frontier."""
+def frontier_tables(frontier: Frontier, speeds: Sequence[float] | None = None) -> RenderableType:
+    """Return sketch, ladder and segments of a frontier; the ladder at `speeds` or round ones."""
     instance = frontier.instance
     llm, rack = instance.llm.title or instance.llm.name, instance.rack.title or instance.rack.name
     heading = Text()
@@ -41,7 +41,7 @@ def frontier_tables(frontier: Frontier) -> RenderableType:
         Text(),
         Text(sketch(frontier, segments), no_wrap=True),
         Text(),
-        _ladder(frontier.ladder()),
+        _ladder(frontier.ladder(speeds)),
         Text(),
         _segments(segments),
         Text(),

@@ -5,12 +5,16 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hbmopt.errors import InputError
 from hbmopt.explanation import Explanation, explanation_text
 from hbmopt.solution import Solution
+
+if TYPE_CHECKING:
+    from hbmopt.speed_frontier import Frontier
 
 TABLE_WIDTH = 132
 
@@ -21,20 +25,9 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
         return json.dumps(solution.to_dict(), indent=2, allow_nan=False) + "\n"
     if style == "csv":
         return _csv([_flat(solution)])
-    from rich.console import Console  # 50 ms that only tables need
+    from hbmopt.report import solution_tables
 
-    from hbmopt.report import print_solution
-
-    text = io.StringIO()
-    console = Console(
-        file=text,
-        width=width or TABLE_WIDTH,
-        force_terminal=color,
-        highlight=False,
-        soft_wrap=False,
-    )
-    print_solution(solution, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return _printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
 
 
 def render_explanation(explanation: Explanation, style: str) -> str:
@@ -42,6 +35,39 @@ def render_explanation(explanation: Explanation, style: str) -> str:
     if style == "json":
         return json.dumps(explanation.to_dict(), indent=2, allow_nan=False) + "\n"
     return explanation_text(explanation)
+
+
+FRONTIER_WIDTH = 172
+
+
+def render_frontier(
+    frontier: "Frontier",
+    style: str,
+    speeds: Sequence[float] | None,
+    *,
+    width: int | None,
+    color: bool,
+) -> str:
+    """Return a frontier as text in the style ``table``, ``json`` or ``csv`` (every point)."""
+    if style == "json":
+        return json.dumps(frontier.to_dict(speeds), indent=2, allow_nan=False) + "\n"
+    if style == "csv":
+        return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
+    from hbmopt.frontier_report import frontier_tables
+
+    return _printed(frontier_tables(frontier, speeds), width or FRONTIER_WIDTH, color=color)
+
+
+def _printed(content: Any, width: int, *, color: bool) -> str:
+    """Return what rich prints, without spaces at the ends of lines."""
+    from rich.console import Console  # 50 ms that only tables need
+
+    text = io.StringIO()
+    console = Console(
+        file=text, width=width, force_terminal=color, highlight=False, soft_wrap=False
+    )
+    console.print(content)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _flat(solution: Solution) -> dict[str, Any]:

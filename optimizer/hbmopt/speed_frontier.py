@@ -7,6 +7,7 @@ bound, and the points that remain are all there are. Limits and prices come from
 solved at the ends of every segment.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -227,8 +228,8 @@ class Frontier:
 
         return pd.DataFrame([segment_row(one) for one in self.segments])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, as JSON has it."""
+    def to_dict(self, speeds: Sequence[float] | None = None) -> dict[str, Any]:
+        """Return plain data, as JSON has it, with the ladder at `speeds` or at round ones."""
         return {
             "instance": self.instance.name,
             "title": self.instance.description,
@@ -248,7 +249,11 @@ class Frontier:
                 }
                 for one in self.segments
             ],
-            "ladder": [_plain(one) for one in self.ladder()],
+            "ladder": [_plain(one) for one in self.ladder(speeds)],
+            "curve": {
+                "speed_tok_s_user": self.speeds.tolist(),
+                "throughput_tok_s": self.throughputs.tolist(),
+            },
         }
 
 
@@ -270,6 +275,20 @@ def frontier(instance: Instance) -> Frontier:
         raise InputError("rack.offload: a frontier with LPUs is not drawn yet; leave `offload` out")
     found = _Envelope(instance, configurations)
     return Frontier(instance, found, time.perf_counter() - begun)
+
+
+def parse_speeds(text: str) -> list[float]:
+    """Return speeds from a list such as ``20,40,60``. Raises `InputError` for anything else."""
+    found = []
+    for part in text.split(","):
+        try:
+            speed = float(part)
+        except ValueError:
+            speed = math.nan
+        if not 0 <= speed < math.inf:
+            raise InputError(f"--at: {part.strip()!r} is not a speed; write speeds as 20,40,60")
+        found.append(speed)
+    return found
 
 
 def _at_floor(instance: Instance, speed: float) -> Instance:
