@@ -186,3 +186,24 @@ def test_frames_hold_the_rows_of_the_solution():
     assert solution.step_frame[0].sum() == pytest.approx(
         sum(solution.configurations[0].step_breakdown_ms.values())
     )
+
+
+def test_a_throttled_chip_is_limited_by_its_power_and_its_step_shows_the_wait():
+    # Long prompts computed here are all arithmetic, which this chip's limit cannot feed.
+    solution = hbmopt.solve(
+        hbmopt.load(
+            {
+                "name": "prompts",
+                "rack": "trn2_ultra",
+                "llm": "llama_3_1_8b",
+                "workload": {"prompt": 131072, "output": 256, "prefill": "shared"},
+                "choices": {"weight_formats": ["fp8"], "clocks": [1.0]},
+            }
+        )
+    )
+    rows = {row.name: row for row in solution.constraints}
+    assert rows["accelerator_power"].binding
+    assert solution.limiting_resource == "accelerator_power"
+    step = solution.configurations[0]
+    assert step.step_breakdown_ms["waiting"] > 0.01 * step.step_ms
+    assert sum(step.step_breakdown_ms.values()) == pytest.approx(step.step_ms, rel=1e-6)

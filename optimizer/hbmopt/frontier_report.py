@@ -17,6 +17,7 @@ MARKS = {
     "interconnect": "X",
     "latency": "L",
     "power_cap": "P",
+    "accelerator_power": "T",
     None: "o",
 }
 """Letters of the sketch by limiting resource."""

@@ -27,6 +27,7 @@ INPUT_NAMES = {
     "interconnect": "scale-up links",
     "latency": "latency per layer",
     "power_cap": "power cap",
+    "accelerator_power": "accelerator power limit",
     "sram_capacity": "LPU SRAM capacity",
     "sram_bandwidth": "LPU SRAM bandwidth",
     "lpu_compute": "LPU compute",

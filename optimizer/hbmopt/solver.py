@@ -105,7 +105,15 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
 def _limiting(
     inputs: tuple[InputResult, ...], constraints: tuple[ConstraintResult, ...]
 ) -> str | None:
-    """Return the hardware input of the largest elasticity; a binding budget where none has any."""
+    """Return the hardware input of the largest elasticity; a binding budget where none has any.
+
+    The power limit of the accelerators has no figure of its own: draw and limit are shares of one
+    TDP. What a higher limit at the same energy per operation is worth is the price of its row.
+    """
+    throttle = next((row for row in constraints if row.name == "accelerator_power"), None)
+    strongest = abs(inputs[0].elasticity) if inputs else 0.0
+    if throttle is not None and abs(throttle.elasticity) > max(strongest, NO_ELASTICITY):
+        return throttle.name
     if inputs and abs(inputs[0].elasticity) > NO_ELASTICITY:
         return inputs[0].name
     binding = [row for row in constraints if row.binding and abs(row.elasticity) > NO_ELASTICITY]
