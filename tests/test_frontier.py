@@ -227,3 +227,33 @@ def test_an_infeasible_frontier_says_so():
     outcome = invoked("--set", "limits.min_speed=9000 tok/s/user")
     assert outcome.exit_code == 1
     assert "Nothing can be served" in outcome.stdout
+
+
+@pytest.fixture(scope="module")
+def with_lpus():
+    told = []
+    changes = {"choices.lpu_units": [0, 256], "choices.replica_accelerators": [4, 72]}
+    instance = hbmopt.load(INSTANCES / "rubin_nvl72_lpx.yaml", changes)
+    return frontier(instance, progress=lambda done, most: told.append((done, most))), told
+
+
+def test_with_lpus_the_points_are_exact_and_the_gap_is_stated(with_lpus):
+    drawn, told = with_lpus
+    assert 0 < drawn.gap < 0.1
+    assert told[0] == (1, told[0][1])
+    assert (np.diff(drawn.throughputs) < 0).all()
+    falls = -np.diff(drawn.throughputs) / drawn.throughputs[0]
+    assert falls.max() <= drawn.gap * (1 + 1e-9) + 0.01
+    for index in (0, len(drawn) // 2, len(drawn) - 1):
+        solution = solved_at(drawn.instance, float(drawn.speeds[index]) * (1 - 1e-9))
+        assert drawn.throughputs[index] == pytest.approx(solution.throughput_tok_s, rel=1e-3)
+
+
+def test_with_lpus_a_speed_between_two_points_is_solved_anew(with_lpus):
+    drawn, _ = with_lpus
+    middle = float(drawn.speeds[2] + drawn.speeds[3]) / 2
+    point, solution = drawn.point(middle), solved_at(drawn.instance, middle)
+    assert point.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-9)
+    assert drawn.throughputs[3] * (1 - 1e-3) <= point.throughput_tok_s
+    assert point.throughput_tok_s <= drawn.throughputs[2] * (1 + 1e-3)
+    assert "LPUs" in drawn.points_frame["configuration"].iloc[-1]

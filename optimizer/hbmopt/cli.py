@@ -127,11 +127,31 @@ def frontier(
     from hbmopt.speed_frontier import parse_speeds
 
     chosen = parse_speeds(speeds) if speeds is not None else None
-    drawn = draw(load(instance, list(overrides)))
+    progress = _counter("speeds")
+    drawn = draw(load(instance, list(overrides)), progress=progress)
+    if progress is not None:
+        progress(1, 1)
     terminal = output is None and sys.stdout.isatty()
     width = _terminal_width() if terminal else None
     _emit(render_frontier(drawn, style, chosen, width=width, color=terminal), output)
     return SOLVED if drawn.feasible else INFEASIBLE
+
+
+def _counter(what: str) -> Callable[[int, int], None] | None:
+    """Return what counts work on stderr with the time that is left; nothing off a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    import time
+
+    begun = time.monotonic()
+
+    def count(done: int, most: int) -> None:
+        spent = time.monotonic() - begun
+        left = spent / done * (most - done) if done else 0.0
+        text = f"{done} of {most} {what}, about {left:.0f} s left"
+        click.echo(f"\r{text:<60}" if done < most else f"\r{'':<60}\r", nl=False, err=True)
+
+    return count
 
 
 def _terminal_width() -> int:

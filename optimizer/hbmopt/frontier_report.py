@@ -18,6 +18,11 @@ MARKS = {
     "latency": "L",
     "power_cap": "P",
     "accelerator_power": "T",
+    "lpu_latency": "V",
+    "sram_bandwidth": "S",
+    "sram_capacity": "S",
+    "lpu_compute": "U",
+    "lpu_link": "K",
     None: "o",
 }
 """Letters of the sketch by limiting resource."""
@@ -46,12 +51,21 @@ def frontier_tables(frontier: Frontier, speeds: Sequence[float] | None = None) -
         Text(),
         _segments(segments),
         Text(),
-        Text(
-            f"Exact: {len(frontier):,} points of whole sequences in {len(segments)} segments; no "
-            f"batch of {len(frontier.configurations)} configurations makes more at any speed. "
-            f"{frontier.seconds:.2f} s.",
-            style="dim",
-        ),
+        Text(_certificate(frontier, len(segments)), style="dim"),
+    )
+
+
+def _certificate(frontier: Frontier, segments: int) -> str:
+    """Say how exact the frontier is."""
+    if frontier.gap > 0:
+        return (
+            f"{len(frontier)} points, each proven optimal at its speed; between two of them the "
+            f"frontier falls by at most {frontier.gap:.1%} of its top. {frontier.seconds:.1f} s."
+        )
+    return (
+        f"Exact: {len(frontier):,} points of whole sequences in {segments} segments; no batch of "
+        f"{len(frontier.configurations)} configurations makes more at any speed. "
+        f"{frontier.seconds:.2f} s."
     )
 
 

@@ -12,6 +12,7 @@ row, divided by batch times rate, falls with the batch (distinct experts are con
 its first, which is what proves that nothing in between is missed.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,27 @@ class Points:
         )
 
 
+@dataclass(frozen=True)
+class Outline:
+    """The points of a frontier, the highest floor first, and whose they are.
+
+    `gap` is the largest fall between neighbours, as a share of the most throughput, where points in
+    between are not known; 0 where all are.
+    """
+
+    configurations: tuple[Configuration, ...]
+    points: Points
+    owners: NDArray[np.int64]
+    gap: float
+
+
+def nothing() -> Points:
+    """Return no points."""
+    none = np.zeros(0)
+    whole = np.zeros(0, dtype=np.int64)
+    return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64))
+
+
 def joined(parts: list[Points]) -> Points:
     """Return points one after the other."""
     return Points(
@@ -68,6 +90,31 @@ def joined(parts: list[Points]) -> Points:
         np.concatenate([one.throughput for one in parts]),
         np.concatenate([one.clocks for one in parts]),
     )
+
+
+FIRST_RATIO = 1.15
+"""Ratio of neighbouring batches of the first look at a configuration."""
+
+ALL_BETWEEN = 64
+"""Batches of a range from which on all of them are evaluated."""
+
+SPLIT = 8
+"""Parts into which a longer range is split."""
+
+
+def first_batches(source: "OperatingPoints") -> Array:
+    """Return the batches of a first look at a configuration, whole and geometrically spaced."""
+    first, last = int(np.ceil(source.lowest - 1e-9)), int(np.floor(source.highest + 1e-9))
+    count = max(2, int(np.log(max(last / first, 1.0)) / np.log(FIRST_RATIO)) + 2)
+    return np.unique(np.round(np.geomspace(first, max(last, first), count)))
+
+
+def split_range(before: float, after: float) -> Array:
+    """Return batches between two, all of them where they are few."""
+    first, last = before + 1, after - 1
+    if last - first < ALL_BETWEEN:
+        return np.arange(first, last + 1)
+    return np.unique(np.round(np.geomspace(first, last, SPLIT)))
 
 
 class OperatingPoints:
@@ -83,7 +130,54 @@ class OperatingPoints:
         self._most = round(number(data.replicas_at_most))
         self._budgets = data.budgets
         self._profiles: list[StepProfile] = []
+        self._known: dict[tuple[int, bytes], tuple[Array, Array, NDArray[np.bool_]]] = {}
         self._gained = number(data.clocks[0].tokens_per_sequence_step) * 1e3
+
+    def with_limits(self, instance: Instance) -> "OperatingPoints":
+        """Return the same points under the limits of an instance that differs in these alone."""
+        other = copy(self)
+        other._rack = rack_data(instance)
+        other._budgets = (
+            configuration_data(instance, self.configuration, Segment(1.0, 1.0)).budgets
+            if instance.limits.budgets
+            else ()
+        )
+        return other
+
+    def without_cap(self, batches: Array) -> tuple[Array, Array, Array]:
+        """Return floor, throughput of all replicas and tokens per joule, by batch, at most.
+
+        Whatever the power cap: the fastest clock's rate, and the thriftiest clock's energy.
+        """
+        rate, thrifty = np.zeros(len(batches)), np.zeros(len(batches))
+        for clock in range(len(self.configuration.clocks)):
+            profile = self._profile(clock)
+            steps = profile.fastest(batches)
+            drawn = profile.running_kw + profile.energy(batches) * steps
+            rate = np.maximum(rate, steps)
+            thrifty = np.maximum(thrifty, np.where(drawn > 0, steps / drawn, np.inf))
+        tokens = batches * self._gained
+        return rate * self._gained, self._most * rate * tokens, thrifty * tokens / 1e3
+
+    @property
+    def power_kw(self) -> float:
+        """Return the kW that running replicas may draw at most, in the rack's own scope."""
+        rack = self._rack
+        if rack.power_cap_kw is None:
+            return float("inf")
+        cap = number(rack.power_cap_kw) / number(rack.power_overhead)
+        return max(0.0, cap - number(rack.static_kw))
+
+    def best_by_batch(self, batches: Array, floor: float) -> tuple[Array, Array, Array]:
+        """Return by batch the highest floor, the most that meets `floor`, and the most of all."""
+        points = self.at(batches)
+        highest, meeting, most = (np.zeros(len(batches)) for _ in range(3))
+        position = np.searchsorted(batches, points.batch)
+        np.maximum.at(highest, position, points.floor)
+        np.maximum.at(most, position, points.throughput)
+        meets = points.floor >= floor
+        np.maximum.at(meeting, position[meets], points.throughput[meets])
+        return highest, meeting, most
 
     @property
     def possible(self) -> bool:
@@ -93,26 +187,41 @@ class OperatingPoints:
     def at(self, batches: Array) -> Points:
         """Return the points of some batches: those at full clock, and mixes where power limits."""
         full = self._profile(0)
-        rate = full.fastest(batches)
+        rate, energy, throttled = self._rates(0, batches)
         counts = np.array([self._most])
         limited = self._limited(counts, batches)
         allowed = self._allowed(counts, batches)[0]
-        drawn = full.running_kw + full.energy(batches) * np.minimum(rate, allowed)
+        drawn = full.running_kw + energy * np.minimum(rate, allowed)
         # A lower clock pays only where power limits: that of the rack, or of the accelerator.
-        free = (drawn <= self._power(counts)[0]) & ~full.throttled(batches)
+        free = (drawn <= self._power(counts)[0]) & ~throttled
         parts = []
         if free.any():
             reached = np.minimum(rate, allowed)[free]
             parts.append(self._points(batches[free], self._most, reached, reached, (0, -1)))
         if not free.all() or limited:
             parts += self._under_cap(batches if limited else batches[~free])
-        return joined(parts) if parts else self._nothing()
+        return joined(parts) if parts else nothing()
 
     def _limited(self, counts: NDArray[np.int64], batches: Array) -> bool:
         """Whether a declared budget may favour fewer replicas."""
         return bool(self._budgets) and bool(
             (self._allowed(counts, batches) < self._profile(0).fastest(batches)).any()
         )
+
+    def _rates(self, clock: int, batches: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Return the fastest steps, the joule of a step, and where the chip throttles, by batch.
+
+        They do not depend on limits, so they are kept for the next instance.
+        """
+        key = (clock, batches.tobytes())
+        if key not in self._known:
+            profile = self._profile(clock)
+            self._known[key] = (
+                profile.fastest(batches),
+                profile.energy(batches),
+                profile.throttled(batches),
+            )
+        return self._known[key]
 
     def _profile(self, clock: int) -> StepProfile:
         while len(self._profiles) <= clock:
@@ -153,7 +262,7 @@ class OperatingPoints:
         corners: list[tuple[Array, Array]] = []
         for clock in range(len(self.configuration.clocks)):
             profile = self._profile(clock)
-            rate, energy = profile.fastest(batches), profile.energy(batches)
+            rate, energy, _ = self._rates(clock, batches)
             corners.append((profile.running_kw + energy * rate, rate))
             with np.errstate(divide="ignore", invalid="ignore"):
                 paid = np.where(energy > 0, (power - profile.running_kw) / energy[None, :], np.inf)
@@ -194,9 +303,4 @@ class OperatingPoints:
     ) -> Points:
         counts = np.array([count])
         found = self._grid(counts, batches, reached[None, :], floor[None, :], clocks)
-        return found[0] if found else self._nothing()
-
-    def _nothing(self) -> Points:
-        none = np.zeros(0)
-        whole = np.zeros(0, dtype=np.int64)
-        return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64))
+        return found[0] if found else nothing()

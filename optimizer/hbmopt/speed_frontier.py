@@ -9,7 +9,7 @@ solved at the ends of every segment.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.configuration import Configuration, enumerate_configurations
+from hbmopt.configuration import Configuration, Layout, enumerate_configurations
 from hbmopt.errors import InputError
-from hbmopt.figure import Figure
 from hbmopt.instance import Instance
-from hbmopt.operating_points import OperatingPoints, Points, joined
+from hbmopt.operating_points import (
+    OperatingPoints,
+    Outline,
+    Points,
+    first_batches,
+    joined,
+    nothing,
+    split_range,
+)
+from hbmopt.sampled_frontier import at_floor, sampled_outline
 from hbmopt.search import found_at
 from hbmopt.solution import Solution
 from hbmopt.solver import solution_of, solve
@@ -30,15 +38,6 @@ from hbmopt.step_profile import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FIRST_RATIO = 1.15
-"""Ratio of neighbouring batches of the first look at a configuration."""
-
-ALL_BETWEEN = 64
-"""Batches of a range from which on all of them are evaluated."""
-
-SPLIT = 8
-"""Parts into which a longer range is split."""
 
 NOT_BETTER = 1e-9
 """Relative margin by which a box has to exceed the envelope to be looked into."""
@@ -89,14 +88,20 @@ class FrontierSegment:
 
 
 class Frontier:
-    """The frontier of an instance: its points, segments and whatever lies in between."""
+    """The frontier of an instance: its points, segments and whatever lies in between.
 
-    def __init__(self, instance: Instance, found: "_Envelope", seconds: float) -> None:
+    `gap` is 0 where all points are known. With LPUs it is the largest fall between two neighbouring
+    points as a share of the most throughput: each point is exact, and in between the frontier
+    lies between the two.
+    """
+
+    def __init__(self, instance: Instance, outline: Outline, seconds: float) -> None:
         self.instance = instance
-        self.configurations = tuple(str(one.configuration) for one in found.sources)
+        self.configurations = tuple(str(one) for one in outline.configurations)
         self.seconds = seconds
-        self._points, self._owners = found.result()
-        self._sources = [one.configuration for one in found.sources]
+        self.gap = outline.gap
+        self._points, self._owners = outline.points, outline.owners
+        self._sources = outline.configurations
         self._solved: dict[int, FrontierPoint] = {}
 
     def __len__(self) -> int:
@@ -118,7 +123,10 @@ class Frontier:
         return self._points.throughput[::-1]
 
     def throughput(self, speed: float) -> float:
-        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it."""
+        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it.
+
+        With a `gap` that of the next point that meets it: a lower bound.
+        """
         position = self._position(speed)
         return float(self._points.throughput[position]) if position >= 0 else 0.0
 
@@ -129,8 +137,8 @@ class Frontier:
 
     def solution(self, speed: float) -> Solution:
         """Return the whole solution at a speed floor, priced."""
-        position, instance = self._position(speed), _at_floor(self.instance, float(speed))
-        if position < 0:
+        position, instance = self._position(speed), at_floor(self.instance, float(speed))
+        if position < 0 or self.gap > 0:
             return solve(instance)
         owner = self._sources[self._owners[position]]
         found = found_at(instance, owner, float(self._points.batch[position]))
@@ -141,8 +149,9 @@ class Frontier:
         position = self._position(speed)
         if position < 0:
             return None
-        owner = self._sources[self._owners[position]]
-        return _described(self.solution(speed), str(owner))
+        solution = self.solution(speed)
+        owner = str(self._sources[self._owners[position]])
+        return _described(solution, _words(solution) if self.gap > 0 else owner)
 
     def _point_at(self, position: int) -> FrontierPoint:
         """Return the point at a position, solved once."""
@@ -152,7 +161,7 @@ class Frontier:
             # The slowest point meets any floor below it, and there the floor costs nothing.
             slowest = position == len(self) - 1
             speed = float(self.instance.limits.min_speed) if slowest else floor
-            instance = _at_floor(self.instance, speed * (1.0 - 1e-9))
+            instance = at_floor(self.instance, speed * (1.0 - 1e-9))
             found = found_at(instance, owner, float(self._points.batch[position]))
             solution = solution_of(instance, found, time.perf_counter())
             self._solved[position] = _described(solution, str(owner))
@@ -238,6 +247,7 @@ class Frontier:
             "status": "optimal" if self.feasible else "infeasible",
             "accelerators": int(self.instance.rack.accelerators),
             "points": len(self),
+            "gap": self.gap,
             "seconds": self.seconds,
             "segments": [
                 {
@@ -257,8 +267,11 @@ class Frontier:
         }
 
 
-def frontier(instance: Instance) -> Frontier:
-    """Return the exact frontier of an instance over speed floors from its own upwards.
+def frontier(instance: Instance, *, progress: Callable[[int, int], None] | None = None) -> Frontier:
+    """Return the frontier of an instance over speed floors from its own upwards.
+
+    Exact without LPUs. With LPUs the best share of the weights to move has no formula; the
+    frontier is then solved at chosen speeds, and `progress` is told how many of how many.
 
     Raises
     ------
@@ -272,9 +285,10 @@ def frontier(instance: Instance) -> Frontier:
     begun = time.perf_counter()
     configurations, _ = enumerate_configurations(instance)
     if any(one.lpu_units for one in configurations):
-        raise InputError("rack.offload: a frontier with LPUs is not drawn yet; leave `offload` out")
-    found = _Envelope(instance, configurations)
-    return Frontier(instance, found, time.perf_counter() - begun)
+        outline = sampled_outline(instance, progress)
+    else:
+        outline = _Envelope(instance, configurations).result()
+    return Frontier(instance, outline, time.perf_counter() - begun)
 
 
 def parse_speeds(text: str) -> list[float]:
@@ -289,17 +303,6 @@ def parse_speeds(text: str) -> list[float]:
             raise InputError(f"--at: {part.strip()!r} is not a speed; write speeds as 20,40,60")
         found.append(speed)
     return found
-
-
-def _at_floor(instance: Instance, speed: float) -> Instance:
-    floor = Figure(speed, "speed")
-    return replace_limits(instance, min_speed=floor)
-
-
-def replace_limits(instance: Instance, **changes: Any) -> Instance:
-    """Return a copy of an instance with other limits."""
-    limits = instance.limits.model_copy(update=changes)
-    return instance.model_copy(update={"limits": limits})
 
 
 class _Envelope:
@@ -323,11 +326,10 @@ class _Envelope:
         best = points.best()
         return best.floor, best.throughput
 
-    def result(self) -> tuple[Points, NDArray[np.int64]]:
+    def result(self) -> Outline:
         """Return the points of the frontier, the fastest first, and whose they are."""
         if not self.ranges:
-            none, whole = np.zeros(0), np.zeros(0, dtype=np.int64)
-            return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64)), whole
+            return Outline((), nothing(), np.zeros(0, dtype=np.int64), 0.0)
         points = joined([one.points for one in self.ranges])
         owners = np.concatenate(
             [
@@ -337,7 +339,8 @@ class _Envelope:
         )
         chosen = points.best_order()
         chosen = chosen[points.floor[chosen] >= self.lowest_floor]
-        return points.take(chosen), owners[chosen]
+        configurations = tuple(one.configuration for one in self.sources)
+        return Outline(configurations, points.take(chosen), owners[chosen], 0.0)
 
 
 class _Range:
@@ -345,9 +348,7 @@ class _Range:
 
     def __init__(self, source: OperatingPoints) -> None:
         self.source = source
-        first, last = int(np.ceil(source.lowest - 1e-9)), int(np.floor(source.highest + 1e-9))
-        count = max(2, int(np.log(max(last / first, 1.0)) / np.log(FIRST_RATIO)) + 2)
-        self.batches = np.unique(np.round(np.geomspace(first, max(last, first), count)))
+        self.batches = first_batches(source)
         self.points = self._kept(source.at(self.batches))
 
     @staticmethod
@@ -384,18 +385,14 @@ class _Range:
         wanted = open_range & above & (corner_floor >= lowest_floor)
         if not wanted.any():
             return 0
-        fresh = np.unique(
-            np.concatenate([self._between(int(one)) for one in np.nonzero(wanted)[0]])
-        )
+        parts = [
+            split_range(float(self.batches[one]), float(self.batches[one + 1]))
+            for one in np.nonzero(wanted)[0]
+        ]
+        fresh = np.unique(np.concatenate(parts))
         self.points = joined([self.points, self._kept(self.source.at(fresh))])
         self.batches = np.union1d(self.batches, fresh)
         return len(fresh)
-
-    def _between(self, index: int) -> Array:
-        first, last = self.batches[index] + 1, self.batches[index + 1] - 1
-        if last - first < ALL_BETWEEN:
-            return np.arange(first, last + 1)
-        return np.unique(np.round(np.geomspace(first, last, SPLIT)))
 
 
 def _runs(owners: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -440,6 +437,29 @@ def _described(solution: Solution, configuration: str) -> FrontierPoint:
         price_of_speed=floor.unit_price if floor is not None else 0.0,
         step_breakdown_ms=chosen.step_breakdown_ms,
         elasticities=solution.elasticities,
+    )
+
+
+def _words(solution: Solution) -> str:
+    """Return a running configuration in words, from its solution."""
+    one = solution.configurations[0]
+    layout = Layout(
+        one.accelerators,
+        one.tensor_parallel,
+        one.expert_parallel,
+        one.attention_data_parallel,
+        one.pipeline_parallel,
+    )
+    return str(
+        Configuration(
+            layout,
+            one.weight_format,
+            one.kv_format,
+            one.lpu_units,
+            (),
+            one.draft_tokens,
+            one.kv_compression,
+        )
     )
 
 

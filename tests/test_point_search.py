@@ -1,0 +1,67 @@
+"""The best operating point found by formula is the optimum of the program."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hbmopt
+from builders import INSTANCES
+from hbmopt.figure import Figure
+from hbmopt.point_search import PointSearch, has_formula
+from racks import small_instances
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def limited(instance, **figures):
+    changes = {
+        name: Figure(float(amount), "power" if name == "power" else "speed")
+        for name, amount in figures.items()
+    }
+    limits = instance.limits.model_copy(update=changes)
+    return instance.model_copy(update={"limits": limits})
+
+
+@pytest.mark.parametrize("name", ["h200", "rubin_nvl72", "cpu_budget"])
+def test_one_search_serves_all_caps_and_floors(name):
+    base = hbmopt.load(INSTANCES / f"{name}.yaml")
+    search = PointSearch(base)
+    highest = base.power_cap_kw or 100.0
+    generator = np.random.default_rng(3)
+    for cap, floor in zip(
+        generator.uniform(0.4, 1.0, 6) * highest, generator.uniform(0.0, 80.0, 6), strict=True
+    ):
+        instance = limited(base, power=cap, min_speed=floor)
+        found, solution = search.best(instance), hbmopt.solve(instance)
+        reached = found.throughput if found is not None else 0.0
+        assert reached == pytest.approx(solution.throughput_tok_s or 0.0, rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@given(small_instances(lpus=False), st.floats(0.4, 1.5), st.floats(0.0, 50.0))
+def test_any_small_rack_has_the_point_of_its_solve(mapping, share, floor):
+    base = hbmopt.load(mapping)
+    search = PointSearch(base)
+    cap = share * (1.0 + 0.7 * mapping["rack"]["accelerators"])
+    instance = limited(base, power=cap, min_speed=floor)
+    found, solution = search.best(instance), hbmopt.solve(instance)
+    assert (found is None) == (solution.status == "infeasible")
+    if found is not None:
+        assert found.throughput == pytest.approx(solution.throughput_tok_s, rel=2e-6)
+
+
+def test_answers_do_not_depend_on_what_was_asked_before():
+    base = hbmopt.load(INSTANCES / "rubin_nvl72.yaml")
+    caps = [140.0, 200.0, 100.0, 170.0]
+    forward, backward = PointSearch(base), PointSearch(base)
+    first = {cap: forward.best(limited(base, power=cap)) for cap in caps}
+    second = {cap: backward.best(limited(base, power=cap)) for cap in reversed(caps)}
+    assert first == second
+    assert len({point.throughput for point in first.values()}) > 1
+
+
+def test_what_has_a_formula_is_known():
+    assert has_formula(hbmopt.load(INSTANCES / "h200.yaml"))
+    assert not has_formula(hbmopt.load(INSTANCES / "rubin_nvl72_lpx.yaml"))
+    assert not has_formula(hbmopt.load(INSTANCES / "h200.yaml", {"choices.uniform": False}))
