@@ -6,6 +6,7 @@ The public names are loaded on first use, so that importing the package costs no
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.explanation import Explanation, explain
     from hbmopt.importing.huggingface import import_llm
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
     from hbmopt.speed_frontier import Frontier, frontier
+    from hbmopt.sweeping import Sweep, sweep
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "comparison",
     "Explanation": "explanation",
     "Frontier": "speed_frontier",
     "HbmoptError": "errors",
@@ -30,16 +33,20 @@ _HOME = {
     "Plan": "planning",
     "Solution": "solution",
     "SolverError": "errors",
+    "Sweep": "sweeping",
+    "compare": "comparison",
     "explain": "explanation",
     "frontier": "speed_frontier",
     "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
     "solve": "solver",
+    "sweep": "sweeping",
     "solve_model": "planning",
 }
 
 __all__ = [
+    "Comparison",
     "Explanation",
     "Frontier",
     "HbmoptError",
@@ -50,6 +57,8 @@ __all__ = [
     "Plan",
     "Solution",
     "SolverError",
+    "Sweep",
+    "compare",
     "explain",
     "frontier",
     "import_llm",
@@ -57,6 +66,7 @@ __all__ = [
     "rack_block",
     "solve",
     "solve_model",
+    "sweep",
 ]
 
 

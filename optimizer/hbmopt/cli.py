@@ -27,8 +27,8 @@ def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters,
         except HbmoptError as error:
             click.echo(f"hbmopt: {' '.join(str(error).split())}", err=True)
             code = BAD_INPUT
-        except KeyboardInterrupt:
-            click.echo("hbmopt: interrupted", err=True)
+        except KeyboardInterrupt as interruption:
+            click.echo(f"hbmopt: {interruption or 'interrupted'}", err=True)
             code = INTERRUPTED
         sys.exit(code)
 
@@ -56,6 +56,15 @@ _output_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write to FILE instead of the terminal.",
+)
+
+
+_plot_option = click.option(
+    "--plot",
+    "plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw a chart to FILE: .html (offline, with hover), .png or .svg.",
 )
 
 
@@ -112,9 +121,15 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
 )
 @_format_option
 @_output_option
+@_plot_option
 @_one_line_errors
 def frontier(
-    instance: Path, overrides: tuple[str, ...], speeds: str | None, style: str, output: Path | None
+    instance: Path,
+    overrides: tuple[str, ...],
+    speeds: str | None,
+    style: str,
+    output: Path | None,
+    plot: Path | None,
 ) -> int:
     """Draw the exact frontier of INSTANCE: the most throughput at every speed per user.
 
@@ -127,6 +142,7 @@ def frontier(
     from hbmopt.speed_frontier import parse_speeds
 
     chosen = parse_speeds(speeds) if speeds is not None else None
+    _check_plot(plot)
     progress = _counter("speeds")
     drawn = draw(load(instance, list(overrides)), progress=progress)
     if progress is not None:
@@ -134,7 +150,132 @@ def frontier(
     terminal = output is None and sys.stdout.isatty()
     width = _terminal_width() if terminal else None
     _emit(render_frontier(drawn, style, chosen, width=width, color=terminal), output)
+    if plot is not None and drawn.feasible:
+        from hbmopt.charts import frontier_chart, write_chart
+
+        write_chart(frontier_chart([drawn]), plot)
     return SOLVED if drawn.feasible else INFEASIBLE
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Refuse a chart that cannot be written before the work, not after it."""
+    if plot is not None:
+        from hbmopt.charts import check_chart_path, require_packages
+
+        require_packages()
+        check_chart_path(plot)
+
+
+@cli.command()
+@click.argument("instances", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_set_option
+@_format_option
+@_output_option
+@_plot_option
+@_one_line_errors
+def compare(
+    instances: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    style: str,
+    output: Path | None,
+    plot: Path | None,
+) -> int:
+    """Put INSTANCES side by side: throughput, speed, limits and prices.
+
+    Where all serve the same model and workload, says where throughput follows HBM size times
+    bandwidth, with the fitted slope, and where it does not.
+    """
+    from hbmopt.comparison import compare as compare_instances
+    from hbmopt.comparison_report import render_comparison
+    from hbmopt.instance import load
+
+    _check_plot(plot)
+    comparison = compare_instances([load(path, list(overrides)) for path in instances])
+    terminal = output is None and sys.stdout.isatty()
+    width = _terminal_width() if terminal else None
+    _emit(render_comparison(comparison, style, width=width, color=terminal), output)
+    if plot is not None:
+        from hbmopt.charts import generation_chart, write_chart
+
+        rows = [
+            {
+                "name": row.name,
+                "year": row.year,
+                "throughput_tok_s": row.tok_s_per_accelerator,
+                "hbm_size_gb": row.hbm_gb,
+                "hbm_bandwidth_tb_s": row.hbm_tb_s,
+                "limiting_resource": row.limiting_resource,
+            }
+            for row in comparison.rows
+        ]
+        write_chart(generation_chart(rows), plot)
+    return SOLVED if comparison.feasible else INFEASIBLE
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.option(
+    "--vary",
+    "variations",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUES",
+    help='What varies: limits.power="60 kW:600 kW:20 kW", or llm=a,b. Several make a grid.',
+)
+@click.option("--zip", "zipped", is_flag=True, help="Take values together instead of a grid.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.")
+@click.option("--dask", metavar="ADDRESS", help="A Dask scheduler, or local.")
+@click.option("--resume", is_flag=True, help="Go on with what FILE.partial holds.")
+@_set_option
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="How to write the result to the terminal.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all rows to FILE: .csv, .jsonl or .parquet; what is done is kept on the way.",
+)
+@_one_line_errors
+def sweep(
+    instance: Path,
+    variations: tuple[str, ...],
+    zipped: bool,
+    jobs: int | None,
+    dask: str | None,
+    resume: bool,
+    overrides: tuple[str, ...],
+    style: str,
+    output: Path | None,
+) -> int:
+    """Solve INSTANCE at every value of one or more of its fields.
+
+    Power caps first of all. A point where nothing can be served is a row, not an error.
+    """
+    from hbmopt.sweep_report import render_sweep
+    from hbmopt.sweeping import sweep as sweep_instance
+
+    swept = sweep_instance(
+        instance,
+        variations,
+        overrides=list(overrides),
+        zipped=zipped,
+        jobs=jobs,
+        dask=dask,
+        output=output,
+        resume=resume,
+        progress=True,
+    )
+    width = _terminal_width() if sys.stdout.isatty() else None
+    _emit(render_sweep(swept, style, width=width, color=sys.stdout.isatty()), None)
+    return SOLVED if swept.feasible else INFEASIBLE
 
 
 def _counter(what: str) -> Callable[[int, int], None] | None:

@@ -559,9 +559,9 @@ def _overlay(
             merged.graft((key,), part)
 
 
-def apply_override(document: Document, text: str) -> None:
+def apply_override(document: Document, text: str, option: str = "--set") -> None:
     """Apply one ``key.path=value`` override. Raises `InputError` when it is not of that form."""
-    source = f"--set {text}"
+    source = f"{option} {text}"
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
@@ -587,6 +587,13 @@ def load(
     InputError
         With file, line, key, what is wrong and what to do, in one line.
     """
+    return validate(load_document(source, overrides))
+
+
+def load_document(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
+) -> Document:
+    """Load an instance as `load` does, entries resolved and overrides applied, not validated."""
     if isinstance(source, Mapping):
         document = Document(_copied(source))
         document.origins.update(dict.fromkeys(_paths(document.value), Origin("<mapping>")))
@@ -602,7 +609,12 @@ def load(
             resolve_references(document)
     if isinstance(document.value, dict) and not isinstance(source, Mapping):
         document.value.setdefault("name", Path(source).stem)
-    return validate(document)
+    return document
+
+
+def copied_document(document: Document) -> Document:
+    """Return a copy that can be changed without changing the document."""
+    return Document(_copied(document.value), dict(document.origins))
 
 
 def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:

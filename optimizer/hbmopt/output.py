@@ -27,7 +27,7 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
         return _csv([_flat(solution)])
     from hbmopt.report import solution_tables
 
-    return _printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
+    return printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
 
 
 def render_explanation(explanation: Explanation, style: str) -> str:
@@ -55,10 +55,10 @@ def render_frontier(
         return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
     from hbmopt.frontier_report import frontier_tables
 
-    return _printed(frontier_tables(frontier, speeds), width or FRONTIER_WIDTH, color=color)
+    return printed(frontier_tables(frontier, speeds), width or FRONTIER_WIDTH, color=color)
 
 
-def _printed(content: Any, width: int, *, color: bool) -> str:
+def printed(content: Any, width: int, *, color: bool) -> str:
     """Return what rich prints, without spaces at the ends of lines."""
     from rich.console import Console  # 50 ms that only tables need
 
@@ -108,18 +108,26 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def write(text: str, path: Path) -> None:
-    """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise InputError(f"--output {path}: there is no folder {folder}; create it first")
+def check_writable(path: Path) -> None:
+    """Raise `InputError` where a file cannot be written because of folders."""
+    if not path.parent.is_dir():
+        raise InputError(f"--output {path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise InputError(f"--output {path}: is a folder; name a file in it")
+
+
+def write(content: str | bytes, path: Path) -> None:
+    """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
+    check_writable(path)
+    folder = path.parent
+    data = content.encode() if isinstance(content, str) else content
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             Path(name).chmod(0o644)
             Path(name).replace(path)
         except BaseException:

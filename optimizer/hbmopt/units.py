@@ -97,20 +97,28 @@ def parse(text: object, dimension: str) -> float:
         raise ValueError(f'expected a {dimension} with a unit, such as "{example}"')
     if isinstance(text, int | float):
         raise ValueError(f'{text} has no unit; write a {dimension} such as "{example}"')
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
+    found = split(text)
+    if found is None:
         raise ValueError(f'{text!r} is not a {dimension}; write one such as "{example}"')
-    number, unit = match[1].replace("_", "").replace(",", ""), match[2].strip()
+    number, unit = found
     units = DIMENSIONS[dimension]
     if not unit:
         raise ValueError(f'{text!r} has no unit; write a {dimension} such as "{example}"')
     if unit not in units:
         raise ValueError(f"{unit!r} is not a unit of {dimension}; {_unit_hint(unit, dimension)}")
     # Exactly, so that 0.1 TB is 100 GB.
-    amount = _float(Fraction(number) * units[unit])
+    amount = _float(number * units[unit])
     if not math.isfinite(amount) or amount < 0:
         raise ValueError(f"{text!r} must be a finite {dimension} of at least 0")
     return amount
+
+
+def split(text: str) -> tuple[Fraction, str] | None:
+    """Return number and unit of text such as ``"288 GB"``, or None where it has no number."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return None
+    return Fraction(match[1].replace("_", "").replace(",", "")), match[2].strip()
 
 
 def _float(exact: Fraction) -> float:

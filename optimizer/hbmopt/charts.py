@@ -1,0 +1,160 @@
+"""Charts of frontiers, sweeps and comparisons, from one specification to HTML, PNG and SVG.
+
+The HTML holds everything that it needs and works without a network. Every chart says what it
+shows, in units, without a caption.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hbmopt.errors import InputError
+from hbmopt.output import check_writable, write
+from hbmopt.speed_frontier import Frontier
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    Chart = alt.LayerChart | alt.VConcatChart
+
+Rows = Sequence[Mapping[str, Any]]
+
+SUFFIXES = (".html", ".png", ".svg")
+PNG_SCALE = 2.0
+"""Pixels per unit of the chart: sharp on screens and in print."""
+
+
+def frontier_chart(frontiers: Sequence[Frontier]) -> "alt.LayerChart":
+    """Return the most throughput at every speed, coloured by what limits it.
+
+    Marks are the ends of segments. Several frontiers are told apart by the style of their lines.
+
+    Raises
+    ------
+    InputError
+        Where there is no frontier, or nothing can be served on one of them.
+    """
+    require_packages()
+    from hbmopt.charts_frontier import frontier_layers  # altair takes 0.3 s that only charts need
+
+    return frontier_layers(frontiers)
+
+
+def step_breakdown_chart(frontier: Frontier) -> "alt.LayerChart":
+    """Return the parts of the decode step in ms at round speeds along a frontier."""
+    require_packages()
+    from hbmopt.charts_along import step_bars  # altair takes 0.3 s that only charts need
+
+    return step_bars(frontier)
+
+
+def elasticity_chart(frontier: Frontier) -> "alt.LayerChart":
+    """Return what 1 % more of each input is worth along a frontier, in % of throughput."""
+    require_packages()
+    from hbmopt.charts_along import elasticity_lines  # altair takes 0.3 s that only charts need
+
+    return elasticity_lines(frontier)
+
+
+def power_curve_chart(
+    rows: Rows, *, title: str = "Throughput under a power cap, and its price", subtitle: str = ""
+) -> "alt.VConcatChart":
+    """Return throughput over power caps, and under it what one more kW is worth.
+
+    Rows have `power_kw`, `throughput_tok_s`, `price_tok_s_per_kw`, `limiting_resource` and
+    `status`; where the status is not ``optimal``, nothing can be served at that cap.
+    """
+    require_packages()
+    from hbmopt.charts_sweep import power_panels  # altair takes 0.3 s that only charts need
+
+    return power_panels(rows, title, subtitle)
+
+
+def heat_map_chart(
+    rows: Rows,
+    x: str,
+    y: str,
+    value: str,
+    *,
+    x_label: str,
+    y_label: str,
+    value_label: str,
+    title: str = "",
+    subtitle: str = "",
+) -> "alt.LayerChart":
+    """Return a value over two inputs of a sweep; cells in which nothing can be served are hatched.
+
+    `x`, `y` and `value` are keys of the rows; a cell is hatched where the row's `status` is not
+    ``optimal`` or its value is None. A value that is the name of an input, such as
+    `limiting_resource`, takes the colour of that input. Labels end in ``, unit``.
+    """
+    require_packages()
+    from hbmopt.charts_sweep import heat_map_cells  # altair takes 0.3 s that only charts need
+
+    labels = (x_label, y_label, value_label)
+    return heat_map_cells(rows, (x, y, value), labels, title, subtitle)
+
+
+def generation_chart(
+    rows: Rows,
+    *,
+    title: str = "Throughput against HBM size × HBM bandwidth",
+    subtitle: str = "",
+    basis: str = "per accelerator",
+) -> "alt.LayerChart":
+    """Return throughput over HBM size × bandwidth on log axes, relative to the first row.
+
+    Rows have `name`, `year`, `throughput_tok_s`, `hbm_size_gb` and `hbm_bandwidth_tb_s`, and may
+    have `limiting_resource`; `basis` says what the figures are of. A row without throughput is
+    named under the title. The lines are a least-squares fit of the logarithms and the slope of
+    proportionality.
+    """
+    require_packages()
+    from hbmopt.charts_generation import generation_layers  # altair takes 0.3 s
+
+    return generation_layers(rows, title, subtitle, basis)
+
+
+def write_chart(chart: "Chart", path: Path) -> None:
+    """Write a chart as .html, .png or .svg, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        For another suffix, or where the file cannot be written.
+    """
+    suffix = check_chart_path(path)
+    require_packages()
+    import vl_convert  # 30 MB that only charts need
+
+    specification = chart.to_dict()
+    if suffix == ".png":
+        write(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE), path)
+    elif suffix == ".svg":
+        write(vl_convert.vegalite_to_svg(specification), path)
+    else:
+        page = vl_convert.vegalite_to_html(specification, bundle=True)
+        name = " ".join(specification["title"]["text"])
+        write(page.replace("<title>Chart</title>", f"<title>{escape(name)}</title>", 1), path)
+
+
+def check_chart_path(path: Path) -> str:
+    """Return the suffix of a chart's file. Raises `InputError` where it cannot be written."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"{path}: a chart is written as one of {known}; end the name in one")
+    check_writable(path)
+    return suffix
+
+
+def require_packages() -> None:
+    """Raise `InputError` where the packages that draw are missing."""
+    try:
+        import altair  # noqa: F401 -- 0.3 s that only charts need
+        import vl_convert  # noqa: F401 -- it draws what altair describes
+    except ImportError:
+        raise InputError(
+            "charts need altair and vl-convert-python: pip install 'hbmopt[charts]'"
+        ) from None

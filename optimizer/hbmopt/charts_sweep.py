@@ -1,0 +1,282 @@
+"""Charts of sweeps: throughput and price along a power cap, and heat maps of two inputs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from hbmopt.charts_style import (
+    EXTENT,
+    GREY,
+    INK,
+    WIDTH,
+    Ends,
+    axis,
+    finished,
+    heading,
+    inline,
+    layered,
+    linear,
+    resource_label,
+    resource_scales,
+    round_domain,
+    tooltips,
+)
+from hbmopt.errors import InputError
+from hbmopt.report import show
+
+Rows = Sequence[Mapping[str, Any]]
+
+PANEL = 210
+"""Height of each of the two panels of a power curve."""
+
+HATCH = "M-1,-0.5L-0.5,-1M-1,0L0,-1M-1,0.5L0.5,-1M-1,1L1,-1M-0.5,1L1,-0.5M0,1L1,0M0.5,1L1,0.5"
+"""Slanted lines over a square, for cells where nothing can be served."""
+
+MOST_NUMBERS = 200
+"""Cells up to which each has its number written in it."""
+
+
+def power_panels(rows: Rows, title: str, subtitle: str) -> alt.VConcatChart:
+    """Return throughput over power caps, and under it what one more kW is worth."""
+    ordered = sorted(rows, key=lambda row: float(row["power_kw"]))
+    solved = [row for row in ordered if _served(row)]
+    if not solved:
+        raise InputError("the power curve is empty: nothing can be served at any of these caps")
+    across = round_domain([float(row["power_kw"]) for row in ordered])
+    colours, shapes = resource_scales(row.get("limiting_resource") for row in solved)
+    drawn: list[dict[str, Any]] = [
+        {
+            "power_kw": float(row["power_kw"]),
+            "throughput": float(row["throughput_tok_s"]),
+            "price": float(row["price_tok_s_per_kw"] or 0.0),
+            "limit": resource_label(row.get("limiting_resource")),
+            "per_mw": float(row["throughput_tok_s"]) / float(row["power_kw"]) * 1e3,
+        }
+        for row in solved
+    ]
+    hover = tooltips(
+        ("power_kw", "power cap (kW)", ",.5~r"),
+        ("throughput", "throughput (tok/s)", ",.6~r"),
+        ("price", "one more kW (tok/s)", ",.4~r"),
+        ("per_mw", "throughput per MW of the cap (tok/s)", ",.6~r"),
+        ("limit", "limited by", ""),
+    )
+    legend = alt.Legend(title=["limited by", "(the input whose 1 %", "is worth most)"])
+
+    def panel(field: str, name: str, *, last: bool) -> alt.LayerChart:
+        up = round_domain([row[field] for row in drawn], zero=True, parts=5)
+        x = alt.X(
+            "power_kw:Q",
+            title="power cap, kW" if last else None,
+            scale=linear(across),
+            axis=axis(across),
+        )
+        y = alt.Y(f"{field}:Q", title=name, scale=linear(up), axis=axis(up, 5, EXTENT))
+        base = alt.Chart(inline(drawn)).encode(x=x, y=y)
+        # Throughput between two caps lies between theirs; a price holds at its cap alone.
+        line = (
+            base.mark_line(color=GREY, strokeWidth=1.5)
+            if field == "throughput"
+            else base.mark_rule(color=GREY, strokeWidth=1.5).encode(y2=alt.datum(0))
+        )
+        marks = base.mark_point(filled=True, size=58, opacity=1.0).encode(
+            color=alt.Color("limit:N", scale=colours, legend=legend),
+            shape=alt.Shape("limit:N", scale=shapes, legend=legend),
+            tooltip=hover,
+        )
+        return layered([*_empty(ordered, across, x), line, marks], WIDTH, PANEL)
+
+    panels = (
+        panel("throughput", "throughput, tok/s", last=False),
+        panel("price", "price of the cap, tok/s per kW", last=True),
+    )
+    return finished(
+        alt.vconcat(*panels, spacing=18), heading(title, [subtitle] if subtitle else [])
+    )
+
+
+def _served(row: Mapping[str, Any]) -> bool:
+    return row.get("status", "optimal") == "optimal" and row.get("throughput_tok_s") is not None
+
+
+def _empty(ordered: Rows, across: Ends, x: alt.X) -> list[alt.Chart]:
+    """Return the stretch of caps under which nothing can be served, with its name."""
+    failed = [float(row["power_kw"]) for row in ordered if not _served(row)]
+    if not failed:
+        return []
+    served = [float(row["power_kw"]) for row in ordered if _served(row)]
+    low = [one for one in failed if one < served[0]]
+    spans = [(across[0], low[-1])] if low else []
+    spans += [(one, one) for one in failed if one > served[0]]
+    data = inline([{"power_kw": first, "to": last} for first, last in spans])
+    marks: list[alt.Chart] = [
+        alt.Chart(data).mark_rect(color="#dddddd", opacity=0.7).encode(x=x, x2=alt.X2("to")),
+        alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.X("to:Q")),
+    ]
+    wide = (low[-1] - across[0]) / (across[1] - across[0]) * WIDTH if low else 0.0
+    if wide >= 20:
+        middle = inline([{"power_kw": (across[0] + low[-1]) / 2}])
+        marks.append(
+            alt.Chart(middle)
+            .mark_text(text="nothing can be served", angle=270, color=INK, fontSize=12)
+            .encode(x=x, y=alt.value(PANEL / 2))
+        )
+    return marks
+
+
+def heat_map_cells(
+    rows: Rows,
+    fields: tuple[str, str, str],
+    labels: tuple[str, str, str],
+    title: str,
+    subtitle: str,
+) -> alt.LayerChart:
+    """Return cells coloured by a number, or by a limiting resource where the value is a name."""
+    (x, y, value), (x_label, y_label, value_label) = fields, labels
+    across, up = _ordered(rows, x), _ordered(rows, y)
+    found = [row for row in rows if _valued(row, value)]
+    if not found:
+        raise InputError("the heat map is empty: nothing can be served in any of its cells")
+    named = isinstance(found[0][value], str)
+    # Numbers grow upwards, as on any axis; words are read downwards.
+    up = up if isinstance(rows[0][y], str) else up[::-1]
+    size = max(min(54, WIDTH // len(across)), 14)
+    tall = max(min(54, 420 // len(up)), 14)
+    cells = [_cell(row, x, y, value, named=named) for row in rows]
+    solved = [cell for cell in cells if cell["value"] is not None]
+    failed = [cell for cell in cells if cell["value"] is None]
+    position = {
+        "x": alt.X(
+            "x:O",
+            sort=[_text(one) for one in across],
+            title=x_label,
+            axis=alt.Axis(labelAngle=_slant(across, size), labelOverlap=False, ticks=False),
+        ),
+        "y": alt.Y(
+            "y:O",
+            sort=[_text(one) for one in up],
+            title=y_label,
+            axis=alt.Axis(labelOverlap=False, ticks=False),
+        ),
+    }
+    hover = [
+        *tooltips(("x", x_label, ""), ("y", y_label, "")),
+        *tooltips(("value", value_label, "" if named else ",.5~r"), ("limit", "limited by", "")),
+    ]
+    if named:
+        colour = alt.Color(
+            "value:N",
+            scale=resource_scales(row[value] for row in found)[0],
+            legend=alt.Legend(title=value_label, symbolType="square"),
+        )
+    else:
+        colour = alt.Color(
+            "value:Q",
+            scale=alt.Scale(scheme="cividis"),
+            legend=alt.Legend(
+                title=_lines(value_label),
+                format="~s" if max(abs(cell["value"]) for cell in solved) >= 2e3 else ",.6~g",
+                gradientLength=min(220, max(tall * len(up), 80)),
+            ),
+        )
+    layers: list[alt.Chart] = [
+        alt.Chart(inline(solved))
+        .mark_rect(stroke="white", strokeWidth=1)
+        .encode(**position, color=colour, tooltip=hover)
+    ]
+    if not named and len(cells) <= MOST_NUMBERS and size >= 34:
+        middle = _lightness_turns([float(cell["value"]) for cell in solved])
+        dark = [cell for cell in solved if cell["value"] <= middle]
+        light = [cell for cell in solved if cell["value"] > middle]
+        layers += [
+            alt.Chart(inline(some))
+            .mark_text(fontSize=11, color=ink)
+            .encode(**position, text="text:N", tooltip=hover)
+            for some, ink in ((dark, "white"), (light, INK))
+            if some
+        ]
+    if failed:
+        layers += _hatched(failed, position, hover[:2], min(size, tall))
+    notes = [subtitle] if subtitle else []
+    notes += ["Hatched: nothing can be served."] if failed else []
+    wide, name = size * len(across), title or _capital(value_label)
+    return finished(
+        layered(layers, wide, tall * len(up)), heading(name, notes, max(wide + 120, 420))
+    )
+
+
+def _lightness_turns(values: Sequence[float]) -> float:
+    """Return the value up to which cells are so dark that white reads better."""
+    return min(values) + 0.57 * (max(values) - min(values))
+
+
+def _valued(row: Mapping[str, Any], value: str) -> bool:
+    return row.get("status", "optimal") == "optimal" and row.get(value) is not None
+
+
+def _ordered(rows: Rows, field: str) -> list[Any]:
+    """Return the values of a field: numbers by size, words as they come."""
+    values = list(dict.fromkeys(row[field] for row in rows))
+    return values if any(isinstance(one, str) for one in values) else sorted(values)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
+def _cell(row: Mapping[str, Any], x: str, y: str, value: str, *, named: bool) -> dict[str, Any]:
+    cell: dict[str, Any] = {"x": _text(row[x]), "y": _text(row[y]), "value": None}
+    if _valued(row, value):
+        raw = row[value]
+        cell["value"] = resource_label(raw) if named else float(raw)
+        cell["text"] = "" if named else short(float(raw))
+        cell["limit"] = resource_label(row.get("limiting_resource"))
+    return cell
+
+
+def _hatched(
+    failed: Sequence[dict[str, Any]],
+    position: dict[str, Any],
+    hover: list[alt.Tooltip],
+    size: int,
+) -> list[alt.Chart]:
+    data = inline([cell | {"value": "nothing can be served"} for cell in failed])
+    shown = [*hover, *tooltips(("value", "result", ""))]
+    return [
+        alt.Chart(data)
+        .mark_rect(color="#eeeeee", stroke="white", strokeWidth=1)
+        .encode(**position, tooltip=shown),
+        alt.Chart(data)
+        .mark_point(
+            shape=HATCH, size=(size - 4) ** 2, stroke=GREY, strokeWidth=1, filled=False, opacity=1.0
+        )
+        .encode(**position, tooltip=shown),
+    ]
+
+
+def _slant(values: Sequence[Any], size: int) -> int:
+    """Return the angle at which the labels of columns do not touch."""
+    return 0 if max(len(_text(one)) for one in values) * 6.6 <= size - 4 else -45
+
+
+def _capital(label: str) -> str:
+    """Return a label without its unit as a title."""
+    name = label.partition(", ")[0]
+    return name[:1].upper() + name[1:]
+
+
+def _lines(label: str) -> list[str]:
+    """Return a legend's title in lines that are not much wider than the legend."""
+    name, comma, unit = label.partition(", ")
+    return [name + comma.strip(), unit] if comma else [name]
+
+
+def short(value: float) -> str:
+    """Return a number in at most five characters."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{sign}"
+    return show(value, 3)

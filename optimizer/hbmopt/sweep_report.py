@@ -1,0 +1,125 @@
+"""A sweep as text: a table for people, or the rows as CSV or JSON lines."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hbmopt.output import printed
+from hbmopt.report import INPUT_NAMES, show
+from hbmopt.sweep_files import Row
+from hbmopt.sweeping import Sweep
+from hbmopt.variation import Variation
+
+WIDTH = 140
+MOST_ROWS = 40
+
+PRICED = {
+    "limits.power": ("price_power_cap", "kW"),
+    "rack.power": ("price_power_cap", "kW"),
+    "limits.min_speed": ("price_of_speed", "tok/s/user"),
+    "rack.accelerator.hbm_capacity": ("price_hbm_capacity", "GB"),
+    "rack.accelerator.hbm_bandwidth": ("price_hbm_bandwidth", "TB/s"),
+    "rack.accelerator.scale_up_bandwidth": ("price_interconnect", "TB/s"),
+    "rack.accelerator.peak_flops": ("price_compute", "TFLOP/s"),
+    "calibration.latency": ("price_latency", "us"),
+    "rack.offload.device.sram_capacity": ("price_sram_capacity", "GB"),
+    "rack.offload.device.sram_bandwidth": ("price_sram_bandwidth", "TB/s"),
+    "rack.offload.device.peak_flops": ("price_lpu_compute", "TFLOP/s"),
+    "rack.offload.device.link_bandwidth": ("price_lpu_link", "TB/s"),
+}
+"""Column of the price of a field that is priced, and what it is a price of."""
+
+
+def render_sweep(sweep: Sweep, style: str, *, width: int | None, color: bool) -> str:
+    """Return a sweep as text in the style ``table``, ``csv`` or ``jsonl``."""
+    if style == "table":
+        return printed(sweep_table(sweep), width or WIDTH, color=color)
+    return sweep.contents(style).decode()
+
+
+def sweep_table(sweep: Sweep) -> RenderableType:
+    """Return the table of a sweep with a line of what it holds."""
+    table = Table(box=None, header_style="dim")
+    for one in sweep.variations:
+        number = all(not isinstance(cell, str) for cell in one.cells)
+        table.add_column(Text(one.header), justify="right" if number else "left")
+    for header in ("tok/s", "tok/s/user", "batch", "kW", "tok/s/MW"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("limited by", no_wrap=True)
+    prices = {one.path: _price(one, sweep) for one in sweep.variations}
+    for _, unit in (found for found in prices.values() if found is not None):
+        table.add_column(f"tok/s per {unit}", justify="right", no_wrap=True)
+    table.add_column("configuration", style="dim")
+    for row in sweep.rows[:MOST_ROWS]:
+        inputs = [Text(str(row[one.header])) for one in sweep.variations]
+        paid = [_shown(row[found[0]]) for found in prices.values() if found is not None]
+        table.add_row(*inputs, *_answer(row), *paid, _configuration(row))
+    heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
+    return Group(*heading, table, Text(), *_reasons(sweep), Text(_summary(sweep), style="dim"))
+
+
+def _price(variation: Variation, sweep: Sweep) -> tuple[str, str] | None:
+    """Return column and unit of the price of what varies, None where it has none."""
+    path = variation.path.removesuffix(".value")
+    for known, found in PRICED.items():
+        if (path == known or path.startswith(f"{known}.")) and found[0] in sweep.columns:
+            return found
+    return None
+
+
+def _answer(row: Row) -> list[str]:
+    if row["status"] != "optimal":
+        return [row["status"], "", "", "", "", ""]
+    numbers = (("throughput_tok_s", 6), ("speed_tok_s_user", 4), ("batch", 7))
+    limit = row["limiting_resource"] or ""
+    return [
+        *(show(row[name], digits) for name, digits in numbers),
+        show(row["power_w"] / 1e3, 4),
+        _shown(row["tok_s_per_mw"], 6),
+        INPUT_NAMES.get(limit, limit),
+    ]
+
+
+def _shown(value: float | None, digits: int = 4) -> str:
+    return show(value, digits) if value is not None else ""
+
+
+def _reasons(sweep: Sweep) -> list[Text]:
+    """Return why there is no plan, for the first point of each status without one."""
+    found: dict[str, Text] = {}
+    for row in sweep.rows:
+        if row["status"] != "optimal" and row["status"] not in found:
+            inputs = ", ".join(f"{one.header} {row[one.header]}" for one in sweep.variations)
+            reason = row["conflict"] or row["error"] or "no reason is known"
+            found[row["status"]] = Text(f"{row['status']} at {inputs}: {reason}")
+    return list(found.values())
+
+
+def _configuration(row: Row) -> str:
+    if row["status"] != "optimal":
+        return ""
+    layout = f"TP{row['configuration_tensor_parallel']}"
+    for name, prefix in (
+        ("attention_data_parallel", "DP"),
+        ("expert_parallel", "EP"),
+        ("pipeline_parallel", "PP"),
+    ):
+        ranks = row[f"configuration_{name}"]
+        layout += f" {prefix}{ranks}" if ranks > 1 else ""
+    formats = f"{row['configuration_weight_format']}/{row['configuration_kv_format']}"
+    more = f" +{row['configurations'] - 1}" if row["configurations"] > 1 else ""
+    return f"{row['configuration_replicas']} x {layout}, {formats}{more}"
+
+
+def _summary(sweep: Sweep) -> str:
+    counts: dict[str, int] = {}
+    for row in sweep.rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    listed = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    text = f"{sweep.points:,} points: {listed or 'none done'}. {sweep.seconds:.1f} s."
+    missing, hidden = sweep.points - len(sweep.rows), len(sweep.rows) - MOST_ROWS
+    if missing:
+        text += f" {missing:,} are not done."
+    if hidden > 0:
+        text += f" {hidden:,} more rows with --format csv or --output FILE."
+    return text

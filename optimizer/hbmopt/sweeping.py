@@ -1,0 +1,307 @@
+"""`sweep`: the optimum at every point of a grid over fields of an instance.
+
+The points are independent of each other: any number of workers, in any order, gives the same
+rows to the last bit, and so does a sweep that was interrupted and goes on.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hbmopt import __version__
+from hbmopt.errors import InputError
+from hbmopt.instance import load_document
+from hbmopt.output import write
+from hbmopt.sweep_files import Journal, Row, contents, format_of, frame_of
+from hbmopt.sweep_point import SHOWN
+from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
+from hbmopt.variation import SweepPoint, Variation, parse_variation, points
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_COLUMNS = (
+    "status",
+    "throughput_tok_s",
+    "speed_tok_s_user",
+    "batch",
+    "power_w",
+    "tok_s_per_mw",
+    "limiting_resource",
+    "binding",
+    "price_of_speed",
+    "configurations",
+)
+LAST_COLUMNS = ("conflict", "error")
+GROUPS = ("configuration_", "offload_", "price_", "elasticity_")
+
+PROGRESS_AFTER = 1.0
+"""Seconds after which a sweep shows how far it is."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The rows of a sweep, one for each point in order.
+
+    A row has all `columns`: `index`, the inputs, `status` (``optimal``, ``infeasible``,
+    ``invalid`` or ``failed``), the answer, what limits it, its configuration, `price_...` and
+    `elasticity_...` of every priced input; `conflict` where nothing is feasible, `error` where the
+    instance is invalid or the solver failed. What a row has not is None.
+    """
+
+    title: str
+    variations: tuple[Variation, ...]
+    points: int
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    seconds: float
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served at any point."""
+        return any(row["status"] == "optimal" for row in self.rows)
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a frame."""
+        return frame_of(self.rows, self.columns)
+
+    def contents(self, style: str) -> bytes:
+        """Return the rows as a file in the format ``csv``, ``jsonl`` or ``parquet``."""
+        return contents(self.rows, self.columns, style)
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C: `sweep` holds the rows that are done, the message says where they are kept."""
+
+    def __init__(self, message: str, sweep: Sweep) -> None:
+        super().__init__(message)
+        self.sweep = sweep
+
+
+def sweep(
+    source: str | Path | Mapping[str, Any],
+    variations: str | Sequence[str | Variation],
+    *,
+    overrides: Mapping[str, Any] | list[str] | None = None,
+    zipped: bool = False,
+    jobs: int | None = None,
+    dask: str | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Sweep:
+    """Return the optimum at every point.
+
+    Parameters
+    ----------
+    source, overrides
+        As of `load`.
+    variations
+        What varies: ``"limits.power=60 kW:600 kW:20 kW"``, ``"llm=kimi_k2_5,glm_4_5"``. Several
+        make a grid, in which the last one changes fastest.
+    zipped
+        Take the first values of all together, then the second ones, instead of a grid.
+    jobs
+        Worker processes, by default 1; of ``dask="local"`` by default one for each core. A script
+        that uses more than one has to keep its calls below ``if __name__ == "__main__":``.
+    dask
+        The address of a Dask scheduler, or ``"local"``.
+    output
+        A file that ends in .csv, .jsonl or .parquet. While the sweep runs, what is done is kept
+        beside it in FILE.partial.
+    resume
+        Go on with what an interrupted sweep has left in FILE.partial.
+    progress
+        Show on stderr, where that is a terminal, how far the sweep is.
+
+    Raises
+    ------
+    InputError
+        Where the variations cannot be used, or no point is valid. A point that is infeasible or
+        invalid is a row, not an error.
+    SweepInterrupted
+        On Ctrl-C, with the rows that are done.
+    """
+    begun = time.perf_counter()
+    listed = [variations] if isinstance(variations, str) else list(variations)
+    varied = tuple(parse_variation(one) if isinstance(one, str) else one for one in listed)
+    grid = points(varied, zipped=zipped)
+    workers = _workers(jobs, dask)
+    file = Path(output) if output is not None else None
+    style = format_of(file) if file is not None else ""
+    if resume and file is None:
+        raise InputError("--resume: needs --output FILE, whose FILE.partial it goes on with")
+    problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
+    _check_some_valid(problem, grid)
+    answers: dict[int, Row] = {}
+
+    def made() -> Sweep:
+        described = problem.document.get(("description",))
+        columns, rows = _table(varied, grid, answers)
+        seconds = time.perf_counter() - begun
+        return Sweep(str(described or ""), varied, len(grid), columns, rows, seconds)
+
+    journal = None
+    if file is not None:
+        journal = Journal(file, _digest(problem, varied, grid), len(grid))
+        answers |= journal.done(resume=resume)
+    try:
+        left = [point for point in grid if point.index not in answers]
+        with ExitStack() as stack:
+            if journal is not None:
+                stack.enter_context(journal)
+            shown = _Progress(len(grid), len(answers), wanted=progress)
+            stack.enter_context(closing(shown))
+            run = stack.enter_context(closing(_run(problem, left, workers, dask)))
+            for index, answer in run:
+                answers[index] = answer
+                if journal is not None:
+                    journal.add(index, answer)
+                shown.advance()
+    except KeyboardInterrupt:
+        message = f"interrupted after {len(answers):,} of {len(grid):,} points"
+        if journal is not None:
+            message += f"; they are kept in {journal.path}, go on with --resume"
+        raise SweepInterrupted(message, made()) from None
+    found = made()
+    if file is not None and journal is not None:
+        write(found.contents(style), file)
+        journal.remove()
+    return found
+
+
+def _workers(jobs: int | None, dask: str | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs}: must be at least 1")
+    if dask is not None and dask != "local" and jobs is not None:
+        raise InputError(f"--jobs {jobs}: the cluster at --dask {dask} has workers of its own")
+    return jobs or ((os.cpu_count() or 1) if dask == "local" else 1)
+
+
+def _run(problem: Problem, left: Sequence[SweepPoint], workers: int, dask: str | None) -> Answers:
+    """Return the answers of the points that are left, as they are done."""
+    if not left:
+        return in_this_process(problem, ())
+    if dask is not None:
+        return on_dask(problem, left, dask, min(workers, len(left)))
+    if workers == 1 or len(left) == 1:
+        return in_this_process(problem, left)
+    return in_processes(problem, left, min(workers, len(left)))
+
+
+def _check_some_valid(problem: Problem, grid: Sequence[SweepPoint]) -> None:
+    """Raise the first error where no point is valid: then a path or the instance is wrong."""
+    first: InputError | None = None
+    for point in grid:
+        try:
+            problem.instance(point.values)
+        except InputError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
+
+
+def _table(
+    variations: Sequence[Variation], grid: Sequence[SweepPoint], answers: Mapping[int, Row]
+) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """Return columns and rows of the points that are answered, in order."""
+    known = {name for answer in answers.values() for name in answer}
+    rest = known.difference(FIRST_COLUMNS, LAST_COLUMNS)
+    outputs = (*FIRST_COLUMNS, *sorted(rest, key=_position), *LAST_COLUMNS)
+    headers = [one.header for one in variations]
+    cells = [dict(zip(one.values, one.cells, strict=True)) for one in variations]
+    rows = []
+    for point in grid:
+        if point.index not in answers:
+            continue
+        row: Row = {"index": point.index}
+        for header, cell, value in zip(headers, cells, point.values, strict=True):
+            row[header] = cell[value]
+        answer = answers[point.index]
+        rows.append(row | {name: answer.get(name) for name in outputs})
+    return ("index", *headers, *outputs), tuple(rows)
+
+
+def _position(name: str) -> tuple[int, int, str]:
+    """Return where a column stands among those that depend on the answers."""
+    group = next(place for place, prefix in enumerate(GROUPS) if name.startswith(prefix))
+    field = name.removeprefix(GROUPS[0])
+    return group, SHOWN.index(field) if group == 0 else 0, name
+
+
+def _digest(problem: Problem, variations: Sequence[Variation], grid: Sequence[SweepPoint]) -> str:
+    """Return what tells this sweep from any other one whose rows may differ."""
+    files = {
+        value: sha256(Path(value).read_bytes()).hexdigest()
+        for one in variations
+        for value in one.values
+        if Path(value).suffix in (".yaml", ".yml", ".json") and Path(value).is_file()
+    }
+    told = [
+        [__version__, version("highspy"), version("numpy")],
+        problem.document.value,
+        [[one.path, one.values] for one in variations],
+        [point.values for point in grid[:2]],
+        files,
+    ]
+    return sha256(json.dumps(told, default=repr).encode()).hexdigest()
+
+
+class _Progress:
+    """How far a sweep is, on stderr; nothing for a short one or off a terminal."""
+
+    def __init__(self, points: int, done: int, *, wanted: bool) -> None:
+        self._wanted = wanted and sys.stderr.isatty()
+        self._begun = time.monotonic()
+        self._points, self._first, self._done = points, done, done
+        self._shown: Any = None
+
+    def advance(self) -> None:
+        """Count one more point."""
+        self._done += 1
+        if not self._wanted or time.monotonic() - self._begun < PROGRESS_AFTER:
+            return
+        if self._shown is None:
+            self._shown, self._task = self._bar()
+        spent = time.monotonic() - self._begun
+        left = spent / (self._done - self._first) * (self._points - self._done)
+        self._shown.update(self._task, completed=self._done, left=_duration(left))
+
+    def _bar(self) -> tuple[Any, Any]:
+        # Only long sweeps need it.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        shown = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("points, {task.fields[left]} left"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        task = shown.add_task("", total=self._points, left="")
+        shown.start()
+        return shown, task
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._shown is not None:
+            self._shown.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
