@@ -55,7 +55,8 @@ def test_sweep_prints_rows_and_writes_files(tmp_path):
     assert outcome.exit_code == 0
     assert "3 points" in outcome.stdout
     path = tmp_path / "caps.csv"
-    assert invoke("sweep", H200, "--vary", caps, "-o", str(path)).exit_code == 0
+    written = invoke("sweep", H200, "--vary", caps, "-o", str(path))
+    assert (written.exit_code, written.stdout) == (0, "")
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     assert [row["limits.power [kW]"] for row in rows] == ["6", "8", "10"]
     made = [float(row["throughput_tok_s"]) for row in rows if row["status"] == "optimal"]
@@ -64,6 +65,15 @@ def test_sweep_prints_rows_and_writes_files(tmp_path):
     lines = invoke("sweep", H200, "--vary", caps, "--format", "jsonl").stdout.splitlines()
     assert len(lines) == 3
     assert all(json.loads(line)["status"] for line in lines)
+
+
+def test_a_format_that_contradicts_the_file_is_refused(tmp_path):
+    path = tmp_path / "caps.csv"
+    caps = "limits.power=6 kW:10 kW:2 kW"
+    outcome = invoke("sweep", H200, "--vary", caps, "-o", str(path), "--format", "jsonl")
+    assert outcome.exit_code == 2
+    assert "has the format of its suffix" in outcome.stderr
+    assert not path.exists()
 
 
 def test_a_sweep_of_what_is_not_there_is_one_line():

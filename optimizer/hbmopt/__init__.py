@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
     from hbmopt.speed_frontier import Frontier, frontier
-    from hbmopt.sweeping import Sweep, sweep
+    from hbmopt.sweeping import Sweep, SweepInterrupted, sweep
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ _HOME = {
     "Solution": "solution",
     "SolverError": "errors",
     "Sweep": "sweeping",
+    "SweepInterrupted": "sweeping",
     "compare": "comparison",
     "explain": "explanation",
     "frontier": "speed_frontier",
@@ -58,6 +59,7 @@ __all__ = [
     "Solution",
     "SolverError",
     "Sweep",
+    "SweepInterrupted",
     "compare",
     "explain",
     "frontier",

@@ -231,9 +231,7 @@ def compare(
     "--format",
     "style",
     type=click.Choice(["table", "csv", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="How to write the result to the terminal.",
+    help="How to write to the terminal; default: table. A file's suffix says its format.",
 )
 @click.option(
     "-o",
@@ -252,30 +250,43 @@ def sweep(
     dask: str | None,
     resume: bool,
     overrides: tuple[str, ...],
-    style: str,
+    style: str | None,
     output: Path | None,
 ) -> int:
     """Solve INSTANCE at every value of one or more of its fields.
 
-    Power caps first of all. A point where nothing can be served is a row, not an error.
+    Power caps first of all. A point where nothing can be served is a row, not an error. With
+    --output what is done is kept in FILE.partial, and --resume goes on to the same file.
+
+    Exit code 0: done; 1: no point can be served; 2: bad input; 130: interrupted.
     """
     from hbmopt.sweep_report import render_sweep
+    from hbmopt.sweeping import SweepInterrupted
     from hbmopt.sweeping import sweep as sweep_instance
 
-    swept = sweep_instance(
-        instance,
-        variations,
-        overrides=list(overrides),
-        zipped=zipped,
-        jobs=jobs,
-        dask=dask,
-        output=output,
-        resume=resume,
-        progress=True,
-    )
-    width = _terminal_width() if sys.stdout.isatty() else None
-    _emit(render_sweep(swept, style, width=width, color=sys.stdout.isatty()), None)
-    return SOLVED if swept.feasible else INFEASIBLE
+    if output is not None and style is not None and output.suffix != f".{style}":
+        raise InputError(f"--format {style}: --output {output} has the format of its suffix")
+    try:
+        swept = sweep_instance(
+            instance,
+            variations,
+            overrides=list(overrides),
+            zipped=zipped,
+            jobs=jobs,
+            dask=dask,
+            output=output,
+            resume=resume,
+            progress=True,
+        )
+        code = SOLVED if swept.feasible else INFEASIBLE
+    except SweepInterrupted as interruption:
+        click.echo(f"hbmopt: {interruption}", err=True)
+        swept, code = interruption.sweep, INTERRUPTED
+    if output is None:
+        terminal = sys.stdout.isatty()
+        width = _terminal_width() if terminal else None
+        _emit(render_sweep(swept, style or "table", width=width, color=terminal), None)
+    return code
 
 
 def _counter(what: str) -> Callable[[int, int], None] | None:
