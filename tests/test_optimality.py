@@ -15,7 +15,7 @@ from racks import brute_force, ideal, small_instances
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=16, deadline=None, suppress_health_check=SLOW)
 @given(small_instances())
 def test_no_grid_point_beats_the_optimum(mapping):
     instance = hbmopt.load(mapping)
