@@ -46,9 +46,9 @@ def test_any_small_rack_has_the_point_of_its_solve(mapping, share, floor):
     cap = share * (1.0 + 0.7 * mapping["rack"]["accelerators"])
     instance = limited(base, power=cap, min_speed=floor)
     found, solution = search.best(instance), hbmopt.solve(instance)
-    # A cap that equals the idle power to the last digit leaves a trillionth of a token.
-    reached = found.throughput if found is not None else 0.0
-    assert reached == pytest.approx(solution.throughput_tok_s or 0.0, rel=2e-6, abs=1e-6)
+    assert (found is None) == (solution.status == "infeasible")
+    if found is not None:
+        assert found.throughput == pytest.approx(solution.throughput_tok_s, rel=2e-6)
 
 
 def test_answers_do_not_depend_on_what_was_asked_before():
