@@ -37,10 +37,7 @@ def cold() -> float:
 
 def solved_at(instance: hbmopt.Instance, speed: float) -> float:
     """Return the throughput of an independent solve at a speed floor."""
-    floor = instance.limits.min_speed.__class__(speed, "speed")
-    limits = instance.limits.model_copy(update={"min_speed": floor})
-    solution = hbmopt.solve(instance.model_copy(update={"limits": limits}))
-    return solution.throughput_tok_s or 0.0
+    return hbmopt.solve(instance.at_floor(speed)).throughput_tok_s or 0.0
 
 
 def main() -> None:

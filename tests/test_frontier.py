@@ -39,10 +39,7 @@ def loaded(name):
 
 
 def solved_at(instance, speed):
-    limits = instance.limits.model_copy(
-        update={"min_speed": instance.limits.min_speed.__class__(speed, "speed")}
-    )
-    return hbmopt.solve(instance.model_copy(update={"limits": limits}))
+    return hbmopt.solve(instance.at_floor(speed))
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -125,7 +122,7 @@ def test_a_profile_is_the_physics_of_every_batch(name):
     for configuration in configurations[::7]:
         profile = step_profile(instance, configuration, 0.8)
         parts, energy = profile.parts(batches), profile.energy(batches)
-        fastest = profile.fastest(batches)
+        fastest, _, _ = profile.rates(batches)
         for index, batch in enumerate(batches):
             exact = Segment(float(batch), float(batch))
             replica = replica_data(instance, configuration, 0.8, exact)

@@ -104,9 +104,8 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
     from hbmopt.solver import solve as solve_instance
 
     solution = solve_instance(load(instance, list(overrides)))
-    terminal = output is None and sys.stdout.isatty()
-    width = _terminal_width() if terminal else None
-    _emit(render(solution, style, width=width, color=terminal), output)
+    width = _terminal_width(output)
+    _emit(render(solution, style, width=width, color=width is not None), output)
     return SOLVED if solution.feasible else INFEASIBLE
 
 
@@ -147,9 +146,8 @@ def frontier(
     drawn = draw(load(instance, list(overrides)), progress=progress)
     if progress is not None:
         progress(1, 1)
-    terminal = output is None and sys.stdout.isatty()
-    width = _terminal_width() if terminal else None
-    _emit(render_frontier(drawn, style, chosen, width=width, color=terminal), output)
+    width = _terminal_width(output)
+    _emit(render_frontier(drawn, style, chosen, width=width, color=width is not None), output)
     if plot is not None and drawn.feasible:
         from hbmopt.charts import frontier_chart, write_chart
 
@@ -191,9 +189,8 @@ def compare(
 
     _check_plot(plot)
     comparison = compare_instances([load(path, list(overrides)) for path in instances])
-    terminal = output is None and sys.stdout.isatty()
-    width = _terminal_width() if terminal else None
-    _emit(render_comparison(comparison, style, width=width, color=terminal), output)
+    width = _terminal_width(output)
+    _emit(render_comparison(comparison, style, width=width, color=width is not None), output)
     if plot is not None:
         from hbmopt.charts import generation_chart, write_chart
 
@@ -283,9 +280,8 @@ def sweep(
         click.echo(f"hbmopt: {interruption}", err=True)
         swept, code = interruption.sweep, INTERRUPTED
     if output is None:
-        terminal = sys.stdout.isatty()
-        width = _terminal_width() if terminal else None
-        _emit(render_sweep(swept, style or "table", width=width, color=terminal), None)
+        width = _terminal_width(None)
+        _emit(render_sweep(swept, style or "table", width=width, color=width is not None), None)
     return code
 
 
@@ -306,7 +302,10 @@ def _counter(what: str) -> Callable[[int, int], None] | None:
     return count
 
 
-def _terminal_width() -> int:
+def _terminal_width(output: Path | None) -> int | None:
+    """Return the width of the terminal that is written to; None for a file or a pipe."""
+    if output is not None or not sys.stdout.isatty():
+        return None
     import shutil
 
     return shutil.get_terminal_size((132, 24)).columns

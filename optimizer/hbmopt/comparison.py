@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hbmopt.configuration import Configuration, Layout
 from hbmopt.errors import InputError
 from hbmopt.generation_law import (
     HOLDS,
@@ -19,7 +18,7 @@ from hbmopt.generation_law import (
 )
 from hbmopt.instance import Instance
 from hbmopt.solution import ConfigurationResult, InputResult, Solution
-from hbmopt.solver import solve
+from hbmopt.solver import configuration_of, solve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,25 +266,9 @@ def _limiting_elasticity(solution: Solution) -> float | None:
 
 def _words(one: ConfigurationResult) -> str:
     """Say how one configuration runs."""
-    layout = Layout(
-        one.accelerators,
-        one.tensor_parallel,
-        one.expert_parallel,
-        one.attention_data_parallel,
-        one.pipeline_parallel,
-    )
-    chosen = Configuration(
-        layout,
-        one.weight_format,
-        one.kv_format,
-        one.lpu_units,
-        tuple(part.clock for part in one.clocks),
-        one.draft_tokens,
-        one.kv_compression,
-    )
     average = sum(part.share * part.clock for part in one.clocks)
     clock = f", clock {average:.0%}" if any(part.clock < 1.0 for part in one.clocks) else ""
-    return f"{one.replicas} x {chosen}{clock}"
+    return f"{one.replicas} x {configuration_of(one)}{clock}"
 
 
 def _formats(one: ConfigurationResult) -> str:

@@ -442,6 +442,11 @@ class Instance(StrictModel):
         beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
         return self.rack.power.amount + beside
 
+    def at_floor(self, speed: float) -> "Instance":
+        """Return a copy with another speed floor, in tok/s per user."""
+        limits = self.limits.model_copy(update={"min_speed": Figure(speed, "speed")})
+        return self.model_copy(update={"limits": limits})
+
     def scaled(self, path: KeyPath, factor: float) -> "Instance":
         """Return a copy in which the figure at `path` is multiplied by `factor`."""
         changed = _scaled(self, path, factor)

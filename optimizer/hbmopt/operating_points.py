@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Segment, configuration_data, largest_batch, rack_data
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import number
+from hbmopt.models.quantities import RackData, number
 from hbmopt.sequence import smallest_batch
 from hbmopt.step_profile import Array, StepProfile, step_profile
 
@@ -34,8 +34,6 @@ class Points:
     replicas: NDArray[np.int64]
     floor: Array
     throughput: Array
-    clocks: NDArray[np.int64]
-    """Position of the faster clock, and of the slower one or -1."""
 
     def best_order(self) -> NDArray[np.int64]:
         """Return which points no other beats in floor and throughput, the highest floor first."""
@@ -56,7 +54,6 @@ class Points:
             self.replicas[index],
             self.floor[index],
             self.throughput[index],
-            self.clocks[index],
         )
 
 
@@ -78,7 +75,7 @@ def nothing() -> Points:
     """Return no points."""
     none = np.zeros(0)
     whole = np.zeros(0, dtype=np.int64)
-    return Points(none, whole, none, none, np.zeros((0, 2), dtype=np.int64))
+    return Points(none, whole, none, none)
 
 
 def joined(parts: list[Points]) -> Points:
@@ -88,7 +85,6 @@ def joined(parts: list[Points]) -> Points:
         np.concatenate([one.replicas for one in parts]),
         np.concatenate([one.floor for one in parts]),
         np.concatenate([one.throughput for one in parts]),
-        np.concatenate([one.clocks for one in parts]),
     )
 
 
@@ -133,10 +129,13 @@ class OperatingPoints:
         self._known: dict[tuple[int, bytes], tuple[Array, Array, NDArray[np.bool_]]] = {}
         self._gained = number(data.clocks[0].tokens_per_sequence_step) * 1e3
 
-    def with_limits(self, instance: Instance) -> "OperatingPoints":
-        """Return the same points under the limits of an instance that differs in these alone."""
+    def with_limits(self, instance: Instance, rack: RackData) -> "OperatingPoints":
+        """Return the same points under the limits of an instance that differs in these alone.
+
+        `rack` are its shared numbers, which all configurations have in common.
+        """
         other = copy(self)
-        other._rack = rack_data(instance)
+        other._rack = rack
         other._budgets = (
             configuration_data(instance, self.configuration, Segment(1.0, 1.0)).budgets
             if instance.limits.budgets
@@ -151,9 +150,8 @@ class OperatingPoints:
         """
         rate, thrifty = np.zeros(len(batches)), np.zeros(len(batches))
         for clock in range(len(self.configuration.clocks)):
-            profile = self._profile(clock)
-            steps = profile.fastest(batches)
-            drawn = profile.running_kw + profile.energy(batches) * steps
+            steps, energy, _ = self._rates(clock, batches)
+            drawn = self._profile(clock).running_kw + energy * steps
             rate = np.maximum(rate, steps)
             thrifty = np.maximum(thrifty, np.where(drawn > 0, steps / drawn, np.inf))
         tokens = batches * self._gained
@@ -186,27 +184,21 @@ class OperatingPoints:
 
     def at(self, batches: Array) -> Points:
         """Return the points of some batches: those at full clock, and mixes where power limits."""
-        full = self._profile(0)
         rate, energy, throttled = self._rates(0, batches)
         counts = np.array([self._most])
-        limited = self._limited(counts, batches)
         allowed = self._allowed(counts, batches)[0]
-        drawn = full.running_kw + energy * np.minimum(rate, allowed)
+        # A declared budget may favour fewer replicas.
+        limited = bool((allowed < rate).any())
+        drawn = self._profile(0).running_kw + energy * np.minimum(rate, allowed)
         # A lower clock pays only where power limits: that of the rack, or of the accelerator.
         free = (drawn <= self._power(counts)[0]) & ~throttled
         parts = []
         if free.any():
-            reached = np.minimum(rate, allowed)[free]
-            parts.append(self._points(batches[free], self._most, reached, reached, (0, -1)))
+            reached = np.minimum(rate, allowed)[None, free]
+            parts += self._grid(counts, batches[free], reached, reached)
         if not free.all() or limited:
             parts += self._under_cap(batches if limited else batches[~free])
         return joined(parts) if parts else nothing()
-
-    def _limited(self, counts: NDArray[np.int64], batches: Array) -> bool:
-        """Whether a declared budget may favour fewer replicas."""
-        return bool(self._budgets) and bool(
-            (self._allowed(counts, batches) < self._profile(0).fastest(batches)).any()
-        )
 
     def _rates(self, clock: int, batches: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Return the fastest steps, the joule of a step, and where the chip throttles, by batch.
@@ -215,12 +207,7 @@ class OperatingPoints:
         """
         key = (clock, batches.tobytes())
         if key not in self._known:
-            profile = self._profile(clock)
-            self._known[key] = (
-                profile.fastest(batches),
-                profile.energy(batches),
-                profile.throttled(batches),
-            )
+            self._known[key] = self._profile(clock).rates(batches)
         return self._known[key]
 
     def _profile(self, clock: int) -> StepProfile:
@@ -268,7 +255,7 @@ class OperatingPoints:
                 paid = np.where(energy > 0, (power - profile.running_kw) / energy[None, :], np.inf)
             paid = np.where(power >= profile.running_kw, paid, -1.0)
             reached = np.minimum(np.minimum(paid, rate[None, :]), allowed)
-            parts += self._grid(counts, batches, reached, reached, (clock, -1))
+            parts += self._grid(counts, batches, reached, reached)
         for fast in range(len(corners)):
             for slow in range(fast + 1, len(corners)):
                 (high, quick), (low, steady) = corners[fast], corners[slow]
@@ -278,7 +265,7 @@ class OperatingPoints:
                 mixed = steady[None, :] + (quick - steady)[None, :] * share
                 reached = np.where(between, np.minimum(mixed, allowed), -1.0)
                 floor = np.minimum(np.minimum(quick, steady)[None, :], reached)
-                parts += self._grid(counts, batches, reached, floor, (fast, slow))
+                parts += self._grid(counts, batches, reached, floor)
         return parts
 
     def _grid(
@@ -287,7 +274,6 @@ class OperatingPoints:
         batches: Array,
         reached: Array,
         floor: Array,
-        clocks: tuple[int, int],
     ) -> list[Points]:
         found = reached > 0
         if not found.any():
@@ -295,12 +281,4 @@ class OperatingPoints:
         replicas = np.broadcast_to(counts[:, None], reached.shape)[found]
         many = np.broadcast_to(batches[None, :], reached.shape)[found]
         rates, floors = reached[found] * self._gained, floor[found] * self._gained
-        pair = np.tile(np.array(clocks, dtype=np.int64), (len(many), 1))
-        return [Points(many, replicas, floors, replicas * many * rates, pair)]
-
-    def _points(
-        self, batches: Array, count: int, reached: Array, floor: Array, clocks: tuple[int, int]
-    ) -> Points:
-        counts = np.array([count])
-        found = self._grid(counts, batches, reached[None, :], floor[None, :], clocks)
-        return found[0] if found else nothing()
+        return [Points(many, replicas, floors, replicas * many * rates)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hbmopt.configuration import Configuration, enumerate_configurations
+from hbmopt.demand import rack_data
 from hbmopt.instance import Instance
 from hbmopt.operating_points import OperatingPoints, first_batches, split_range
 from hbmopt.step_profile import Array
@@ -64,7 +65,8 @@ class PointSearch:
         """Return the best operating point under the limits of `instance`, None if there is none."""
         floor = float(instance.limits.min_speed) * (1.0 - 1e-12)
         found: BestPoint | None = None
-        sources = [one.with_limits(instance) for one in self._sources]
+        rack = rack_data(instance)
+        sources = [one.with_limits(instance, rack) for one in self._sources]
         bounds = [
             self._bound(source, bound, floor)
             for source, bound in zip(sources, self._bounds, strict=True)

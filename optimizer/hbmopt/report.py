@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -61,11 +61,6 @@ def show(value: float, digits: int = 4) -> str:
 def signed(value: float) -> str:
     """Write a price with its sign."""
     return ("+" if value > 0 else "") + show(value)
-
-
-def print_solution(solution: Solution, console: Console) -> None:
-    """Print a solution, or the conflict that rules one out."""
-    console.print(solution_tables(solution))
 
 
 def solution_tables(solution: Solution) -> RenderableType:

@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from hbmopt.configuration import Configuration
-from hbmopt.figure import Figure
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.operating_points import Outline, Points, nothing
@@ -27,12 +26,6 @@ NARROW = 1.002
 """Ratio of neighbouring speeds below which a step is the frontier's own."""
 
 
-def at_floor(instance: Instance, speed: float) -> Instance:
-    """Return a copy of an instance with another speed floor, in tok/s per user."""
-    limits = instance.limits.model_copy(update={"min_speed": Figure(float(speed), "speed")})
-    return instance.model_copy(update={"limits": limits})
-
-
 class _Samples:
     def __init__(self, instance: Instance, progress: Callable[[int, int], None] | None) -> None:
         self.instance = instance
@@ -46,7 +39,7 @@ class _Samples:
         self.solves += 1
         if self.progress is not None:
             self.progress(min(self.solves, MOST_SOLVES), MOST_SOLVES)
-        plan = search(at_floor(self.instance, floor)).plan
+        plan = search(self.instance.at_floor(floor)).plan
         if plan is None or plan.throughput <= 0:
             return None
         reached = max(floor, _slowest(plan))
@@ -130,7 +123,6 @@ def _outline(samples: _Samples, gap: float) -> Outline:
         replicas=np.array([round(plan.replicas) for _, plan in plans], dtype=np.int64),
         floor=np.array([floor for floor, _ in plans]),
         throughput=np.array([plan.throughput * 1e3 for _, plan in plans]),
-        clocks=np.full((len(plans), 2), -1, dtype=np.int64),
     )
     owners = np.array([configurations.index(plan.configuration) for _, plan in plans])
     chosen = points.best_order()

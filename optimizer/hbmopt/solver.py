@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from hbmopt import highs
-from hbmopt.configuration import Configuration
+from hbmopt.configuration import Configuration, Layout
 from hbmopt.demand import offloadable_components
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
@@ -38,11 +38,11 @@ ACCEPTED_VIOLATION = 1e-6
 """Largest relative violation of the exact physics that a returned plan may have."""
 
 
-def solve(instance: Instance, *, only: list[Configuration] | None = None) -> Solution:
+def solve(instance: Instance) -> Solution:
     """Return the plan of highest throughput, proven optimal, with limits and prices.
 
     An instance in which nothing can be served is not an error: its solution has the status
-    ``infeasible`` and names the conflict. With `only`, the best plan among these configurations.
+    ``infeasible`` and names the conflict.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def solve(instance: Instance, *, only: list[Configuration] | None = None) -> Sol
         When HiGHS fails, or when a plan does not stand the independent check.
     """
     begun = time.perf_counter()
-    return solution_of(instance, search(instance, only=only), begun)
+    return solution_of(instance, search(instance), begun)
 
 
 def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
@@ -152,6 +152,26 @@ def _certificate(
         rejected=len(found.rejections),
         nodes=found.nodes,
         violation=violation,
+    )
+
+
+def configuration_of(result: ConfigurationResult) -> Configuration:
+    """Return the configuration that a result describes, at the clocks that run."""
+    layout = Layout(
+        result.accelerators,
+        result.tensor_parallel,
+        result.expert_parallel,
+        result.attention_data_parallel,
+        result.pipeline_parallel,
+    )
+    return Configuration(
+        layout,
+        result.weight_format,
+        result.kv_format,
+        result.lpu_units,
+        tuple(part.clock for part in result.clocks),
+        result.draft_tokens,
+        result.kv_compression,
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.configuration import Configuration, Layout, enumerate_configurations
+from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance
 from hbmopt.operating_points import (
@@ -30,10 +30,10 @@ from hbmopt.operating_points import (
     nothing,
     split_range,
 )
-from hbmopt.sampled_frontier import at_floor, sampled_outline
+from hbmopt.sampled_frontier import sampled_outline
 from hbmopt.search import found_at
 from hbmopt.solution import Solution
-from hbmopt.solver import solution_of, solve
+from hbmopt.solver import configuration_of, solution_of, solve
 from hbmopt.step_profile import Array
 
 if TYPE_CHECKING:
@@ -137,34 +137,33 @@ class Frontier:
 
     def solution(self, speed: float) -> Solution:
         """Return the whole solution at a speed floor, priced."""
-        position, instance = self._position(speed), at_floor(self.instance, float(speed))
+        position = self._position(speed)
         if position < 0 or self.gap > 0:
-            return solve(instance)
+            return solve(self.instance.at_floor(float(speed)))
+        return self._solution_at(position, float(speed))
+
+    def _solution_at(self, position: int, speed: float) -> Solution:
+        """Return the solution of a point at a floor that it meets."""
+        begun, instance = time.perf_counter(), self.instance.at_floor(speed)
         owner = self._sources[self._owners[position]]
         found = found_at(instance, owner, float(self._points.batch[position]))
-        return solution_of(instance, found, time.perf_counter())
+        return solution_of(instance, found, begun)
 
     def point(self, speed: float) -> FrontierPoint | None:
         """Return the point at a speed floor with its limits and prices, None where none is."""
         position = self._position(speed)
         if position < 0:
             return None
-        solution = self.solution(speed)
-        owner = str(self._sources[self._owners[position]])
-        return _described(solution, _words(solution) if self.gap > 0 else owner)
+        return _described(self.solution(speed))
 
     def _point_at(self, position: int) -> FrontierPoint:
         """Return the point at a position, solved once."""
         if position not in self._solved:
             floor = float(self._points.floor[position])
-            owner = self._sources[self._owners[position]]
             # The slowest point meets any floor below it, and there the floor costs nothing.
             slowest = position == len(self) - 1
             speed = float(self.instance.limits.min_speed) if slowest else floor
-            instance = at_floor(self.instance, speed * (1.0 - 1e-9))
-            found = found_at(instance, owner, float(self._points.batch[position]))
-            solution = solution_of(instance, found, time.perf_counter())
-            self._solved[position] = _described(solution, str(owner))
+            self._solved[position] = _described(self._solution_at(position, speed * (1.0 - 1e-9)))
         return self._solved[position]
 
     @cached_property
@@ -417,7 +416,7 @@ def _alike(one: FrontierPoint, other: FrontierPoint) -> bool:
     return (one.limiting_resource, one.binding) == (other.limiting_resource, other.binding)
 
 
-def _described(solution: Solution, configuration: str) -> FrontierPoint:
+def _described(solution: Solution) -> FrontierPoint:
     """Return the point of a solution."""
     chosen = solution.configurations[0]
     floor = next((row for row in solution.constraints if row.name == "min_speed"), None)
@@ -430,36 +429,13 @@ def _described(solution: Solution, configuration: str) -> FrontierPoint:
         power_w=solution.power_w or 0.0,
         tok_s_per_mw=solution.tok_s_per_mw,
         tok_s_per_accelerator=throughput / solution.accelerators,
-        configuration=configuration,
+        configuration=str(configuration_of(chosen)),
         replicas=chosen.replicas,
         limiting_resource=solution.limiting_resource,
         binding=tuple(row.name for row in solution.constraints if row.binding),
         price_of_speed=floor.unit_price if floor is not None else 0.0,
         step_breakdown_ms=chosen.step_breakdown_ms,
         elasticities=solution.elasticities,
-    )
-
-
-def _words(solution: Solution) -> str:
-    """Return a running configuration in words, from its solution."""
-    one = solution.configurations[0]
-    layout = Layout(
-        one.accelerators,
-        one.tensor_parallel,
-        one.expert_parallel,
-        one.attention_data_parallel,
-        one.pipeline_parallel,
-    )
-    return str(
-        Configuration(
-            layout,
-            one.weight_format,
-            one.kv_format,
-            one.lpu_units,
-            (),
-            one.draft_tokens,
-            one.kv_compression,
-        )
     )
 
 

@@ -46,22 +46,30 @@ class StepProfile:
     weights_per_sequence: float
     experts: tuple[ExpertReads, ...]
 
+    @property
+    def _gemm(self) -> float:
+        """Accelerator-ms of one sequence's matrix products at peak rate."""
+        return sum(
+            number(part.gflop_per_sequence) / number(part.peak_tflops)
+            for part in self.replica.components
+        )
+
+    @property
+    def _attention(self) -> float:
+        """Accelerator-ms of one sequence's attention at peak rate."""
+        return number(self.replica.attention_gflop) / number(self.replica.attention_peak_tflops)
+
     def parts(self, batches: Array) -> dict[str, Array]:
         """Return the ms that each part of a step takes, by resource."""
         replica, attained = self.replica, self.replica.efficiency
         size = number(replica.accelerators)
         hbm = size * number(replica.hbm_tb_per_s)
-        gemm = sum(
-            number(part.gflop_per_sequence) / number(part.peak_tflops)
-            for part in replica.components
-        )
-        attention = number(replica.attention_gflop) / number(replica.attention_peak_tflops)
         link = number(replica.link_gb_per_sequence) / number(replica.link_tb_per_s)
         return {
             "weights": self.weights(batches) / (hbm * number(attained.weights)),
             "kv": number(replica.kv_read_gb) * batches / (hbm * number(attained.kv)),
-            "gemm": gemm * batches / (size * number(attained.gemm)),
-            "attention": attention * batches / (size * number(attained.attention)),
+            "gemm": self._gemm * batches / (size * number(attained.gemm)),
+            "attention": self._attention * batches / (size * number(attained.attention)),
             "link": link * batches / (size * number(attained.link)),
             "latency": np.full_like(batches, number(replica.fixed_latency_ms)),
         }
@@ -76,15 +84,10 @@ class StepProfile:
     def energy(self, batches: Array) -> Array:
         """Return the joule of one step, beside what a running replica draws anyway."""
         replica, power = self.replica, self.replica.power
-        gemm = sum(
-            number(part.gflop_per_sequence) / number(part.peak_tflops)
-            for part in replica.components
-        )
-        attention = number(replica.attention_gflop) / number(replica.attention_peak_tflops)
         kv = number(replica.kv_read_gb) * batches
         return (
             number(power.joule_per_gb) * (self.weights(batches) + kv)
-            + number(power.kw_at_peak_flops) * (gemm + attention) * batches
+            + number(power.kw_at_peak_flops) * (self._gemm + self._attention) * batches
             + number(power.joule_per_link_gb) * number(replica.link_gb_per_sequence) * batches
         )
 
@@ -93,14 +96,17 @@ class StepProfile:
         """Return what a running replica draws without a step."""
         return number(self.replica.accelerators) * number(self.replica.power.active_kw)
 
-    def fastest(self, batches: Array) -> Array:
-        """Return the most steps per ms of one replica: the slowest row decides."""
-        slowest = np.maximum(self._busiest(batches), self._power_time(batches))
-        return np.divide(1.0, slowest, out=np.full_like(batches, np.inf), where=slowest > 0)
+    def rates(self, batches: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Return the most steps per ms of one replica, the joule of a step, and what throttles.
 
-    def throttled(self, batches: Array) -> NDArray[np.bool_]:
-        """Return where the power limit of the accelerators is the slowest row."""
-        return np.asarray(self._power_time(batches) > self._busiest(batches))
+        The slowest row decides; the last array says where that is the power limit of the
+        accelerators.
+        """
+        busiest, energy = self._busiest(batches), self.energy(batches)
+        powered = self._power_time(energy)
+        slowest = np.maximum(busiest, powered)
+        fastest = np.divide(1.0, slowest, out=np.full_like(batches, np.inf), where=slowest > 0)
+        return fastest, energy, np.asarray(powered > busiest)
 
     def _busiest(self, batches: Array) -> Array:
         """Return the ms of a step by the rows of time, bandwidth, compute and links."""
@@ -117,12 +123,11 @@ class StepProfile:
         )
         return np.asarray(np.maximum.reduce(rows))
 
-    def _power_time(self, batches: Array) -> Array:
+    def _power_time(self, energy: Array) -> Array:
         """Return the ms of a step at which the accelerators draw their limit."""
         replica = self.replica
         room = number(replica.accelerators) * number(replica.power.limit_kw) - self.running_kw
-        energy = self.energy(batches)
-        needed = np.full_like(batches, np.inf)
+        needed = np.full_like(energy, np.inf)
         np.divide(energy, room, out=needed, where=room > 0)
         needed[energy == 0.0] = 0.0
         return needed

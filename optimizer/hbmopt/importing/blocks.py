@@ -6,7 +6,6 @@ matrices, `small` is what no checkpoint quantizes (norms, biases, gates, routers
 of the transformers library's modules of the family.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -494,6 +493,3 @@ class Blueprint:
     embedding_extra: int = 0
     """Parameters of position tables and the like, read by row."""
     notes: tuple[str, ...] = field(default=())
-
-
-Family = Callable[..., Blueprint]
