@@ -15,7 +15,7 @@ import hbmopt
 from builders import INSTANCES
 from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Segment, replica_data
+from hbmopt.demand import Demand, Segment, replica_data
 from hbmopt.errors import InputError
 from hbmopt.operating_points import OperatingPoints
 from hbmopt.physics import ClockPoint, exposed_time, work
@@ -120,7 +120,7 @@ def test_a_profile_is_the_physics_of_every_batch(name):
     configurations, _ = enumerate_configurations(instance)
     batches = np.array([1.0, 9.0, 250.0])
     for configuration in configurations[::7]:
-        profile = step_profile(instance, configuration, 0.8)
+        profile = step_profile(Demand(instance, configuration), 0.8)
         parts, energy = profile.parts(batches), profile.energy(batches)
         fastest, _, _ = profile.rates(batches)
         for index, batch in enumerate(batches):
@@ -148,7 +148,7 @@ def test_throughput_grows_and_the_floor_falls_with_the_batch(name):
     configurations, _ = enumerate_configurations(instance)
     checked = 0
     for configuration in configurations[::5]:
-        source = OperatingPoints(instance, configuration)
+        source = OperatingPoints(Demand(instance, configuration))
         if not source.possible or source.highest < source.lowest + 2:
             continue
         first, last = np.ceil(source.lowest), np.floor(source.highest)

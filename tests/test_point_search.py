@@ -33,7 +33,7 @@ def test_one_search_serves_all_caps_and_floors(name):
         generator.uniform(0.4, 1.0, 6) * highest, generator.uniform(0.0, 80.0, 6), strict=True
     ):
         instance = limited(base, power=cap, min_speed=floor)
-        found, solution = search.best(instance), hbmopt.solve(instance)
+        (found,), solution = search.best([instance]), hbmopt.solve(instance)
         reached = found.throughput if found is not None else 0.0
         assert reached == pytest.approx(solution.throughput_tok_s or 0.0, rel=1e-6)
 
@@ -45,20 +45,28 @@ def test_any_small_rack_has_the_point_of_its_solve(mapping, share, floor):
     search = PointSearch(base)
     cap = share * (1.0 + 0.7 * mapping["rack"]["accelerators"])
     instance = limited(base, power=cap, min_speed=floor)
-    found, solution = search.best(instance), hbmopt.solve(instance)
+    (found,), solution = search.best([instance]), hbmopt.solve(instance)
     assert (found is None) == (solution.status == "infeasible")
     if found is not None:
         assert found.throughput == pytest.approx(solution.throughput_tok_s, rel=2e-6)
 
 
-def test_answers_do_not_depend_on_what_was_asked_before():
+def test_answers_do_not_depend_on_what_is_asked_with_them():
     base = hbmopt.load(INSTANCES / "rubin_nvl72.yaml")
-    caps = [140.0, 200.0, 100.0, 170.0]
-    forward, backward = PointSearch(base), PointSearch(base)
-    first = {cap: forward.best(limited(base, power=cap)) for cap in caps}
-    second = {cap: backward.best(limited(base, power=cap)) for cap in reversed(caps)}
-    assert first == second
-    assert len({point.throughput for point in first.values()}) > 1
+    instances = [
+        limited(base, power=cap, min_speed=floor)
+        for cap in (140.0, 200.0, 100.0, 170.0)
+        for floor in (0.0, 35.0)
+    ]
+    together = PointSearch(base).best(instances)
+    search = PointSearch(base)
+    alone = [search.best([one])[0] for one in reversed(instances)][::-1]
+
+    def told(point):
+        return point.demand.configuration, point.replicas, point.whole, point.free, point.throughput
+
+    assert [told(one) for one in together] == [told(one) for one in alone]
+    assert len({point.throughput for point in together}) > 4
 
 
 def test_what_has_a_formula_is_known():

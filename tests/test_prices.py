@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 import hbmopt
 from builders import INSTANCES
+from hbmopt.demand import Demand
 from hbmopt.optimum import priced
 from hbmopt.prices import hardware_inputs, worth
 from hbmopt.search import polish, search
@@ -15,7 +16,7 @@ STEP = 1e-5
 
 def free_batch_throughput(instance, plan):
     """Throughput at a free batch with the plan's configuration and replicas."""
-    return polish(instance, plan)[0].throughput
+    return polish(Demand(instance, plan.configuration), plan)[0].throughput
 
 
 def check_all_inputs(instance, tolerance):

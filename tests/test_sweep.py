@@ -20,7 +20,6 @@ from hbmopt import sweep_workers, sweeping
 from hbmopt.errors import InputError, SolverError
 from hbmopt.instance import load_document
 from hbmopt.sweep_files import Journal
-from hbmopt.sweep_point import Evaluator
 from hbmopt.sweep_report import MOST_ROWS, render_sweep
 from hbmopt.sweep_workers import Problem
 from hbmopt.sweeping import SweepInterrupted, sweep
@@ -116,7 +115,7 @@ def test_a_failure_of_the_solver_is_a_row(monkeypatch):
     def fail(*_):
         raise SolverError("stopped\nwithout a proof")
 
-    monkeypatch.setattr(Evaluator, "evaluate", fail)
+    monkeypatch.setattr(sweep_workers, "answer_row", fail)
     (row,) = sweep(H100, "limits.power=8 kW").rows
     assert (row["status"], row["error"]) == ("failed", "stopped without a proof")
 
@@ -125,7 +124,7 @@ def test_a_bug_keeps_its_traceback_and_says_at_which_point(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Evaluator, "evaluate", fail)
+    monkeypatch.setattr(sweep_workers, "answer_row", fail)
     with pytest.raises(ZeroDivisionError) as caught:
         sweep(H100, "limits.power=8 kW")
     assert caught.value.__notes__ == ["at point 0 of the sweep: 8 kW"]
@@ -249,21 +248,21 @@ def test_a_long_table_ends_with_a_note():
 
 DRIVER = """
 import os, sys, time
+from hbmopt import sweep_workers
 from hbmopt.errors import HbmoptError
-from hbmopt.sweep_point import Evaluator
 from hbmopt.sweeping import sweep
 
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-plain = Evaluator.evaluate
+plain = sweep_workers.answer_row
 deadly = float(options.get("--deadly", 0))
 
-def evaluate(self, instance):
+def answer_row(solution):
     time.sleep(float(options.get("--slow", 0)))
-    if deadly and instance.limits.power.amount > 7:
+    if deadly and (solution.power_w or 0) > 6000:
         os._exit(9)
-    return plain(self, instance)
+    return plain(solution)
 
-Evaluator.evaluate = evaluate
+sweep_workers.answer_row = answer_row
 if __name__ == "__main__":
     try:
         sweep(
@@ -344,16 +343,16 @@ def test_an_interrupted_sweep_goes_on_to_the_same_file(plug, jobs, undisturbed, 
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """A folder in which a sweep was interrupted after five points."""
-    plain, calls = Evaluator.evaluate, []
+    plain, calls = sweep_workers.answer_row, []
 
-    def evaluate(self, instance):
-        calls.append(instance)
+    def answered(solution):
+        calls.append(solution)
         if len(calls) > 5:
             raise KeyboardInterrupt
-        return plain(self, instance)
+        return plain(solution)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluator, "evaluate", evaluate)
+        patch.setattr(sweep_workers, "answer_row", answered)
         with pytest.raises(SweepInterrupted) as caught:
             sweep(H100, [POWER, SPEED], output=tmp_path / "rows.csv")
     assert [row["index"] for row in caught.value.sweep.rows] == [0, 1, 2, 3, 4]
@@ -363,9 +362,9 @@ def interrupted(tmp_path, monkeypatch):
 
 def counted(monkeypatch):
     """Count the points that are answered from here on."""
-    plain, calls = Evaluator.evaluate, []
+    plain, calls = sweep_workers.answer_row, []
     monkeypatch.setattr(
-        Evaluator, "evaluate", lambda self, instance: calls.append(1) or plain(self, instance)
+        sweep_workers, "answer_row", lambda solution: calls.append(1) or plain(solution)
     )
     return calls
 
@@ -373,15 +372,15 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_points_that_are_done_are_not_done_again(suffix, undisturbed, tmp_path, monkeypatch):
     path = tmp_path / f"rows{suffix}"
-    plain, calls = Evaluator.evaluate, []
+    plain, calls = sweep_workers.answer_row, []
 
-    def evaluate(self, instance):
-        calls.append(instance)
+    def answered(solution):
+        calls.append(solution)
         if len(calls) == 11:
             raise KeyboardInterrupt
-        return plain(self, instance)
+        return plain(solution)
 
-    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
+    monkeypatch.setattr(sweep_workers, "answer_row", answered)
     with pytest.raises(KeyboardInterrupt):
         sweep(H100, [POWER, SPEED], output=path)
     sweep(H100, [POWER, SPEED], output=path, resume=True)

@@ -6,7 +6,10 @@ copy's demand times the copies that the layout keeps.
 """
 
 import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
 
 from hbmopt.configuration import Configuration, Layout
 from hbmopt.formats import ARITHMETIC_BITS, BITS_PER_WEIGHT
@@ -28,6 +31,7 @@ from hbmopt.models.quantities import (
     OverlapData,
     RackData,
     ReplicaData,
+    number,
 )
 from hbmopt.placement import computed_copies, copies, stage_imbalance
 from hbmopt.sequence import (
@@ -95,43 +99,184 @@ def _arithmetic_bits(llm: Llm, scheme: str, component: str) -> int:
     return ARITHMETIC_BITS[llm.component_format(scheme, component)]
 
 
+@dataclass(frozen=True)
+class ExpertReads:
+    """GB that a step reads of routed experts: all of them, and how its tokens choose among them."""
+
+    gigabytes: float
+    mixture: Mixture
+    tokens_per_sequence: float
+
+    def over(self, batches: Segment | Point) -> LinearPiece:
+        """Return the GB of distinct experts as a linear piece over the batch.
+
+        The tokens of a step that reach the same experts at once are all of a stage's, whatever
+        rank they are on.
+        """
+        mixture, tokens = self.mixture, self.tokens_per_sequence
+        if isinstance(batches, Segment):
+            piece = chord(mixture.experts, mixture.active, batches.lowest, batches.highest, tokens)
+        else:
+            piece = tangent(mixture.experts, mixture.active, batches.batch, tokens)
+        whole = self.gigabytes / mixture.experts
+        return LinearPiece(whole * piece.per_step, whole * piece.per_sequence)
+
+
+Part = TypeVar("Part", ComponentData, OffloadedData)
+
+
+def _reading(part: Part, experts: ExpertReads | None, batches: Segment | Point) -> Part:
+    """Return a component that reads what batches touch of its experts."""
+    if experts is None:
+        return part
+    piece = experts.over(batches)
+    return replace(part, read_gb_per_step=piece.per_step, read_gb_per_sequence=piece.per_sequence)
+
+
+class Demand:
+    """What replicas of one configuration demand, over any batches.
+
+    Only reads of distinct experts depend on the batches; the rest is computed once.
+    """
+
+    def __init__(self, instance: Instance, configuration: Configuration) -> None:
+        self.instance, self.configuration = instance, configuration
+        self._full = _replica(instance, configuration)
+        self.experts = _experts(instance, configuration)
+        """Of each component, None for one that a step reads whole."""
+        self._offloaded_experts = _offloaded_experts(instance, configuration)
+        self._clocks: dict[float, ReplicaData] = {}
+
+    def with_limits(self, instance: Instance) -> "Demand":
+        """Return the demand in an instance that differs in its limits alone."""
+        other = copy(self)
+        other.instance = instance
+        floor = _min_speed_per_ms(instance)
+        if floor != self._full.min_speed_per_ms:
+            other._full = replace(self._full, min_speed_per_ms=floor)
+            other._clocks = {
+                clock: replace(data, min_speed_per_ms=floor) for clock, data in self._clocks.items()
+            }
+        return other
+
+    def with_clocks(self, clocks: tuple[float, ...]) -> "Demand":
+        """Return the demand of the configuration with other clocks to choose from."""
+        other = copy(self)
+        other.configuration = replace(self.configuration, clocks=clocks)
+        return other
+
+    @cached_property
+    def replicas_at_most(self) -> int:
+        """Replicas that the rack's accelerators and LPUs make up."""
+        rack, configuration = self.instance.rack, self.configuration
+        at_most = math.floor(float(rack.accelerators) / configuration.layout.accelerators)
+        if configuration.lpu_units and rack.offload is not None:
+            at_most = min(at_most, math.floor(float(rack.offload.units) / configuration.lpu_units))
+        return at_most
+
+    @cached_property
+    def largest_batch(self) -> float:
+        """The most sequences that the HBM of a replica can hold, maybe less than 1 or none.
+
+        Without LPUs this is (g C - M) / S; with them the share that SRAM can take is added.
+        """
+        data = self._full
+        resident = sum(number(part.resident_gb) for part in data.components)
+        if data.offloaded:
+            sram = number(data.lpu.units) * number(data.lpu.sram_gb)
+            taken = 0.0
+            # The cheapest gigabytes first: what frees most HBM per byte of SRAM.
+            order = sorted(
+                zip(data.offloadable, data.offloaded, strict=True),
+                key=lambda pair: (
+                    -number(data.components[pair[0]].resident_gb) / number(pair[1].resident_gb)
+                ),
+            )
+            for position, part in order:
+                share = min(1.0, sram / number(part.resident_gb))
+                taken += share * number(data.components[position].resident_gb)
+                sram -= share * number(part.resident_gb)
+            resident -= taken
+        free = number(data.accelerators) * number(data.hbm_gb) - resident
+        return free / number(data.kv_held_gb)
+
+    @property
+    def budgets(self) -> tuple[BudgetUse, ...]:
+        """What a replica uses of the declared budgets."""
+        size = self.configuration.layout.accelerators
+        accepted = number(self._full.tokens_per_sequence_step)
+        return tuple(
+            BudgetUse(
+                per_replica=budget.per_replica + budget.per_accelerator * size,
+                per_step=budget.per_step,
+                per_sequence_step=budget.per_token * accepted,
+            )
+            for budget in self.instance.limits.budgets
+        )
+
+    def replica(self, clock: float, batches: Segment | Point) -> ReplicaData:
+        """Return the coefficients of one replica at a clock.
+
+        The fullest pipeline stage decides: where layers do not divide evenly, demands are those
+        of a replica whose stages all are as full.
+        """
+        found = self.whole_replica(clock)
+        components, offloaded = found.components, found.offloaded
+        if any(self.experts):
+            components = tuple(
+                _reading(part, experts, batches)
+                for part, experts in zip(components, self.experts, strict=True)
+            )
+        if any(self._offloaded_experts):
+            offloaded = tuple(
+                _reading(part, experts, batches)
+                for part, experts in zip(offloaded, self._offloaded_experts, strict=True)
+            )
+        return replace(found, components=components, offloaded=offloaded)
+
+    def whole_replica(self, clock: float) -> ReplicaData:
+        """Return the coefficients of one replica at a clock whose steps read all experts."""
+        if clock not in self._clocks:
+            self._clocks[clock] = _at_clock(self.instance, self._full, clock)
+        return self._clocks[clock]
+
+    def over(self, batches: Segment | Point) -> ConfigurationData:
+        """Return the coefficients of the configuration over a range of batches or around one."""
+        if isinstance(batches, Segment):
+            span: BatchSegment | BatchPoint = BatchSegment(batches.lowest, batches.highest)
+        else:
+            span = BatchPoint(
+                batches.lowest,
+                batches.highest,
+                batches.batch,
+                batches.offloaded_share,
+                batches.steps,
+            )
+        return ConfigurationData(
+            replicas_at_most=float(self.replicas_at_most),
+            clocks=tuple(self.replica(clock, batches) for clock in self.configuration.clocks),
+            batches=span,
+            budgets=self.budgets,
+        )
+
+
 def configuration_data(
     instance: Instance, configuration: Configuration, batches: Segment | Point
 ) -> ConfigurationData:
     """Return the coefficients of `configuration` over a range of batches or around one."""
-    count = float(instance.rack.accelerators)
-    at_most = math.floor(count / configuration.layout.accelerators)
-    if configuration.lpu_units and instance.rack.offload is not None:
-        units = float(instance.rack.offload.units)
-        at_most = min(at_most, math.floor(units / configuration.lpu_units))
-    if isinstance(batches, Segment):
-        span: BatchSegment | BatchPoint = BatchSegment(batches.lowest, batches.highest)
-    else:
-        span = BatchPoint(
-            batches.lowest,
-            batches.highest,
-            batches.batch,
-            batches.offloaded_share,
-            batches.steps,
-        )
-    size = configuration.layout.accelerators
-    accepted = step_tokens(instance, configuration).accepted
-    uses = tuple(
-        BudgetUse(
-            per_replica=budget.per_replica + budget.per_accelerator * size,
-            per_step=budget.per_step,
-            per_sequence_step=budget.per_token * accepted,
-        )
-        for budget in instance.limits.budgets
-    )
-    return ConfigurationData(
-        replicas_at_most=float(at_most),
-        clocks=tuple(
-            replica_data(instance, configuration, clock, batches) for clock in configuration.clocks
-        ),
-        batches=span,
-        budgets=uses,
-    )
+    return Demand(instance, configuration).over(batches)
+
+
+def replica_data(
+    instance: Instance, configuration: Configuration, clock: float, batches: Segment | Point
+) -> ReplicaData:
+    """Return the coefficients of one replica of `configuration` at `clock`."""
+    return Demand(instance, configuration).replica(clock, batches)
+
+
+def largest_batch(instance: Instance, configuration: Configuration) -> float:
+    """Return the most sequences that the HBM of a replica can hold, maybe less than 1 or none."""
+    return Demand(instance, configuration).largest_batch
 
 
 def rack_data(instance: Instance) -> RackData:
@@ -159,40 +304,12 @@ def power_law(instance: Instance) -> PowerLaw:
     return instance.rack.accelerator.power_law or instance.calibration.power_law
 
 
-def largest_batch(instance: Instance, configuration: Configuration) -> float:
-    """Return the most sequences that the HBM of a replica can hold, maybe less than 1 or none.
-
-    Without LPUs this is (g C - M) / S; with them the share that SRAM can take is added.
-    """
-    data = replica_data(instance, configuration, 1.0, Segment(1.0, 1.0))
-    resident = sum(float(part.resident_gb) for part in data.components)
-    if data.offloaded:
-        sram = float(data.lpu.units) * float(data.lpu.sram_gb)
-        taken = 0.0
-        # The cheapest gigabytes first: what frees most HBM per byte of SRAM.
-        order = sorted(
-            zip(data.offloadable, data.offloaded, strict=True),
-            key=lambda pair: (
-                -float(data.components[pair[0]].resident_gb) / float(pair[1].resident_gb)
-            ),
-        )
-        for position, part in order:
-            share = min(1.0, sram / float(part.resident_gb))
-            taken += share * float(data.components[position].resident_gb)
-            sram -= share * float(part.resident_gb)
-        resident -= taken
-    free = float(data.accelerators) * float(data.hbm_gb) - resident
-    return free / float(data.kv_held_gb)
+def _min_speed_per_ms(instance: Instance) -> float:
+    return float(instance.limits.min_speed) / 1000.0
 
 
-def replica_data(
-    instance: Instance, configuration: Configuration, clock: float, batches: Segment | Point
-) -> ReplicaData:
-    """Return the coefficients of one replica of `configuration` at `clock`.
-
-    The fullest pipeline stage decides: where layers do not divide evenly, demands are those of
-    a replica whose stages all are as full.
-    """
+def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
+    """Return the coefficients of one replica at full clock whose steps read all experts."""
     accelerator, calibration, llm = instance.rack.accelerator, instance.calibration, instance.llm
     layout = configuration.layout
     tokens = step_tokens(instance, configuration)
@@ -200,17 +317,14 @@ def replica_data(
     offloadable = offloadable_components(instance, configuration)
     cache = sequence_cache(instance, configuration)
     fuller = stage_imbalance(llm.layers, layout)
-    attention_peak = accelerator.peak_flops["bf16"]
     kernels, collectives = _layer_latency(instance, layout)
     return ReplicaData(
         accelerators=float(layout.accelerators),
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
-        attention_peak_tflops=float(attention_peak) * clock,
-        components=tuple(
-            _component(instance, configuration, name, clock, batches) for name in names
-        ),
+        attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
+        components=tuple(_component(instance, configuration, name) for name in names),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
@@ -218,7 +332,7 @@ def replica_data(
         fixed_latency_ms=latency_layers(llm, tokens.drafted) * fuller * (kernels + collectives)
         + (layout.pipeline_parallel - 1) * float(calibration.latency.per_layer_doubling),
         tokens_per_sequence_step=tokens.accepted,
-        min_speed_per_ms=float(instance.limits.min_speed) / 1000.0,
+        min_speed_per_ms=_min_speed_per_ms(instance),
         efficiency=EfficiencyData(
             **{
                 name: float(getattr(calibration.efficiency, name))
@@ -231,11 +345,58 @@ def replica_data(
                 for name in type(calibration.overlap).model_fields
             }
         ),
-        power=_accelerator_power(instance, clock),
+        power=_accelerator_power(instance, 1.0),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
-        offloaded=tuple(_offloaded(instance, configuration, name, batches) for name in offloadable),
+        offloaded=tuple(_offloaded(instance, configuration, name) for name in offloadable),
     )
+
+
+def _at_clock(instance: Instance, full: ReplicaData, clock: float) -> ReplicaData:
+    """Return a replica at a share of the full clock: its peaks and its power."""
+    return replace(
+        full,
+        attention_peak_tflops=number(full.attention_peak_tflops) * clock,
+        components=tuple(
+            replace(part, peak_tflops=number(part.peak_tflops) * clock) for part in full.components
+        ),
+        power=_accelerator_power(instance, clock),
+    )
+
+
+def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertReads | None, ...]:
+    """Return what a step reads of the experts of each component, None where there are none.
+
+    A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
+    for each of them.
+    """
+    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
+    stages, drafted = float(layout.pipeline_parallel), configuration.draft_tokens
+    found: dict[str, ExpertReads] = {}
+    if llm.mixture is not None:
+        gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
+        gigabytes *= stage_imbalance(llm.layers, layout) * stages * _imbalance(instance, layout)
+        passing = step_tokens(instance, configuration).passing
+        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, passing / stages)
+    if llm.draft is not None and llm.draft.mixture is not None:
+        gigabytes = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA * stages * drafted
+        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages)
+    return tuple(found.get(name) for name in components_of(llm, configuration))
+
+
+def _offloaded_experts(
+    instance: Instance, configuration: Configuration
+) -> tuple[ExpertReads | None, ...]:
+    """Return what a step reads of the experts of each offloadable component."""
+    mixture, offload = instance.llm.mixture, instance.rack.offload
+    names = offloadable_components(instance, configuration)
+    if mixture is None or offload is None:
+        return (None,) * len(names)
+    stored = _stored_gigabytes(
+        instance.llm, configuration.weight_format, "routed_experts", offload.device
+    )
+    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing)
+    return tuple(reads if name == "routed_experts" else None for name in names)
 
 
 def _layer_latency(instance: Instance, layout: Layout) -> tuple[float, float]:
@@ -301,24 +462,6 @@ def _block_traffic(
     return total + mixture.layers * remote * (dispatched + returned)
 
 
-def _expert_piece(
-    mixture: Mixture | None, batches: Segment | Point, tokens_per_sequence: float
-) -> LinearPiece:
-    """Return distinct experts per layer as a linear piece over the batch, as a share of all.
-
-    Tokens of a step that reach the same experts at once: all of a stage's, whatever rank.
-    """
-    if mixture is None:
-        return LinearPiece(1.0, 0.0)
-    if isinstance(batches, Segment):
-        piece = chord(
-            mixture.experts, mixture.active, batches.lowest, batches.highest, tokens_per_sequence
-        )
-    else:
-        piece = tangent(mixture.experts, mixture.active, batches.batch, tokens_per_sequence)
-    return LinearPiece(piece.per_step / mixture.experts, piece.per_sequence / mixture.experts)
-
-
 def _gflop(model: Llm | Draft, component: str) -> float:
     """Return the GFLOP of one token in a component: two per weight that it visits."""
     if component in ("embedding", "lookup_tables"):
@@ -331,20 +474,14 @@ def _gflop(model: Llm | Draft, component: str) -> float:
     return 2.0 * weights * GIGA
 
 
-def _component(
-    instance: Instance,
-    configuration: Configuration,
-    component: str,
-    clock: float,
-    batches: Segment | Point,
-) -> ComponentData:
-    """Return what one component keeps, reads and computes over a replica.
+def _component(instance: Instance, configuration: Configuration, component: str) -> ComponentData:
+    """Return what one component keeps, reads and computes over a replica, all experts read.
 
     A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
     for each of them.
     """
     if component in (DRAFT_DENSE, DRAFT_EXPERTS):
-        return _draft_component(instance, configuration, component, clock, batches)
+        return _draft_component(instance, configuration, component)
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
     tokens = step_tokens(instance, configuration)
     fuller, stages = stage_imbalance(llm.layers, layout), float(layout.pipeline_parallel)
@@ -354,10 +491,8 @@ def _component(
     visits, computed = tokens.passing, computed_copies(llm, layout, component)
     stored_as = component
     if component == "routed_experts":
-        piece = _expert_piece(llm.mixture, batches, tokens.passing / stages)
         fullest = _imbalance(instance, layout)
-        per_step = one_copy * piece.per_step * stages * fullest
-        per_sequence = one_copy * piece.per_sequence * stages * fullest
+        per_step = one_copy * stages * fullest
         computed *= fullest
     elif component in ("embedding", "lookup_tables"):
         bits = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
@@ -378,7 +513,7 @@ def _component(
         read_gb_per_step=per_step,
         read_gb_per_sequence=per_sequence,
         gflop_per_sequence=_gflop(llm, component) * visits * computed * fuller,
-        peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)) * clock,
+        peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
     )
 
 
@@ -402,11 +537,7 @@ def _peak(instance: Instance, stored: str) -> float:
 
 
 def _draft_component(
-    instance: Instance,
-    configuration: Configuration,
-    component: str,
-    clock: float,
-    batches: Segment | Point,
+    instance: Instance, configuration: Configuration, component: str
 ) -> ComponentData:
     """Return what the draft module keeps, reads and computes: one pass per drafted token."""
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
@@ -416,8 +547,7 @@ def _draft_component(
     stages, modules = float(layout.pipeline_parallel), min(draft.modules, drafted)
     if component == DRAFT_EXPERTS:
         one_copy = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA
-        piece = _expert_piece(draft.mixture, batches, 1.0 / stages)
-        read = LinearPiece(one_copy * piece.per_step, one_copy * piece.per_sequence)
+        read = one_copy
         resident = one_copy * copies(draft, layout, "routed_experts")
         gflop = _gflop(draft, "routed_experts")
         stored = llm.draft_format(scheme, "routed_experts")
@@ -426,7 +556,7 @@ def _draft_component(
         resident = GIGA * sum(
             llm.draft_bytes(scheme, (name,)) * copies(draft, layout, name) for name in parts
         )
-        read = LinearPiece(resident, 0.0)
+        read = resident
         resident += GIGA * llm.draft_bytes(scheme, ("embedding",))
         gflop = sum(
             _gflop(draft, name) * computed_copies(draft, layout, name)
@@ -436,10 +566,10 @@ def _draft_component(
         stored = llm.draft_format(scheme, "attention")
     return ComponentData(
         resident_gb=resident * modules,
-        read_gb_per_step=read.per_step * stages * drafted,
-        read_gb_per_sequence=read.per_sequence * stages * drafted,
+        read_gb_per_step=read * stages * drafted,
+        read_gb_per_sequence=0.0,
         gflop_per_sequence=gflop * drafted,
-        peak_tflops=_peak(instance, stored) * clock,
+        peak_tflops=_peak(instance, stored),
     )
 
 
@@ -459,9 +589,8 @@ def _visits(llm: Llm, component: str) -> tuple[float, float]:
     }[component]
 
 
-def _offloaded(
-    instance: Instance, configuration: Configuration, component: str, batches: Segment | Point
-) -> OffloadedData:
+def _offloaded(instance: Instance, configuration: Configuration, component: str) -> OffloadedData:
+    """Return what one component keeps, reads and computes on LPUs, all experts read."""
     llm, scheme, offload = instance.llm, configuration.weight_format, instance.rack.offload
     if offload is None:
         raise AssertionError("only racks with LPUs have offloadable components")
@@ -480,11 +609,7 @@ def _offloaded(
         "routed_experts": (1 - attention) * kernels + collectives / 2,
     }.get(component, 0.0)
     stored_as = "embedding" if component == "lm_head" and not llm.parameters.lm_head else component
-    bits = _stored_bits(llm, scheme, stored_as, device)
-    gigabytes = float(getattr(llm.parameters, stored_as)) * bits / 8 * GIGA
-    piece = LinearPiece(1.0, 0.0)
-    if component == "routed_experts":
-        piece = _expert_piece(llm.mixture, batches, tokens.passing)
+    gigabytes = _stored_gigabytes(llm, scheme, stored_as, device)
     peaks = device.peak_flops
     peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]
     layers = {"shared_experts": float(llm.mixture.layers if llm.mixture else 0)}.get(
@@ -498,19 +623,20 @@ def _offloaded(
         * trips
         * (float(device.layer_latency) + 2.0 * float(device.hop_latency)),
         resident_gb=gigabytes,
-        read_gb_per_step=gigabytes * piece.per_step * passes,
-        read_gb_per_sequence=gigabytes * piece.per_sequence,
+        read_gb_per_step=gigabytes * passes,
+        read_gb_per_sequence=0.0,
         gflop_per_sequence=_gflop(llm, component) * visits,
         peak_tflops=float(peak),
         crossing_gb_per_sequence=layers * trips * crossing * visits * GIGA,
     )
 
 
-def _stored_bits(llm: Llm, scheme: str, component: str, device: OffloadDevice) -> float:
-    """Return the bits per weight in SRAM: the device stores what it computes in."""
+def _stored_gigabytes(llm: Llm, scheme: str, component: str, device: OffloadDevice) -> float:
+    """Return the GB of a component in SRAM: the device stores what it computes in."""
     stored = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
     arithmetic = arithmetic_format(device.peak_flops, _arithmetic_bits(llm, scheme, component))
-    return max(stored, float(ARITHMETIC[arithmetic]))
+    bits = max(stored, float(ARITHMETIC[arithmetic]))
+    return float(getattr(llm.parameters, component)) * bits / 8 * GIGA
 
 
 def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:

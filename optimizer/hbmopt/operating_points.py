@@ -12,16 +12,14 @@ row, divided by batch times rate, falls with the batch (distinct experts are con
 its first, which is what proves that nothing in between is missed.
 """
 
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.configuration import Configuration
-from hbmopt.demand import Segment, configuration_data, largest_batch, rack_data
-from hbmopt.instance import Instance
-from hbmopt.models.quantities import RackData, number
+from hbmopt.demand import Demand, rack_data
+from hbmopt.models.quantities import number
 from hbmopt.sequence import smallest_batch
 from hbmopt.step_profile import Array, StepProfile, step_profile
 
@@ -99,9 +97,14 @@ SPLIT = 8
 
 
 def first_batches(source: "OperatingPoints") -> Array:
-    """Return the batches of a first look at a configuration, whole and geometrically spaced."""
+    """Return the batches of a first look at a configuration."""
     first, last = int(np.ceil(source.lowest - 1e-9)), int(np.floor(source.highest + 1e-9))
-    count = max(2, int(np.log(max(last / first, 1.0)) / np.log(FIRST_RATIO)) + 2)
+    return geometric_batches(first, last, FIRST_RATIO)
+
+
+def geometric_batches(first: int, last: int, ratio: float) -> Array:
+    """Return whole batches from the first to the last at about a ratio, both included."""
+    count = max(2, int(np.log(max(last / first, 1.0)) / np.log(ratio)) + 2)
     return np.unique(np.round(np.geomspace(first, max(last, first), count)))
 
 
@@ -116,66 +119,17 @@ def split_range(before: float, after: float) -> Array:
 class OperatingPoints:
     """The operating points of one configuration without LPUs."""
 
-    def __init__(self, instance: Instance, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self.lowest = smallest_batch(configuration)
-        self.highest = largest_batch(instance, configuration)
-        self._instance = instance
-        self._rack = rack_data(instance)
-        data = configuration_data(instance, configuration, Segment(1.0, 1.0))
-        self._most = round(number(data.replicas_at_most))
-        self._budgets = data.budgets
+    def __init__(self, demand: Demand) -> None:
+        self.demand = demand
+        self.configuration = demand.configuration
+        self.lowest = smallest_batch(demand.configuration)
+        self.highest = demand.largest_batch
+        self._rack = rack_data(demand.instance)
+        self._most = demand.replicas_at_most
+        self._budgets = demand.budgets
         self._profiles: list[StepProfile] = []
         self._known: dict[tuple[int, bytes], tuple[Array, Array, NDArray[np.bool_]]] = {}
-        self._gained = number(data.clocks[0].tokens_per_sequence_step) * 1e3
-
-    def with_limits(self, instance: Instance, rack: RackData) -> "OperatingPoints":
-        """Return the same points under the limits of an instance that differs in these alone.
-
-        `rack` are its shared numbers, which all configurations have in common.
-        """
-        other = copy(self)
-        other._rack = rack
-        other._budgets = (
-            configuration_data(instance, self.configuration, Segment(1.0, 1.0)).budgets
-            if instance.limits.budgets
-            else ()
-        )
-        return other
-
-    def without_cap(self, batches: Array) -> tuple[Array, Array, Array]:
-        """Return floor, throughput of all replicas and tokens per joule, by batch, at most.
-
-        Whatever the power cap: the fastest clock's rate, and the thriftiest clock's energy.
-        """
-        rate, thrifty = np.zeros(len(batches)), np.zeros(len(batches))
-        for clock in range(len(self.configuration.clocks)):
-            steps, energy, _ = self._rates(clock, batches)
-            drawn = self._profile(clock).running_kw + energy * steps
-            rate = np.maximum(rate, steps)
-            thrifty = np.maximum(thrifty, np.where(drawn > 0, steps / drawn, np.inf))
-        tokens = batches * self._gained
-        return rate * self._gained, self._most * rate * tokens, thrifty * tokens / 1e3
-
-    @property
-    def power_kw(self) -> float:
-        """Return the kW that running replicas may draw at most, in the rack's own scope."""
-        rack = self._rack
-        if rack.power_cap_kw is None:
-            return float("inf")
-        cap = number(rack.power_cap_kw) / number(rack.power_overhead)
-        return max(0.0, cap - number(rack.static_kw))
-
-    def best_by_batch(self, batches: Array, floor: float) -> tuple[Array, Array, Array]:
-        """Return by batch the highest floor, the most that meets `floor`, and the most of all."""
-        points = self.at(batches)
-        highest, meeting, most = (np.zeros(len(batches)) for _ in range(3))
-        position = np.searchsorted(batches, points.batch)
-        np.maximum.at(highest, position, points.floor)
-        np.maximum.at(most, position, points.throughput)
-        meets = points.floor >= floor
-        np.maximum.at(meeting, position[meets], points.throughput[meets])
-        return highest, meeting, most
+        self._gained = number(demand.whole_replica(1.0).tokens_per_sequence_step) * 1e3
 
     @property
     def possible(self) -> bool:
@@ -213,7 +167,7 @@ class OperatingPoints:
     def _profile(self, clock: int) -> StepProfile:
         while len(self._profiles) <= clock:
             factor = self.configuration.clocks[len(self._profiles)]
-            self._profiles.append(step_profile(self._instance, self.configuration, factor))
+            self._profiles.append(step_profile(self.demand, factor))
         return self._profiles[clock]
 
     def _power(self, counts: NDArray[np.int64]) -> Array:

@@ -4,11 +4,12 @@
 from this one form.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from hbmopt.configuration import Configuration
-from hbmopt.demand import Point
+from hbmopt.demand import Demand, Point, Segment
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.physics import ClockPoint, Work, rack_power, violations, work
@@ -227,6 +228,21 @@ def rack_plan(operation: Operation) -> RackPlan:
     """Return what a rack that was solved alone runs."""
     column = RunningColumn(operation.configuration, operation.data, labelled_values(operation))
     return RackPlan(operation.rack, (column,))
+
+
+def running_column(
+    demand: Demand, replicas: int, batch: float, shares: Sequence[float], steps: Sequence[float]
+) -> RunningColumn:
+    """Return replicas that run at one batch; `shares` of their time and `steps` are by clock.
+
+    Steps per ms are those of one replica.
+    """
+    values = {Label("replicas", None, None): float(replicas)}
+    for clock, (share, rate) in enumerate(zip(shares, steps, strict=True)):
+        values[Label("running", clock, None)] = replicas * share
+        values[Label("steps", clock, None)] = replicas * rate
+        values[Label("sequences", clock, None)] = replicas * rate * batch
+    return RunningColumn(demand.configuration, demand.over(Segment(batch, batch)), values)
 
 
 def labelled_values(operation: Operation) -> dict[Label, float]:

@@ -1,42 +1,48 @@
-"""The best operating point of an instance, found by formula: for many instances that differ little.
+"""The best operating points of many instances that differ in power cap and speed floor.
 
-A search over programs takes a tenth of a second on a large rack. Where a sweep changes only limits,
-the operating points of every configuration stay what they are, and the best one under the new
-limits is found in a few milliseconds: configurations in the order of a bound, batches refined where
-the box of a range exceeds the best so far. The program is then solved at that point alone.
+A search over programs takes a tenth of a second on a large rack. Here the rates of all batches are
+tabled once, and configurations are looked at in the order of a bound, for all limits at once, until
+no bound exceeds the best point found. A program is then solved at that point alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hbmopt.configuration import Configuration, enumerate_configurations
-from hbmopt.demand import rack_data
+from hbmopt.batch_table import (
+    SAME,
+    BatchTable,
+    BestBatch,
+    ManyLimits,
+    ReplicaRun,
+    Whole,
+    holds_a_batch,
+)
+from hbmopt.configuration import enumerate_configurations
+from hbmopt.demand import Demand
 from hbmopt.instance import Instance
-from hbmopt.operating_points import OperatingPoints, first_batches, split_range
 from hbmopt.step_profile import Array
 
-SAME = 1e-12
-"""Relative difference below which two throughputs are one, and the earlier configuration counts."""
+MOST_BATCHES = 1_000_000
+"""Batches of a replica up to which they are tabled; more are left to the search by programs."""
 
 
 @dataclass(frozen=True)
 class BestPoint:
-    """The best operating point: configuration, batch per replica, throughput in tok/s."""
+    """The best operating point of an instance, in tok/s, and the best one were batches free.
 
-    configuration: Configuration
-    batch: float
+    Both are of the same number of replicas, which all run alike. `configurations` were looked at
+    by bound or point, `rejected` ones cannot run.
+    """
+
+    demand: Demand
+    replicas: int
     throughput: float
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """What a configuration makes at most over its first batches, whatever the power."""
-
-    batches: Array
-    floor: Array
-    throughput: Array
-    tokens_per_joule: Array
+    whole: ReplicaRun
+    free: ReplicaRun
+    configurations: int
+    rejected: int
 
 
 def has_formula(instance: Instance) -> bool:
@@ -47,74 +53,88 @@ def has_formula(instance: Instance) -> bool:
 
 
 class PointSearch:
-    """Searches for the best operating points of instances that differ in their limits."""
+    """Searches for the best operating points of instances that differ in cap and floor."""
 
     def __init__(self, instance: Instance) -> None:
-        configurations, _ = enumerate_configurations(instance)
-        sources = (OperatingPoints(instance, one) for one in configurations)
-        self._sources = [one for one in sources if one.possible]
-        self._bounds = [self._bounded(one) for one in self._sources]
+        configurations, rejections = enumerate_configurations(instance)
+        demands = [Demand(instance, one) for one in configurations]
+        self._tables = [BatchTable(one) for one in demands if holds_a_batch(one)]
+        self._rejected = len(rejections) + len(demands) - len(self._tables)
 
-    @staticmethod
-    def _bounded(source: OperatingPoints) -> _Bounds:
-        batches = first_batches(source)
-        floor, throughput, tokens_per_joule = source.without_cap(batches)
-        return _Bounds(batches, floor, throughput, tokens_per_joule)
+    @property
+    def tabled(self) -> bool:
+        """Whether all batches are few enough to be tabled."""
+        return all(one.last <= MOST_BATCHES for one in self._tables)
 
-    def best(self, instance: Instance) -> BestPoint | None:
-        """Return the best operating point under the limits of `instance`, None if there is none."""
-        floor = float(instance.limits.min_speed) * (1.0 - 1e-12)
-        found: BestPoint | None = None
-        rack = rack_data(instance)
-        sources = [one.with_limits(instance, rack) for one in self._sources]
-        bounds = [
-            self._bound(source, bound, floor)
-            for source, bound in zip(sources, self._bounds, strict=True)
-        ]
-        for position in sorted(range(len(sources)), key=lambda one: (-bounds[one], one)):
-            reached = found.throughput if found is not None else 0.0
-            if bounds[position] <= reached * (1.0 + SAME):
-                break
-            batches = self._bounds[position].batches
-            found = self._better(sources[position], batches, floor, found)
-        return found
+    def best(self, instances: Sequence[Instance]) -> list[BestPoint | None]:
+        """Return the best operating point under the limits of each instance, None if none is.
 
-    @staticmethod
-    def _bound(source: OperatingPoints, bound: _Bounds, floor: float) -> float:
-        """Return what a configuration makes at most: by time, and by the power that there is."""
-        meeting = np.nonzero(bound.floor >= floor)[0]
-        if not len(meeting):
-            return 0.0
-        last = min(int(meeting[-1]) + 1, len(bound.batches) - 1)
-        by_power = source.power_kw * float(bound.tokens_per_joule[: last + 1].max()) * 1e3
-        return min(float(bound.throughput[last]), by_power)
+        It does not depend on which instances are asked for together.
+        """
+        if not self._tables:
+            return [None] * len(instances)
+        caps = [one.power_cap_kw for one in instances]
+        limits = ManyLimits(
+            np.array([np.inf if one is None else one for one in caps]),
+            np.array([float(one.limits.min_speed) * (1.0 - SAME) for one in instances]),
+        )
+        bounds = np.array([one.bound(limits) for one in self._tables])
+        looks = _Looks(self._tables, limits, bounds)
+        # The most promising configuration of each first: it rules out most of the others.
+        first = np.argmax(bounds, axis=0)
+        for position in np.unique(first).tolist():
+            looks.look(position, np.nonzero(first == position)[0])
+        for position in np.argsort(-bounds.max(axis=1), kind="stable").tolist():
+            looks.look(position, looks.undecided(position))
+        return looks.points(instances, self._rejected)
 
-    @staticmethod
-    def _better(
-        source: OperatingPoints, batches: Array, floor: float, found: BestPoint | None
-    ) -> BestPoint | None:
-        """Refine one configuration's batches until none can be better; return the best point."""
-        floors, made, most = source.best_by_batch(batches, floor)
-        while True:
-            top = int(np.argmax(made))
-            reached = found.throughput if found is not None else 0.0
-            if made[top] > reached * (1.0 + SAME):
-                found = BestPoint(source.configuration, float(batches[top]), float(made[top]))
-                reached = found.throughput
-            # Between two batches: floors below the first one's, throughput below the last one's.
-            wanted = np.diff(batches) > 1
-            wanted &= (floors[:-1] >= floor) & (most[1:] > reached * (1.0 + SAME))
-            if not wanted.any():
-                return found
-            parts = [
-                split_range(float(batches[one]), float(batches[one + 1]))
-                for one in np.nonzero(wanted)[0]
-            ]
-            fresh = np.unique(np.concatenate(parts))
-            more = source.best_by_batch(fresh, floor)
-            order = np.argsort(np.concatenate([batches, fresh]), kind="stable")
-            batches = np.concatenate([batches, fresh])[order]
-            floors, made, most = (
-                np.concatenate([old, new])[order]
-                for old, new in zip((floors, made, most), more, strict=True)
-            )
+
+class _Looks:
+    """What is known of configurations, by configuration and instance."""
+
+    def __init__(self, tables: list[BatchTable], limits: ManyLimits, bounds: Array) -> None:
+        self._tables, self._limits, self._bounds = tables, limits, bounds
+        self._found = BestBatch(
+            np.zeros(bounds.shape), np.zeros(bounds.shape), np.zeros(bounds.shape, dtype=np.int64)
+        )
+        self._known = np.zeros(bounds.shape, dtype=bool)
+        self._reached = np.zeros(bounds.shape[1])
+
+    def undecided(self, position: int) -> Whole:
+        """Return the instances for which a configuration may be best, or as good."""
+        promising = self._bounds[position] > self._reached * (1.0 - 2.0 * SAME)
+        return np.nonzero(promising & ~self._known[position])[0]
+
+    def look(self, position: int, wanted: Whole) -> None:
+        """Find the best batch of a configuration for some instances."""
+        if not len(wanted):
+            return
+        one, kept = self._tables[position].best(self._limits.take(wanted)), self._found
+        kept.throughput[position, wanted] = one.throughput
+        kept.batch[position, wanted] = one.batch
+        kept.replicas[position, wanted] = one.replicas
+        self._known[position, wanted] = True
+        self._reached[wanted] = np.maximum(self._reached[wanted], one.throughput)
+
+    def points(self, instances: Sequence[Instance], rejected: int) -> list[BestPoint | None]:
+        """Return the best point of each instance; of equally good ones that listed first."""
+        chosen = np.argmax(self._found.throughput >= self._reached * (1.0 - SAME), axis=0)
+        points: list[BestPoint | None] = [None] * len(instances)
+        served = self._reached > 0.0
+        for position in np.unique(chosen[served]).tolist():
+            table, places = self._tables[position], np.nonzero(served & (chosen == position))[0]
+            limits, counts = self._limits.take(places), self._found.replicas[position, places]
+            batches = self._found.batch[position, places]
+            whole = table.running(limits, counts, batches)
+            free = table.free_batch(limits, counts)
+            for index, place in enumerate(places.tolist()):
+                points[place] = BestPoint(
+                    table.demand.with_limits(instances[place]),
+                    int(counts[index]),
+                    float(self._found.throughput[position, place]),
+                    whole.one(index),
+                    free.one(index),
+                    len(self._tables),
+                    rejected,
+                )
+        return points

@@ -10,17 +10,24 @@ Both are local and hold the integers (configuration, replicas) at the optimum. E
 derivative with respect to the number shown as limit, so that of a floor is negative.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hbmopt.demand import configuration_data, latency_layers, rack_data
+from hbmopt.configuration import Configuration
+from hbmopt.demand import Demand, Point, latency_layers, offloadable_components, rack_data
 from hbmopt.document import KeyPath
+from hbmopt.figure import Figure
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import number
-from hbmopt.optimum import PricedRack
+from hbmopt.models.quantities import Number, number
+from hbmopt.optimum import PricedColumn, PricedRack
 from hbmopt.solution import InputResult
-from hbmopt.template import coefficients
+from hbmopt.template import collect, template_of
+
+Paths = tuple[KeyPath, ...]
+"""Figures that are scaled together."""
 
 STEP = 1e-5
 """Relative step of the central difference of the Lagrangian, which is smooth."""
@@ -113,55 +120,126 @@ def _amount(instance: Instance, one: Input) -> float:
 
 def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
     """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
-    ends = []
-    for factor in (1.0 + STEP, 1.0 - STEP):
-        changed = optimum.instance
-        for path in paths:
-            changed = changed.scaled(path, factor)
-        ends.append(_lagrangian(optimum, changed))
-    return (ends[0] - ends[1]) / (2.0 * STEP)
+    columns = []
+    for column in optimum.columns:
+        ends = [
+            _numbers(_scaled(optimum.instance, paths, factor), column, optimum.rack.racks)
+            for factor in (1.0 + STEP, 1.0 - STEP)
+        ]
+        columns.append(np.array(ends).T)
+    above, below = _lagrangian(optimum, columns)
+    return float(above - below) / (2.0 * STEP)
 
 
-def _lagrangian(optimum: PricedRack, instance: Instance) -> float:
-    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`.
+def _scaled(instance: Instance, paths: tuple[KeyPath, ...], factor: float) -> Instance:
+    for path in paths:
+        instance = instance.scaled(path, factor)
+    return instance
+
+
+def _numbers(instance: Instance, column: PricedColumn, racks: Number) -> list[float]:
+    """Return the numbers of a column's program, in the order in which a template takes them."""
+    data = Demand(instance, column.configuration).over(column.batches)
+    return collect(data, collect(replace(rack_data(instance), racks=racks), []))
+
+
+class Answers:
+    """By how much each number of a configuration's program grows where an input does.
+
+    A number of a program is a product of figures, so the factor by which it answers to one of
+    them is the same at every batch and under every limit: it is found once for all of them.
+    """
+
+    def __init__(
+        self, instance: Instance, configuration: Configuration, moved: Sequence[Paths]
+    ) -> None:
+        """Take the groups of figures that are `moved` together."""
+        self.moved = tuple(moved)
+        if instance.limits.power is not None:
+            limits = instance.limits.model_copy(update={"power": Figure(1.0, "power")})
+            instance = instance.model_copy(update={"limits": limits})
+        offloaded = len(offloadable_components(instance, configuration))
+        point = Point(1.0, (0.0,) * offloaded, (1.0,) * len(configuration.clocks), 1.0, 2.0)
+
+        def numbers(changed: Instance) -> NDArray[np.float64]:
+            data = Demand(changed, configuration).over(point)
+            return np.array(collect(data, collect(rack_data(changed), [])))
+
+        base = numbers(instance)
+        ends = [
+            numbers(_scaled(instance, paths, factor))
+            for factor in (1.0 + STEP, 1.0 - STEP)
+            for paths in moved
+        ]
+        grown = np.array(ends).T
+        self.factors = np.divide(
+            grown, base[:, None], np.ones_like(grown), where=base[:, None] != 0
+        )
+        """By number, and by end and group of figures."""
+
+
+def _lagrangian(optimum: PricedRack, numbers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the Lagrangian of the rack's rows at the optimum, with other numbers.
 
     Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
     such as static power, is counted with the first configuration alone.
+
+    Parameters
+    ----------
+    numbers
+        For each configuration, the numbers of its program by number and variant.
     """
-    rack, value = replace(rack_data(instance), racks=optimum.rack.racks), 0.0
+    value: NDArray[np.float64] = np.zeros(numbers[0].shape[1])
     for position, column in enumerate(optimum.columns):
-        data = configuration_data(instance, column.configuration, column.batches)
-        found = coefficients(rack, data)
-        template = found.template
+        template, at = template_of(optimum.rack, column.data), list(numbers[position])
         point = np.array([column.values[label] for label in template.columns])
-        products = found.values * point[template.indices]
-        activity = np.add.reduceat(products, template.starts[:-1])
-        slack = found.upper - activity
-        if position > 0:
-            shared = np.array([label.family in SHARED for label in template.rows])
-            slack = np.where(shared, -activity, slack)
-        duals = np.array(
-            [
-                optimum.duals[label] if label.family in SHARED else column.duals[label]
-                for label in template.rows
-            ]
-        )
-        drawn = found.power @ point + (found.fixed_power if position == 0 else 0.0)
-        value += (
-            optimum.throughput_weight * float(found.cost @ point)
-            + optimum.power_weight * float(drawn)
-            + float(duals @ slack)
-        )
+        value += optimum.throughput_weight * template.throughput.value(at, point)
+        for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
+            shared = label.family in SHARED
+            dual = optimum.duals[label] if shared else column.duals[label]
+            # Rows of a clock at which nothing runs stay 0 whatever their numbers.
+            parked = label.clock is not None and not point[template.row_columns(row)].any()
+            if dual != 0.0 and not parked:
+                once = slack.value(at, 0.0 * point) if shared and position > 0 else 0.0
+                value += dual * (slack.value(at, point) - once)
+        if optimum.power_weight != 0.0:
+            once = template.power.value(at, 0.0 * point) if position > 0 else 0.0
+            value += optimum.power_weight * (template.power.value(at, point) - once)
     return value
 
 
-def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
-    """Return price and elasticity of every hardware input, the most limiting first."""
+class InputPrices:
+    """Prices the hardware inputs of optima of one instance, whatever their limits."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Configuration, tuple[Paths, ...]], Answers] = {}
+
+    def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> NDArray[np.float64]:
+        """Return d(objective) / d(ln x) for each group of figures that are scaled by x."""
+        numbers = []
+        for column in optimum.columns:
+            key = (column.configuration, moved)
+            if key not in self._answers:
+                self._answers[key] = Answers(optimum.instance, column.configuration, moved)
+            at = np.array(collect(column.data, collect(optimum.rack, [])))
+            numbers.append(at[:, None] * self._answers[key].factors)
+        ends = _lagrangian(optimum, numbers).reshape(2, len(moved))
+        return np.asarray((ends[0] - ends[1]) / (2.0 * STEP))
+
+
+def input_prices(optimum: PricedRack, known: InputPrices | None = None) -> tuple[InputResult, ...]:
+    """Return price and elasticity of every hardware input, the most limiting first.
+
+    `known` is what optima that differ in limits alone have in common.
+    """
     instance, found = optimum.instance, []
     lpus = any(column.data.clocks[0].offloaded for column in optimum.columns)
-    for one in hardware_inputs(instance, lpus=lpus):
+    inputs = hardware_inputs(instance, lpus=lpus)
+    kernels = next((one.paths[:1] for one in inputs if one.name == "latency"), ())
+    moved = (*(one.paths for one in inputs), *((kernels,) if kernels else ()))
+    changes = (known or InputPrices()).changes(optimum, moved).tolist()
+    for one, change in zip(inputs, changes, strict=False):
         figures = [instance.figure(path) for path in one.paths]
-        change = worth(optimum, one.paths)
         value = figures[0].amount * one.quoted
         if one.name == "lpu_latency":
             # A visit takes the devices' own latency and two hops, which scale together here.
@@ -177,7 +255,7 @@ def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
             drafted = optimum.columns[0].configuration.draft_tokens
             value = per_layer / latency_layers(instance.llm, drafted) * one.quoted
             # One more microsecond of every layer's kernels, of which LPUs may take a part.
-            per_unit = worth(optimum, one.paths[:1]) / (figures[0].amount * one.quoted)
+            per_unit = changes[-1] / (figures[0].amount * one.quoted)
         found.append(
             InputResult(
                 name=one.name,

@@ -33,7 +33,7 @@ from hbmopt.rack_columns import (
 )
 from hbmopt.search import search, split_batch
 from hbmopt.sequence import smallest_batch
-from hbmopt.template import coefficients, fill
+from hbmopt.template import coefficients, collect, fill
 
 TOLERANCE = 1e-6
 MOST_ROUNDS = 60
@@ -214,7 +214,8 @@ def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
         data = configuration_data(contents.instance, column.configuration, column.batches)
         raw, filled = coefficients(rack, data), fill(rack, data)
         template = raw.template
-        cost = per_token * raw.cost + per_kw * raw.power
+        power = template.power.gradient(collect(data, collect(rack, [])), len(template.columns))
+        cost = per_token * raw.cost + per_kw * power
         upper = filled.program.row_upper.copy()
         for row, label in enumerate(template.rows):
             if label.family in SHARED:

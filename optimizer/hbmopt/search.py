@@ -22,17 +22,10 @@ from hbmopt.configuration import (
     Rejection,
     enumerate_configurations,
 )
-from hbmopt.demand import (
-    Point,
-    Segment,
-    configuration_data,
-    largest_batch,
-    rack_data,
-    replica_data,
-)
+from hbmopt.demand import Demand, Point, Segment, rack_data
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import ConfigurationData, RackData
+from hbmopt.models.quantities import ConfigurationData, RackData, number
 from hbmopt.sequence import smallest_batch
 from hbmopt.template import Filled, fill
 
@@ -157,8 +150,7 @@ class _Node:
 
 
 def solve_program(
-    instance: Instance,
-    configuration: Configuration,
+    demand: Demand,
     batches: Segment | Point,
     *,
     integers: bool,
@@ -169,8 +161,7 @@ def solve_program(
     With `replicas` their number is fixed and the integrality dropped, which is what prices
     are read from.
     """
-    rack = rack_data(instance)
-    data = configuration_data(instance, configuration, batches)
+    rack, data = rack_data(demand.instance), demand.over(batches)
     filled = fill(rack, data)
     program = filled.program
     if replicas is not None:
@@ -184,23 +175,24 @@ def solve_program(
                 row_upper[row] = highs.INFINITY
         program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
         filled = replace(filled, program=program)
-    return Operation(configuration, data, rack, filled, highs.solve(program, integers=integers))
+    answer = highs.solve(program, integers=integers)
+    return Operation(demand.configuration, data, rack, filled, answer)
 
 
 POWER_ROWS = ("power_cap", "accelerator_power")
 
 
-def solve_relaxed(instance: Instance, configuration: Configuration, batches: Segment) -> Operation:
+def solve_relaxed(demand: Demand, batches: Segment) -> Operation:
     """Solve the relaxed program of a configuration, lower clocks only where they can pay.
 
     A lower clock takes more time and nothing less but power. So where no power row has a price
     at full clock, the multipliers found there prove that lower clocks add nothing.
     """
-    full = replace(configuration, clocks=configuration.clocks[:1])
-    operation = solve_program(instance, full, batches, integers=False)
-    if len(configuration.clocks) > 1 and _power_has_price(operation):
-        return solve_program(instance, configuration, batches, integers=False)
-    return replace(operation, configuration=configuration)
+    clocks = demand.configuration.clocks
+    operation = solve_program(demand.with_clocks(clocks[:1]), batches, integers=False)
+    if len(clocks) > 1 and _power_has_price(operation):
+        return solve_program(demand, batches, integers=False)
+    return replace(operation, configuration=demand.configuration)
 
 
 def _power_has_price(operation: Operation) -> bool:
@@ -249,18 +241,18 @@ def search(
     return _Search(instance, only, tolerance).run()
 
 
-def found_at(instance: Instance, configuration: Configuration, batch: float) -> Found:
+def found_at(demand: Demand, batch: float) -> Found:
     """Return the plan of one configuration at one batch, as if a search had ended there.
 
     For callers that know by other means that no plan is better.
     """
-    exact = Segment(batch, batch)
-    plan = solve_program(instance, configuration, exact, integers=False)
+    exact, configuration = Segment(batch, batch), demand.configuration
+    plan = solve_program(demand, exact, integers=False)
     if plan.answer.optimal and abs(plan.replicas - round(plan.replicas)) > INTEGRAL:
-        plan = solve_program(instance, configuration, exact, integers=True)
+        plan = solve_program(demand, exact, integers=True)
     if not plan.answer.optimal:
         return Found(None, None, None, 0.0, 1, (configuration,), (), {})
-    relaxed, point = polish(instance, plan)
+    relaxed, point = polish(demand, plan)
     bounds = {configuration: plan.throughput}
     return Found(plan, relaxed, point, plan.throughput, 1, (configuration,), (), bounds)
 
@@ -279,6 +271,7 @@ class _Search:
         """The largest bound among nodes that were dropped as not better by the tolerance."""
         self.best: Operation | None = None
         self.best_bounds: dict[Configuration, float] = {}
+        self.demands: dict[Configuration, Demand] = {}
 
     @property
     def incumbent(self) -> float:
@@ -290,13 +283,14 @@ class _Search:
             configurations = self.only
         possible: list[Configuration] = []
         for configuration in configurations:
-            most = largest_batch(self.instance, configuration)
-            least = smallest_batch(configuration)
+            demand = Demand(self.instance, configuration)
+            most, least = demand.largest_batch, smallest_batch(configuration)
             if most < least:
-                detail = self._memory_detail(configuration)
+                detail = _memory_detail(demand)
                 rejections.append(Rejection(str(configuration), NO_MEMORY, detail))
                 continue
             possible.append(configuration)
+            self.demands[configuration] = demand
             self._push(configuration, Segment(least, most))
         bound = 0.0
         while self.heap and self.nodes < MOST_NODES:
@@ -323,22 +317,14 @@ class _Search:
             best_bounds=self.best_bounds,
         )
 
-    def _memory_detail(self, configuration: Configuration) -> str:
-        data = replica_data(self.instance, configuration, 1.0, Segment(1.0, 1.0))
-        weights = sum(float(part.resident_gb) for part in data.components)
-        usable = float(data.accelerators) * float(data.hbm_gb)
-        return (
-            f"weights {weights:,.1f} GB + {smallest_batch(configuration):.0f} sequence(s) of "
-            f"{float(data.kv_held_gb):,.2f} GB exceed {usable:,.1f} GB of usable HBM"
-        )
-
     def _solve(
         self, configuration: Configuration, segment: Segment, *, integers: bool
     ) -> Operation:
         self.nodes += 1
+        demand = self.demands[configuration]
         if integers:
-            return solve_program(self.instance, configuration, segment, integers=True)
-        return solve_relaxed(self.instance, configuration, segment)
+            return solve_program(demand, segment, integers=True)
+        return solve_relaxed(demand, segment)
 
     def _push(self, configuration: Configuration, segment: Segment) -> None:
         """Bound a node, and keep it if it can still beat the incumbent."""
@@ -410,10 +396,20 @@ class _Search:
         """Return the optimum of the plan's configuration and replicas at a free batch."""
         if self.best is None:
             return None, None
-        return polish(self.instance, self.best)
+        return polish(self.demands[self.best.configuration], self.best)
 
 
-def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
+def _memory_detail(demand: Demand) -> str:
+    data = demand.whole_replica(1.0)
+    weights = sum(number(part.resident_gb) for part in data.components)
+    usable = number(data.accelerators) * number(data.hbm_gb)
+    return (
+        f"weights {weights:,.1f} GB + {smallest_batch(demand.configuration):.0f} sequence(s) of "
+        f"{number(data.kv_held_gb):,.2f} GB exceed {usable:,.1f} GB of usable HBM"
+    )
+
+
+def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:
     """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
     The concave and bilinear terms are replaced by their first-order model at the current point.
@@ -430,21 +426,27 @@ def polish(instance: Instance, plan: Operation) -> tuple[Operation, Point]:
     """
     current = plan
     for _ in range(FREE_STEPS):
-        step, point = _step(instance, current, plan, 2.0)
+        step, point = _step(demand, current, plan, 2.0)
         if _same(step, point):
             return step, point
         current = step
     current, spread = plan, 2.0
     while True:
-        step, point = _step(instance, current, plan, spread)
+        step, point = _step(demand, current, plan, spread)
         if _same(step, point) or spread < 1.0 + SETTLED:
             return step, point
         exact = Segment(step.batch, step.batch)
-        better = _with_replicas_of(plan, instance, exact)
+        better = _with_replicas_of(plan, demand, exact)
         if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-12):
             current = better
         else:
             spread = math.sqrt(spread)
+
+
+def settled(demand: Demand, replicas: int, near: Point) -> tuple[Operation, Point] | None:
+    """Return the local optimum of a number of replicas and its point, if it is at `near`."""
+    step = solve_program(demand, near, integers=False, replicas=float(replicas))
+    return (step, near) if step.answer.optimal and _same(step, near) else None
 
 
 FREE_STEPS = 12
@@ -454,39 +456,44 @@ SETTLED = 1e-8
 """Spread of trust at which a point counts as a smooth optimum of the batch."""
 
 
-def _with_replicas_of(plan: Operation, instance: Instance, batches: Segment | Point) -> Operation:
-    replicas = float(round(plan.replicas))
-    return solve_program(instance, plan.configuration, batches, integers=False, replicas=replicas)
+def _with_replicas_of(plan: Operation, demand: Demand, batches: Segment | Point) -> Operation:
+    return solve_program(demand, batches, integers=False, replicas=float(round(plan.replicas)))
 
 
 def _step(
-    instance: Instance, current: Operation, plan: Operation, spread: float
+    demand: Demand, current: Operation, plan: Operation, spread: float
 ) -> tuple[Operation, Point]:
     """Return the optimum of the first-order model around `current`, and the model's point."""
-    point = _first_order(instance, current, spread)
-    step = _with_replicas_of(plan, instance, point)
+    point = _first_order(demand, current, spread)
+    step = _with_replicas_of(plan, demand, point)
     if not step.answer.optimal:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
 
 
-def _first_order(instance: Instance, operation: Operation, spread: float) -> Point:
-    """Return the point of an operation, trusted within a factor of `spread` of its batch."""
-    configuration, batch = operation.configuration, operation.batch
-    clocks = operation.clock_steps
+def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
+    clocks, parked = operation.clock_steps, len(operation.configuration.clocks)
+    steps = clocks + (0.0,) * (parked - len(clocks))
+    return point_around(demand, operation.batch, operation.offloaded_share, steps, spread)
+
+
+def point_around(
+    demand: Demand,
+    batch: float,
+    offloaded_share: tuple[float, ...],
+    steps: tuple[float, ...],
+    spread: float = 2.0,
+) -> Point:
+    """Return the point of a batch, trusted within a factor of `spread` of it.
+
+    `steps` per ms are those of all replicas at each clock.
+    """
     # Twice what fits: the capacity row must bind by itself, so that it carries the price.
-    lowest = smallest_batch(configuration)
-    highest = 2.0 * largest_batch(instance, configuration)
-    if operation.offloaded_share or len(configuration.clocks) > 1:
+    lowest, highest = smallest_batch(demand.configuration), 2.0 * demand.largest_batch
+    if offloaded_share or len(steps) > 1:
         # Products of batch with shares or clocks are neither convex nor concave: trust nearby.
         lowest, highest = max(lowest, batch / spread), min(highest, batch * spread)
-    return Point(
-        batch=batch,
-        offloaded_share=operation.offloaded_share,
-        steps=clocks + (0.0,) * (len(configuration.clocks) - len(clocks)),
-        lowest=lowest,
-        highest=max(highest, lowest),
-    )
+    return Point(batch, offloaded_share, steps, lowest, max(highest, lowest))
 
 
 def _same(step: Operation, point: Point) -> bool:

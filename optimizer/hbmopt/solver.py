@@ -1,6 +1,7 @@
 """`solve`: from an instance to its solution."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from hbmopt import highs
@@ -10,10 +11,16 @@ from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.limits import constraint_table
-from hbmopt.optimum import ClockOperation, RunningColumn, priced, rack_plan
+from hbmopt.optimum import (
+    ClockOperation,
+    PricedRack,
+    RackPlan,
+    RunningColumn,
+    priced,
+    rack_plan,
+)
 from hbmopt.physics import exposed_time
-from hbmopt.prices import input_prices
-from hbmopt.provenance import estimates
+from hbmopt.prices import InputPrices, input_prices
 from hbmopt.search import ALLOWED, Found, search
 from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.solution import (
@@ -59,7 +66,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         return Solution(
             status="infeasible",
             conflict=explain_conflict(instance, found),
-            certificate=_certificate(found, "infeasible", begun, (0.0, 0.0, 0.0)),
+            certificate=_certificate(_proof(found, 0.0, 0.0), "infeasible", begun),
             **_heading(instance),
         )
     if found.gap > ALLOWED:
@@ -67,6 +74,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
             f"the best plan found is proven only to {found.gap:.1%} after {found.nodes} programs; "
             "narrow the choices (layouts, clocks, LPU units)"
         )
+    plan: RackPlan
     if instance.choices.uniform:
         plan, gap = rack_plan(found.plan), found.gap
         optimum = priced(instance, found.relaxed, found.point)
@@ -75,12 +83,49 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         from hbmopt.mixed import solve_mixed
 
         plan, optimum, gap = solve_mixed(instance)
+    solution = described(plan, optimum, _proof(found, found.plan.answer.mip_gap, gap), begun)
+    return replace(solution, provenance=estimates(instance, lpus=plan.used_lpus > 0))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What proves a plan: the gaps that are left, and how much was looked at."""
+
+    mip_gap: float
+    gap: float
+    configurations: int
+    rejected: int
+    programs: int
+
+
+def _proof(found: Found, mip_gap: float, gap: float) -> Proof:
+    rejected = len(found.rejections)
+    return Proof(mip_gap, gap, len(found.configurations), rejected, found.nodes)
+
+
+def described(
+    plan: RackPlan,
+    optimum: PricedRack,
+    proof: Proof,
+    begun: float,
+    known: InputPrices | None = None,
+) -> Solution:
+    """Return a plan as a solution: checked again and priced, without the estimates it rests on.
+
+    `known` is what solutions that differ in limits alone have in common.
+
+    Raises
+    ------
+    SolverError
+        When the plan does not stand the check.
+    """
+    instance = optimum.instance
     violation = plan.violation
     if violation > ACCEPTED_VIOLATION:
         raise SolverError(f"the plan exceeds a limit by {violation:g} when it is checked again")
     if not instance.choices.whole_sequences:
         plan = optimum
-    inputs, constraints = input_prices(optimum), constraint_table(optimum)
+    inputs, constraints = input_prices(optimum, known), constraint_table(optimum)
     power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
     loss = max(0.0, 1.0 - throughput / optimum.throughput)
     return Solution(
@@ -96,8 +141,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         inputs=inputs,
         limiting_resource=_limiting(inputs, constraints),
         elasticities={one.name: one.elasticity for one in inputs},
-        certificate=_certificate(found, "optimal", begun, (gap, loss, violation)),
-        provenance=estimates(instance, lpus=plan.used_lpus > 0),
+        certificate=_certificate(proof, "optimal", begun, loss, violation),
         **_heading(instance),
     )
 
@@ -137,20 +181,18 @@ def _heading(instance: Instance) -> dict[str, Any]:
 
 
 def _certificate(
-    found: Found, status: str, begun: float, errors: tuple[float, float, float]
+    proof: Proof, status: str, begun: float, loss: float = 0.0, violation: float = 0.0
 ) -> Certificate:
-    """Return the certificate; `errors` are the proven gap, the rounding loss, the violation."""
-    gap, loss, violation = errors
     return Certificate(
         solver=f"HiGHS {highs.version()}",
         status=status,
-        mip_gap=found.plan.answer.mip_gap if found.plan else 0.0,
-        piecewise_error=gap,
+        mip_gap=proof.mip_gap,
+        piecewise_error=proof.gap,
         rounding_loss=loss,
         seconds=time.perf_counter() - begun,
-        configurations=len(found.configurations),
-        rejected=len(found.rejections),
-        nodes=found.nodes,
+        configurations=proof.configurations,
+        rejected=proof.rejected,
+        nodes=proof.programs,
         violation=violation,
     )
 

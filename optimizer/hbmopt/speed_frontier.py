@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.configuration import Configuration, enumerate_configurations
+from hbmopt.demand import Demand
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance
 from hbmopt.operating_points import (
@@ -146,7 +147,7 @@ class Frontier:
         """Return the solution of a point at a floor that it meets."""
         begun, instance = time.perf_counter(), self.instance.at_floor(speed)
         owner = self._sources[self._owners[position]]
-        found = found_at(instance, owner, float(self._points.batch[position]))
+        found = found_at(Demand(instance, owner), float(self._points.batch[position]))
         return solution_of(instance, found, begun)
 
     def point(self, speed: float) -> FrontierPoint | None:
@@ -309,7 +310,7 @@ class _Envelope:
 
     def __init__(self, instance: Instance, configurations: Sequence[Configuration]) -> None:
         self.lowest_floor = float(instance.limits.min_speed) * (1.0 - 1e-9)
-        sources = (OperatingPoints(instance, one) for one in configurations)
+        sources = (OperatingPoints(Demand(instance, one)) for one in configurations)
         self.sources = [one for one in sources if one.possible]
         self.ranges = [_Range(one) for one in self.sources]
         while True:

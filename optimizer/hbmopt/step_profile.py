@@ -7,34 +7,24 @@ where to ask it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.configuration import Configuration
-from hbmopt.demand import DRAFT_EXPERTS, Segment, components_of, replica_data
-from hbmopt.instance import Instance
+from hbmopt.demand import Demand, ExpertReads
 from hbmopt.models.quantities import ReplicaData, number
-from hbmopt.sequence import step_tokens
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ExpertReads:
-    """GB that a step would read of all routed experts, and how many tokens choose among them."""
-
-    gigabytes: float
-    experts: int
-    active: int
-    tokens_per_sequence: float
-
-    def read(self, batches: Array) -> Array:
-        """Return the GB read of distinct experts."""
-        if self.active >= self.experts:
-            return np.full_like(batches, self.gigabytes)
-        missed = np.log1p(-self.active / self.experts) * self.tokens_per_sequence * batches
-        return np.asarray(-self.gigabytes * np.expm1(missed))
+def distinct_reads(reads: ExpertReads, batches: Array) -> Array:
+    """Return the GB read of distinct experts, by batch."""
+    mixture = reads.mixture
+    if mixture.active >= mixture.experts:
+        return np.full_like(batches, reads.gigabytes)
+    missed = np.log1p(-mixture.active / mixture.experts) * reads.tokens_per_sequence * batches
+    return np.asarray(-reads.gigabytes * np.expm1(missed))
 
 
 @dataclass(frozen=True)
@@ -46,7 +36,7 @@ class StepProfile:
     weights_per_sequence: float
     experts: tuple[ExpertReads, ...]
 
-    @property
+    @cached_property
     def _gemm(self) -> float:
         """Accelerator-ms of one sequence's matrix products at peak rate."""
         return sum(
@@ -54,7 +44,7 @@ class StepProfile:
             for part in self.replica.components
         )
 
-    @property
+    @cached_property
     def _attention(self) -> float:
         """Accelerator-ms of one sequence's attention at peak rate."""
         return number(self.replica.attention_gflop) / number(self.replica.attention_peak_tflops)
@@ -78,7 +68,7 @@ class StepProfile:
         """Return the GB of weights that a step reads."""
         read = self.weights_per_step + self.weights_per_sequence * batches
         for one in self.experts:
-            read = read + one.read(batches)
+            read = read + distinct_reads(one, batches)
         return read
 
     def energy(self, batches: Array) -> Array:
@@ -91,7 +81,7 @@ class StepProfile:
             + number(power.joule_per_link_gb) * number(replica.link_gb_per_sequence) * batches
         )
 
-    @property
+    @cached_property
     def running_kw(self) -> float:
         """Return what a running replica draws without a step."""
         return number(self.replica.accelerators) * number(self.replica.power.active_kw)
@@ -133,25 +123,15 @@ class StepProfile:
         return needed
 
 
-def step_profile(instance: Instance, configuration: Configuration, clock: float) -> StepProfile:
+def step_profile(demand: Demand, clock: float) -> StepProfile:
     """Return the profile of a configuration without LPUs at one clock."""
-    replica = replica_data(instance, configuration, clock, Segment(1.0, 1.0))
-    tokens = step_tokens(instance, configuration)
-    stages = configuration.layout.pipeline_parallel
-    one = np.ones(1)
+    replica = demand.whole_replica(clock)
     per_step = per_sequence = 0.0
     experts = []
-    mixtures = {"routed_experts": (instance.llm.mixture, tokens.passing / stages)}
-    if instance.llm.draft is not None:
-        mixtures[DRAFT_EXPERTS] = (instance.llm.draft.mixture, 1.0 / stages)
-    names = components_of(instance.llm, configuration)
-    for name, part in zip(names, replica.components, strict=True):
-        mixture, tokens_per_sequence = mixtures.get(name, (None, 0.0))
-        if mixture is None:
+    for reads, part in zip(demand.experts, replica.components, strict=True):
+        if reads is None:
             per_step += number(part.read_gb_per_step)
             per_sequence += number(part.read_gb_per_sequence)
-            continue
-        unit = ExpertReads(1.0, mixture.experts, mixture.active, tokens_per_sequence)
-        whole = number(part.read_gb_per_step) / float(unit.read(one)[0])
-        experts.append(ExpertReads(whole, mixture.experts, mixture.active, tokens_per_sequence))
+        else:
+            experts.append(reads)
     return StepProfile(replica, per_step, per_sequence, tuple(experts))

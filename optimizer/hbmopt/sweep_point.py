@@ -1,15 +1,20 @@
 """The answer at one point of a sweep, as one flat row of plain numbers and texts."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
+from itertools import groupby
 from typing import Any
 
-from hbmopt.instance import Instance, Limits
-from hbmopt.point_search import PointSearch, has_formula
-from hbmopt.search import found_at
+from hbmopt.figure import Figure
+from hbmopt.instance import Instance
+from hbmopt.optimum import RackPlan, priced, running_column
+from hbmopt.point_search import BestPoint, PointSearch, has_formula
+from hbmopt.prices import InputPrices
+from hbmopt.search import found_at, point_around, settled
 from hbmopt.solution import ConfigurationResult, Solution
-from hbmopt.solver import solution_of, solve
+from hbmopt.solver import Proof, described, solution_of, solve
 
 SHOWN = tuple(
     one.name
@@ -20,36 +25,62 @@ SHOWN = tuple(
 
 
 class Evaluator:
-    """Answers points one after the other, and keeps what they have in common.
+    """Solves many instances, and keeps what they have in common.
 
-    Where points differ in limits alone and have a formula, the best point is found by it and the
-    program is solved there; anything else is a solve. The same instance gives the same row to the
-    last bit, in any process and after any other: what is kept are numbers that do not depend on
-    limits.
+    Where instances differ in power cap and speed floor alone and have a formula, the best points
+    are found by it, all at once, and the program is solved there; anything else is a solve. The
+    same instance gives the same solution to the last bit, in any process and with any others: what
+    is kept are numbers that do not depend on these limits.
     """
 
     def __init__(self) -> None:
-        self._search: PointSearch | None = None
         self._common: Instance | None = None
+        self._prices = InputPrices()
+        self._search: PointSearch | None = None
 
-    def evaluate(self, instance: Instance) -> dict[str, Any]:
-        """Return the optimum of an instance, or the conflict that rules one out, as a flat row."""
-        if not has_formula(instance):
-            return answer_row(solve(instance))
-        begun = time.perf_counter()
-        found = self._searching(instance).best(instance)
-        if found is None:
-            # The conflict takes a search of its own to explain.
-            return answer_row(solve(instance))
-        plan = found_at(instance, found.configuration, found.batch)
-        return answer_row(solution_of(instance, plan, begun))
+    def solutions(self, instances: Sequence[Instance]) -> list[Callable[[], Solution]]:
+        """Return for each instance the call that solves it."""
+        calls: list[Callable[[], Solution]] = []
+        for common, group in groupby(instances, _common):
+            calls += self._alike(common, list(group))
+        return calls
 
-    def _searching(self, instance: Instance) -> PointSearch:
-        """Return the search of instances that differ from this one in limits alone."""
-        common = instance.model_copy(update={"limits": Limits()})
-        if self._search is None or common != self._common:
-            self._search, self._common = PointSearch(instance), common
-        return self._search
+    def _alike(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Solution]]:
+        if common != self._common:
+            self._common, self._prices = common, InputPrices()
+            self._search = PointSearch(common) if has_formula(common) else None
+        if self._search is None or not self._search.tabled:
+            return [partial(solve, one) for one in instances]
+        # The conflict of an instance without a point takes a search of its own to explain.
+        return [
+            partial(_solved_at, point, self._prices) if point is not None else partial(solve, one)
+            for one, point in zip(instances, self._search.best(instances), strict=True)
+        ]
+
+
+def _solved_at(point: BestPoint, known: InputPrices) -> Solution:
+    """Return the solution of an instance whose best point is known."""
+    begun, demand, whole, free = time.perf_counter(), point.demand, point.whole, point.free
+    steps = tuple(point.replicas * one for one in free.steps)
+    found = settled(demand, point.replicas, point_around(demand, free.batch, (), steps))
+    if found is None:
+        return solution_of(demand.instance, found_at(demand, whole.batch), begun)
+    relaxed, around = found
+    plan = running_column(demand, point.replicas, whole.batch, whole.share, whole.steps)
+    return described(
+        RackPlan(relaxed.rack, (plan,)),
+        priced(demand.instance, relaxed, around),
+        Proof(0.0, 0.0, point.configurations, point.rejected, 1),
+        begun,
+        known,
+    )
+
+
+def _common(instance: Instance) -> Instance:
+    """Return what instances have in common that differ in power cap and speed floor alone."""
+    changes = {"power": None, "min_speed": Figure(0.0, "speed")}
+    limits = instance.limits.model_copy(update=changes)
+    return instance.model_copy(update={"limits": limits})
 
 
 @cache

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -17,18 +17,23 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationError
+
 from hbmopt import __version__
-from hbmopt.document import Document
+from hbmopt.document import Document, parse_scalar
 from hbmopt.errors import HbmoptError, InputError, SolverError
-from hbmopt.instance import Instance, apply_override, copied_document, validate
+from hbmopt.instance import Instance, Limits, apply_override, copied_document, validate
 from hbmopt.sweep_files import Row
-from hbmopt.sweep_point import evaluator_of_process
+from hbmopt.sweep_point import answer_row, evaluator_of_process
 from hbmopt.variation import SweepPoint
 
 Answers = Generator[tuple[int, Row], None, None]
 
-MOST_IN_CHUNK = 16
-"""Points that a worker takes at a time: what an interruption loses of each worker."""
+MOST_IN_CHUNK, MOST_ALIKE = 16, 256
+"""Points that a worker takes at a time; more where a millisecond answers one."""
+
+MOST_TOGETHER = 4096
+"""Points that one process looks at together: their search holds some kB for each."""
 
 CHUNKS_PER_WORKER = 8
 """Chunks for each worker at least, so that none waits long for the last."""
@@ -40,6 +45,10 @@ DASK_TIMEOUT = 10.0
 """Seconds in which a Dask scheduler has to answer."""
 
 
+LIMIT_FIELDS = {"limits.power": "power", "limits.min_speed": "min_speed"}
+"""Fields that are set without validating the rest of the instance again, by path."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What the points of a sweep have in common: the document, and the paths that vary."""
@@ -47,6 +56,40 @@ class Problem:
     document: Document
     paths: tuple[str, ...]
     version: str = __version__
+
+    @property
+    def chunk(self) -> int:
+        """Points that a worker takes at a time: what an interruption loses of each worker."""
+        return MOST_ALIKE if self.paths[-1] in LIMIT_FIELDS else MOST_IN_CHUNK
+
+    def instances(self) -> Callable[[Sequence[str]], Instance]:
+        """Return a function from the values of a point to its instance.
+
+        It raises `InputError` where there is none. What follows from values of other fields than
+        power cap and speed floor is validated once for points that come one after the other.
+        """
+        others = tuple(place for place, one in enumerate(self.paths) if one not in LIMIT_FIELDS)
+        before: list[tuple[tuple[str, ...], Instance]] = []
+
+        def instance(values: Sequence[str]) -> Instance:
+            key = tuple(values[place] for place in others)
+            if not before or before[0][0] != key:
+                before[:] = [(key, self.instance(values))]
+                return before[0][1]
+            changes = {
+                LIMIT_FIELDS[path]: parse_scalar(value, f"--vary {path}={value}").value
+                for path, value in zip(self.paths, values, strict=True)
+                if path in LIMIT_FIELDS
+            }
+            try:
+                limits = Limits.model_validate(changes)
+            except ValidationError:
+                return self.instance(values)
+            changed = {name: getattr(limits, name) for name in changes}
+            alike = before[0][1]
+            return alike.model_copy(update={"limits": alike.limits.model_copy(update=changed)})
+
+        return instance
 
     def instance(self, values: Sequence[str]) -> Instance:
         """Return the instance of a point. Raises `InputError` where there is none."""
@@ -60,30 +103,42 @@ _one_at_a_time = threading.Lock()
 """The solver belongs to the process; a Dask worker may have several threads."""
 
 
-def answer(problem: Problem, point: SweepPoint) -> Row:
-    """Return the answer at a point; what is wrong with it is an answer as well."""
-    try:
-        with _one_at_a_time:
-            return evaluator_of_process().evaluate(problem.instance(point.values))
-    except HbmoptError as error:
-        status = "invalid" if isinstance(error, InputError) else "failed"
-        return {"status": status, "error": " ".join(str(error).split())}
-    except Exception as error:
-        error.add_note(f"at point {point.index} of the sweep: {', '.join(point.values)}")
-        raise
-
-
 def answers(problem: Problem, points: Sequence[SweepPoint]) -> list[tuple[int, Row]]:
     """Return the answers at points: what a worker does."""
     if problem.version != __version__:
         raise InputError(f"a worker has hbmopt {__version__}, this is {problem.version}")
-    return [(point.index, answer(problem, point)) for point in points]
+    with _one_at_a_time:
+        return list(_answered(problem, points))
+
+
+def _answered(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
+    """Answer points together; what is wrong with one is its answer."""
+    valid: list[tuple[SweepPoint, Instance]] = []
+    instance_of = problem.instances()
+    for point in points:
+        try:
+            valid.append((point, instance_of(point.values)))
+        except InputError as error:
+            yield point.index, _wrong("invalid", error)
+    solutions = evaluator_of_process().solutions([instance for _, instance in valid])
+    for (point, _), solution in zip(valid, solutions, strict=True):
+        try:
+            yield point.index, answer_row(solution())
+        except HbmoptError as error:
+            yield point.index, _wrong("failed", error)
+        except Exception as error:
+            error.add_note(f"at point {point.index} of the sweep: {', '.join(point.values)}")
+            raise
+
+
+def _wrong(status: str, error: HbmoptError) -> Row:
+    return {"status": status, "error": " ".join(str(error).split())}
 
 
 def in_this_process(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
-    """Answer one point after the other."""
-    for point in points:
-        yield point.index, answer(problem, point)
+    """Answer here, a chunk of points after the other."""
+    for begin in range(0, len(points), MOST_TOGETHER):
+        yield from _answered(problem, points[begin : begin + MOST_TOGETHER])
 
 
 def in_processes(problem: Problem, points: Sequence[SweepPoint], jobs: int) -> Answers:
@@ -91,7 +146,7 @@ def in_processes(problem: Problem, points: Sequence[SweepPoint], jobs: int) -> A
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
-    first, *rest = _chunks(points, jobs)
+    first, *rest = _chunks(problem, points, jobs)
     with pool:
         with _interrupts_held():
             futures = [pool.submit(answers, problem, first)]
@@ -134,7 +189,8 @@ def on_dask(problem: Problem, points: Sequence[SweepPoint], address: str, jobs: 
         stack.enter_context(client)
         workers = max(jobs, sum(client.nthreads().values()))
         futures = [
-            client.submit(answers, problem, chunk, pure=False) for chunk in _chunks(points, workers)
+            client.submit(answers, problem, chunk, pure=False)
+            for chunk in _chunks(problem, points, workers)
         ]
         try:
             for future in distributed.as_completed(futures, loop=client.loop):
@@ -158,8 +214,10 @@ def _distributed() -> Any:
         ) from None
 
 
-def _chunks(points: Sequence[SweepPoint], workers: int) -> list[Sequence[SweepPoint]]:
-    size = max(1, min(MOST_IN_CHUNK, len(points) // (workers * CHUNKS_PER_WORKER)))
+def _chunks(
+    problem: Problem, points: Sequence[SweepPoint], workers: int
+) -> list[Sequence[SweepPoint]]:
+    size = max(1, min(problem.chunk, len(points) // (workers * CHUNKS_PER_WORKER)))
     return [points[begin : begin + size] for begin in range(0, len(points), size)]
 
 

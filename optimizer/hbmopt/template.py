@@ -9,10 +9,11 @@ The declaration stays the single source of the mathematics.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyomo.environ as pyo
@@ -24,6 +25,42 @@ from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.models.rack import declare_rack
 
 Tree = TypeVar("Tree")
+
+Array: TypeAlias = NDArray[np.float64]
+Entry: TypeAlias = float | Array
+
+
+class Formula:
+    """A quantity that is linear in the columns of a program, by its numbers `p`.
+
+    It is compiled when it is asked for: prices need the few rows that have a multiplier.
+    """
+
+    def __init__(self, columns: Sequence[int], entries: Sequence[str], constant: str) -> None:
+        terms = (f"x[{column}] * ({entry})" for column, entry in zip(columns, entries, strict=True))
+        self._terms, self._constant = " + ".join(terms), constant
+
+    @cached_property
+    def value(self) -> Callable[[Sequence[Entry], Array], Array]:
+        """Return its value for numbers `p`, which may be arrays of variants, and columns `x`."""
+        function: Callable[[Sequence[Entry], Array], Array]
+        function = _compiled(f"lambda p, x: {self._terms} + {self._constant}")
+        return function
+
+    @cached_property
+    def _linear(self) -> Callable[[Sequence[Entry], Array], Array]:
+        function: Callable[[Sequence[Entry], Array], Array]
+        function = _compiled(f"lambda p, x: {self._terms}")
+        return function
+
+    def gradient(self, numbers: Sequence[float], columns: int) -> Array:
+        """Return its coefficients for numbers, by column."""
+        return self._linear(numbers, np.eye(columns))
+
+
+def _compiled(source: str) -> Any:
+    # Names of parameters are `p[7]`, so the expressions of Pyomo are Python as they print.
+    return eval(source, {"__builtins__": {}})
 
 
 @dataclass(frozen=True)
@@ -45,16 +82,36 @@ class Template:
     starts: NDArray[np.int32]
     indices: NDArray[np.int32]
     cost_columns: NDArray[np.int32]
-    power_columns: NDArray[np.int32]
+    lower: NDArray[np.float64]
+    magnitudes: NDArray[np.int64]
+    per_step: NDArray[np.float64]
+    per_sequence: NDArray[np.float64]
     evaluate: Callable[[list[float]], tuple[float, ...]]
+    slacks: tuple[Formula, ...]
+    """Right-hand side less activity of each row."""
+    throughput: Formula
+    power: Formula
+    """In tokens per ms and kW."""
+
+    @cached_property
+    def _columns(self) -> dict[Label, int]:
+        return {label: position for position, label in enumerate(self.columns)}
+
+    @cached_property
+    def _rows(self) -> dict[Label, int]:
+        return {label: position for position, label in enumerate(self.rows)}
 
     def column(self, family: str, clock: int | None = None, index: int | None = None) -> int:
         """Return the position of a column."""
-        return self.columns.index(Label(family, clock, index))
+        return self._columns[Label(family, clock, index)]
+
+    def row_columns(self, row: int) -> NDArray[np.int32]:
+        """Return the columns of a row."""
+        return self.indices[self.starts[row] : self.starts[row + 1]]
 
     def row(self, family: str, clock: int | None = None, index: int | None = None) -> int:
         """Return the position of a row."""
-        return self.rows.index(Label(family, clock, index))
+        return self._rows[Label(family, clock, index)]
 
 
 @dataclass(frozen=True)
@@ -139,37 +196,22 @@ def template_of(rack: RackData, configuration: ConfigurationData) -> "Template":
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of a program in the model's own units.
-
-    Entries, right-hand sides, and throughput and power as functions of the columns.
-    """
+    """The numbers of a program in the model's own units: entries, right-hand sides, throughput."""
 
     template: Template
     values: NDArray[np.float64]
     upper: NDArray[np.float64]
     cost: NDArray[np.float64]
-    power: NDArray[np.float64]
-    fixed_power: float
 
 
 def coefficients(rack: RackData, configuration: ConfigurationData) -> Coefficients:
     """Evaluate every coefficient of `rack` running replicas of `configuration` alone."""
     template = template_of(rack, configuration)
-    filled = template.evaluate(collect(configuration, collect(rack, [])))
+    found = np.array(template.evaluate(collect(configuration, collect(rack, []))))
     entries, rows = len(template.indices), len(template.rows)
-    rates = entries + rows
-    draws = rates + len(template.cost_columns)
-    cost, power = np.zeros(len(template.columns)), np.zeros(len(template.columns))
-    cost[template.cost_columns] = filled[rates:draws]
-    power[template.power_columns] = filled[draws:-1]
-    return Coefficients(
-        template,
-        np.array(filled[:entries]),
-        -np.array(filled[entries:rates]),
-        cost,
-        power,
-        filled[-1],
-    )
+    cost = np.zeros(len(template.columns))
+    cost[template.cost_columns] = found[entries + rows :]
+    return Coefficients(template, found[:entries], -found[entries : entries + rows], cost)
 
 
 def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
@@ -193,9 +235,7 @@ def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
     program = Program(
         cost=cost * scale,
-        column_lower=np.array(
-            [-INFINITY if label.family == "batch_change" else 0.0 for label in template.columns]
-        ),
+        column_lower=template.lower,
         column_upper=column_upper,
         integer=(replicas,),
         row_lower=np.where(template.equality, upper, -INFINITY),
@@ -223,28 +263,41 @@ def _column_scale(found: Coefficients, lowest: float, highest: float) -> NDArray
     are measured in steps of a typical length, sequences in the batch times that.
     """
     template, typical = found.template, math.sqrt(lowest * highest)
-    length = 0.0
-    for row, label in enumerate(template.rows):
-        if label.family not in ("step_time", "hbm_bandwidth", "compute") or label.clock != 0:
-            continue
-        span = slice(template.starts[row], template.starts[row + 1])
-        taken = 0.0
-        for column, value in zip(template.indices[span], found.values[span], strict=True):
-            family = template.columns[column].family
-            if family == "steps":
-                taken += value
-            elif family == "sequences":
-                taken += value * typical
-        length = max(length, taken)
+    taken = template.per_step @ found.values + typical * (template.per_sequence @ found.values)
+    length = float(taken.max(initial=0.0))
     rate = 1.0 / length if length > 0 else 1.0
-    by_family = {
-        "steps": rate,
-        "offloaded_steps": rate,
-        "sequences": rate * highest,
-        "offloaded_sequences": rate * highest,
-        "batch_change": highest,
-    }
-    return np.array([by_family.get(label.family, 1.0) for label in template.columns])
+    return np.array([1.0, rate, rate * highest, highest])[template.magnitudes]
+
+
+MAGNITUDES = {
+    "steps": 1,
+    "offloaded_steps": 1,
+    "sequences": 2,
+    "offloaded_sequences": 2,
+    "batch_change": 3,
+}
+"""What columns are measured in: replicas (0), their steps, their sequences, or the batch."""
+
+TIME_ROWS = ("step_time", "hbm_bandwidth", "compute")
+"""Rows that say how long a step takes."""
+
+
+def _entries_of(
+    columns: tuple[Label, ...], rows: tuple[Label, ...], starts: list[int], indices: list[int]
+) -> Callable[[str], NDArray[np.float64]]:
+    """Return a function that says which entries of time rows stand in columns of a family."""
+
+    def chosen(family: str) -> NDArray[np.float64]:
+        found = []
+        for row, label in enumerate(rows):
+            if label.family in TIME_ROWS and label.clock == 0:
+                entries = np.zeros(len(indices))
+                for entry in range(starts[row], starts[row + 1]):
+                    entries[entry] = float(columns[indices[entry]].family == family)
+                found.append(entries)
+        return np.array(found)
+
+    return chosen
 
 
 def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
@@ -269,25 +322,43 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         entries += [str(coefficient) for coefficient in form.linear_coefs]
         constants.append(f"({form.constant}) - ({bound})")
         starts.append(len(indices))
-    objective = generate_standard_repn(model.throughput.expr, compute_values=False)
-    cost = [str(coefficient) for coefficient in objective.linear_coefs]
-    drawn = generate_standard_repn(model.power.expr, compute_values=False)
-    power = [*(str(coefficient) for coefficient in drawn.linear_coefs), str(drawn.constant)]
-    # Names of parameters are `p[7]`, so the expressions are Python as they print.
-    source = f"lambda p: ({', '.join(entries + constants + cost + power)},)"
+    throughput, power = (
+        generate_standard_repn(quantity.expr, compute_values=False)
+        for quantity in (model.throughput, model.power)
+    )
+    cost = [str(coefficient) for coefficient in throughput.linear_coefs]
+
+    def formula(quantity: Any) -> Formula:
+        places = [position[id(variable)] for variable in quantity.linear_vars]
+        return Formula(places, [str(one) for one in quantity.linear_coefs], str(quantity.constant))
+
+    columns = tuple(_label(variable.name) for variable in variables)
+    rows = tuple(_label(constraint.name) for constraint in constraints)
+    entries_of = _entries_of(columns, rows, starts, indices)
     return Template(
-        columns=tuple(_label(variable.name) for variable in variables),
-        rows=tuple(_label(constraint.name) for constraint in constraints),
+        columns=columns,
+        rows=rows,
+        magnitudes=np.array([MAGNITUDES.get(label.family, 0) for label in columns]),
+        per_step=entries_of("steps"),
+        per_sequence=entries_of("sequences"),
+        lower=np.array([-INFINITY if label.family == "batch_change" else 0.0 for label in columns]),
         equality=np.array([constraint.equality for constraint in constraints]),
         starts=np.array(starts, dtype=np.int32),
         indices=np.array(indices, dtype=np.int32),
         cost_columns=np.array(
-            [position[id(variable)] for variable in objective.linear_vars], dtype=np.int32
+            [position[id(variable)] for variable in throughput.linear_vars], dtype=np.int32
         ),
-        power_columns=np.array(
-            [position[id(variable)] for variable in drawn.linear_vars], dtype=np.int32
+        evaluate=_compiled(f"lambda p: ({', '.join(entries + constants + cost)},)"),
+        slacks=tuple(
+            Formula(
+                indices[first:last],
+                [f"-({entry})" for entry in entries[first:last]],
+                f"-({constant})",
+            )
+            for first, last, constant in zip(starts[:-1], starts[1:], constants, strict=True)
         ),
-        evaluate=eval(source, {"__builtins__": {}}),
+        throughput=formula(throughput),
+        power=formula(power),
     )
 
 

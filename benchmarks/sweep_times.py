@@ -1,0 +1,109 @@
+"""Rates of sweeps, beside a bare loop of HiGHS over the same winning programs.
+
+`python benchmarks/sweep_times.py` prints them. Sweeps run in a cold process each, as a user's do.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import highspy
+
+from hbmopt import highs, search
+from hbmopt.instance import load_document
+from hbmopt.sweep_workers import Problem, in_this_process
+from hbmopt.variation import parse_variation, points
+
+INSTANCE = Path(__file__).parents[1] / "instances" / "rubin_ultra.yaml"
+CAPS = "limits.power=180 kW:599.58 kW:0.42 kW"
+GRID = (
+    "limits.power=150 kW:645 kW:5 kW",
+    "limits.min_speed=1 tok/s/user:100 tok/s/user:1 tok/s/user",
+)
+
+
+def cold(*options: str) -> float:
+    """Return the seconds of a sweep from the command line."""
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "hbmopt", "sweep", str(INSTANCE), *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def winning_programs(variation: str) -> tuple[list[highs.Program], float]:
+    """Return the programs that a sweep solves, and the seconds it takes in a warm process."""
+    varied = parse_variation(variation)
+    grid = points([varied])
+    problem = Problem(load_document(INSTANCE), (varied.path,))
+    programs: list[highs.Program] = []
+    plain = highs.solve
+
+    def kept(program: highs.Program, *, integers: bool) -> highs.Answer:
+        programs.append(program)
+        return plain(program, integers=integers)
+
+    search.highs.solve = kept
+    list(in_this_process(problem, grid))
+    search.highs.solve = plain
+    begun = time.perf_counter()
+    list(in_this_process(problem, grid))
+    return programs, time.perf_counter() - begun
+
+
+def bare(programs: Sequence[highs.Program]) -> float:
+    """Return the seconds of a loop that does nothing but solve, from the last basis that fits."""
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    solver.setOptionValue("presolve", "off")
+    basis = None
+    begun = time.perf_counter()
+    for program in programs:
+        columns, rows = len(program.cost), len(program.row_lower)
+        solver.passModel(
+            columns,
+            rows,
+            len(program.values),
+            int(highspy.MatrixFormat.kRowwise),
+            int(highspy.ObjSense.kMaximize),
+            0.0,
+            program.cost,
+            program.column_lower,
+            program.column_upper,
+            program.row_lower,
+            program.row_upper,
+            program.starts,
+            program.indices,
+            program.values,
+            [0] * columns,
+        )
+        if basis is not None and (len(basis.col_status), len(basis.row_status)) == (columns, rows):
+            solver.setBasis(basis)
+        solver.run()
+        basis = solver.getBasis()
+        solver.getSolution()
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Print the rates."""
+    programs, warm = winning_programs(CAPS)
+    alone = min(bare(programs) for _ in range(5))
+    count = len(points([parse_variation(CAPS)]))
+    print(f"{count:,} power caps, warm process: {count / warm:,.0f} points/s")
+    print(
+        f"{len(programs):,} winning programs, bare HiGHS: {len(programs) / alone:,.0f} programs/s"
+    )
+    print(
+        f"rate of the sweep / rate of the bare loop: {count / warm / (len(programs) / alone):.0%}"
+    )
+    print(f"{count:,} power caps, cold process: {cold('--vary', CAPS):.2f} s")
+    both = (option for one in GRID for option in ("--vary", one))
+    grid = len(points([parse_variation(one) for one in GRID]))
+    print(f"{grid:,} caps and floors, cold, --jobs 2: {cold(*both, '--jobs', '2'):.1f} s")
+
+
+if __name__ == "__main__":
+    main()
