@@ -1,7 +1,7 @@
 """`solve`: from an instance to its solution."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hbmopt import highs
@@ -21,6 +21,7 @@ from hbmopt.optimum import (
 )
 from hbmopt.physics import exposed_time
 from hbmopt.prices import InputPrices, input_prices
+from hbmopt.provenance import estimates
 from hbmopt.search import ALLOWED, Found, search
 from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.solution import (
