@@ -11,7 +11,7 @@ from pathlib import Path
 
 import highspy
 
-from hbmopt import highs, search
+from hbmopt import highs
 from hbmopt.instance import load_document
 from hbmopt.sweep_workers import Problem, in_this_process
 from hbmopt.variation import parse_variation, points
@@ -44,9 +44,9 @@ def winning_programs(variation: str) -> tuple[list[highs.Program], float]:
         programs.append(program)
         return plain(program, integers=integers)
 
-    search.highs.solve = kept
+    highs.solve = kept
     list(in_this_process(problem, grid))
-    search.highs.solve = plain
+    highs.solve = plain
     begun = time.perf_counter()
     list(in_this_process(problem, grid))
     return programs, time.perf_counter() - begun

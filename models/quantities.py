@@ -14,8 +14,11 @@ Number: TypeAlias = float | NumericValue
 
 
 def number(value: Number) -> float:
-    """Return a coefficient as the float that it is outside of declared programs."""
-    if not isinstance(value, float):
+    """Return a coefficient as the number that it is outside of declared programs.
+
+    That is a float, or an array of them where many points are evaluated at once.
+    """
+    if isinstance(value, NumericValue):
         raise TypeError(f"{value!r} is not a number")
     return value
 

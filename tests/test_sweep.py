@@ -115,7 +115,7 @@ def test_a_failure_of_the_solver_is_a_row(monkeypatch):
     def fail(*_):
         raise SolverError("stopped\nwithout a proof")
 
-    monkeypatch.setattr(sweep_workers, "answer_row", fail)
+    monkeypatch.setattr(sweep_workers, "answer", fail)
     (row,) = sweep(H100, "limits.power=8 kW").rows
     assert (row["status"], row["error"]) == ("failed", "stopped without a proof")
 
@@ -124,7 +124,7 @@ def test_a_bug_keeps_its_traceback_and_says_at_which_point(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sweep_workers, "answer_row", fail)
+    monkeypatch.setattr(sweep_workers, "answer", fail)
     with pytest.raises(ZeroDivisionError) as caught:
         sweep(H100, "limits.power=8 kW")
     assert caught.value.__notes__ == ["at point 0 of the sweep: 8 kW"]
@@ -253,16 +253,17 @@ from hbmopt.errors import HbmoptError
 from hbmopt.sweeping import sweep
 
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-plain = sweep_workers.answer_row
+plain = sweep_workers.answer
 deadly = float(options.get("--deadly", 0))
 
-def answer_row(solution):
+def answer(row):
     time.sleep(float(options.get("--slow", 0)))
-    if deadly and (solution.power_w or 0) > 6000:
+    found = plain(row)
+    if deadly and (found.get("power_w") or 0) > 6000:
         os._exit(9)
-    return plain(solution)
+    return found
 
-sweep_workers.answer_row = answer_row
+sweep_workers.answer = answer
 if __name__ == "__main__":
     try:
         sweep(
@@ -343,16 +344,16 @@ def test_an_interrupted_sweep_goes_on_to_the_same_file(plug, jobs, undisturbed, 
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """A folder in which a sweep was interrupted after five points."""
-    plain, calls = sweep_workers.answer_row, []
+    plain, calls = sweep_workers.answer, []
 
-    def answered(solution):
-        calls.append(solution)
+    def answered(row):
+        calls.append(row)
         if len(calls) > 5:
             raise KeyboardInterrupt
-        return plain(solution)
+        return plain(row)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_workers, "answer_row", answered)
+        patch.setattr(sweep_workers, "answer", answered)
         with pytest.raises(SweepInterrupted) as caught:
             sweep(H100, [POWER, SPEED], output=tmp_path / "rows.csv")
     assert [row["index"] for row in caught.value.sweep.rows] == [0, 1, 2, 3, 4]
@@ -362,25 +363,23 @@ def interrupted(tmp_path, monkeypatch):
 
 def counted(monkeypatch):
     """Count the points that are answered from here on."""
-    plain, calls = sweep_workers.answer_row, []
-    monkeypatch.setattr(
-        sweep_workers, "answer_row", lambda solution: calls.append(1) or plain(solution)
-    )
+    plain, calls = sweep_workers.answer, []
+    monkeypatch.setattr(sweep_workers, "answer", lambda row: calls.append(1) or plain(row))
     return calls
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_points_that_are_done_are_not_done_again(suffix, undisturbed, tmp_path, monkeypatch):
     path = tmp_path / f"rows{suffix}"
-    plain, calls = sweep_workers.answer_row, []
+    plain, calls = sweep_workers.answer, []
 
-    def answered(solution):
-        calls.append(solution)
+    def answered(row):
+        calls.append(row)
         if len(calls) == 11:
             raise KeyboardInterrupt
-        return plain(solution)
+        return plain(row)
 
-    monkeypatch.setattr(sweep_workers, "answer_row", answered)
+    monkeypatch.setattr(sweep_workers, "answer", answered)
     with pytest.raises(KeyboardInterrupt):
         sweep(H100, [POWER, SPEED], output=path)
     sweep(H100, [POWER, SPEED], output=path, resume=True)

@@ -67,15 +67,6 @@ class BestBatch:
 
 
 @dataclass(frozen=True)
-class ReplicaRun:
-    """How one replica runs: its batch, and by clock its share of time and steps per ms."""
-
-    batch: float
-    share: tuple[float, ...]
-    steps: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Running:
     """How one replica runs under each limit.
 
@@ -87,12 +78,10 @@ class Running:
     share: Array
     steps: Array
 
-    def one(self, place: int) -> ReplicaRun:
-        """Return how it runs under one of the limits."""
-        return ReplicaRun(
-            float(self.batch[place]),
-            tuple(self.share[:, place].tolist()),
-            tuple(self.steps[:, place].tolist()),
+    def take(self, index: Whole) -> "Running":
+        """Return how it runs under some of the limits."""
+        return Running(
+            self.batch[index], self.rate[index], self.share[:, index], self.steps[:, index]
         )
 
 
@@ -138,7 +127,7 @@ class BatchTable:
         # What a replica draws beyond its accelerators' parked power, which is drawn anyway.
         beyond = self._running_kw[:, None] + energy * rates - self._size * self._parked_kw
         tokens = batches * self._gained
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             thrifty = np.where(beyond > 0, rates * tokens / beyond, np.inf).max(axis=0)
         fastest = rates.max(axis=0)
         return (
@@ -150,7 +139,7 @@ class BatchTable:
     def bound(self, limits: ManyLimits) -> Array:
         """Return the throughput that no point exceeds, in tok/s, by time and by power."""
         floors, throughput, per_joule = self._bounds
-        meeting = np.searchsorted(-floors, -limits.floor, side="right")
+        meeting = np.searchsorted(-floors, -limits.floor * (1.0 - SAME), side="right")
         # Batches that meet the floor end before the first of these that does not.
         place = np.minimum(meeting, len(floors) - 1)
         left = np.maximum(0.0, self._left(limits.power))
@@ -213,7 +202,7 @@ class BatchTable:
     def _averages(self, rates: Array, energy: Array, power: Array, needed: Array) -> Array:
         """Return the steps per ms of each clock alone and of each pair, -1 where there are none."""
         running = self._running_kw.reshape(-1, *(1,) * (rates.ndim - 1))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slowed = np.where(energy > 0, (power - running) / energy, np.inf)
         found = [np.minimum(np.where(power >= running, slowed, -1.0), rates)]
         drawn = running + energy * rates
@@ -227,7 +216,7 @@ class BatchTable:
     @staticmethod
     def _share_of_fast(high: Array, low: Array, power: Array) -> Array:
         """Return the share of time at the fast clock at which two draw a power, 0 for none."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = (power - low) / (high - low)
         return np.where((power < high) & (power > low), share, 0.0)
 
@@ -293,14 +282,15 @@ class BatchTable:
     def _of_a_replica(self, limits: ManyLimits, counts: Whole) -> tuple[Array, Array]:
         """Return the kW that a replica may draw, and the steps per ms that the floor asks for."""
         power = self._left(limits.power) / counts + self._size * self._parked_kw
-        return power, np.broadcast_to(limits.floor / self._gained, power.shape)
+        needed = limits.floor * (1.0 - SAME) / self._gained
+        return power, np.broadcast_to(needed, power.shape)
 
     def _allowed(self, counts: Whole, batches: Array) -> Array:
         """Return the steps per ms of a replica that declared budgets allow."""
         allowed = np.full(batches.shape, np.inf)
         for left, per_step, per_sequence in self._budgets(counts):
             each = per_step + per_sequence * batches
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 steps = np.where(each > 0, left / each, np.inf)
             allowed = np.minimum(allowed, np.where(left < 0, -1.0, steps))
         return allowed
@@ -309,7 +299,7 @@ class BatchTable:
         """Return the largest batch whose steps at the floor the budgets allow, -1 for none."""
         largest = np.full(needed.shape, most)
         for left, per_step, per_sequence in self._budgets(counts):
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 room = _joules(left, needed) - per_step
                 at_most = np.inf if per_sequence == 0 else room / per_sequence
             largest = np.minimum(largest, np.where(room < 0, -1.0, at_most))
@@ -327,7 +317,7 @@ class BatchTable:
 
 def _joules(spare: Array, needed: Array) -> Array:
     """Return what is left for each step at the steps that are needed, a rounding more, or -1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         each = np.where(needed > 0, spare / needed, np.inf)
     return np.where((spare > 0) | ((spare == 0) & (needed == 0)), each * (1.0 + SAME), -1.0)
 
@@ -356,7 +346,7 @@ def _last_not_negative(value: Callable[[Array], Array], lowest: float, highest: 
         done |= high - low <= 2e-16 * high
         if done.all():
             break
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             middle = low + (high - low) * (at_low / (at_low - at_high))
         middle = np.where(done, low, np.clip(middle, low, high))
         # On an end the root is between it and its neighbour.

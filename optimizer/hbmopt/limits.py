@@ -13,6 +13,9 @@ from hbmopt.template import Label
 BINDING = 1e-6
 """Relative slack below which a row counts as binding."""
 
+NO_ELASTICITY = 1e-9
+"""Elasticities up to this size are the noise of a difference of nearly equal numbers."""
+
 
 @dataclass(frozen=True)
 class _Family:

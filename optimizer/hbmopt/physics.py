@@ -1,11 +1,15 @@
 """The physics of a point, in plain Python and without a solver.
 
+Numbers of a point may be arrays, for many points at once.
+
 Every plan that is returned is evaluated here again, from its batch and rates, against the exact
 number of distinct experts and the exact products. The formulas are written out a second time on
 purpose: they are the witness against which the declared program is checked.
 """
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from hbmopt.models.quantities import RackData, ReplicaData, number
 
@@ -128,30 +132,33 @@ def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
     """Return by how much each limit of a replica group is exceeded, relative to the limit."""
     done = work(replica, point)
     size, units, running = number(replica.accelerators), number(replica.lpu.units), point.running
-    scale = max(running, 1e-12)
+    scale = np.maximum(running, 1e-12)
+    hbm, tdp = size * number(replica.hbm_gb), size * number(replica.power.limit_kw)
+    slowest = number(replica.min_speed_per_ms) * running
     found = {
-        "hbm_capacity": done.resident_gb_steps / (size * number(replica.hbm_gb) * point.steps) - 1
-        if point.steps
-        else 0.0,
+        "hbm_capacity": _beyond(done.resident_gb_steps, hbm * point.steps),
         "hbm_bandwidth": (done.times["weights"] + done.times["kv"] - running) / scale,
         "compute": (done.times["gemm"] + done.times["attention"] - running) / scale,
         "interconnect": (done.times["link"] - running) / scale,
         "step_time": (exposed_time(replica, done.times) - running) / scale,
-        "accelerator_power": done.power_kw / (size * number(replica.power.limit_kw) * scale) - 1,
-        "min_speed": (
-            number(replica.min_speed_per_ms) * running
-            - number(replica.tokens_per_sequence_step) * point.steps
-        )
-        / scale,
-        "min_batch": point.steps / point.sequences - 1 if point.sequences > 0 else 0.0,
+        "accelerator_power": done.power_kw / (tdp * scale) - 1.0,
+        "min_speed": (slowest - number(replica.tokens_per_sequence_step) * point.steps) / scale,
+        "min_batch": _beyond(point.steps, point.sequences),
         "sram_bandwidth": (done.times["sram"] - running) / scale,
         "lpu_compute": (done.times["lpu_compute"] - running) / scale,
         "lpu_link": (done.times["lpu_link"] - running) / scale,
     }
-    if replica.offloaded and point.steps:
+    if replica.offloaded:
         limit = units * number(replica.lpu.sram_gb) * point.steps
-        found["sram_capacity"] = done.sram_gb_steps / limit - 1
+        found["sram_capacity"] = _beyond(done.sram_gb_steps, limit)
     return found
+
+
+def _beyond(used: float, limit: float) -> float:
+    """Return by how much a limit is exceeded, relative to it; 0 where nothing runs."""
+    served = np.greater(limit, 0.0)
+    share: float = np.divide(used, limit, out=np.ones_like(used), where=served)
+    return share - 1.0
 
 
 def rack_power(rack: RackData, running_kw: float, accelerators: float, lpus: float) -> float:

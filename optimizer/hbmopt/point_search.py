@@ -15,7 +15,7 @@ from hbmopt.batch_table import (
     BatchTable,
     BestBatch,
     ManyLimits,
-    ReplicaRun,
+    Running,
     Whole,
     holds_a_batch,
 )
@@ -29,20 +29,20 @@ MOST_BATCHES = 1_000_000
 
 
 @dataclass(frozen=True)
-class BestPoint:
-    """The best operating point of an instance, in tok/s, and the best one were batches free.
+class BestPoints:
+    """The best operating points of the instances at `places`, whose best configuration is one.
 
-    Both are of the same number of replicas, which all run alike. `configurations` were looked at
-    by bound or point, `rejected` ones cannot run.
+    `throughput` in tok/s; `whole` is how each of the `replicas` runs, and `free` how it would if
+    batches did not have to be whole.
     """
 
-    demand: Demand
-    replicas: int
-    throughput: float
-    whole: ReplicaRun
-    free: ReplicaRun
-    configurations: int
-    rejected: int
+    table: BatchTable
+    places: Whole
+    limits: ManyLimits
+    replicas: Whole
+    throughput: Array
+    whole: Running
+    free: Running
 
 
 def has_formula(instance: Instance) -> bool:
@@ -56,27 +56,27 @@ class PointSearch:
     """Searches for the best operating points of instances that differ in cap and floor."""
 
     def __init__(self, instance: Instance) -> None:
-        configurations, rejections = enumerate_configurations(instance)
-        demands = [Demand(instance, one) for one in configurations]
+        configurations, _ = enumerate_configurations(instance)
+        demands = (Demand(instance, one) for one in configurations)
         self._tables = [BatchTable(one) for one in demands if holds_a_batch(one)]
-        self._rejected = len(rejections) + len(demands) - len(self._tables)
 
     @property
     def tabled(self) -> bool:
         """Whether all batches are few enough to be tabled."""
         return all(one.last <= MOST_BATCHES for one in self._tables)
 
-    def best(self, instances: Sequence[Instance]) -> list[BestPoint | None]:
-        """Return the best operating point under the limits of each instance, None if none is.
+    def best(self, instances: Sequence[Instance]) -> list[BestPoints]:
+        """Return the best operating points under the limits of each instance, by configuration.
 
-        It does not depend on which instances are asked for together.
+        They do not depend on which instances are asked for together. An instance of which nothing
+        can be served has none.
         """
         if not self._tables:
-            return [None] * len(instances)
+            return []
         caps = [one.power_cap_kw for one in instances]
         limits = ManyLimits(
             np.array([np.inf if one is None else one for one in caps]),
-            np.array([float(one.limits.min_speed) * (1.0 - SAME) for one in instances]),
+            np.array([float(one.limits.min_speed) for one in instances]),
         )
         bounds = np.array([one.bound(limits) for one in self._tables])
         looks = _Looks(self._tables, limits, bounds)
@@ -86,7 +86,7 @@ class PointSearch:
             looks.look(position, np.nonzero(first == position)[0])
         for position in np.argsort(-bounds.max(axis=1), kind="stable").tolist():
             looks.look(position, looks.undecided(position))
-        return looks.points(instances, self._rejected)
+        return looks.best()
 
 
 class _Looks:
@@ -116,25 +116,23 @@ class _Looks:
         self._known[position, wanted] = True
         self._reached[wanted] = np.maximum(self._reached[wanted], one.throughput)
 
-    def points(self, instances: Sequence[Instance], rejected: int) -> list[BestPoint | None]:
-        """Return the best point of each instance; of equally good ones that listed first."""
+    def best(self) -> list[BestPoints]:
+        """Return the best points; of equally good configurations that listed first."""
         chosen = np.argmax(self._found.throughput >= self._reached * (1.0 - SAME), axis=0)
-        points: list[BestPoint | None] = [None] * len(instances)
         served = self._reached > 0.0
+        points = []
         for position in np.unique(chosen[served]).tolist():
             table, places = self._tables[position], np.nonzero(served & (chosen == position))[0]
-            limits, counts = self._limits.take(places), self._found.replicas[position, places]
-            batches = self._found.batch[position, places]
-            whole = table.running(limits, counts, batches)
-            free = table.free_batch(limits, counts)
-            for index, place in enumerate(places.tolist()):
-                points[place] = BestPoint(
-                    table.demand.with_limits(instances[place]),
-                    int(counts[index]),
-                    float(self._found.throughput[position, place]),
-                    whole.one(index),
-                    free.one(index),
-                    len(self._tables),
-                    rejected,
+            limits, replicas = self._limits.take(places), self._found.replicas[position, places]
+            points.append(
+                BestPoints(
+                    table,
+                    places,
+                    limits,
+                    replicas,
+                    self._found.throughput[position, places],
+                    table.running(limits, replicas, self._found.batch[position, places]),
+                    table.free_batch(limits, replicas),
                 )
+            )
         return points

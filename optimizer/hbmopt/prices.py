@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Demand, Point, latency_layers, offloadable_components, rack_data
@@ -24,7 +23,7 @@ from hbmopt.instance import Instance
 from hbmopt.models.quantities import Number, number
 from hbmopt.optimum import PricedColumn, PricedRack
 from hbmopt.solution import InputResult
-from hbmopt.template import collect, template_of
+from hbmopt.template import Array, Template, collect, template_of
 
 Paths = tuple[KeyPath, ...]
 """Figures that are scaled together."""
@@ -161,7 +160,7 @@ class Answers:
         offloaded = len(offloadable_components(instance, configuration))
         point = Point(1.0, (0.0,) * offloaded, (1.0,) * len(configuration.clocks), 1.0, 2.0)
 
-        def numbers(changed: Instance) -> NDArray[np.float64]:
+        def numbers(changed: Instance) -> Array:
             data = Demand(changed, configuration).over(point)
             return np.array(collect(data, collect(rack_data(changed), [])))
 
@@ -178,7 +177,7 @@ class Answers:
         """By number, and by end and group of figures."""
 
 
-def _lagrangian(optimum: PricedRack, numbers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
     """Return the Lagrangian of the rack's rows at the optimum, with other numbers.
 
     Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
@@ -189,22 +188,55 @@ def _lagrangian(optimum: PricedRack, numbers: Sequence[NDArray[np.float64]]) -> 
     numbers
         For each configuration, the numbers of its program by number and variant.
     """
-    value: NDArray[np.float64] = np.zeros(numbers[0].shape[1])
+    value = np.zeros(numbers[0].shape[1])
     for position, column in enumerate(optimum.columns):
         template, at = template_of(optimum.rack, column.data), list(numbers[position])
         point = np.array([column.values[label] for label in template.columns])
-        value += optimum.throughput_weight * template.throughput.value(at, point)
-        for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
-            shared = label.family in SHARED
-            dual = optimum.duals[label] if shared else column.duals[label]
-            # Rows of a clock at which nothing runs stay 0 whatever their numbers.
-            parked = label.clock is not None and not point[template.row_columns(row)].any()
-            if dual != 0.0 and not parked:
-                once = slack.value(at, 0.0 * point) if shared and position > 0 else 0.0
-                value += dual * (slack.value(at, point) - once)
-        if optimum.power_weight != 0.0:
-            once = template.power.value(at, 0.0 * point) if position > 0 else 0.0
-            value += optimum.power_weight * (template.power.value(at, point) - once)
+        duals = np.array(
+            [
+                optimum.duals[label] if label.family in SHARED else column.duals[label]
+                for label in template.rows
+            ]
+        )
+        weights = optimum.throughput_weight, optimum.power_weight
+        value += lagrangian_of(template, at, point, duals, weights, first=position == 0)
+    return value
+
+
+def lagrangian_of(
+    template: Template,
+    numbers: Sequence[Array],
+    point: Array,
+    duals: Array,
+    weights: tuple[float, float],
+    *,
+    first: bool = True,
+) -> Array:
+    """Return one configuration's part of a Lagrangian.
+
+    Parameters
+    ----------
+    numbers
+        Of the program, each an array of variants.
+    point, duals
+        Values of the columns and multipliers of the rows, one or an array for each.
+    weights
+        Worth of a token per ms and of a kW outside of the rows.
+    first
+        Whether what the rack has once is counted here.
+    """
+    nothing = 0.0 * point
+    value = weights[0] * template.throughput.value(numbers, point)
+    for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
+        # Rows of a clock at which nothing runs stay 0 whatever their numbers.
+        parked = label.clock is not None and not point[template.row_columns(row)].any()
+        if duals[row].any() and not parked:
+            counted = label.family not in SHARED or first
+            once = 0.0 if counted else slack.value(numbers, nothing)
+            value = value + duals[row] * (slack.value(numbers, point) - once)
+    if weights[1] != 0.0:
+        once = 0.0 if first else template.power.value(numbers, nothing)
+        value = value + weights[1] * (template.power.value(numbers, point) - once)
     return value
 
 
@@ -214,17 +246,76 @@ class InputPrices:
     def __init__(self) -> None:
         self._answers: dict[tuple[Configuration, tuple[Paths, ...]], Answers] = {}
 
-    def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> NDArray[np.float64]:
+    def answers(
+        self, instance: Instance, configuration: Configuration, moved: tuple[Paths, ...]
+    ) -> Answers:
+        """Return how the numbers of a configuration answer to groups of figures."""
+        key = (configuration, moved)
+        if key not in self._answers:
+            self._answers[key] = Answers(instance, configuration, moved)
+        return self._answers[key]
+
+    def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:
         """Return d(objective) / d(ln x) for each group of figures that are scaled by x."""
         numbers = []
         for column in optimum.columns:
-            key = (column.configuration, moved)
-            if key not in self._answers:
-                self._answers[key] = Answers(optimum.instance, column.configuration, moved)
+            answers = self.answers(optimum.instance, column.configuration, moved)
             at = np.array(collect(column.data, collect(optimum.rack, [])))
-            numbers.append(at[:, None] * self._answers[key].factors)
-        ends = _lagrangian(optimum, numbers).reshape(2, len(moved))
-        return np.asarray((ends[0] - ends[1]) / (2.0 * STEP))
+            numbers.append(at[:, None] * answers.factors)
+        return slopes(_lagrangian(optimum, numbers))
+
+
+def slopes(ends: Array) -> Array:
+    """Return the central differences of values at both ends of several groups of figures."""
+    above, below = ends.reshape(2, -1, *ends.shape[1:])
+    return np.asarray((above - below) / (2.0 * STEP))
+
+
+@dataclass(frozen=True)
+class Quote:
+    """How the price of an input is quoted: its value, and what a change of its logarithm is worth.
+
+    `change` is the position of the group of figures whose slope is divided by `divisor`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    status: str
+    per: str
+    change: int
+    divisor: float
+
+
+def moved_figures(inputs: Sequence[Input]) -> tuple[Paths, ...]:
+    """Return the groups of figures that are priced: those of each input, and kernels alone."""
+    kernels = tuple(one.paths[:1] for one in inputs if one.name == "latency")
+    return (*(one.paths for one in inputs), *kernels)
+
+
+def quoted(
+    instance: Instance, inputs: Sequence[Input], configuration: Configuration, latency_ms: float
+) -> list[Quote]:
+    """Return how the prices of inputs are quoted, for a configuration of such a latency."""
+    quotes = []
+    for position, one in enumerate(inputs):
+        figures = [instance.figure(path) for path in one.paths]
+        value, change = figures[0].amount * one.quoted, position
+        if one.name == "lpu_latency":
+            # A visit takes the devices' own latency and two hops, which scale together here.
+            value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
+        if one.name == "power_cap":
+            value = sum(figure.amount for figure in figures)
+        divisor = value
+        if one.name == "latency":
+            # It grows with the logarithm of the replica: quote what a layer takes in all, and the
+            # price of one more microsecond of every layer's kernels, of which LPUs may take a part.
+            layers = latency_layers(instance.llm, configuration.draft_tokens)
+            value = latency_ms / layers * one.quoted
+            change, divisor = len(inputs), figures[0].amount * one.quoted
+        status = figures[0].status
+        quotes.append(Quote(one.name, value, one.unit, status, one.per, change, divisor))
+    return quotes
 
 
 def input_prices(optimum: PricedRack, known: InputPrices | None = None) -> tuple[InputResult, ...]:
@@ -232,39 +323,23 @@ def input_prices(optimum: PricedRack, known: InputPrices | None = None) -> tuple
 
     `known` is what optima that differ in limits alone have in common.
     """
-    instance, found = optimum.instance, []
     lpus = any(column.data.clocks[0].offloaded for column in optimum.columns)
-    inputs = hardware_inputs(instance, lpus=lpus)
-    kernels = next((one.paths[:1] for one in inputs if one.name == "latency"), ())
-    moved = (*(one.paths for one in inputs), *((kernels,) if kernels else ()))
-    changes = (known or InputPrices()).changes(optimum, moved).tolist()
-    for one, change in zip(inputs, changes, strict=False):
-        figures = [instance.figure(path) for path in one.paths]
-        value = figures[0].amount * one.quoted
-        if one.name == "lpu_latency":
-            # A visit takes the devices' own latency and two hops, which scale together here.
-            value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
-            per_unit = change / value
-        if one.name == "power_cap":
-            value = sum(figure.amount for figure in figures)
-            per_unit = change / value
-        per_unit = change / value
-        if one.name == "latency":
-            # It grows with the logarithm of the replica: quote what a layer takes in all.
-            per_layer = number(optimum.columns[0].data.clocks[0].fixed_latency_ms)
-            drafted = optimum.columns[0].configuration.draft_tokens
-            value = per_layer / latency_layers(instance.llm, drafted) * one.quoted
-            # One more microsecond of every layer's kernels, of which LPUs may take a part.
-            per_unit = changes[-1] / (figures[0].amount * one.quoted)
+    inputs = hardware_inputs(optimum.instance, lpus=lpus)
+    changes = (known or InputPrices()).changes(optimum, moved_figures(inputs)).tolist()
+    column, found = optimum.columns[0], []
+    latency = number(column.data.clocks[0].fixed_latency_ms)
+    quotes = quoted(optimum.instance, inputs, column.configuration, latency)
+    for one, change in zip(quotes, changes, strict=False):
+        elasticity = change / optimum.objective if optimum.objective else 0.0
         found.append(
             InputResult(
                 name=one.name,
-                value=value,
+                value=one.value,
                 unit=one.unit,
-                status=figures[0].status,
-                unit_price=per_unit + 0.0,
+                status=one.status,
+                unit_price=changes[one.change] / one.divisor + 0.0,
                 unit_price_unit=f"{optimum.objective_unit} per {one.per}",
-                elasticity=(change / optimum.objective if optimum.objective else 0.0) + 0.0,
+                elasticity=elasticity + 0.0,
             )
         )
     return tuple(sorted(found, key=lambda price: -abs(price.elasticity)))

@@ -29,6 +29,9 @@ from hbmopt.models.quantities import ConfigurationData, RackData, number
 from hbmopt.sequence import smallest_batch
 from hbmopt.template import Filled, fill
 
+Array = NDArray[np.float64]
+Number = float | Array
+
 TOLERANCE = 1e-6
 """Relative gap at which the search stops: a thousandth of the error that is allowed."""
 
@@ -498,8 +501,15 @@ def point_around(
 
 def _same(step: Operation, point: Point) -> bool:
     """Whether the optimum of a first-order model is the point that the model was made at."""
-    rate = max(point.steps)
-    return abs(step.batch - point.batch) <= 1e-9 * point.batch and all(
-        abs(after - before) <= 1e-8 * rate
-        for after, before in zip(step.clock_steps, point.steps, strict=True)
-    )
+    steps = np.array(step.clock_steps)
+    return bool(settles(step.batch, point.batch, steps, np.array(point.steps)))
+
+
+def settles(batch: Number, near: Number, steps: Array, near_steps: Array) -> NDArray[np.bool_]:
+    """Whether optima of first-order models are the points that these were made at.
+
+    `batch` and `near` are one or many, `steps` by clock and, of many, by point.
+    """
+    rate = near_steps.max(axis=0)
+    apart = np.abs(steps - near_steps).max(axis=0)
+    return np.asarray((np.abs(batch - near) <= 1e-9 * near) & (apart <= 1e-8 * rate))

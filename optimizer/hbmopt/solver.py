@@ -10,7 +10,7 @@ from hbmopt.demand import offloadable_components
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
-from hbmopt.limits import constraint_table
+from hbmopt.limits import NO_ELASTICITY, constraint_table
 from hbmopt.optimum import (
     ClockOperation,
     PricedRack,
@@ -32,9 +32,6 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
-
-NO_ELASTICITY = 1e-9
-"""Elasticities up to this size are the noise of a difference of nearly equal numbers."""
 
 OFFLOADED = 1e-9
 """Shares up to this size are noise of the solver, not weights in SRAM."""

@@ -27,6 +27,16 @@ def distinct_reads(reads: ExpertReads, batches: Array) -> Array:
     return np.asarray(-reads.gigabytes * np.expm1(missed))
 
 
+def tangent_reads(reads: ExpertReads, batches: Array) -> tuple[Array, Array]:
+    """Return the tangent of `distinct_reads` at each batch: GB per step and per sequence."""
+    mixture, read = reads.mixture, distinct_reads(reads, batches)
+    if mixture.active >= mixture.experts:
+        return read, np.zeros_like(batches)
+    missed = -np.log1p(-mixture.active / mixture.experts) * reads.tokens_per_sequence
+    slope = (reads.gigabytes - read) * missed
+    return read - slope * batches, slope
+
+
 @dataclass(frozen=True)
 class StepProfile:
     """Coefficients of a replica whose batch is free, without LPUs."""

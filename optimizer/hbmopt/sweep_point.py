@@ -1,20 +1,31 @@
 """The answer at one point of a sweep, as one flat row of plain numbers and texts."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
-from hbmopt.optimum import RackPlan, priced, running_column
-from hbmopt.point_search import BestPoint, PointSearch, has_formula
+from hbmopt.many_optima import (
+    Limited,
+    binding,
+    input_prices,
+    limiting,
+    prices_of_speed,
+    solved,
+    throttled,
+    whole_plans,
+)
+from hbmopt.optimum import running_column
+from hbmopt.point_search import BestPoints, PointSearch, has_formula
 from hbmopt.prices import InputPrices
-from hbmopt.search import found_at, point_around, settled
 from hbmopt.solution import ConfigurationResult, Solution
-from hbmopt.solver import Proof, described, solution_of, solve
+from hbmopt.solver import ACCEPTED_VIOLATION, configuration_result, solve
+from hbmopt.sweep_files import Row
 
 SHOWN = tuple(
     one.name
@@ -25,12 +36,11 @@ SHOWN = tuple(
 
 
 class Evaluator:
-    """Solves many instances, and keeps what they have in common.
+    """Answers many instances, and keeps what they have in common.
 
     Where instances differ in power cap and speed floor alone and have a formula, the best points
-    are found by it, all at once, and the program is solved there; anything else is a solve. The
-    same instance gives the same solution to the last bit, in any process and with any others: what
-    is kept are numbers that do not depend on these limits.
+    are found by it, and their programs solved and priced together; anything else is a solve. The
+    same instance gives the same row to the last bit, in any process and with any others.
     """
 
     def __init__(self) -> None:
@@ -38,49 +48,103 @@ class Evaluator:
         self._prices = InputPrices()
         self._search: PointSearch | None = None
 
-    def solutions(self, instances: Sequence[Instance]) -> list[Callable[[], Solution]]:
-        """Return for each instance the call that solves it."""
-        calls: list[Callable[[], Solution]] = []
-        for common, group in groupby(instances, _common):
-            calls += self._alike(common, list(group))
+    def rows(self, instances: Sequence[Instance]) -> list[Callable[[], Row]]:
+        """Return for each instance the call that gives its row."""
+        calls: list[Callable[[], Row]] = []
+        for (common, _), group in groupby(instances, _alike):
+            calls += self._rows(common, list(group))
         return calls
 
-    def _alike(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Solution]]:
+    def _rows(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Row]]:
         if common != self._common:
             self._common, self._prices = common, InputPrices()
             self._search = PointSearch(common) if has_formula(common) else None
+        calls: list[Callable[[], Row]] = [partial(_solved_row, one) for one in instances]
         if self._search is None or not self._search.tabled:
-            return [partial(solve, one) for one in instances]
-        # The conflict of an instance without a point takes a search of its own to explain.
-        return [
-            partial(_solved_at, point, self._prices) if point is not None else partial(solve, one)
-            for one, point in zip(instances, self._search.best(instances), strict=True)
-        ]
+            return calls
+        for best in self._search.best(instances):
+            rows = _rows_of(best, instances[best.places[0]], self._prices)
+            for place, row in zip(best.places.tolist(), rows, strict=True):
+                if row is not None:
+                    calls[place] = partial(dict, row)
+        return calls
 
 
-def _solved_at(point: BestPoint, known: InputPrices) -> Solution:
-    """Return the solution of an instance whose best point is known."""
-    begun, demand, whole, free = time.perf_counter(), point.demand, point.whole, point.free
-    steps = tuple(point.replicas * one for one in free.steps)
-    found = settled(demand, point.replicas, point_around(demand, free.batch, (), steps))
-    if found is None:
-        return solution_of(demand.instance, found_at(demand, whole.batch), begun)
-    relaxed, around = found
-    plan = running_column(demand, point.replicas, whole.batch, whole.share, whole.steps)
-    return described(
-        RackPlan(relaxed.rack, (plan,)),
-        priced(demand.instance, relaxed, around),
-        Proof(0.0, 0.0, point.configurations, point.rejected, 1),
-        begun,
-        known,
+def _solved_row(instance: Instance) -> Row:
+    return answer_row(solve(instance))
+
+
+def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[Row | None]:
+    """Return the rows of best points of one configuration, None where they have to be solved.
+
+    That is where the optimum of a program is not the point that the formula gives, and where no
+    hardware input has a price.
+    """
+    table, whole = best.table, best.whole
+    limited = Limited(instance, best.limits, best.replicas)
+    optima, plans = solved(table, limited, best.free), whole_plans(table, limited, whole)
+    good = np.nonzero(optima.settled & (plans.violation <= ACCEPTED_VIOLATION))[0]
+    rows: list[Row | None] = [None] * len(best.places)
+    if not len(good):
+        return rows
+    limited, optima = limited.take(good), optima.take(good)
+    plans, whole = plans.take(good), whole.take(good)
+    prices, throttle = input_prices(table, limited, optima, known), throttled(optima)
+    speeds = plans.throughput / plans.batch
+    floors = limited.limits.floor
+    columns: dict[str, list[Any]] = {
+        "status": ["optimal"] * len(good),
+        "throughput_tok_s": plans.throughput.tolist(),
+        "speed_tok_s_user": speeds.tolist(),
+        "batch": plans.batch.tolist(),
+        "power_w": plans.power_w.tolist(),
+        "tok_s_per_mw": (plans.throughput / plans.power_w * 1e6).tolist(),
+        "limiting_resource": limiting(prices, throttle),
+        "binding": [" ".join(names) for names in binding(table, limited, optima)],
+        "price_of_speed": [
+            price if floor > 0 else None
+            for price, floor in zip(
+                prices_of_speed(optima, limited.limits).tolist(), floors.tolist(), strict=True
+            )
+        ],
+        "configurations": [1] * len(good),
+    }
+    first = running_column(
+        table.demand,
+        int(limited.replicas[0]),
+        float(whole.batch[0]),
+        whole.share[:, 0].tolist(),
+        whole.steps[:, 0].tolist(),
     )
+    alike = configuration_result(instance, first)
+    differing = {
+        "replicas": limited.replicas.tolist(),
+        "batch": whole.batch.tolist(),
+        "speed_tok_s_user": speeds.tolist(),
+        "throughput_tok_s": plans.throughput.tolist(),
+        "step_ms": plans.step_ms.tolist(),
+    }
+    for name in SHOWN:
+        same = [_plain(getattr(alike, name))] * len(good)
+        columns[f"configuration_{name}"] = differing.get(name, same)
+    for kind, values in (("price", prices.unit_prices), ("elasticity", prices.elasticities)):
+        for name, of_all in zip(prices.names, values.tolist(), strict=True):
+            columns[f"{kind}_{name}"] = of_all
+    cells = zip(*columns.values(), strict=True)
+    for place, of_point in zip(good.tolist(), cells, strict=True):
+        row = dict(zip(columns, of_point, strict=True))
+        rows[place] = row if row["limiting_resource"] is not None else None
+    return rows
 
 
-def _common(instance: Instance) -> Instance:
-    """Return what instances have in common that differ in power cap and speed floor alone."""
+def _alike(instance: Instance) -> tuple[Instance, bool]:
+    """Return what instances have in common that differ in power cap and speed floor alone.
+
+    And whether there is a cap, as a program has a row for it or has none.
+    """
     changes = {"power": None, "min_speed": Figure(0.0, "speed")}
     limits = instance.limits.model_copy(update=changes)
-    return instance.model_copy(update={"limits": limits})
+    return instance.model_copy(update={"limits": limits}), instance.power_cap_kw is not None
 
 
 @cache

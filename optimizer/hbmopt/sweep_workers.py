@@ -24,7 +24,7 @@ from hbmopt.document import Document, parse_scalar
 from hbmopt.errors import HbmoptError, InputError, SolverError
 from hbmopt.instance import Instance, Limits, apply_override, copied_document, validate
 from hbmopt.sweep_files import Row
-from hbmopt.sweep_point import answer_row, evaluator_of_process
+from hbmopt.sweep_point import evaluator_of_process
 from hbmopt.variation import SweepPoint
 
 Answers = Generator[tuple[int, Row], None, None]
@@ -32,8 +32,8 @@ Answers = Generator[tuple[int, Row], None, None]
 MOST_IN_CHUNK, MOST_ALIKE = 16, 256
 """Points that a worker takes at a time; more where a millisecond answers one."""
 
-MOST_TOGETHER = 4096
-"""Points that one process looks at together: their search holds some kB for each."""
+MOST_TOGETHER = 1024
+"""Points that one process answers together: a second, and some 100 kB for each at most."""
 
 CHUNKS_PER_WORKER = 8
 """Chunks for each worker at least, so that none waits long for the last."""
@@ -120,15 +120,20 @@ def _answered(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
             valid.append((point, instance_of(point.values)))
         except InputError as error:
             yield point.index, _wrong("invalid", error)
-    solutions = evaluator_of_process().solutions([instance for _, instance in valid])
-    for (point, _), solution in zip(valid, solutions, strict=True):
+    rows = evaluator_of_process().rows([instance for _, instance in valid])
+    for (point, _), row in zip(valid, rows, strict=True):
         try:
-            yield point.index, answer_row(solution())
+            yield point.index, answer(row)
         except HbmoptError as error:
             yield point.index, _wrong("failed", error)
         except Exception as error:
             error.add_note(f"at point {point.index} of the sweep: {', '.join(point.values)}")
             raise
+
+
+def answer(row: Callable[[], Row]) -> Row:
+    """Return the row of a point."""
+    return row()
 
 
 def _wrong(status: str, error: HbmoptError) -> Row:

@@ -7,7 +7,6 @@ expression of parameters, and all of them are compiled to one function from numb
 The declaration stays the single source of the mathematics.
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -82,11 +81,11 @@ class Template:
     starts: NDArray[np.int32]
     indices: NDArray[np.int32]
     cost_columns: NDArray[np.int32]
-    lower: NDArray[np.float64]
+    lower: Array
     magnitudes: NDArray[np.int64]
-    per_step: NDArray[np.float64]
-    per_sequence: NDArray[np.float64]
-    evaluate: Callable[[list[float]], tuple[float, ...]]
+    time_rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    """Entries of rows that say how long a step takes: of its steps, and of its sequences."""
+    evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
     slacks: tuple[Formula, ...]
     """Right-hand side less activity of each row."""
     throughput: Formula
@@ -124,8 +123,8 @@ class Filled:
 
     template: Template
     program: Program
-    scale: NDArray[np.float64]
-    row_scale: NDArray[np.float64]
+    scale: Array
+    row_scale: Array
 
 
 _TAKE_APART: dict[type, Callable[[object], tuple[object, ...]]] = {}
@@ -199,74 +198,121 @@ class Coefficients:
     """The numbers of a program in the model's own units: entries, right-hand sides, throughput."""
 
     template: Template
-    values: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    cost: NDArray[np.float64]
+    values: Array
+    upper: Array
+    cost: Array
 
 
 def coefficients(rack: RackData, configuration: ConfigurationData) -> Coefficients:
     """Evaluate every coefficient of `rack` running replicas of `configuration` alone."""
     template = template_of(rack, configuration)
     found = np.array(template.evaluate(collect(configuration, collect(rack, []))))
+    return _coefficients(template, found)
+
+
+def _coefficients(template: Template, found: Array) -> Coefficients:
     entries, rows = len(template.indices), len(template.rows)
-    cost = np.zeros(len(template.columns))
+    cost = np.zeros((len(template.columns), *found.shape[1:]))
     cost[template.cost_columns] = found[entries + rows :]
     return Coefficients(template, found[:entries], -found[entries : entries + rows], cost)
 
 
 def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     """Return the program of `rack` running replicas of `configuration` alone."""
-    found = coefficients(rack, configuration)
-    template, upper, cost = found.template, found.upper, found.cost
+    template, span = template_of(rack, configuration), configuration.batches
+    found = np.array(template.evaluate(collect(configuration, collect(rack, []))))
+    lowest, highest = (np.array([float(end)]) for end in (span.lowest, span.highest))
+    at_most = float(configuration.replicas_at_most)
+    return _filled(_coefficients(template, found[:, None]), lowest, highest, at_most)[0]
 
-    lowest, highest = _range(configuration)
+
+def fill_many(
+    template: Template, numbers: Array, lowest: Array, highest: Array, at_most: float
+) -> list[Filled]:
+    """Return the programs of a template for many numbers.
+
+    Parameters
+    ----------
+    numbers
+        By number, in the order of `collect`, and program.
+    lowest, highest
+        The range of batches of each program.
+    at_most
+        Replicas of each.
+    """
+    found = np.array(
+        [np.broadcast_to(one, lowest.shape) for one in template.evaluate(list(numbers))]
+    )
+    return _filled(_coefficients(template, found), lowest, highest, at_most)
+
+
+def _filled(found: Coefficients, lowest: Array, highest: Array, at_most: float) -> list[Filled]:
+    """Return the scaled programs of coefficients that have a last axis of programs."""
+    template = found.template
     scale = _column_scale(found, lowest, highest)
     column_upper = np.full(len(template.columns), INFINITY)
     replicas = template.column("replicas")
-    column_upper[replicas] = float(configuration.replicas_at_most)
+    column_upper[replicas] = at_most
 
     values = found.values * scale[template.indices]
-    largest = np.maximum.reduceat(np.abs(values), template.starts[:-1])
+    largest = np.maximum.reduceat(np.abs(values), template.starts[:-1], axis=0)
     row_scale = 1.0 / np.where(largest > 0, largest, 1.0)
-    values *= np.repeat(row_scale, np.diff(template.starts))
-    upper = upper * row_scale
+    values *= np.repeat(row_scale, np.diff(template.starts), axis=0)
+    upper, cost = found.upper * row_scale, found.cost * scale
+    row_lower = np.where(template.equality[:, None], upper, -INFINITY)
     kept = np.abs(values) > NEGLIGIBLE
-    counts = np.add.reduceat(kept, template.starts[:-1])
+    alike = bool((kept == kept[:, :1]).all())
+    starts, indices = _structure(template, kept[:, 0])
+    programs = []
+    for place in range(len(lowest)):
+        if not alike:
+            starts, indices = _structure(template, kept[:, place])
+        program = Program(
+            cost=cost[:, place],
+            column_lower=template.lower,
+            column_upper=column_upper,
+            integer=(replicas,),
+            row_lower=row_lower[:, place],
+            row_upper=upper[:, place],
+            starts=starts,
+            indices=indices,
+            values=values[kept[:, place], place],
+        )
+        programs.append(Filled(template, program, scale[:, place], row_scale[:, place]))
+    return programs
+
+
+def _structure(
+    template: Template, kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return where rows start and in which columns their entries stand, of those that are kept."""
+    counts = np.add.reduceat(kept, template.starts[:-1], dtype=np.int32)
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    program = Program(
-        cost=cost * scale,
-        column_lower=template.lower,
-        column_upper=column_upper,
-        integer=(replicas,),
-        row_lower=np.where(template.equality, upper, -INFINITY),
-        row_upper=upper,
-        starts=starts,
-        indices=template.indices[kept],
-        values=values[kept],
-    )
-    return Filled(template, program, scale, row_scale)
+    return starts, template.indices[kept]
 
 
 NEGLIGIBLE = 1e-9
 """Entries of a scaled program up to this size change nothing; HiGHS would drop them as well."""
 
 
-def _range(configuration: ConfigurationData) -> tuple[float, float]:
-    lowest, highest = configuration.batches.lowest, configuration.batches.highest
-    return float(lowest), float(highest)
-
-
-def _column_scale(found: Coefficients, lowest: float, highest: float) -> NDArray[np.float64]:
+def _column_scale(found: Coefficients, lowest: Array, highest: Array) -> Array:
     """Return the scale of each column: near the value that it will take for one replica.
 
     HiGHS holds rows to an absolute tolerance, so rates far below 1 would be held loosely. Steps
     are measured in steps of a typical length, sequences in the batch times that.
     """
-    template, typical = found.template, math.sqrt(lowest * highest)
-    taken = template.per_step @ found.values + typical * (template.per_sequence @ found.values)
-    length = float(taken.max(initial=0.0))
-    rate = 1.0 / length if length > 0 else 1.0
-    return np.array([1.0, rate, rate * highest, highest])[template.magnitudes]
+    template, typical = found.template, np.sqrt(lowest * highest)
+    length = np.zeros_like(lowest)
+    for per_step, per_sequence in template.time_rows:
+        taken = np.zeros_like(lowest)
+        for entry in per_step:
+            taken = taken + found.values[entry]
+        for entry in per_sequence:
+            taken = taken + found.values[entry] * typical
+        length = np.maximum(length, taken)
+    rate = 1.0 / np.where(length > 0, length, 1.0)
+    one = np.ones_like(rate)
+    return np.array([one, rate, rate * highest, highest])[template.magnitudes]
 
 
 MAGNITUDES = {
@@ -280,24 +326,6 @@ MAGNITUDES = {
 
 TIME_ROWS = ("step_time", "hbm_bandwidth", "compute")
 """Rows that say how long a step takes."""
-
-
-def _entries_of(
-    columns: tuple[Label, ...], rows: tuple[Label, ...], starts: list[int], indices: list[int]
-) -> Callable[[str], NDArray[np.float64]]:
-    """Return a function that says which entries of time rows stand in columns of a family."""
-
-    def chosen(family: str) -> NDArray[np.float64]:
-        found = []
-        for row, label in enumerate(rows):
-            if label.family in TIME_ROWS and label.clock == 0:
-                entries = np.zeros(len(indices))
-                for entry in range(starts[row], starts[row + 1]):
-                    entries[entry] = float(columns[indices[entry]].family == family)
-                found.append(entries)
-        return np.array(found)
-
-    return chosen
 
 
 def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
@@ -334,13 +362,20 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
 
     columns = tuple(_label(variable.name) for variable in variables)
     rows = tuple(_label(constraint.name) for constraint in constraints)
-    entries_of = _entries_of(columns, rows, starts, indices)
+
+    def entries_in(row: int, family: str) -> tuple[int, ...]:
+        span = range(starts[row], starts[row + 1])
+        return tuple(one for one in span if columns[indices[one]].family == family)
+
     return Template(
         columns=columns,
         rows=rows,
         magnitudes=np.array([MAGNITUDES.get(label.family, 0) for label in columns]),
-        per_step=entries_of("steps"),
-        per_sequence=entries_of("sequences"),
+        time_rows=tuple(
+            (entries_in(row, "steps"), entries_in(row, "sequences"))
+            for row, label in enumerate(rows)
+            if label.family in TIME_ROWS and label.clock == 0
+        ),
         lower=np.array([-INFINITY if label.family == "batch_change" else 0.0 for label in columns]),
         equality=np.array([constraint.equality for constraint in constraints]),
         starts=np.array(starts, dtype=np.int32),
