@@ -310,12 +310,12 @@ def binding(table: BatchTable, limited: Limited, optima: Optima) -> list[list[st
             )
             found |= runs & tight(optima.slacks[row], weight)
         tights.append((family, found & (floors > 0) if family == "min_speed" else found))
-    sequences = np.sum(optima.by_clock("sequences"), axis=0)
-    batch: Array = sequences / np.sum(steps, axis=0)
     least, most = smallest_batch(demand.configuration), number(rack.accelerators)
+    sequences = np.sum(optima.by_clock("sequences"), axis=0)
+    apart = (sequences / np.sum(steps, axis=0) - least).astype(np.float64)
     used = demand.configuration.layout.accelerators * limited.replicas
-    tights.append(("min_batch", tight(batch - least, least)))
-    tights.append(("accelerators", tight(np.asarray(most - used), most)))
+    tights.append(("min_batch", tight(apart, least)))
+    tights.append(("accelerators", tight((most - used).astype(np.float64), most)))
     tights += [("power_cap", tight(optima.slacks[row], 1.0)) for row, _ in optima.rows("power_cap")]
     budgets = zip(rack.budgets, optima.rows("budget"), strict=True)
     tights += [(one.name, tight(optima.slacks[row], 1.0)) for one, (row, _) in budgets]

@@ -152,7 +152,7 @@ class RackPlan:
             used.append((self.power_kw, self.rack.power_cap_kw))
         for position, budget in enumerate(self.rack.budgets):
             used.append((self.budget_used(position), budget.capacity))
-        return max(worst, *(amount / number(limit) - 1.0 for amount, limit in used))
+        return float(max(worst, *(amount / number(limit) - 1.0 for amount, limit in used)))
 
     def budget_used(self, position: int) -> float:
         """Return what is used of a declared budget, in its own unit."""

@@ -8,6 +8,7 @@ purpose: they are the witness against which the declared program is checked.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -157,8 +158,8 @@ def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
 def _beyond(used: float, limit: float) -> float:
     """Return by how much a limit is exceeded, relative to it; 0 where nothing runs."""
     served = np.greater(limit, 0.0)
-    share: float = np.divide(used, limit, out=np.ones_like(used), where=served)
-    return share - 1.0
+    share = np.divide(used, limit, out=np.ones_like(used, dtype=float), where=served)
+    return cast("float", share - 1.0)
 
 
 def rack_power(rack: RackData, running_kw: float, accelerators: float, lpus: float) -> float:
