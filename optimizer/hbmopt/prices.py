@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hbmopt.demand import configuration_data, latency_layers, rack_data
+from hbmopt.calibration import LATENCIES
+from hbmopt.demand import configuration_data, latency_layers, layer_latency, rack_data
 from hbmopt.document import KeyPath
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
@@ -43,7 +44,9 @@ class Input:
 def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
     """Return the hardware inputs of an instance; those of the LPUs where they take part."""
     accelerator: KeyPath = ("rack", "accelerator")
-    latency: KeyPath = ("calibration", "latency")
+    constants: list[KeyPath] = [("calibration",)]
+    if instance.calibration.expert_parallel is not None:
+        constants.append(("calibration", "expert_parallel"))
     found = [
         Input("hbm_capacity", ((*accelerator, "hbm_capacity"),), "GB", "GB per accelerator", 1.0),
         Input(
@@ -65,7 +68,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
         ),
         Input(
             "latency",
-            ((*latency, "per_layer"), (*latency, "per_layer_doubling")),
+            tuple((*path, "latency", name) for name in LATENCIES for path in constants),
             "us",
             "us per layer",
             1e3,
@@ -177,7 +180,10 @@ def input_prices(optimum: PricedRack) -> tuple[InputResult, ...]:
             drafted = optimum.columns[0].configuration.draft_tokens
             value = per_layer / latency_layers(instance.llm, drafted) * one.quoted
             # One more microsecond of every layer's kernels, of which LPUs may take a part.
-            per_unit = worth(optimum, one.paths[:1]) / (figures[0].amount * one.quoted)
+            kernels = tuple(path for path in one.paths if path[-1] == "per_layer")
+            layout = optimum.columns[0].configuration.layout
+            each = layer_latency(instance, layout).kernels
+            per_unit = worth(optimum, kernels) / (each * one.quoted)
         found.append(
             InputResult(
                 name=one.name,
