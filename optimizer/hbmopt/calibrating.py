@@ -37,10 +37,10 @@ Array = NDArray[np.float64]
 CONTRADICTION = 2.0
 """Factor from which on a row's batch, step and throughput exclude each other."""
 
-COMPOSITE_SCALE = 0.010
-"""ms that `per_composite_block` is drawn to: a quarter of the universal latency of a layer."""
+COMPOSITE_SCALE = 0.020
+"""ms that `per_composite_block` is drawn to: half the universal latency of a layer."""
 
-STRENGTH = 0.2
+STRENGTH = 0.15
 """Weight of the penalty per square root of the rows."""
 
 ENGINE_SPREAD = 0.5
@@ -100,10 +100,10 @@ class StepConstants:
     def predict(self, steps: Sequence[Step]) -> Array:
         """Return the ms of steps."""
         factors = np.array([self.engines.get(one.engine or "", 1.0) for one in steps])
-        busy = np.array([one.at_peak for one in steps]) @ np.array(
+        busy: Array = np.array([one.at_peak for one in steps]) @ np.array(
             [1.0 / self.efficiency[name] for name in STEP_RESOURCES]
         )
-        waited = np.array([one.counts for one in steps]) @ np.array(
+        waited: Array = np.array([one.counts for one in steps]) @ np.array(
             [self.latency[name] for name in LATENCIES]
         )
         return np.asarray(busy + factors * waited)
@@ -120,7 +120,7 @@ class PowerConstants:
     def predict(self, draws: Sequence[Draw]) -> Array:
         """Return the power of accelerators as a share of their TDP."""
         drawn = [self.active + self.hbm * one.hbm + self.flop * one.flop for one in draws]
-        return np.minimum(1.0, np.array(drawn))
+        return np.asarray(np.minimum(1.0, np.array(drawn)))
 
 
 @dataclass(frozen=True)
@@ -384,6 +384,8 @@ def fit_steps(steps: Sequence[Step], mode: str) -> StepConstants:
     """Return the constants that fit steps of one mode; those that contradict themselves do not."""
     steps = [one for one in steps if not one.contradicts]
     engines = sorted({one.engine for one in steps if one.engine is not None})
+    if len(engines) < 2:
+        engines = []  # with one engine its latency is the latency
     center, least = _prior(mode)
     center = np.concatenate([center, np.zeros(len(engines))])
     least = np.concatenate([least, np.full(len(engines), -2.0)])
@@ -418,6 +420,11 @@ def fit_steps(steps: Sequence[Step], mode: str) -> StepConstants:
         point = moved
         if done:
             break
+    # The middle is that of the rows, so that latencies without an engine are theirs.
+    of_rows = of_engine.sum(axis=0)
+    middle = float(of_rows @ point[len(CONSTANTS) :] / of_rows.sum()) if engines else 0.0
+    point[len(CONSTANTS) :] -= middle
+    point[len(STEP_RESOURCES) : len(CONSTANTS)] += middle
     values = np.exp(point)
     return StepConstants(
         mode=mode,

@@ -246,7 +246,7 @@ def universal() -> Calibration:
 @cache
 def families() -> dict[str, str]:
     """Return the calibration entry of each chip that has one, by the chip's name."""
-    found = {}
+    found: dict[str, str] = {}
     for name in catalogue.names("calibrations"):
         value = catalogue.entry("calibrations", name).value
         if isinstance(value, dict):

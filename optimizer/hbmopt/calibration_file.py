@@ -41,19 +41,14 @@ def calibration_yaml(
         lines += ["expert_parallel:", *_constants(spread, fit.source, "  ")]
     if fit.power is not None:
         lines.append("power_law:")
-        for name, value in (
-            ("active", fit.power.active),
-            ("hbm", fit.power.hbm),
-            ("flop", fit.power.flop),
-        ):
-            lines.append(
-                f"  {name}: {_figure(_rounded(min(value, 1.0) if name == 'active' else value), fit.source)}"
-            )
+        law = {"active": min(fit.power.active, 1.0), "hbm": fit.power.hbm, "flop": fit.power.flop}
+        for name, value in law.items():
+            lines.append(f"  {name}: {_figure(_rounded(value), fit.source)}")
     errors = fit.errors()
     if errors:
         lines.append("errors:")
     for error in errors:
-        lines += _error(error)
+        lines += error_lines(error)
     return "\n".join(lines) + "\n"
 
 
@@ -89,7 +84,8 @@ def _figure(value: str, source: str) -> str:
     return f"{{value: {value}, status: measured, source: [{source}]}}"
 
 
-def _error(error: StepError) -> list[str]:
+def error_lines(error: StepError) -> list[str]:
+    """Return a band of error as it stands in a calibration file."""
     return [
         f"  - accelerators: [{', '.join(error.accelerators)}]",
         f"    layout: {error.layout}",

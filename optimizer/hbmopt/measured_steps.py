@@ -64,7 +64,7 @@ CACHE_ALIASES = {
     "nvfp4": "fp4",
     "mxfp4": "fp4",
 }
-ENGINES = (("trt", "trtllm"), ("sglang", "sglang"), ("vllm", "vllm"))
+ENGINES = (("trt", "trtllm"), ("sglang", "sglang"), ("vllm", "vllm"), ("atom", "atom"))
 """What the name of a framework contains, and the serving engine that it is."""
 
 

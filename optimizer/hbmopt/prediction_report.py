@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -47,13 +48,8 @@ def prediction_tables(prediction: Prediction) -> RenderableType:
     if recorded.compared and recorded.compared != every.compared:
         _add(overall, "with a recorded context", recorded)
     parts += [overall, Text()]
-    by = [
-        ("chip", lambda row: row.accelerator),
-        ("model", lambda row: row.llm),
-        ("layout", lambda row: MODES[row.mode] if row.mode else None),
-    ]
-    for title, key in by:
-        groups = prediction.by(lambda row, key=key: key(row) if row.context_recorded else None)
+    for title in ("chip", "model", "layout"):
+        groups = prediction.by(partial(_group, title))
         table = _table(f"By {title} (recorded contexts)", title)
         for name, summary in groups.items():
             _add(table, name, summary)
@@ -62,6 +58,13 @@ def prediction_tables(prediction: Prediction) -> RenderableType:
     if power.rows:
         parts += [_power(prediction), Text()]
     return Group(*parts, *_reasons(prediction.rows))
+
+
+def _group(title: str, row: PredictedStep) -> str | None:
+    """Return the group of a row in the table of a title; None without a recorded context."""
+    if not row.context_recorded or row.mode is None:
+        return None
+    return {"chip": row.accelerator, "model": row.llm, "layout": MODES[row.mode]}[title]
 
 
 def _table(title: str, first: str) -> Table:

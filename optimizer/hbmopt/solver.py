@@ -24,6 +24,7 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
+from hbmopt.step_accuracy import step_accuracy
 
 NO_ELASTICITY = 1e-9
 """Elasticities up to this size are the noise of a difference of nearly equal numbers."""
@@ -59,6 +60,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         return Solution(
             status="infeasible",
             conflict=explain_conflict(instance, found),
+            accuracy=step_accuracy(instance, ()),
             certificate=_certificate(found, "infeasible", begun, (0.0, 0.0, 0.0)),
             **_heading(instance),
         )
@@ -96,6 +98,10 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         inputs=inputs,
         limiting_resource=_limiting(inputs, constraints),
         elasticities={one.name: one.elasticity for one in inputs},
+        accuracy=step_accuracy(
+            instance,
+            [column.configuration.layout.attention_data_parallel for column in plan.columns],
+        ),
         certificate=_certificate(found, "optimal", begun, (gap, loss, violation)),
         provenance=estimates(instance, lpus=plan.used_lpus > 0),
         **_heading(instance),
