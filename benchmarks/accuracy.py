@@ -417,6 +417,9 @@ def main() -> None:
     """Write calibrations, document and charts."""
     from hbmopt.charts import write_chart
 
+    if sys.argv[1:]:
+        print(__doc__)
+        return
     for path, text in outputs().items():
         path.write_text(text(), encoding="utf-8")
         print(path.relative_to(ROOT))
@@ -426,4 +429,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

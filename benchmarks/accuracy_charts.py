@@ -66,7 +66,7 @@ def scatter_chart(rows: Sequence["Judged"]) -> alt.HConcatChart:
                 inline(
                     [
                         {"x": end / min(1.0, factor), "y": end * max(1.0, factor)}
-                        for end in (LIMITS[0], LIMITS[1] / FACTOR)
+                        for end in (LIMITS[0], LIMITS[1] / max(factor, 1 / factor))
                     ]
                 )
             )

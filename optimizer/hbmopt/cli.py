@@ -340,7 +340,7 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
 @click.argument("name", required=False)
 @_one_line_errors
 def catalog(kind: str | None, name: str | None) -> int:
-    """List what is known: KIND is accelerators, racks, llms, calibrations.
+    """List the catalogue: accelerators, racks, llms, calibrations.
 
     With NAME, print the entry as it stands, each number with its status and source.
     """

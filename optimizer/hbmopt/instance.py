@@ -484,6 +484,8 @@ def _entry(document: Document, reference: Reference, name: str) -> Document:
     except InputError as error:
         if "among the catalogue" not in str(error):
             raise
+        if reference.kind == "calibrations":
+            error = InputError(f"{error}; or {CALIBRATED}, by the rack's chip, or a file .yaml")
         raise document.error(reference.path, str(error)) from None
 
 

@@ -18,9 +18,11 @@ def _catalogue_names() -> dict[str, str]:
     for name in catalogue.names("llms"):
         found[name] = name
         value = catalogue.entry("llms", name).value
-        identifier = value.get("huggingface") if isinstance(value, dict) else None
-        if identifier:
-            found[str(identifier).lower()] = name
+        if not isinstance(value, dict):
+            continue
+        others = value.get("same_architecture")
+        identifiers = [value.get("huggingface"), *(others if isinstance(others, list) else [])]
+        found |= {str(one).lower(): name for one in identifiers if one}
     return found
 
 
@@ -77,9 +79,11 @@ class KnownModels:
         files = [path for identifier, path in self._files.items() if _same(identifier, wanted)]
         if not entries and len(files) == 1:
             return import_llm(files[0])
+        close = nearest(model, [*known, *self._files])
+        meant = f"{close} Or give" if close.startswith("did you mean") else "give"
         raise InputError(
-            f"{model!r} is not in the catalogue; {nearest(model, [*known, *self._files])} "
-            f"Or give its config.json as {model.replace('/', '--')}.json with --llm-configs"
+            f"{model!r} is not in the catalogue; {meant} its config.json as "
+            f"{model.replace('/', '--')}.json in --llm-configs DIR"
         )
 
 

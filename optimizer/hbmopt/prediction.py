@@ -21,6 +21,7 @@ from hbmopt.calibration import (
     layout_mode,
 )
 from hbmopt.configuration import Configuration, why_not
+from hbmopt.errors import InputError
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance, load
 from hbmopt.known_models import KnownModels, known_chip
@@ -262,10 +263,12 @@ class Predictor:
         """Return an instance of a chip and calibration, to be filled with model and workload."""
         if (chip, engine) not in self._instances:
             rack = {"name": chip, "accelerator": chip, "accelerators": 1, "static_power": "0 W"}
-            instance = load(
-                {"rack": rack, "llm": "llama_3_1_8b", "workload": {"context": 1}},
-                [f"calibration={self.calibration}"],
-            )
+            problem = {"rack": rack, "llm": "llama_3_1_8b", "workload": {"context": 1}}
+            try:
+                instance = load(problem | {"calibration": self.calibration})
+            except InputError as error:
+                said = str(error).removeprefix("<mapping>: calibration: ")
+                raise InputError(f"--calibration {self.calibration}: {said}") from None
             constants: Calibration = instance.calibration
             known = set(constants.engines)
             if constants.expert_parallel is not None:
