@@ -111,7 +111,7 @@ def _fit_tables(fit: CalibrationFit) -> RenderableType:
         text.append(f", {dropped} left out that contradict their own throughput")
     if fit.skipped:
         line, reason = fit.skipped[0]
-        text.append(f", {len(fit.skipped)} cannot be used (line {line}: {reason})")
+        text.append(f", {len(fit.skipped)} not used (the first, line {line}: {reason})")
     table = Table(box=None, header_style="dim")
     for name in ("", "rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
         table.add_column(name, justify="right" if name else "left")
