@@ -78,7 +78,8 @@ def packaged():
     instances = ROOT / "instances"
     found |= {
         f"hbmopt/instances/{path.relative_to(instances).as_posix()}": path
-        for path in instances.rglob("*.yaml")
+        for path in instances.rglob("*")
+        if path.is_file()
     }
     found |= {f"hbmopt/schemas/{path.name}": path for path in (package / "schemas").iterdir()}
     found |= {f"hbmopt/{name}": package / name for name in ("py.typed", "help.txt")}
@@ -101,6 +102,7 @@ def test_the_list_of_what_is_packaged_is_not_empty():
     assert "hbmopt/importing/families/dense.py" in names
     assert "hbmopt/instances/catalog/racks/dgx_h100.yaml" in names
     assert "hbmopt/instances/generations/01_a100.yaml" in names
+    assert "hbmopt/instances/measured/decode_steps.csv" in names
     assert "hbmopt/schemas/solution.schema.json" in names
 
 

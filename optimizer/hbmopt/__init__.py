@@ -6,6 +6,7 @@ The public names are loaded on first use, so that importing the package costs no
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hbmopt.calibrating import CalibrationFit, calibrate
     from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.explanation import Explanation, explain
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from hbmopt.instance import Instance, load
     from hbmopt.llm import Llm
     from hbmopt.planning import Plan, rack_block, solve_model
+    from hbmopt.prediction import Prediction, predict
     from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CalibrationFit": "calibrating",
     "Comparison": "comparison",
     "Explanation": "explanation",
     "Frontier": "speed_frontier",
@@ -31,15 +34,18 @@ _HOME = {
     "Instance": "instance",
     "Llm": "llm",
     "Plan": "planning",
+    "Prediction": "prediction",
     "Solution": "solution",
     "SolverError": "errors",
     "Sweep": "sweeping",
     "SweepInterrupted": "sweeping",
+    "calibrate": "calibrating",
     "compare": "comparison",
     "explain": "explanation",
     "frontier": "speed_frontier",
     "import_llm": "importing.huggingface",
     "load": "instance",
+    "predict": "prediction",
     "rack_block": "planning",
     "solve": "solver",
     "sweep": "sweeping",
@@ -47,6 +53,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CalibrationFit",
     "Comparison",
     "Explanation",
     "Frontier",
@@ -56,15 +63,18 @@ __all__ = [
     "Instance",
     "Llm",
     "Plan",
+    "Prediction",
     "Solution",
     "SolverError",
     "Sweep",
     "SweepInterrupted",
+    "calibrate",
     "compare",
     "explain",
     "frontier",
     "import_llm",
     "load",
+    "predict",
     "rack_block",
     "solve",
     "solve_model",

@@ -1,4 +1,4 @@
-"""The catalogue: accelerators, racks, offload devices and LLMs by name."""
+"""The catalogue: accelerators, racks, offload devices, LLMs and calibrations by name."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from hbmopt.document import Document, read_document
 from hbmopt.errors import InputError, nearest
 
-KINDS = ("accelerators", "racks", "offloads", "llms")
+KINDS = ("accelerators", "racks", "offloads", "llms", "calibrations")
 
 
 def catalogue_root() -> Path:
@@ -17,7 +17,7 @@ def catalogue_root() -> Path:
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Return the names of all entries of a kind: accelerators, racks, offloads or llms."""
+    """Return the names of all entries of one of the `KINDS`."""
     if kind not in KINDS:
         raise InputError(f"the catalogue has no {kind!r}; {nearest(kind, KINDS)}")
     return tuple(sorted(path.stem for path in (catalogue_root() / kind).glob("*.yaml")))

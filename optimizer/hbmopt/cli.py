@@ -340,7 +340,7 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
 @click.argument("name", required=False)
 @_one_line_errors
 def catalog(kind: str | None, name: str | None) -> int:
-    """List what is known: KIND is accelerators, racks, offloads or llms.
+    """List the catalogue: accelerators, racks, llms, calibrations.
 
     With NAME, print the entry as it stands, each number with its status and source.
     """
@@ -354,6 +354,96 @@ def catalog(kind: str | None, name: str | None) -> int:
         click.echo("\n".join(catalogue.names(kind)))
     else:
         click.echo(catalogue.text(kind, name), nl=False)
+    return SOLVED
+
+
+@cli.command()
+@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@click.option(
+    "--llm-configs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
+)
+@click.option(
+    "--calibration",
+    default="universal",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="universal, calibrated (by chip and layout), spec_sheet, or a calibration file.",
+)
+@click.option(
+    "--recorded", "recorded_only", is_flag=True, help="Only rows whose context was recorded."
+)
+@_format_option
+@_output_option
+@_one_line_errors
+def predict(
+    measured: Path,
+    llm_configs: Path | None,
+    calibration: str,
+    recorded_only: bool,
+    style: str,
+    output: Path | None,
+) -> int:
+    """Predict the measured decode steps of a CSV file, and say how far off they are.
+
+    Columns as in instances/measured/decode_steps.csv. A row that cannot be predicted says why.
+    Exit code 0: done; 1: no row can be predicted; 2: bad input.
+    """
+    from hbmopt.prediction import predict as predict_steps
+    from hbmopt.prediction_report import render_prediction
+
+    found = predict_steps(
+        measured, llm_configs=llm_configs, calibration=calibration, recorded_only=recorded_only
+    )
+    width = _terminal_width(output)
+    _emit(render_prediction(found, style, width=width, color=width is not None), output)
+    return SOLVED if found.summary.predicted else INFEASIBLE
+
+
+@cli.command()
+@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@click.option(
+    "--llm-configs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
+)
+@click.option(
+    "--chips", metavar="NAMES", help="Fit only rows of these accelerators, separated by commas."
+)
+@click.option("--name", default="my_fit", show_default=True, help="Name of the calibration.")
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the calibration to FILE (.yaml); name it in an instance as calibration: FILE.",
+)
+@_one_line_errors
+def calibrate(
+    measured: Path, llm_configs: Path | None, chips: str | None, name: str, output: Path | None
+) -> int:
+    """Fit efficiencies, latencies and power to the measured decode steps of a CSV file.
+
+    Prints the error on whole series that were held out, and the calibration, or writes it to a
+    file. Only rows with a recorded context are fitted; power takes those that have it.
+    """
+    from hbmopt.calibrating import calibrate as fit
+    from hbmopt.calibration_file import calibration_yaml, fit_table
+
+    if output is not None and output.suffix not in (".yaml", ".yml"):
+        raise InputError(f"--output {output}: a calibration is YAML; name it {output.stem}.yaml")
+    progress = _counter("fits")
+    chosen = [one.strip() for one in chips.split(",")] if chips is not None else None
+    found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
+    if progress is not None:
+        progress(1, 1)
+    width = _terminal_width(output)
+    click.echo(fit_table(found, width=width, color=width is not None), err=True, nl=False)
+    _emit(calibration_yaml(found), output)
     return SOLVED
 
 

@@ -110,7 +110,7 @@ def enumerate_configurations(
     rejections: list[Rejection] = []
     layouts: list[Layout] = []
     for layout in _all_layouts(instance):
-        reason = _why_not(layout, instance)
+        reason = why_not(layout, instance)
         if reason is None:
             layouts.append(layout)
         else:
@@ -172,7 +172,7 @@ def _expert_options(instance: Instance, stage: int) -> list[int]:
     return sorted({1, stage} | {one for one in asked if stage % one == 0})
 
 
-def _why_not(layout: Layout, instance: Instance) -> str | None:
+def why_not(layout: Layout, instance: Instance) -> str | None:
     """Return why a layout cannot run, or None where it can."""
     count = int(instance.rack.accelerators)
     domain = instance.rack.scale_up_domain

@@ -45,6 +45,9 @@ from hbmopt.sequence import (
 DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
 """Weights of the draft module: all but its routed experts, and these."""
 
+COMPOSITE = frozenset({"latent", "compressed"})
+"""Kinds of attention whose block takes many kernels: projections down and up, and indexes."""
+
 OFFLOADABLE = ("attention", "dense_ffn", "shared_experts", "routed_experts", "lm_head")
 
 
@@ -300,8 +303,11 @@ def rack_data(instance: Instance) -> RackData:
 
 
 def power_law(instance: Instance) -> PowerLaw:
-    """Return the accelerator's own power law, or the calibration's for chips without one."""
-    return instance.rack.accelerator.power_law or instance.calibration.power_law
+    """Return the accelerator's own power law, or the calibration's for chips without one.
+
+    A law that was fitted with the calibration's other constants goes before that of the catalogue.
+    """
+    return instance.power_law
 
 
 def _min_speed_per_ms(instance: Instance) -> float:
@@ -317,7 +323,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     offloadable = offloadable_components(instance, configuration)
     cache = sequence_cache(instance, configuration)
     fuller = stage_imbalance(llm.layers, layout)
-    kernels, collectives = _layer_latency(instance, layout)
+    constants = calibration.constants(layout.attention_data_parallel)
     return ReplicaData(
         accelerators=float(layout.accelerators),
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
@@ -329,14 +335,13 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
         link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
-        fixed_latency_ms=latency_layers(llm, tokens.drafted) * fuller * (kernels + collectives)
-        + (layout.pipeline_parallel - 1) * float(calibration.latency.per_layer_doubling),
+        fixed_latency_ms=_fixed_latency(instance, layout, tokens.drafted),
         tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=_min_speed_per_ms(instance),
         efficiency=EfficiencyData(
             **{
-                name: float(getattr(calibration.efficiency, name))
-                for name in type(calibration.efficiency).model_fields
+                name: float(getattr(constants.efficiency, name))
+                for name in type(constants.efficiency).model_fields
             }
         ),
         overlap=OverlapData(
@@ -399,13 +404,46 @@ def _offloaded_experts(
     return tuple(reads if name == "routed_experts" else None for name in names)
 
 
-def _layer_latency(instance: Instance, layout: Layout) -> tuple[float, float]:
-    """Return the fixed ms of one layer: of its kernels, and of its collectives."""
-    latency = instance.calibration.latency
-    return (
-        float(latency.per_layer),
-        float(latency.per_layer_doubling) * math.log2(layout.stage_accelerators),
+@dataclass(frozen=True)
+class LayerLatency:
+    """Fixed ms of one layer: of its kernels, its collectives, and of a composite block more."""
+
+    kernels: float
+    collectives: float
+    composite: float
+
+
+def layer_latency(instance: Instance, layout: Layout) -> LayerLatency:
+    """Return the fixed times of a layer in a layout, with the chosen serving engine."""
+    calibration, data = instance.calibration, layout.attention_data_parallel
+    latency, factor = calibration.constants(data).latency, calibration.engine_factor(data)
+    doublings = math.log2(layout.stage_accelerators)
+    return LayerLatency(
+        kernels=factor * float(latency.per_layer),
+        collectives=factor * float(latency.per_layer_doubling) * doublings,
+        composite=factor * float(latency.per_composite_block),
     )
+
+
+def _fixed_latency(instance: Instance, layout: Layout, drafted: int) -> float:
+    """Return the ms of a step that pass whatever the batch."""
+    llm, each = instance.llm, layer_latency(instance, layout)
+    waited = latency_layers(llm, drafted) * (each.kernels + each.collectives)
+    waited += composite_blocks(llm, drafted) * each.composite
+    constants = instance.calibration.constants(layout.attention_data_parallel)
+    handed_on = (layout.pipeline_parallel - 1) * float(constants.latency.per_layer_doubling)
+    return waited * stage_imbalance(llm.layers, layout) + handed_on
+
+
+def composite_blocks(llm: Llm, drafted: int = 0) -> int:
+    """Return the blocks of a step that take many kernels: mixtures and latent attention."""
+    found = _composite(llm)
+    return found + (drafted * _composite(llm.draft) if llm.draft is not None else 0)
+
+
+def _composite(model: Llm | Draft) -> int:
+    latent = sum(group.layers for group in model.attention if group.kind in COMPOSITE)
+    return latent + (model.mixture.layers if model.mixture is not None else 0)
 
 
 def latency_layers(llm: Llm, drafted: int = 0) -> float:
@@ -601,12 +639,13 @@ def _offloaded(instance: Instance, configuration: Configuration, component: str)
         passes += _drafts_at_head(llm, tokens)
         visits = tokens.at_head + _drafts_at_head(llm, tokens)
     waiting, trips = _visits(llm, component)
-    kernels, collectives = _layer_latency(instance, configuration.layout)
+    each = layer_latency(instance, configuration.layout)
+    kernels, collectives = each.kernels, each.collectives
     attention = float(latency.attention_share)
     saved = {
         "attention": attention * float(latency.projection_share) * kernels + collectives / 2,
         "dense_ffn": (1 - attention) * kernels + collectives / 2,
-        "routed_experts": (1 - attention) * kernels + collectives / 2,
+        "routed_experts": (1 - attention) * kernels + each.composite + collectives / 2,
     }.get(component, 0.0)
     stored_as = "embedding" if component == "lm_head" and not llm.parameters.lm_head else component
     gigabytes = _stored_gigabytes(llm, scheme, stored_as, device)

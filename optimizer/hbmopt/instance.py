@@ -4,10 +4,9 @@
 Every problem found is one `InputError` with file, line and key.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_core import PydanticCustomError
 
 from hbmopt import catalogue
+from hbmopt.calibration import (
+    CALIBRATED,
+    UNIVERSAL,
+    Calibration,
+    at_least_one,
+    entry_for,
+    universal,
+)
 from hbmopt.document import (
     Document,
     KeyPath,
@@ -28,12 +35,9 @@ from hbmopt.document import (
 from hbmopt.errors import InputError, nearest
 from hbmopt.figure import (
     Count,
-    Duration,
-    Efficiency,
     Figure,
     Fraction,
     Power,
-    Ratio,
     Speed,
     StrictModel,
 )
@@ -41,31 +45,10 @@ from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 from hbmopt.hardware import PowerLaw, Rack
 from hbmopt.llm import Llm
 
-MEASURED_STEPS = "universal fit to 868 measured decode steps"
-
 
 def _problem_at(key: str, message: str) -> PydanticCustomError:
     """Return the error of a check that spans keys, to be reported at one of them."""
     return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
-
-
-def _measured(amount: float, dimension: str = "fraction") -> Figure:
-    return Figure(amount, dimension, "measured", note=MEASURED_STEPS)
-
-
-def _assumed(amount: float, note: str, dimension: str = "fraction") -> Figure:
-    return Figure(amount, dimension, "estimate", note=note)
-
-
-def _at_least_one(value: object, reason: str) -> Figure:
-    """Read a plain number that must be at least 1, for the reason given."""
-    if isinstance(value, Figure):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is not a plain number")
-    if not 1.0 <= value < math.inf:
-        raise ValueError(f"{value} must be at least 1: {reason}")
-    return Figure(float(value), "fraction")
 
 
 class Workload(StrictModel):
@@ -202,7 +185,7 @@ class Limits(StrictModel):
     @field_validator("pue", mode="before")
     @classmethod
     def _pue_at_least_one(cls, value: object) -> Figure:
-        return _at_least_one(value, "facility power includes the rack")
+        return at_least_one(value, "facility power includes the rack")
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Limits":
@@ -322,81 +305,6 @@ class Choices(StrictModel):
         return values
 
 
-class Efficiencies(StrictModel):
-    """Attained share of the peak, by resource."""
-
-    weights: Efficiency = _measured(0.80)
-    kv: Efficiency = _measured(0.75)
-    gemm: Efficiency = _measured(0.60)
-    attention: Efficiency = _measured(0.50)
-    link: Efficiency = _measured(0.60)
-    sram: Efficiency = _assumed(0.80, "as HBM weights; no public measurement of LPUs")
-    lpu_compute: Efficiency = _assumed(0.60, "as accelerators; no public measurement of LPUs")
-    lpu_link: Efficiency = _assumed(0.60, "as accelerators; no public measurement of LPUs")
-
-
-class Overlaps(StrictModel):
-    """Share of a resource's time that hides behind the others: 1 roofline, 0 serial.
-
-    A single number holds for all resources.
-    """
-
-    weights: Fraction = _measured(0.0)
-    kv: Fraction = _measured(0.0)
-    gemm: Fraction = _measured(0.0)
-    attention: Fraction = _measured(0.0)
-    link: Fraction = _measured(0.0)
-    sram: Fraction = _assumed(0.0, "serial, as measured on accelerators")
-    lpu_compute: Fraction = _assumed(0.0, "serial, as measured on accelerators")
-    lpu_link: Fraction = _assumed(0.0, "serial, as measured on accelerators")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_number_for_all(cls, data: Any) -> Any:
-        if isinstance(data, int | float) and not isinstance(data, bool):
-            return dict.fromkeys(cls.model_fields, data)
-        return data
-
-
-class Latency(StrictModel):
-    """Fixed time per layer: per_layer + per_layer_doubling * log2(accelerators of a replica)."""
-
-    per_layer: Duration = _measured(0.040, "time")
-    per_layer_doubling: Duration = _measured(0.020, "time")
-    attention_share: Fraction = _assumed(0.5, "half attention, half feed-forward")
-    projection_share: Fraction = _assumed(0.5, "share of attention's latency in its projections")
-
-
-class Calibration(StrictModel):
-    """How real steps differ from the data sheet."""
-
-    name: str = "universal"
-    efficiency: Efficiencies = Field(default_factory=Efficiencies)
-    overlap: Overlaps = Field(default_factory=Overlaps)
-    latency: Latency = Field(default_factory=Latency)
-    hbm_usable: Efficiency = _assumed(0.90, "engines keep a tenth for activations and graphs")
-    power_law: PowerLaw = Field(
-        default_factory=lambda: PowerLaw(
-            active=_assumed(0.45, "as measured on B200"),
-            hbm=Figure(0.65, "fraction", "estimate", note="as measured on B200"),
-            flop=Figure(1.22, "fraction", "estimate", note="as measured on B200"),
-        ),
-        description="for accelerators without a power law of their own",
-    )
-    clock_power_exponent: Ratio = _assumed(2.0, "energy per operation falls as clock squared")
-    activation_bytes: Ratio = _assumed(2.0, "bf16 activations between accelerators")
-    dispatch_bytes: Ratio = _assumed(1.0, "fp8 activations sent to experts")
-    expert_imbalance: Figure = Field(
-        default=_assumed(1.0, "what measured steps lose to it is in their efficiencies"),
-        description="work of the fullest expert-parallel rank per mean one",
-    )
-
-    @field_validator("expert_imbalance", mode="before")
-    @classmethod
-    def _imbalance_at_least_one(cls, value: object) -> Figure:
-        return _at_least_one(value, "the fullest rank has at least the mean")
-
-
 class Instance(StrictModel):
     """One problem: rack, llm, workload, limits, choices, objective."""
 
@@ -407,7 +315,7 @@ class Instance(StrictModel):
     workload: Workload
     limits: Limits = Field(default_factory=Limits)
     choices: Choices = Field(default_factory=Choices)
-    calibration: Calibration = Field(default_factory=Calibration)
+    calibration: Calibration = Field(default_factory=universal)
     objective: Literal["throughput"] = "throughput"
 
     @model_validator(mode="after")
@@ -441,6 +349,18 @@ class Instance(StrictModel):
         offload = self.rack.offload
         beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
         return self.rack.power.amount + beside
+
+    @property
+    def power_law(self) -> PowerLaw:
+        """The law of the accelerators' power, the best known one.
+
+        One given with the accelerator, one measured together with the calibration's other
+        constants, that of the catalogue, or the calibration's for chips without one.
+        """
+        own, fitted = self.rack.accelerator.power_law, self.calibration.power_law
+        if own is None or (fitted.active.status == "measured" and own.active.status != "given"):
+            return fitted
+        return own
 
     def at_floor(self, speed: float) -> "Instance":
         """Return a copy with another speed floor, in tok/s per user."""
@@ -492,6 +412,7 @@ REFERENCES = (
     Reference(("rack", "offload"), "offloads"),
     Reference(("rack", "offload", "device"), "accelerators"),
     Reference(("llm",), "llms"),
+    Reference(("calibration",), "calibrations"),
 )
 
 
@@ -499,7 +420,12 @@ def resolve_references(document: Document) -> None:
     """Replace catalogue names by their entries, and ``{base: NAME, ...}`` by the entry changed."""
     for reference in REFERENCES:
         value = document.get(reference.path)
-        if isinstance(value, str):
+        if reference.kind == "calibrations" and _by_chip(value):
+            # Which entry it is depends on the rack, which may still change.
+            if isinstance(value, str):
+                chosen = Document({"base": CALIBRATED}, {(): document.origin(reference.path)})
+                document.graft(reference.path, chosen)
+        elif isinstance(value, str):
             document.graft(reference.path, _entry(document, reference, value))
         elif isinstance(value, dict) and "base" in value:
             base = value.pop("base")
@@ -508,6 +434,45 @@ def resolve_references(document: Document) -> None:
             merged = _entry(document, reference, base)
             _overlay(merged, value, document, reference.path)
             document.graft(reference.path, merged)
+
+
+@cache
+def _calibration(name: str) -> Document:
+    """Return an entry that every validation needs, to be copied before it is changed."""
+    return catalogue.entry("calibrations", name)
+
+
+def _by_chip(calibration: Value) -> bool:
+    """Whether a calibration is the one that covers the rack's chip, maybe with changes."""
+    if isinstance(calibration, dict):
+        calibration = calibration.get("base")
+    return calibration == CALIBRATED
+
+
+def _complete_calibration(document: Document) -> Document:
+    """Return the document with all constants: the chosen entry's, and `universal` for the rest.
+
+    Bands of error and chips belong to an entry; constants of one's own do not inherit them.
+    """
+    path: KeyPath = ("calibration",)
+    value = document.get(path)
+    if not isinstance(document.value, dict) or not (value is None or isinstance(value, dict)):
+        return document
+    changes = dict(value or {})
+    chip = document.get(("rack", "accelerator", "name"))
+    name = entry_for(str(chip)) if _by_chip(changes) else UNIVERSAL
+    changes.pop("base", None)
+    complete = copied_document(document)
+    constants = copied_document(_calibration(UNIVERSAL))
+    if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
+        constants.value.pop("errors", None)
+    if name != UNIVERSAL:
+        own = copied_document(_calibration(name))
+        if isinstance(own.value, dict):
+            _overlay(constants, own.value, own, ())
+    _overlay(constants, changes, document, path)
+    complete.graft(path, constants)
+    return complete
 
 
 def _entry(document: Document, reference: Reference, name: str) -> Document:
@@ -519,6 +484,8 @@ def _entry(document: Document, reference: Reference, name: str) -> Document:
     except InputError as error:
         if "among the catalogue" not in str(error):
             raise
+        if reference.kind == "calibrations":
+            error = InputError(f"{error}; or {CALIBRATED}, by the rack's chip, or a file .yaml")
         raise document.error(reference.path, str(error)) from None
 
 
@@ -640,6 +607,7 @@ def _copied(value: Any) -> Any:
 
 def validate(document: Document) -> Instance:
     """Validate a document. Raises `InputError` for the first thing that is wrong."""
+    document = _complete_calibration(document)
     try:
         return Instance.model_validate(document.value)
     except ValidationError as error:

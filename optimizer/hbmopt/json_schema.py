@@ -15,6 +15,7 @@ def schema_text(kind: str) -> str:
 def instance_schema() -> dict[str, Any]:
     """Derive the schema of an instance file, catalogue names and `base` included."""
     from hbmopt import catalogue
+    from hbmopt.calibration import CALIBRATED
     from hbmopt.instance import REFERENCES, Instance
 
     schema = Instance.model_json_schema()
@@ -25,10 +26,13 @@ def instance_schema() -> dict[str, Any]:
         "accelerator": definitions["Rack"],
         "offload": definitions["Rack"],
         "device": definitions["Offload"],
+        "calibration": schema,
     }
     for reference in REFERENCES:
         key = str(reference.path[-1])
         known = list(catalogue.names(reference.kind))
+        if reference.kind == "calibrations":
+            known.append(CALIBRATED)
         own = owners[key]["properties"][key]
         own.pop("default", None)
         inline = own.get("anyOf", [dict(own)])
@@ -42,6 +46,9 @@ def instance_schema() -> dict[str, Any]:
             "description": f"a name among the catalogue's {reference.kind}, or the mapping inline",
             "anyOf": [{"enum": known}, base, *inline],
         }
+    # What an instance leaves out is taken from the entry `universal`.
+    for part in ("Calibration", "Efficiencies", "Latency", "Overlaps", "LayoutConstants"):
+        definitions[part].pop("required", None)
     overlap = definitions["Calibration"]["properties"]["overlap"]
     definitions["Calibration"]["properties"]["overlap"] = {
         "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"$ref": overlap["$ref"]}]

@@ -111,6 +111,9 @@ class Llm(StrictModel):
     name: str
     title: str = ""
     huggingface: str = Field(default="", description="identifier on the hub, where there is one")
+    same_architecture: list[str] = Field(
+        default_factory=list, description="identifiers of other models of the same dimensions"
+    )
     status: str = "counted"
     source: list[str] = Field(default_factory=list)
     note: str = ""

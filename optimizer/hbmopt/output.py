@@ -95,6 +95,8 @@ def _flat(solution: Solution) -> dict[str, Any]:
             row["binding"] = " ".join(item["name"] for item in value if item["binding"])
         elif key == "conflict" and value:
             row["conflict"] = value["summary"]
+        elif key == "accuracy" and value:
+            row |= {f"step_{name}": item for name, item in value.items()}
         elif key == "certificate" and value:
             row |= {name: value[name] for name in ("mip_gap", "piecewise_error", "rounding_loss")}
     return row

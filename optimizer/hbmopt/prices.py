@@ -15,8 +15,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hbmopt.calibration import LATENCIES
 from hbmopt.configuration import Configuration
-from hbmopt.demand import Demand, Point, latency_layers, offloadable_components, rack_data
+from hbmopt.demand import (
+    Demand,
+    Point,
+    latency_layers,
+    layer_latency,
+    offloadable_components,
+    rack_data,
+)
 from hbmopt.document import KeyPath
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
@@ -49,7 +57,9 @@ class Input:
 def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
     """Return the hardware inputs of an instance; those of the LPUs where they take part."""
     accelerator: KeyPath = ("rack", "accelerator")
-    latency: KeyPath = ("calibration", "latency")
+    constants: list[KeyPath] = [("calibration",)]
+    if instance.calibration.expert_parallel is not None:
+        constants.append(("calibration", "expert_parallel"))
     found = [
         Input("hbm_capacity", ((*accelerator, "hbm_capacity"),), "GB", "GB per accelerator", 1.0),
         Input(
@@ -71,7 +81,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
         ),
         Input(
             "latency",
-            ((*latency, "per_layer"), (*latency, "per_layer_doubling")),
+            tuple((*path, "latency", name) for name in LATENCIES for path in constants),
             "us",
             "us per layer",
             1e3,
@@ -289,7 +299,11 @@ class Quote:
 
 def moved_figures(inputs: Sequence[Input]) -> tuple[Paths, ...]:
     """Return the groups of figures that are priced: those of each input, and kernels alone."""
-    kernels = tuple(one.paths[:1] for one in inputs if one.name == "latency")
+    kernels = (
+        tuple(path for path in one.paths if path[-1] == "per_layer")
+        for one in inputs
+        if one.name == "latency"
+    )
     return (*(one.paths for one in inputs), *kernels)
 
 
@@ -312,7 +326,8 @@ def quoted(
             # price of one more microsecond of every layer's kernels, of which LPUs may take a part.
             layers = latency_layers(instance.llm, configuration.draft_tokens)
             value = latency_ms / layers * one.quoted
-            change, divisor = len(inputs), figures[0].amount * one.quoted
+            kernels = layer_latency(instance, configuration.layout).kernels
+            change, divisor = len(inputs), kernels * one.quoted
         status = figures[0].status
         quotes.append(Quote(one.name, value, one.unit, status, one.per, change, divisor))
     return quotes

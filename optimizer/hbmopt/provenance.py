@@ -30,11 +30,14 @@ def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
 def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
     """Return the announced, press, derived and estimated figures that an answer rests on."""
     found = []
-    own_law = instance.rack.accelerator.power_law is not None
+    own_law = instance.power_law is instance.rack.accelerator.power_law
     for path, figure in figures(instance):
         unused = (
             (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
             path[:2] == ("calibration", "power_law") and own_law,
+            path[:3] == ("rack", "accelerator", "power_law") and not own_law,
+            # What is not fitted for expert parallelism is repeated there from the other layouts.
+            path[:2] == ("calibration", "expert_parallel"),
             path[-2:] == ("power_law", "link") and figure.amount == 0,
             path[-1] in _NOT_USED and path != ("rack", "power"),
             path == ("rack", "power") and instance.limits.power is not None,

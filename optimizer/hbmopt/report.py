@@ -128,6 +128,8 @@ def _summary(solution: Solution) -> Table:
                 f"{abs(elasticity):.2f} % of throughput",
             )
         )
+    if solution.accuracy is not None:
+        rows.append(("step times", solution.accuracy.basis, solution.accuracy.statement))
     return _grid("Optimum", rows)
 
 

@@ -102,6 +102,24 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class StepAccuracy:
+    """What the step times rest on, and how far they were from measured ones.
+
+    `basis` is ``spec sheet`` (ideal or user-set constants), ``universal`` or ``calibrated``. The
+    errors are absolute ones on measured steps of this chip and layout, as shares; None where no
+    measured step covers it.
+    """
+
+    basis: str
+    calibration: str
+    engine: str | None
+    measured_rows: int
+    median_error: float | None
+    p90_error: float | None
+    statement: str
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A number that the answer rests on and that may turn out otherwise."""
 
@@ -148,6 +166,7 @@ class Solution:
     inputs: tuple[InputResult, ...] = ()
     limiting_resource: str | None = None
     elasticities: dict[str, float] = field(default_factory=dict)
+    accuracy: StepAccuracy | None = None
     certificate: Certificate | None = None
     provenance: tuple[Estimate, ...] = ()
     conflict: Conflict | None = None

@@ -32,6 +32,7 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
+from hbmopt.step_accuracy import step_accuracy
 
 OFFLOADED = 1e-9
 """Shares up to this size are noise of the solver, not weights in SRAM."""
@@ -64,6 +65,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         return Solution(
             status="infeasible",
             conflict=explain_conflict(instance, found),
+            accuracy=step_accuracy(instance, ()),
             certificate=_certificate(_proof(found, 0.0, 0.0), "infeasible", begun),
             **_heading(instance),
         )
@@ -82,7 +84,11 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
 
         plan, optimum, gap = solve_mixed(instance)
     solution = described(plan, optimum, _proof(found, found.plan.answer.mip_gap, gap), begun)
-    return replace(solution, provenance=estimates(instance, lpus=plan.used_lpus > 0))
+    accuracy = step_accuracy(
+        instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]
+    )
+    provenance = estimates(instance, lpus=plan.used_lpus > 0)
+    return replace(solution, accuracy=accuracy, provenance=provenance)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def described(
     begun: float,
     known: InputPrices | None = None,
 ) -> Solution:
-    """Return a plan as a solution: checked again and priced, without the estimates it rests on.
+    """Return a plan as a solution: checked again and priced, without what it rests on.
 
     `known` is what solutions that differ in limits alone have in common.
 

@@ -1,0 +1,432 @@
+"""Predicted against measured decode steps: the calibrations, the document and its charts.
+
+Fits the catalogue's calibrations to instances/measured/decode_steps.csv, one per family of chips,
+and writes docs/accuracy.md, whose words stand in accuracy_template.md. Run it from the repository's
+root with the environment in which hbmopt is installed:
+
+    .venv/bin/python benchmarks/accuracy.py
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hbmopt.calibrating import CONTRADICTION, CalibrationFit, calibrate
+from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, StepError
+from hbmopt.calibration_file import calibration_yaml, error_lines
+from hbmopt.known_models import catalogue_llm
+from hbmopt.measured_steps import read_measured_steps
+from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction, predict, summarised
+from hbmopt.prediction_report import percent
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "instances" / "measured" / "decode_steps.csv"
+CALIBRATIONS = ROOT / "instances" / "catalog" / "calibrations"
+TEMPLATE = ROOT / "benchmarks" / "accuracy_template.md"
+DOCUMENT = ROOT / "docs" / "accuracy.md"
+UNFITTED = ("universal", "spec_sheet")
+MARK = "errors:\n"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Chips that share constants, as the catalogue's entry names them, and their fit."""
+
+    name: str
+    title: str
+    same_architecture: tuple[str, ...]
+    fit: CalibrationFit
+
+    @property
+    def short(self) -> str:
+        """The title up to the comma."""
+        return self.title.split(",")[0]
+
+    def text(self) -> str:
+        """Return the entry of the catalogue."""
+        return calibration_yaml(
+            self.fit, title=self.title, same_architecture=self.same_architecture
+        )
+
+
+def fitted_families() -> list[Family]:
+    """Fit every entry of the catalogue that names chips."""
+    found = []
+    for path in sorted(CALIBRATIONS.glob("*.yaml")):
+        if path.stem in UNFITTED:
+            continue
+        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fit = calibrate(MEASURED, chips=entry["accelerators"], name=path.stem)
+        relatives = tuple(entry.get("same_architecture") or ())
+        found.append(Family(path.stem, entry["title"], relatives, fit))
+    return found
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One measured row with its step by universal, by held-out, and by ideal constants."""
+
+    row: PredictedStep
+    family: str
+    universal: float
+    held_out: float
+    ideal: float
+    contradicts: bool
+
+
+def judged_rows(families: list[Family]) -> list[Judged]:
+    """Return the rows with a recorded context; errors are predicted / measured - 1."""
+    universal = predict(MEASURED)
+    ideal = {row.line: row.error for row in predict(MEASURED, calibration="spec_sheet").rows}
+    rows = {row.line: row for row in universal.rows}
+    found = []
+    for family in families:
+        held_out = family.fit.held_out_ms
+        for step in family.fit.steps:
+            row, error = rows[step.line], ideal[step.line]
+            if row.error is None or error is None:
+                raise AssertionError(f"line {step.line} is predicted by one set of constants only")
+            fitted = held_out[step.line] / step.measured_ms - 1
+            found.append(Judged(row, family.short, row.error, fitted, error, step.contradicts))
+    return found
+
+
+def universal_errors(families: list[Family], rows: list[Judged]) -> list[StepError]:
+    """Return the errors of the universal constants by family and layout."""
+    found = []
+    for family in families:
+        for mode in (TENSOR_PARALLEL, EXPERT_PARALLEL):
+            lines = {one.line for one in family.fit.steps if one.mode == mode}
+            errors = [
+                one.universal for one in rows if one.row.line in lines and not one.contradicts
+            ]
+            if not errors:
+                continue
+            summary = summarised(len(errors), len(errors), errors)
+            series = {one.series for one in family.fit.steps if one.mode == mode}
+            found.append(
+                StepError(
+                    accelerators=list(family.fit.accelerators),
+                    layout="tensor_parallel" if mode == TENSOR_PARALLEL else "expert_parallel",
+                    rows=len(errors),
+                    series=len(series),
+                    median=round(summary.median_abs_error or 0.0, 3),
+                    mean=round(summary.mean_abs_error or 0.0, 3),
+                    p90=round(summary.p90_abs_error or 0.0, 3),
+                    bias=round(summary.bias or 0.0, 3),
+                )
+            )
+    return found
+
+
+def universal_text(errors: list[StepError]) -> str:
+    """Return the universal entry with its errors."""
+    text = (CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
+    constants = text.partition("\n" + MARK)[0].rstrip("\n") + "\n"
+    return constants + MARK + "".join(f"{line}\n" for one in errors for line in error_lines(one))
+
+
+MODEL_CLASSES = {
+    (False, False): "dense, grouped attention",
+    (True, False): "mixture of experts, grouped attention",
+    (True, True): "mixture of experts, latent attention",
+    (False, True): "dense, latent attention",
+}
+
+
+def model_class(row: PredictedStep) -> str:
+    """Return the class of a row's model."""
+    llm = catalogue_llm(row.llm or "")
+    latent = any(group.kind == "latent" for group in llm.attention)
+    return MODEL_CLASSES[llm.mixture is not None, latent]
+
+
+BATCHES = ((64, "64 and more"), (16, "16 to 64"), (4, "4 to 16"), (1, "1 to 4"), (0, "below 1"))
+
+
+def batch_range(row: PredictedStep) -> str:
+    """Return the range of a row's sequences per accelerator."""
+    each = (row.batch or 0.0) / accelerators(row)
+    return next(name for least, name in BATCHES if each >= least)
+
+
+def accelerators(row: PredictedStep) -> int:
+    """Return the accelerators of a row."""
+    return int((row.layout or "on 1").rsplit(" ", maxsplit=1)[-1]) * (row.replicas or 1)
+
+
+ENGINE_NAMES = {"trtllm": "TensorRT-LLM", "sglang": "SGLang", "vllm": "vLLM", "atom": "ATOM"}
+
+LAYOUTS = {
+    TENSOR_PARALLEL: "tensor parallel",
+    EXPERT_PARALLEL: "attention-data and expert parallel",
+}
+
+
+def errors_table(
+    first: str, rows: list[Judged], key: Callable[[Judged], str], order: Sequence[str] = ()
+) -> list[str]:
+    """Return a table of the errors of universal and held-out constants by group."""
+    lines = [
+        f"| {first} | rows | universal: median | mean | 90 % | bias "
+        "| calibrated, held out: median | mean | 90 % | bias |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    groups: dict[str, list[Judged]] = {}
+    for one in rows:
+        groups.setdefault(key(one), []).append(one)
+    for name in [one for one in order if one in groups] or sorted(groups):
+        members = groups[name]
+        cells = [name, str(len(members))]
+        for attribute in ("universal", "held_out"):
+            cells += _cells(_summary(members, attribute))
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _summary(rows: Iterable[Judged], attribute: str) -> ErrorSummary:
+    errors = [getattr(one, attribute) for one in rows]
+    return summarised(len(errors), len(errors), errors)
+
+
+def _cells(summary: ErrorSummary) -> list[str]:
+    return [
+        percent(summary.median_abs_error),
+        percent(summary.mean_abs_error),
+        percent(summary.p90_abs_error),
+        percent(summary.bias, sign=True),
+    ]
+
+
+def _line(name: str, summary: ErrorSummary) -> str:
+    return "| " + " | ".join([name, str(summary.compared), *_cells(summary)]) + " |"
+
+
+HEAD = ["| rows | number | median | mean | 90 % | bias |", "|---|--:|--:|--:|--:|--:|"]
+
+
+def worst_groups(rows: list[Judged], count: int = 10) -> list[str]:
+    """Return the series that the held-out constants are furthest from."""
+    groups: dict[tuple[str, ...], list[Judged]] = {}
+    for one in rows:
+        row = one.row
+        engine = ENGINE_NAMES.get(row.engine or "", row.framework or "not said")
+        key = (row.accelerator, row.llm or "", row.weight_format, row.layout or "", engine)
+        groups.setdefault(key, []).append(one)
+    found = [
+        (key, members, _summary(members, "held_out"))
+        for key, members in groups.items()
+        if len(members) >= 3
+    ]
+    found.sort(key=lambda one: -(one[2].median_abs_error or 0.0))
+    lines = [
+        "| chip | model | weights | layout | engine | rows | universal | calibrated, held out |",
+        "|---|---|---|---|---|--:|--:|--:|",
+    ]
+    for key, members, summary in found[:count]:
+        universal = _summary(members, "universal")
+        lines.append(
+            f"| {' | '.join(key)} | {len(members)} | {percent(universal.bias, sign=True)} "
+            f"| {percent(summary.bias, sign=True)} |"
+        )
+    return lines
+
+
+def other_models(families: list[Family]) -> tuple[ErrorSummary, ErrorSummary, ErrorSummary]:
+    """Return errors on models, and on chips, that were left out of the fit as a whole.
+
+    The first is that of universal constants on the same rows as the second, the models.
+    """
+    from hbmopt.calibrating import fit_steps
+
+    universal = {row.line: row.error or 0.0 for row in predict(MEASURED).rows}
+    found: dict[int, list[float]] = {1: [], 2: []}
+    plain = []
+    for family in families:
+        for position, errors in ((1, found[1]), (2, found[2])):
+            for mode in family.fit.constants:
+                steps = [
+                    one for one in family.fit.steps if one.mode == mode and not one.contradicts
+                ]
+                groups = sorted({one.series[position] for one in steps})
+                for group in groups if len(groups) > 1 else []:
+                    rest = [one for one in steps if one.series[position] != group]
+                    tested = [one for one in steps if one.series[position] == group]
+                    predicted = fit_steps(rest, mode).predict(tested)
+                    errors += [
+                        float(ms) / one.measured_ms - 1
+                        for one, ms in zip(tested, predicted, strict=True)
+                    ]
+                    if position == 1:
+                        plain += [universal[one.line] for one in tested]
+    models, chips = found[1], found[2]
+    return (
+        summarised(len(plain), len(plain), plain),
+        summarised(len(models), len(models), models),
+        summarised(len(chips), len(chips), chips),
+    )
+
+
+def power_lines(families: list[Family], universal: Prediction) -> list[str]:
+    """Return the table of power: fitted laws and their errors."""
+    lines = [
+        "| family | rows | active | hbm | flop "
+        "| catalogue's law: mean error | fitted law | held out |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    own = {row.line: row.power_error or 0.0 for row in universal.rows}
+    every: dict[str, list[float]] = {"own": [], "fitted": [], "held": []}
+    for family in families:
+        fit = family.fit
+        if fit.power is None:
+            continue
+        by = {
+            "own": [own[one.line] for one in fit.draws],
+            "fitted": [
+                float(share) / one.share - 1
+                for one, share in zip(fit.draws, fit.power.predict(fit.draws), strict=True)
+            ],
+            "held": [fit.held_out_power[one.line] / one.share - 1 for one in fit.draws],
+        }
+        for name, errors in by.items():
+            every[name] += errors
+        law = fit.power
+        means = " | ".join(_mean(errors) for errors in by.values())
+        lines.append(
+            f"| {family.short} | {len(fit.draws)} | {law.active:.2f} | {law.hbm:.2f} "
+            f"| {law.flop:.2f} | {means} |"
+        )
+    means = " | ".join(_mean(errors) for errors in every.values())
+    lines.append(f"| all | {len(every['own'])} | | | | {means} |")
+    return lines
+
+
+def _mean(errors: list[float]) -> str:
+    return percent(summarised(len(errors), len(errors), errors).mean_abs_error)
+
+
+def constants_table(families: list[Family]) -> list[str]:
+    """Return the fitted constants."""
+    lines = [
+        "| family, layout | weights | KV | gemm | attention | link "
+        "| per layer | per doubling | per composite block | engines |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| universal | 0.80 | 0.75 | 0.60 | 0.50 | 0.60 | 40 µs | 20 µs | 0 | |",
+    ]
+    for family in families:
+        for mode, constants in family.fit.constants.items():
+            shares = [f"{value:.2f}" for value in constants.efficiency.values()]
+            times = [f"{1e3 * value:.0f} µs" for value in constants.latency.values()]
+            engines = ", ".join(
+                f"{ENGINE_NAMES.get(name, name)} {value:.2f}"
+                for name, value in constants.engines.items()
+            )
+            name = f"{family.short}, {LAYOUTS[mode]}"
+            lines.append("| " + " | ".join([name, *shares, *times, engines]) + " |")
+    return lines
+
+
+def document_text(families: list[Family], rows: list[Judged]) -> str:
+    """Return the document."""
+    used = [one for one in rows if not one.contradicts]
+    nvidia = [one for one in rows if one.row.accelerator.startswith("nvidia")]
+    universal = predict(MEASURED)
+    plain, models, chips = other_models(families)
+    blocks = {
+        "rows": str(len(rows)),
+        "series": str(len({one.series for family in families for one in family.fit.steps})),
+        "contradicting": str(len(rows) - len(used)),
+        "factor": f"{CONTRADICTION:g}",
+        "all_rows": str(len(read_measured_steps(MEASURED).rows)),
+        "headline": "\n".join(
+            [
+                *HEAD,
+                _line("universal, NVIDIA chips", _summary(nvidia, "universal")),
+                _line("universal, all", _summary(rows, "universal")),
+                _line("calibrated, held-out series", _summary(used, "held_out")),
+                _line("the same, with contradicting rows", _summary(rows, "held_out")),
+                _line("ideal roofline (`spec_sheet`)", _summary(rows, "ideal")),
+            ]
+        ),
+        "others": "\n".join(
+            [
+                *HEAD,
+                _line("universal", plain),
+                _line("calibrated without the row's model", models),
+                _line("calibrated without the row's chip", chips),
+            ]
+        ),
+        "by_family": "\n".join(errors_table("family", used, lambda one: one.family)),
+        "by_chip": "\n".join(errors_table("chip", used, lambda one: one.row.accelerator)),
+        "by_model": "\n".join(errors_table("model", used, lambda one: one.row.llm or "")),
+        "by_class": "\n".join(errors_table("class", used, lambda one: model_class(one.row))),
+        "by_layout": "\n".join(
+            errors_table("layout", used, lambda one: LAYOUTS[one.row.mode or TENSOR_PARALLEL])
+        ),
+        "by_engine": "\n".join(
+            errors_table(
+                "engine", used, lambda one: ENGINE_NAMES.get(one.row.engine or "", "not said")
+            )
+        ),
+        "by_batch": "\n".join(
+            errors_table(
+                "sequences per accelerator",
+                used,
+                lambda one: batch_range(one.row),
+                [name for _, name in reversed(BATCHES)],
+            )
+        ),
+        "worst": "\n".join(worst_groups(used)),
+        "constants": "\n".join(constants_table(families)),
+        "power": "\n".join(power_lines(families, universal)),
+        "power_rows": str(universal.power.rows),
+        "power_compared": str(universal.power.compared),
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        text = text.replace("{" + name + "}", block)
+    return text
+
+
+def charts(rows: list[Judged]) -> dict[str, Any]:
+    """Return the charts by the name of their file."""
+    from accuracy_charts import error_chart, scatter_chart  # altair takes 0.3 s
+
+    return {"accuracy_steps.svg": scatter_chart(rows), "accuracy_errors.svg": error_chart(rows)}
+
+
+def outputs() -> dict[Path, Callable[[], str]]:
+    """Return what is written, by path: the calibrations, then the document."""
+    families = fitted_families()
+    rows = judged_rows(families)
+    found: dict[Path, Callable[[], str]] = {
+        CALIBRATIONS / f"{family.name}.yaml": family.text for family in families
+    }
+    errors = universal_errors(families, rows)
+    found[CALIBRATIONS / "universal.yaml"] = partial(universal_text, errors)
+    found[DOCUMENT] = partial(document_text, families, rows)
+    return found
+
+
+def main() -> None:
+    """Write calibrations, document and charts."""
+    from hbmopt.charts import write_chart
+
+    if sys.argv[1:]:
+        print(__doc__)
+        return
+    for path, text in outputs().items():
+        path.write_text(text(), encoding="utf-8")
+        print(path.relative_to(ROOT))
+    for name, chart in charts(judged_rows(fitted_families())).items():
+        write_chart(chart, DOCUMENT.parent / name)
+        print(f"docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Tables of predictions: errors by chip, model and layout, and why rows were left out."""
+
+import json
+from collections import Counter
+from functools import partial
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL
+from hbmopt.output import printed
+from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction
+
+WIDTH = 110
+MODES = {
+    TENSOR_PARALLEL: "attention split over all ranks",
+    EXPERT_PARALLEL: "attention-data parallel, experts spread",
+}
+MOST_REASONS = 12
+
+
+def render_prediction(prediction: Prediction, style: str, *, width: int | None, color: bool) -> str:
+    """Return a prediction as text in the style ``table``, ``json`` or ``csv`` (every row)."""
+    if style == "json":
+        return json.dumps(prediction.to_dict(), indent=2, allow_nan=False) + "\n"
+    if style == "csv":
+        return str(prediction.frame.to_csv(index=False, lineterminator="\n"))
+    return printed(prediction_tables(prediction), width or WIDTH, color=color)
+
+
+def percent(value: float | None, *, sign: bool = False) -> str:
+    """Write a share in percent, or nothing."""
+    if value is None:
+        return ""
+    return f"{100 * value:+.1f} %" if sign else f"{100 * value:.1f} %"
+
+
+def prediction_tables(prediction: Prediction) -> RenderableType:
+    """Return the error tables of a prediction, and the reasons of rows without one."""
+    every, recorded, power = prediction.summary, prediction.recorded, prediction.power
+    text = Text(
+        f"{every.predicted} of {every.rows} rows predicted, constants: {prediction.calibration}"
+    )
+    parts: list[RenderableType] = [text, Text()]
+    overall = _table("Step time, predicted / measured - 1", "rows")
+    _add(overall, "all", every)
+    if recorded.compared and recorded.compared != every.compared:
+        _add(overall, "with a recorded context", recorded)
+    parts += [overall, Text()]
+    for title in ("chip", "model", "layout"):
+        groups = prediction.by(partial(_group, title))
+        table = _table(f"By {title} (recorded contexts)", title)
+        for name, summary in groups.items():
+            _add(table, name, summary)
+        if groups:
+            parts += [table, Text()]
+    if power.rows:
+        parts += [_power(prediction), Text()]
+    return Group(*parts, *_reasons(prediction.rows))
+
+
+def _group(title: str, row: PredictedStep) -> str | None:
+    """Return the group of a row in the table of a title; None without a recorded context."""
+    if not row.context_recorded or row.mode is None:
+        return None
+    return {"chip": row.accelerator, "model": row.llm, "layout": MODES[row.mode]}[title]
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
+    )
+    table.add_column(first)
+    for name in ("rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add(table: Table, name: str, summary: ErrorSummary) -> None:
+    table.add_row(
+        name,
+        str(summary.compared),
+        percent(summary.median_abs_error),
+        percent(summary.mean_abs_error),
+        percent(summary.p90_abs_error),
+        percent(summary.bias, sign=True),
+    )
+
+
+def _power(prediction: Prediction) -> Table:
+    table = _table("Power at the measured step rate, predicted / measured - 1", "rows")
+    comparable, every = prediction.power, prediction.power_of_all
+    _add(table, "all", every)
+    if comparable.compared != every.compared:
+        _add(table, "step time within a factor 1.5, or context recorded", comparable)
+    return table
+
+
+def _reasons(rows: tuple[PredictedStep, ...]) -> list[RenderableType]:
+    counts = Counter(row.reason for row in rows if row.reason is not None)
+    if not counts:
+        return []
+    first = {row.reason: row.line for row in reversed(rows) if row.reason is not None}
+    table = Table(
+        title="Not predicted",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("rows", justify="right")
+    table.add_column("first at line", justify="right")
+    table.add_column("reason")
+    for reason, count in counts.most_common(MOST_REASONS):
+        table.add_row(str(count), str(first[reason]), reason)
+    hidden = len(counts) - MOST_REASONS
+    if hidden > 0:
+        table.add_row("", "", f"and {hidden} more reasons in --format csv")
+    return [table]

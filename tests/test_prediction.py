@@ -1,0 +1,353 @@
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from builders import INSTANCES
+from hbmopt.cli import cli
+from hbmopt.configuration import Layout
+from hbmopt.errors import InputError
+from hbmopt.known_models import KnownModels, known_chip
+from hbmopt.measured_steps import (
+    Row,
+    UnusableRowError,
+    architecture_name,
+    cache_format,
+    placement,
+    read_measured_steps,
+)
+from hbmopt.prediction import predict, summarised
+
+MEASURED = INSTANCES / "measured" / "decode_steps.csv"
+HEAD = (
+    "model,weight_format,kv_format,accelerator,accelerators,tensor_parallel,expert_parallel,"
+    "attention_data_parallel,context_tokens,context_recorded,batch,step_ms\n"
+)
+
+
+def table(tmp_path, *lines, head=HEAD):
+    path = tmp_path / "rows.csv"
+    path.write_text(head + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def only(tmp_path, line, head=HEAD, **options):
+    (row,) = predict(table(tmp_path, line, head=head), **options).rows
+    return row
+
+
+LLAMA = "meta-llama/Llama-3.1-8B,bf16,bf16,nvidia_h100_sxm,1,1,1,false,1000,true,2,10"
+
+
+@pytest.fixture(scope="module")
+def universal():
+    return predict(MEASURED)
+
+
+def test_a_row_computed_by_hand(tmp_path):
+    layers, hidden, wide, heads, kv_heads, size, words = 32, 4096, 14336, 32, 8, 128, 128256
+    batch, context, bandwidth, peak = 2, 1000, 3.35e12, 989.5e12
+    attention = hidden * size * (2 * heads + 2 * kv_heads)
+    multiplied = layers * (attention + 3 * hidden * wide + 2 * hidden) + hidden + words * hidden
+    weights = (2 * multiplied + batch * 2 * hidden) / (0.80 * bandwidth)
+    cache = batch * context * layers * 2 * kv_heads * size * 2 / (0.75 * bandwidth)
+    products = batch * 2 * multiplied / (0.60 * peak)
+    scores = batch * layers * 4 * heads * size * context / (0.50 * peak)
+    expected = 1e3 * (weights + cache + products + scores + layers * 40e-6)
+    row = only(tmp_path, LLAMA)
+    assert row.predicted_ms == pytest.approx(expected, rel=1e-3)
+    assert row.error == pytest.approx(row.predicted_ms / 10 - 1)
+    assert row.parts_ms["weights"] == pytest.approx(1e3 * weights, rel=1e-3)
+    assert row.parts_ms["kv"] == pytest.approx(1e3 * cache, rel=1e-9)
+    assert row.parts_ms["latency"] == pytest.approx(1.28)
+    assert sum(row.parts_ms.values()) == pytest.approx(row.predicted_ms)
+    used = 1e3 * (0.80 * weights + 0.75 * cache) / 10
+    at_peak = 1e3 * (0.60 * products + 0.50 * scores) / 10
+    law = 0.52 + 0.15 * used + 1.31 * at_peak
+    assert row.predicted_power_w == pytest.approx(700 * law, rel=1e-3)
+
+
+def test_the_roofline_is_the_slowest_resource(tmp_path):
+    row = only(tmp_path, LLAMA, calibration="spec sheet")
+    parts = row.parts_ms
+    assert row.predicted_ms == pytest.approx(parts["weights"] + parts["kv"])
+    assert parts["latency"] == 0
+    assert row.calibration == "spec_sheet"
+
+
+def test_every_shipped_row_is_predicted(universal):
+    assert [row.reason for row in universal.rows if row.reason] == []
+    assert universal.summary.rows == universal.summary.predicted == 963
+    assert universal.recorded.rows == 868
+
+
+def median(values):
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def test_universal_constants_are_within_their_marks(universal):
+    """Recomputed from measured and predicted numbers alone."""
+    errors = {"nvidia": [], "all": []}
+    for row in universal.rows:
+        if not row.context_recorded:
+            continue
+        error = abs(row.predicted_ms - row.measured_ms) / row.measured_ms
+        errors["all"].append(error)
+        if row.accelerator.startswith("nvidia"):
+            errors["nvidia"].append(error)
+    assert len(errors["nvidia"]) == 740
+    assert median(errors["nvidia"]) <= 0.13
+    assert median(errors["all"]) <= 0.16
+    assert universal.recorded.median_abs_error == pytest.approx(median(errors["all"]))
+
+
+def test_power_of_the_calibrated_laws_is_within_its_mark():
+    found = predict(MEASURED, calibration="calibrated")
+    errors = [
+        abs(row.predicted_power_w - row.measured_power_w) / row.measured_power_w
+        for row in found.rows
+        if row.measured_power_w is not None and row.power_compared
+    ]
+    assert len(errors) >= 70
+    assert sum(errors) / len(errors) <= 0.08
+    assert found.power.mean_abs_error == pytest.approx(sum(errors) / len(errors))
+
+
+def test_summaries_are_those_of_the_errors():
+    found = summarised(5, 4, [-0.1, 0.2, 0.3, -0.6])
+    assert (found.rows, found.predicted, found.compared) == (5, 4, 4)
+    assert found.median_abs_error == pytest.approx(0.25)
+    assert found.mean_abs_error == pytest.approx(0.3)
+    assert found.p90_abs_error == pytest.approx(0.3 + 0.7 * 0.3)
+    assert found.bias == pytest.approx(0.05)
+    assert summarised(1, 0, []).median_abs_error is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "nobody/Nothing-9B"}, "'nobody/nothing-9b' is not in the catalogue"),
+        ({"model": ""}, "model: is blank"),
+        ({"accelerator": "abacus"}, "accelerator: no 'abacus' in the catalogue"),
+        ({"accelerator": "A100"}, "it may be nvidia_a100_40gb, nvidia_a100_80gb"),
+        ({"weight_format": "fp5"}, "weight_format: no format 'fp5'; did you mean 'fp8'?"),
+        ({"kv_format": "zip"}, "kv_format: no format 'zip'"),
+        ({"batch": "0"}, "batch: 0 must be finite and more than 0"),
+        ({"batch": "many"}, "batch: 'many' is not a number"),
+        ({"step_ms": "inf"}, "step_ms: inf must be finite"),
+        ({"context_tokens": ""}, "context_tokens: is blank"),
+        ({"accelerators": "1.5"}, "accelerators: 1.5 must be a whole number"),
+        ({"accelerators": "8", "tensor_parallel": "3"}, "3 ranks do not divide 8 accelerators"),
+        ({"accelerators": "6", "tensor_parallel": "6"}, "32 attention heads do not divide by 6"),
+        ({"attention_data_parallel": "perhaps"}, "'perhaps' is neither true nor false"),
+    ],
+)
+def test_a_row_that_cannot_be_predicted_says_why_and_stays(tmp_path, change, reason):
+    names = HEAD.strip().split(",")
+    cells = dict(zip(names, LLAMA.split(","), strict=True)) | change
+    found = predict(table(tmp_path, ",".join(cells[name] for name in names), LLAMA))
+    bad, good = found.rows
+    assert reason in bad.reason
+    assert "\n" not in bad.reason
+    assert bad.predicted_ms is None
+    assert bad.error is None
+    assert good.reason is None
+    assert (found.summary.rows, found.summary.predicted) == (2, 1)
+
+
+def test_optional_columns_may_be_missing(tmp_path):
+    head = "Model,ACCELERATOR,context_tokens,batch,tensor_parallel\n"
+    row = only(tmp_path, "META-LLAMA/llama-3.1-8b-instruct,h200,1000.0,1.5,2", head=head)
+    assert (row.layout, row.weight_format, row.kv_format) == ("TP2 on 2", "bf16", "fp8")
+    assert row.predicted_ms > 0
+    assert row.error is None
+    assert row.context_recorded
+
+
+def test_a_blank_step_is_predicted_without_an_error(tmp_path):
+    found = predict(table(tmp_path, LLAMA.removesuffix("10")))
+    assert (found.summary.predicted, found.summary.compared) == (1, 0)
+    assert found.rows[0].predicted_ms > 0
+
+
+def test_rows_without_a_recorded_context_can_be_left_out(tmp_path):
+    path = table(tmp_path, LLAMA, LLAMA.replace("true", "FALSE"))
+    kept, left = predict(path, recorded_only=True).rows
+    assert kept.predicted_ms > 0
+    assert left.reason.startswith("context_recorded: is false")
+    assert predict(path).summary.predicted == 2
+
+
+def row_of(**cells):
+    return Row(2, {name: str(cell) for name, cell in cells.items()})
+
+
+@pytest.mark.parametrize(
+    ("count", "tensor", "expert", "data", "layout", "replicas"),
+    [
+        (8, 8, 1, "false", Layout(8, 8, 1, 1), 1),
+        (8, 8, 8, "false", Layout(8, 8, 8, 1), 1),
+        (8, 4, 1, "False", Layout(4, 4, 1, 1), 2),
+        (64, 8, 8, "false", Layout(8, 8, 8, 1), 8),  # eight nodes, or a product
+        (8, 64, 8, "false", Layout(8, 8, 8, 1), 1),  # tensor parallelism as the product
+        (32, 1, 32, "TRUE", Layout(32, 1, 32, 32), 1),
+        (32, 1, 1, "yes", Layout(32, 1, 32, 32), 1),
+        (8, 8, 8, "true", Layout(8, 1, 8, 8), 1),  # tensor parallelism counts all ranks
+        (16, 1, 4, "true", Layout(4, 1, 4, 4), 4),
+        (16, 2, 16, "8", Layout(16, 2, 16, 8), 1),
+        (8, 1, 8, "false", Layout(8, 1, 8, 8), 1),  # experts over more ranks than attention
+    ],
+)
+def test_layouts_are_read(count, tensor, expert, data, layout, replicas):
+    row = row_of(
+        accelerators=count,
+        tensor_parallel=tensor,
+        expert_parallel=expert,
+        attention_data_parallel=data,
+    )
+    found = placement(row, experts=True, flags=False)
+    assert (found.layout, found.replicas) == (layout, replicas)
+    assert found.layout.accelerators * found.replicas == count
+
+
+def test_a_dense_model_with_attention_data_parallelism_is_several_replicas():
+    row = row_of(accelerators=8, tensor_parallel=2, attention_data_parallel="true")
+    found = placement(row, experts=False, flags=False)
+    assert (found.layout, found.replicas) == (Layout(2, 2, 1, 1), 4)
+
+
+def test_zero_and_one_are_no_and_yes_where_a_column_has_nothing_else(tmp_path):
+    def written(value):
+        row = LLAMA.split(",")
+        return ",".join([*row[:7], value, *row[8:]])
+
+    assert read_measured_steps(table(tmp_path, written("0"), written("1"))).flags
+    assert not read_measured_steps(table(tmp_path, written("0"), written("8"))).flags
+
+
+@pytest.mark.parametrize(
+    ("weights", "cache", "expected"),
+    [
+        ("bf16", "", "bf16"),
+        ("FP16", "auto", "bf16"),
+        ("nvfp4", "", "fp8"),
+        ("", "", "fp8"),
+        ("fp8", "BF16", "bf16"),
+        ("fp8", "fp8_e4m3", "fp8"),
+    ],
+)
+def test_a_blank_kv_format_follows_the_weights(weights, cache, expected):
+    assert cache_format(row_of(weight_format=weights, kv_format=cache)) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-r1"),
+        ("Qwen/Qwen3-235B-A22B-Instruct-2507", "qwen3-235b-a22b"),
+        ("meta-llama/Meta-Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+        ("deepseek-ai/DeepSeek-V2", "deepseek-v2"),
+    ],
+)
+def test_tuning_and_quantization_do_not_change_the_architecture(model, name):
+    assert architecture_name(model) == name
+
+
+def test_models_are_found_by_identifier_by_architecture_and_in_a_folder(tmp_path):
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 512,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "vocab_size": 1000,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+    }
+    (tmp_path / "Someone--Tiny-1B.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "Someone--Broken.json").write_text("{}", encoding="utf-8")
+    known = KnownModels(tmp_path)
+    assert known.find("deepseek-ai/DeepSeek-R1").name == "deepseek_r1"
+    assert known.find("deepseek-ai/deepseek-r1-0528").name == "deepseek_r1"
+    assert known.find("meta-llama/Llama-3.3-70B-Instruct").name == "llama_3_1_70b"
+    assert known.find("someone/tiny-1b").hidden_size == 512
+    assert known.find("Other/Tiny-1B-Instruct-FP8").hidden_size == 512
+    with pytest.raises(UnusableRowError, match="model: "):
+        known.find("someone/broken")
+    with pytest.raises(InputError, match="there is no such folder"):
+        KnownModels(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("written", "chip"),
+    [
+        ("NVIDIA_H100_SXM", "nvidia_h100_sxm"),
+        ("nvidia-gb300", "nvidia_gb300"),
+        ("B200", "nvidia_b200_sxm"),
+        ("AMD MI325X", "amd_mi325x"),
+    ],
+)
+def test_chips_are_found_by_words_of_their_names(written, chip):
+    assert known_chip(written) == chip
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the column 'model' is missing"),
+        ("model,batch\na,1\n", "the column 'accelerator' is missing"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_one_line(tmp_path, text, problem):
+    path = tmp_path / "wrong.csv"
+    path.write_text(text, encoding="utf-8")
+    found = CliRunner().invoke(cli, ["predict", str(path)])
+    assert found.exit_code == 2
+    assert problem in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nothing.csv"], "there is no such file"),
+        ([str(MEASURED), "--calibration", "guess"], "--calibration guess: no 'guess' among"),
+        ([str(MEASURED), "--calibration", "guess.yaml"], "there is no file guess.yaml"),
+        ([str(MEASURED), "--llm-configs", "nowhere"], "--llm-configs nowhere"),
+    ],
+)
+def test_wrong_calls_of_predict_are_one_line(arguments, problem):
+    found = CliRunner().invoke(cli, ["predict", *arguments])
+    assert found.exit_code == 2
+    assert problem in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_predict_writes_tables_json_and_csv(tmp_path):
+    path = table(tmp_path, LLAMA, LLAMA.replace("h100", "h9"))
+    printed = CliRunner().invoke(cli, ["predict", str(path)])
+    assert printed.exit_code == 0
+    for word in ("1 of 2 rows predicted", "By chip", "By model", "By layout", "Not predicted"):
+        assert word in printed.stdout
+    found = json.loads(CliRunner().invoke(cli, ["predict", str(path), "--format", "json"]).stdout)
+    assert found["summary"]["rows"] == 2
+    assert {"predicted", "median_abs_error", "mean_abs_error", "p90_abs_error", "bias"} <= set(
+        found["summary"]
+    )
+    assert [row["reason"] is None for row in found["rows"]] == [True, False]
+    lines = CliRunner().invoke(cli, ["predict", str(path), "--format", "csv"]).stdout.splitlines()
+    assert len(lines) == 3
+    nothing = table(tmp_path, LLAMA.replace("h100", "h9"))
+    assert CliRunner().invoke(cli, ["predict", str(nothing)]).exit_code == 1
+
+
+def test_the_batch_is_shared_by_the_replicas(tmp_path):
+    together = only(tmp_path, LLAMA.replace(",1,1,1,", ",4,1,1,").replace(",2,10", ",8,10"))
+    alone = only(tmp_path, LLAMA)
+    assert together.replicas == 4
+    assert math.isclose(together.predicted_ms, alone.predicted_ms)
