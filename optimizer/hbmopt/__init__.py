@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hbmopt.llm import Llm
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.refinement import InfeasiblePlanError
+    from hbmopt.sensitivity import Sensitivity, sensitivity
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
     from hbmopt.speed_frontier import Frontier, frontier
@@ -31,6 +32,7 @@ _HOME = {
     "Instance": "instance",
     "Llm": "llm",
     "Plan": "planning",
+    "Sensitivity": "sensitivity",
     "Solution": "solution",
     "SolverError": "errors",
     "Sweep": "sweeping",
@@ -41,6 +43,7 @@ _HOME = {
     "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
+    "sensitivity": "sensitivity",
     "solve": "solver",
     "sweep": "sweeping",
     "solve_model": "planning",
@@ -56,6 +59,7 @@ __all__ = [
     "Instance",
     "Llm",
     "Plan",
+    "Sensitivity",
     "Solution",
     "SolverError",
     "Sweep",
@@ -66,6 +70,7 @@ __all__ = [
     "import_llm",
     "load",
     "rack_block",
+    "sensitivity",
     "solve",
     "solve_model",
     "sweep",

@@ -118,11 +118,11 @@ def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
         changed = optimum.instance
         for path in paths:
             changed = changed.scaled(path, factor)
-        ends.append(_lagrangian(optimum, changed))
+        ends.append(lagrangian(optimum, changed))
     return (ends[0] - ends[1]) / (2.0 * STEP)
 
 
-def _lagrangian(optimum: PricedRack, instance: Instance) -> float:
+def lagrangian(optimum: PricedRack, instance: Instance) -> float:
     """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`.
 
     Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
