@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hbmopt.llm import Llm
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.refinement import InfeasiblePlanError
-    from hbmopt.sensitivity import Sensitivity, sensitivity
+    from hbmopt.sensitivities import Sensitivity, sensitivity
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
     from hbmopt.speed_frontier import Frontier, frontier
@@ -32,7 +32,7 @@ _HOME = {
     "Instance": "instance",
     "Llm": "llm",
     "Plan": "planning",
-    "Sensitivity": "sensitivity",
+    "Sensitivity": "sensitivities",
     "Solution": "solution",
     "SolverError": "errors",
     "Sweep": "sweeping",
@@ -43,7 +43,7 @@ _HOME = {
     "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
-    "sensitivity": "sensitivity",
+    "sensitivity": "sensitivities",
     "solve": "solver",
     "sweep": "sweeping",
     "solve_model": "planning",

@@ -177,6 +177,7 @@ def _accelerators(price: NumberPrice | None) -> list[str]:
         return []
     more = price.up.value - price.value
     return [
-        f"{more:g} more accelerators ({price.up.value:g} instead of {price.value:g}) make "
+        f"{more:g} more {'accelerator' if more == 1 else 'accelerators'} "
+        f"({price.up.value:g} instead of {price.value:g}) {'makes' if more == 1 else 'make'} "
         f"{100 * price.up.change:+.1f} % of throughput."
     ]

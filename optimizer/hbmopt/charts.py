@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbmopt.errors import InputError
 from hbmopt.output import check_writable, write
-from hbmopt.sensitivity import Sensitivity
+from hbmopt.sensitivities import Sensitivity
 from hbmopt.speed_frontier import Frontier
 
 if TYPE_CHECKING:

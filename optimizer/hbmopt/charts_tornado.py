@@ -22,7 +22,7 @@ from hbmopt.errors import InputError
 from hbmopt.instance_numbers import TOGETHER
 from hbmopt.number_price import SMALL, NumberPrice, Resolved
 from hbmopt.report import show
-from hbmopt.sensitivity import Sensitivity
+from hbmopt.sensitivities import Sensitivity
 
 MOST_ROWS = 24
 """Numbers that a tornado shows."""
@@ -168,6 +168,6 @@ def _subtitle(found: Sensitivity, *, solved: bool) -> list[str]:
         return [*lines, "By the prices alone, with configuration and replicas held."]
     return [
         *lines,
-        "Bars: solved anew, with everything free (*: another configuration wins there). "
-        "Black ticks: what the price says.",
+        "Bars: solved anew, everything free (*: another configuration wins).",
+        "Black ticks: what the price alone says.",
     ]

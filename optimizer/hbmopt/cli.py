@@ -372,8 +372,8 @@ def sensitivity(
     everything free. Exit code 0: solved; 1: infeasible; 2: bad input; 130: interrupted.
     """
     from hbmopt.instance import load
-    from hbmopt.sensitivity import parse_step
-    from hbmopt.sensitivity import sensitivity as study
+    from hbmopt.sensitivities import parse_step
+    from hbmopt.sensitivities import sensitivity as study
     from hbmopt.sensitivity_report import render_sensitivity
 
     _check_plot(plot)

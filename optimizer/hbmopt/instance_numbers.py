@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hbmopt.attention import CompressedAttention
 from hbmopt.document import KeyPath, format_path
 from hbmopt.figure import Figure, FigureRule
 from hbmopt.instance import NO_COMPRESSION, Instance
@@ -75,9 +74,6 @@ TOGETHER = {
 }
 """Names of numbers that are scaled together, and what they are."""
 
-STEP = 1e-5
-"""Relative step of a derivative."""
-
 SMALL_USE = 1e-3
 """Share of a budget by which a use that is 0 is moved, per unit of what uses it."""
 
@@ -89,8 +85,7 @@ class InstanceNumber:
     `amount` is in internal units; for several together it is 1. A quoted value is `amount` times
     `quoted`, in `unit`, and its price is for `per` of that. Numbers at `inverse` are divided by
     what those at `paths` are multiplied with. `whole` numbers stay whole where they are changed
-    for good. `priced` ones have a derivative, for which they are moved by `step` of themselves, or
-    of `scale` where they are 0.
+    for good, `priced` ones have a derivative. A change is measured by `scale` where they are 0.
     """
 
     name: str
@@ -105,7 +100,6 @@ class InstanceNumber:
     highest: float = math.inf
     whole: bool = False
     priced: bool = True
-    step: float = STEP
     scale: float = 1.0
 
     @property
@@ -294,27 +288,7 @@ def _of_tokens(instance: Instance, plain: InstanceNumber, key: str) -> InstanceN
     elif work.capacity_context is not None:
         spare = work.capacity_context.amount - work.mean_context
         highest = plain.amount + spare * (2.0 if key == "output" else 1.0)
-    shared = _shared_tokens(instance)
-    step = plain.amount * STEP
-    if shared > 1:
-        step = float(shared * (2 if key == "output" else 1))
-    return replace(
-        plain, unit="tokens", lowest=lowest, highest=highest, whole=True, step=step / plain.amount
-    )
-
-
-def _shared_tokens(instance: Instance) -> int:
-    """Return after how many tokens every compressed cache has grown by whole entries.
-
-    Such caches grow in steps, so that their slope is that over a multiple of this.
-    """
-    drafting = instance.llm.draft.attention if instance.llm.draft is not None else []
-    period = 1
-    for group in [*instance.llm.attention, *drafting]:
-        entry = group.ratio or 1 if isinstance(group, CompressedAttention) else 1
-        indexer = getattr(group, "indexer", None)
-        period = math.lcm(period, entry * (indexer.pool if indexer is not None else 1))
-    return period
+    return replace(plain, unit="tokens", lowest=lowest, highest=highest, whole=True)
 
 
 def _between_neighbours(instance: Instance, path: KeyPath) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def sensitivity_schema() -> dict[str, Any]:
     """Derive the schema of `Sensitivity.to_dict` from its classes."""
     from pydantic import TypeAdapter
 
-    from hbmopt.sensitivity import Sensitivity
+    from hbmopt.sensitivities import Sensitivity
 
     schema = TypeAdapter(Sensitivity).json_schema(mode="serialization")
     schema["title"] = "hbmopt sensitivity"

@@ -1,10 +1,11 @@
 """How far a price holds: the optimum with configuration and replicas held, at other numbers.
 
-As long as the same rows have a price, the same clocks run and the same components are offloaded,
-the optimum is one smooth function of the number, and its slope is the price there. Where that
-changes, other rows take over and the price jumps, or nothing is feasible any more: the price holds
-up to there. The range is found by solving: outward in growing steps until something changes, then
-by bisection. A change that leaves the price as it is does not end a range.
+As long as the same rows have a price, the same clocks run, the same components are offloaded and
+the context passes the same windows, the optimum is one smooth function of the number, and its slope
+is the price there. Where that changes, other rows take over and the price jumps, or nothing is
+feasible any more: the price holds up to there. The range is found by solving: outward in growing
+steps until something changes, then by bisection. A change that leaves the price as it is does not
+end a range.
 """
 
 import math
@@ -13,14 +14,14 @@ from functools import cached_property
 
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
-from hbmopt.instance_numbers import STEP, InstanceNumber
+from hbmopt.instance_numbers import InstanceNumber
 from hbmopt.optimum import PricedRack, priced
-from hbmopt.prices import lagrangian
+from hbmopt.prices import STEP, lagrangian
 from hbmopt.search import Operation, polish
-from hbmopt.sequence import smallest_batch
+from hbmopt.sequence import context_regime, smallest_batch
 from hbmopt.template import Label
 
-NEAR = 1e-4
+NEAR = 1e-5
 """Relative distance of the neighbours that say what the price is on either side."""
 
 OUTWARD = (1.01, 1.1, 1.5, 3.0, 10.0)
@@ -68,6 +69,15 @@ class HeldOptimum:
     def objective(self) -> float:
         """Return output tokens per second."""
         return self.priced.objective
+
+    @cached_property
+    def regime(self) -> tuple[bool, ...]:
+        """Return which bounds on what a token sees the contexts have passed."""
+        return context_regime(self.priced.instance, self.operation.configuration)
+
+    def same(self, other: "HeldOptimum") -> bool:
+        """Whether both are points of one smooth function."""
+        return self.pattern == other.pattern and self.regime == other.regime
 
     @property
     def families(self) -> frozenset[str]:
@@ -122,19 +132,9 @@ def held_optimum(instance: Instance, near: Operation) -> HeldOptimum | None:
 def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: float) -> float:
     """Return d(objective) / d(amount) at an optimum, where the number has this amount.
 
-    By the envelope theorem: the central difference of the Lagrangian. A cache that grows in steps
-    is moved by whole steps, and what their width leaves out is extrapolated.
+    By the envelope theorem: the central difference of the Lagrangian, which is smooth.
     """
-    width = number.step * (abs(amount) or number.scale)
-    once = _difference(optimum, base, number, amount, width)
-    if number.step <= STEP:
-        return once
-    return (4.0 * once - _difference(optimum, base, number, amount, 2.0 * width)) / 3.0
-
-
-def _difference(
-    optimum: PricedRack, base: Instance, number: InstanceNumber, amount: float, width: float
-) -> float:
+    width = STEP * (abs(amount) or number.scale)
     above, below = (
         lagrangian(optimum, number.at(base, amount + change)) for change in (width, -width)
     )
@@ -168,7 +168,7 @@ def price_side(
     beside, crossed = slope(held.priced, base, number, good), 0
     while trials:
         tried = _reached(base, held, number, trials[0], from_amount=good)
-        if tried is not None and tried.pattern == held.pattern:
+        if tried is not None and tried.same(held):
             good, held = trials.pop(0), tried
             continue
         inside, outside = _bisected(base, (good, held), (trials[0], tried), number)
@@ -248,7 +248,7 @@ def _bisected(
     while abs(bad - good) > RESOLUTION * good:
         middle = math.sqrt(good * bad)
         tried = _reached(base, held, number, middle, from_amount=good, halvings=1)
-        if tried is not None and tried.pattern == held.pattern:
+        if tried is not None and tried.same(held):
             good, held = middle, tried
         else:
             bad, other = middle, tried
@@ -270,6 +270,8 @@ def _change(before: HeldOptimum, after: HeldOptimum) -> str:
     if vanishing:
         verb = "binds" if len(vanishing) == 1 else "bind"
         return f"{' and '.join(vanishing)} no longer {verb}"
+    if before.regime != after.regime:
+        return "the context passes a window or the entries that are chosen"
     return "other weights are offloaded"
 
 

@@ -12,7 +12,7 @@ from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
 from hbmopt.output import printed
 from hbmopt.price_range import AT_BOUND
 from hbmopt.report import show, signed
-from hbmopt.sensitivity import Sensitivity
+from hbmopt.sensitivities import Sensitivity
 
 WIDTH = 172
 
