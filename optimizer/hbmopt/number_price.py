@@ -68,7 +68,9 @@ class NumberPrice:
 
     @property
     def idle(self) -> bool:
-        """Whether neither price nor steps are worth anything."""
+        """Whether neither price nor steps are worth anything; False where neither is known."""
+        if self.unit_price is None and not self.steps:
+            return False
         moved = any(one.change is None or abs(one.change) > SMALL for one in self.steps)
         return not self.unit_price and not self.unit_price_below and not moved
 

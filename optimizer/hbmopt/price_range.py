@@ -24,10 +24,10 @@ from hbmopt.template import Label
 NEAR = 1e-5
 """Relative distance of the neighbours that say what the price is on either side."""
 
-OUTWARD = (1.01, 1.1, 1.5, 3.0, 10.0)
+OUTWARD = (1.1, 1.5, 3.0, 10.0)
 """Factors at which the range is tried; the last one is as far as it is looked for."""
 
-FROM_ZERO = (0.01, 0.1, 0.3, 1.0)
+FROM_ZERO = (0.1, 0.3, 1.0)
 """Shares of its scale at which the range of a number that is 0 is tried."""
 
 RESOLUTION = 5e-4

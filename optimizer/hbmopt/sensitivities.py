@@ -228,7 +228,9 @@ class _Study:
                 priced_ones.append((number, price))
         priced_ones.sort(key=lambda pair: -pair[1].worth)
         counted = [pair for pair in priced_ones if not pair[0].priced]
-        kept = [pair for pair in priced_ones if pair[0].priced][:top] + counted
+        kept = [pair for pair in priced_ones if pair[0].priced][:top]
+        if self.resolve:
+            kept += counted
         found, interrupted = [price for _, price in kept], False
         try:
             for position, (number, price) in enumerate(kept):

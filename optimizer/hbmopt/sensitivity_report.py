@@ -23,23 +23,25 @@ def render_sensitivity(found: Sensitivity, style: str, *, width: int | None, col
         return json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n"
     if style == "csv":
         return str(found.frame.to_csv(lineterminator="\n"))
-    return printed(sensitivity_table(found), width or WIDTH, color=color)
+    return printed(sensitivity_table(found, width or WIDTH), width or WIDTH, color=color)
 
 
-def sensitivity_table(found: Sensitivity) -> RenderableType:
-    """Return what to buy next, the prices, and what is worth nothing."""
+def sensitivity_table(found: Sensitivity, width: int = WIDTH) -> RenderableType:
+    """Return what to buy next, the prices, and what is worth nothing.
+
+    Columns that do not fit into `width` are left out.
+    """
     parts: list[RenderableType] = [_heading(found), Text()]
     if found.conflict is not None:
-        text = Text("Infeasible: ", style="bold")
-        text.append(f"{found.conflict.summary}. Nothing has a price.", style="")
-        return Group(*parts, text)
+        reason = f"{found.conflict.summary}. Nothing has a price."
+        return Group(*parts, Text.assemble(("Infeasible: ", "bold"), reason))
     if found.advice:
         parts.append(Text("What to buy next", style="bold"))
         parts += [Text(f"  {sentence}") for sentence in found.advice]
         parts.append(Text())
     shown = [one for one in found.numbers if not one.idle]
     if shown:
-        parts += [_prices(found, shown), Text(), *_notes(shown)]
+        parts += [_prices(found, shown, width), Text(), *_notes(shown, width)]
     idle = [_idle(one) for one in found.numbers if one.idle]
     parts += _listed("Worth nothing here", idle)
     parts += _listed("Not read by any configuration of this instance", found.unused)
@@ -59,38 +61,49 @@ def _heading(found: Sensitivity) -> Text:
     return text
 
 
-def _prices(found: Sensitivity, shown: Sequence[NumberPrice]) -> Table:
+WIDTHS = {"and there": 150, "now": 100, "tok/s per": 118, "holds from": 118, "to": 118}
+"""Widths from which on columns are shown that not all terminals have room for."""
+
+
+def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Table:
+    steps = any(one.steps for one in shown)
+    title = "What each number is worth: price and range with configuration and replicas held"
+    if steps:
+        title += ", and the optimum a step away with everything free"
+    columns: dict[str, list[str]] = {
+        "number": [_name(one) for one in shown],
+        "now": [f"{show(one.value)} {one.unit}".strip() for one in shown],
+        "price": [_price(one) for one in shown],
+        "tok/s per": [_per(one) for one in shown],
+        "% per %": [_elasticity(one) for one in shown],
+        "holds from": [_end(one.low, one) for one in shown],
+        "to": [_end(one.high, one) for one in shown],
+        "and there": [_reason(one) for one in shown],
+    }
+    if steps:
+        columns[f"{-100 * found.step:g} %"] = [_step(one.down) for one in shown]
+        columns[f"+{100 * found.step:g} %"] = [_step(one.up) for one in shown]
+    columns = {
+        name: cells
+        for name, cells in columns.items()
+        if any(cells) and width >= WIDTHS.get(name, 0)
+    }
     table = Table(
-        title="What each number is worth: price and range with configuration and replicas held, "
-        "and the optimum a step away with everything free"
-        if any(one.steps for one in shown)
-        else "What each number is worth, with configuration and replicas held",
+        title=title,
         title_justify="left",
         title_style="bold",
         box=None,
         header_style="dim",
     )
-    table.add_column("number", no_wrap=True)
-    table.add_column("now", justify="right")
-    table.add_column("price", justify="right")
-    table.add_column("tok/s per", style="dim")
-    table.add_column("% per %", justify="right", no_wrap=True)
-    ranges = any(one.low is not None for one in shown)
-    if ranges:
-        table.add_column("holds from", justify="right", no_wrap=True)
-        table.add_column("to", justify="right", no_wrap=True)
-        table.add_column("and there", style="dim")
-    steps = any(one.steps for one in shown)
-    if steps:
-        table.add_column(f"{-100 * found.step:g} %", justify="right", no_wrap=True)
-        table.add_column(f"+{100 * found.step:g} %", justify="right", no_wrap=True)
-    for one in shown:
-        row = [_name(one), f"{show(one.value)} {one.unit}".strip(), _price(one), _per(one)]
-        row.append(_elasticity(one))
-        if ranges:
-            row += [_end(one.low, one), _end(one.high, one), _reason(one)]
-        if steps:
-            row += [_step(one.down), _step(one.up)]
+    for name in columns:
+        words = name in ("number", "tok/s per", "and there")
+        table.add_column(
+            name,
+            justify="left" if words else "right",
+            style="dim" if words and name != "number" else "",
+            no_wrap=name != "and there",
+        )
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
 
@@ -148,12 +161,13 @@ def _step(step: Resolved | None) -> str:
 MOST_LISTED = 8
 
 
-def _notes(shown: Sequence[NumberPrice]) -> list[RenderableType]:
+def _notes(shown: Sequence[NumberPrice], width: int) -> list[RenderableType]:
     """Say what the marks mean, and which configurations win a step away."""
     notes: list[RenderableType] = []
     if any(one.unit_price_below is not None for one in shown):
         notes.append(_dim("a | b: the price of less is a, that of more is b."))
-    if any(end is not None and end.reason is None for one in shown for end in (one.low, one.high)):
+    ends = [end for one in shown for end in (one.low, one.high) if end is not None]
+    if width >= WIDTHS["to"] and any(end.reason is None for end in ends):
         notes.append(_dim("...: as far as was looked for, a tenth or ten times the number."))
     winners = [
         (one, step)
@@ -190,6 +204,4 @@ def _dim(text: str) -> Text:
 def _listed(title: str, names: Sequence[str]) -> list[RenderableType]:
     if not names:
         return []
-    text = Text(f"{title}: ", style="bold")
-    text.append(", ".join(names) + ".", style="")
-    return [text, Text()]
+    return [Text.assemble((f"{title}: ", "bold"), ", ".join(names), "."), Text()]
