@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from hbmopt.errors import InputError
 from hbmopt.output import check_writable, write
-from hbmopt.sensitivities import Sensitivity
 from hbmopt.speed_frontier import Frontier
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from hbmopt.sensitivities import Sensitivity
 
     Chart = alt.LayerChart | alt.VConcatChart
 
@@ -117,7 +118,7 @@ def generation_chart(
     return generation_layers(rows, title, subtitle, basis)
 
 
-def sensitivity_chart(found: Sensitivity) -> "alt.LayerChart":
+def sensitivity_chart(found: "Sensitivity") -> "alt.LayerChart":
     """Return a tornado: what a step of each number does to throughput, the largest first.
 
     Raises

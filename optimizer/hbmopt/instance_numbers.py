@@ -111,7 +111,7 @@ class InstanceNumber:
     def price_unit(self) -> str:
         """What a price is quoted for: GB, 0.01, 1 %."""
         if self.unit and self.per == 1.0 and self.unit != "%":
-            return self.unit
+            return "token" if self.unit == "tokens" else self.unit
         return f"{self.per:g} {self.unit}".rstrip()
 
     @property
