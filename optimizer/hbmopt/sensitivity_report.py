@@ -61,7 +61,7 @@ def _heading(found: Sensitivity) -> Text:
     return text
 
 
-WIDTHS = {"and there": 150, "now": 100, "tok/s per": 118, "holds from": 118, "to": 118}
+WIDTHS = {"at the nearer end": 150, "now": 100, "tok/s per": 118, "holds from": 118, "to": 118}
 """Widths from which on columns are shown that not all terminals have room for."""
 
 
@@ -78,7 +78,7 @@ def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Tab
         "% per %": [_elasticity(one) for one in shown],
         "holds from": [_end(one.low, one) for one in shown],
         "to": [_end(one.high, one) for one in shown],
-        "and there": [_reason(one) for one in shown],
+        "at the nearer end": [_reason(one) for one in shown],
     }
     if steps:
         columns[f"{-100 * found.step:g} %"] = [_step(one.down) for one in shown]
@@ -96,12 +96,12 @@ def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Tab
         header_style="dim",
     )
     for name in columns:
-        words = name in ("number", "tok/s per", "and there")
+        words = name in ("number", "tok/s per", "at the nearer end")
         table.add_column(
             name,
             justify="left" if words else "right",
             style="dim" if words and name != "number" else "",
-            no_wrap=name != "and there",
+            no_wrap=name != "at the nearer end",
         )
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
