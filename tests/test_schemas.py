@@ -6,7 +6,13 @@ import yaml
 
 from builders import INSTANCES
 from hbmopt.instance import load
-from hbmopt.json_schema import instance_schema, schema_text, solution_schema, write_schemas
+from hbmopt.json_schema import (
+    instance_schema,
+    schema_text,
+    sensitivity_schema,
+    solution_schema,
+    write_schemas,
+)
 from hbmopt.solver import solve
 from problems import FILES
 
@@ -18,7 +24,12 @@ def instance_validator():
 
 
 @pytest.mark.parametrize(
-    ("kind", "derive"), [("instance", instance_schema), ("solution", solution_schema)]
+    ("kind", "derive"),
+    [
+        ("instance", instance_schema),
+        ("solution", solution_schema),
+        ("sensitivity", sensitivity_schema),
+    ],
 )
 def test_shipped_schema_is_the_derived_one(kind, derive):
     shipped = json.loads(schema_text(kind))
@@ -28,7 +39,7 @@ def test_shipped_schema_is_the_derived_one(kind, derive):
 
 def test_writing_the_schemas_gives_what_is_shipped(tmp_path, monkeypatch):
     monkeypatch.setattr("hbmopt.json_schema.FOLDER", tmp_path)
-    before = dict.fromkeys(("instance", "solution"))
+    before = dict.fromkeys(("instance", "solution", "sensitivity"))
     write_schemas()
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     monkeypatch.undo()

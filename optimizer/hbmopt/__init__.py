@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.prediction import Prediction, predict
     from hbmopt.refinement import InfeasiblePlanError
+    from hbmopt.sensitivities import Sensitivity, sensitivity
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
     from hbmopt.speed_frontier import Frontier, frontier
@@ -35,6 +36,7 @@ _HOME = {
     "Llm": "llm",
     "Plan": "planning",
     "Prediction": "prediction",
+    "Sensitivity": "sensitivities",
     "Solution": "solution",
     "SolverError": "errors",
     "Sweep": "sweeping",
@@ -47,6 +49,7 @@ _HOME = {
     "load": "instance",
     "predict": "prediction",
     "rack_block": "planning",
+    "sensitivity": "sensitivities",
     "solve": "solver",
     "sweep": "sweeping",
     "solve_model": "planning",
@@ -64,6 +67,7 @@ __all__ = [
     "Llm",
     "Plan",
     "Prediction",
+    "Sensitivity",
     "Solution",
     "SolverError",
     "Sweep",
@@ -76,6 +80,7 @@ __all__ = [
     "load",
     "predict",
     "rack_block",
+    "sensitivity",
     "solve",
     "solve_model",
     "sweep",

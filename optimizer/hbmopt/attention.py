@@ -36,6 +36,17 @@ def cache_copies(shards: int, ranks: int) -> float:
     return ranks * max(1, shards // ranks) / shards
 
 
+def whole_groups(tokens: float, size: int, *, anywhere: bool) -> float:
+    """Return how many full groups of `size` there are among `tokens` tokens.
+
+    With `anywhere` the mean over the places that the last token may have in its group: the mean
+    length of many sequences is no multiple of a group, and what they keep grows evenly with it.
+    """
+    if not anywhere:
+        return float(tokens // size)
+    return max(0.0, (tokens - (size - 1) / 2) / size)
+
+
 class Indexer(StrictModel):
     """A sparse-attention indexer: scores the cached entries, attention reads the best."""
 
@@ -56,24 +67,28 @@ class Indexer(StrictModel):
     )
     pool: int = Field(default=1, gt=0, description="entries that share one index key")
 
+    def _keys(self, entries: float, *, anywhere: bool) -> float:
+        """Index keys of `entries` entries."""
+        return entries if self.pool == 1 else whole_groups(entries, self.pool, anywhere=anywhere)
+
     def key_bytes(self, kv_format: str) -> float:
         """Bytes of one index key."""
         if self.entry_bytes is not None:
             return self.entry_bytes
         return self.head_dimension * cache_element_bytes(kv_format)
 
-    def cache(self, entries: float, layers: int, kv_format: str) -> Cache:
+    def cache(self, entries: float, layers: int, kv_format: str, *, anywhere: bool) -> Cache:
         """Index keys of `entries` entries: all held, all read by the layers that score them."""
-        entries = float(entries // self.pool) if self.pool > 1 else entries
+        entries = self._keys(entries, anywhere=anywhere)
         scored = min(entries, self.candidates or entries)
         running = layers if self.layers is None else self.layers
         keeping = running if self.key_layers is None else self.key_layers
         key = self.key_bytes(kv_format)
         return Cache(keeping * entries * key, running * scored * key, 1)
 
-    def flops(self, entries: float, layers: int) -> float:
+    def flops(self, entries: float, layers: int, *, anywhere: bool) -> float:
         """2 H_I d_I per index key scored, on the layers that run the indexer."""
-        entries = float(entries // self.pool) if self.pool > 1 else entries
+        entries = self._keys(entries, anywhere=anywhere)
         scored = min(entries, self.candidates or entries)
         running = layers if self.layers is None else self.layers
         return running * 2.0 * self.heads * self.head_dimension * scored
@@ -178,13 +193,15 @@ class GroupedAttention(_Group):
         read = self.layers * min(tokens, seen * at_once) * entry
         return (
             Cache(self.layers * kept * entry, read, self.kv_heads),
-            self.indexer.cache(tokens, self.layers, kv_format),
+            self.indexer.cache(tokens, self.layers, kv_format, anywhere=anywhere),
         )
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
         """2 H (d_k + d_v) per token attended to, plus the indexer's scores."""
         seen = self._seen(tokens, anywhere=anywhere)
-        scoring = self.indexer.flops(tokens, self.layers) if self.indexer else 0.0
+        scoring = (
+            self.indexer.flops(tokens, self.layers, anywhere=anywhere) if self.indexer else 0.0
+        )
         return self.layers * 2.0 * self.heads * self._width * seen + scoring
 
 
@@ -231,7 +248,7 @@ class LatentAttention(_Group):
         read = self.layers * min(tokens, self.indexer.top_k * at_once) * entry
         return (
             Cache(owners * tokens * entry, read, 1),
-            self.indexer.cache(tokens, self.layers, kv_format),
+            self.indexer.cache(tokens, self.layers, kv_format, anywhere=anywhere),
         )
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
@@ -240,7 +257,9 @@ class LatentAttention(_Group):
         if self.indexer is None:
             return self.layers * per_entry * min(tokens, self.window or tokens)
         chosen = min(tokens, self.indexer.top_k)
-        return self.layers * per_entry * chosen + self.indexer.flops(tokens, self.layers)
+        return self.layers * per_entry * chosen + self.indexer.flops(
+            tokens, self.layers, anywhere=anywhere
+        )
 
     def prefill_flops(self, tokens: float) -> float:
         """FLOPs of a prompt token, with keys and values expanded: 2 H (d_k + d_r + d_v)."""
@@ -281,7 +300,7 @@ class CompressedAttention(_Group):
         window = self.layers * min(tokens, self.window) * entry
         if self.ratio is None:
             return (Cache(window, window, 1),)
-        compressed = float(tokens // self.ratio)
+        compressed = whole_groups(tokens, self.ratio, anywhere=anywhere)
         keeping = self.layers if self.entry_layers is None else self.entry_layers
         held = window + keeping * compressed * entry
         if self.indexer is None:
@@ -289,18 +308,20 @@ class CompressedAttention(_Group):
         chosen = min(compressed, self.indexer.top_k * at_once)
         return (
             Cache(held, window + self.layers * chosen * entry, 1),
-            self.indexer.cache(compressed, self.layers, kv_format),
+            self.indexer.cache(compressed, self.layers, kv_format, anywhere=anywhere),
         )
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
         """4 H D per entry attended, plus the indexer's scores of all entries."""
-        compressed = float(tokens // self.ratio) if self.ratio is not None else 0.0
+        compressed = 0.0
+        if self.ratio is not None:
+            compressed = whole_groups(tokens, self.ratio, anywhere=anywhere)
         attended, scoring = min(tokens, self.window), 0.0
         if self.indexer is None:
             attended += compressed
         else:
             attended += min(compressed, self.indexer.top_k)
-            scoring = self.indexer.flops(compressed, self.layers)
+            scoring = self.indexer.flops(compressed, self.layers, anywhere=anywhere)
         return self.layers * 4.0 * self.heads * self.head_dimension * attended + scoring
 
     def state_bytes(self) -> float:
@@ -359,3 +380,21 @@ AttentionGroup = Annotated[
     GroupedAttention | LatentAttention | CompressedAttention | RecurrentAttention,
     Field(discriminator="kind"),
 ]
+
+
+def bounds_passed(group: AttentionGroup, tokens: float, at_once: float) -> tuple[bool, ...]:
+    """Return which bounds on what a token sees a sequence of `tokens` tokens has grown past.
+
+    Windows, chunks and the choices of an indexer: below each the sequence counts, above the bound.
+    """
+    window, chunk = getattr(group, "window", None), getattr(group, "chunk", None)
+    passed = [bound is not None and tokens > bound for bound in (window, chunk)]
+    indexer: Indexer | None = getattr(group, "indexer", None)
+    if indexer is not None:
+        entries = tokens
+        if isinstance(group, CompressedAttention):
+            entries = whole_groups(tokens, group.ratio or 1, anywhere=True)
+        passed += [entries > indexer.top_k, entries > indexer.top_k * at_once]
+        keys = whole_groups(entries, indexer.pool, anywhere=True)
+        passed.append(indexer.candidates is not None and keys > indexer.candidates)
+    return tuple(passed)

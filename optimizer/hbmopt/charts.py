@@ -16,6 +16,8 @@ from hbmopt.speed_frontier import Frontier
 if TYPE_CHECKING:
     import altair as alt
 
+    from hbmopt.sensitivities import Sensitivity
+
     Chart = alt.LayerChart | alt.VConcatChart
 
 Rows = Sequence[Mapping[str, Any]]
@@ -114,6 +116,20 @@ def generation_chart(
     from hbmopt.charts_generation import generation_layers  # altair takes 0.3 s
 
     return generation_layers(rows, title, subtitle, basis)
+
+
+def sensitivity_chart(found: "Sensitivity") -> "alt.LayerChart":
+    """Return a tornado: what a step of each number does to throughput, the largest first.
+
+    Raises
+    ------
+    InputError
+        Where no number is worth anything.
+    """
+    require_packages()
+    from hbmopt.charts_tornado import tornado  # altair takes 0.3 s that only charts need
+
+    return tornado(found)
 
 
 def write_chart(chart: "Chart", path: Path) -> None:

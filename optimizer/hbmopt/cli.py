@@ -336,6 +336,68 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
 
 
 @cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@_set_option
+@click.option(
+    "--step",
+    "step",
+    default="10%",
+    show_default=True,
+    metavar="SHARE",
+    help="Size of the steps that are solved anew.",
+)
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only what is worth most.")
+@click.option(
+    "--only", metavar="PATTERN", help="Only numbers with this in their path: hbm, limits.*, *peak*."
+)
+@click.option("--no-resolve", is_flag=True, help="Prices and ranges alone, without the steps.")
+@_format_option
+@_output_option
+@_plot_option
+@_one_line_errors
+def sensitivity(
+    instance: Path,
+    overrides: tuple[str, ...],
+    step: str,
+    top: int | None,
+    only: str | None,
+    no_resolve: bool,
+    style: str,
+    output: Path | None,
+    plot: Path | None,
+) -> int:
+    """Price every number of INSTANCE: what it is worth, how far, and what to buy next.
+
+    Price and range hold configuration and replicas; the steps beside them are solved anew, with
+    everything free. Exit code 0: solved; 1: infeasible; 2: bad input; 130: interrupted.
+    """
+    from hbmopt.instance import load
+    from hbmopt.sensitivities import parse_step
+    from hbmopt.sensitivities import sensitivity as study
+    from hbmopt.sensitivity_report import render_sensitivity
+
+    _check_plot(plot)
+    found = study(
+        load(instance, list(overrides)),
+        step=parse_step(step),
+        top=top,
+        only=only,
+        resolve=not no_resolve,
+        progress=_counter("numbers"),
+    )
+    width = _terminal_width(output)
+    _emit(render_sensitivity(found, style, width=width, color=width is not None), output)
+    if plot is not None and found.feasible:
+        from hbmopt.charts import sensitivity_chart, write_chart
+
+        write_chart(sensitivity_chart(found), plot)
+    if found.interrupted:
+        click.echo("hbmopt: interrupted; what was done is above", err=True)
+        return INTERRUPTED
+    return SOLVED if found.feasible else INFEASIBLE
+
+
+@cli.command()
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 @_one_line_errors
@@ -499,11 +561,11 @@ def import_llm(
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["instance", "solution"]))
+@click.argument("kind", type=click.Choice(["instance", "solution", "sensitivity"]))
 @_output_option
 @_one_line_errors
 def schema(kind: str, output: Path | None) -> int:
-    """Print the JSON Schema of instances (for editors) or of solutions."""
+    """Print the JSON Schema of instances (for editors), of solutions or of sensitivities."""
     from hbmopt.json_schema import schema_text
 
     _emit(schema_text(kind), output)

@@ -4,7 +4,7 @@
 Every problem found is one `InputError` with file, line and key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import pairwise
@@ -369,7 +369,11 @@ class Instance(StrictModel):
 
     def scaled(self, path: KeyPath, factor: float) -> "Instance":
         """Return a copy in which the figure at `path` is multiplied by `factor`."""
-        changed = _scaled(self, path, factor)
+        return self.changed(path, lambda figure: figure.scaled(factor))
+
+    def changed(self, path: KeyPath, change: Callable[[Any], Any]) -> "Instance":
+        """Return a copy in which `change` is applied to what stands at `path`, not validated."""
+        changed = _changed(self, path, change)
         if not isinstance(changed, Instance):
             raise TypeError("a path below the instance is needed")
         return changed
@@ -388,13 +392,15 @@ def _below(node: Any, step: str | int) -> Any:
     return node[step] if isinstance(step, int) else getattr(node, step)
 
 
-def _scaled(node: Any, path: KeyPath, factor: float) -> Any:
+def _changed(node: Any, path: KeyPath, change: Callable[[Any], Any]) -> Any:
     if not path:
-        return node.scaled(factor)
+        return change(node)
     step, rest = path[0], path[1:]
-    changed = _scaled(_below(node, step), rest, factor)
+    changed = _changed(_below(node, step), rest, change)
     if isinstance(node, BaseModel):
         return node.model_copy(update={str(step): changed})
+    if isinstance(node, list):
+        return [changed if index == step else item for index, item in enumerate(node)]
     return {**node, step: changed}
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas that ship with hbmopt: instances for editors, solutions for programs."""
+"""The JSON Schemas that ship with hbmopt: instances for editors, results for programs."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent / "schemas"
 
 
 def schema_text(kind: str) -> str:
-    """Return the shipped schema ``instance`` or ``solution`` as JSON text."""
+    """Return the shipped schema of ``instance``, ``solution`` or ``sensitivity`` as JSON text."""
     return (FOLDER / f"{kind}.schema.json").read_text(encoding="utf-8")
 
 
@@ -68,9 +68,25 @@ def solution_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def sensitivity_schema() -> dict[str, Any]:
+    """Derive the schema of `Sensitivity.to_dict` from its classes."""
+    from pydantic import TypeAdapter
+
+    from hbmopt.sensitivities import Sensitivity
+
+    schema = TypeAdapter(Sensitivity).json_schema(mode="serialization")
+    schema["title"] = "hbmopt sensitivity"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def write_schemas() -> None:
-    """Write the shipped schemas anew; needed after a change of instance or solution."""
-    for kind, schema in (("instance", instance_schema()), ("solution", solution_schema())):
+    """Write the shipped schemas anew; needed after a change of instance or of a result."""
+    schemas = {
+        "instance": instance_schema(),
+        "solution": solution_schema(),
+        "sensitivity": sensitivity_schema(),
+    }
+    for kind, schema in schemas.items():
         text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
         (FOLDER / f"{kind}.schema.json").write_text(text, encoding="utf-8")
 

@@ -28,8 +28,8 @@ from hbmopt.demand import (
 from hbmopt.document import KeyPath
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import Number, number
-from hbmopt.optimum import PricedColumn, PricedRack
+from hbmopt.models.quantities import number
+from hbmopt.optimum import PricedRack
 from hbmopt.solution import InputResult
 from hbmopt.template import Array, Template, collect, template_of
 
@@ -129,27 +129,28 @@ def _amount(instance: Instance, one: Input) -> float:
 
 def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
     """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
-    columns = []
+    ends = [
+        lagrangian(optimum, scaled(optimum.instance, paths, factor))
+        for factor in (1.0 + STEP, 1.0 - STEP)
+    ]
+    return (ends[0] - ends[1]) / (2.0 * STEP)
+
+
+def lagrangian(optimum: PricedRack, instance: Instance) -> float:
+    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`."""
+    rack = replace(rack_data(instance), racks=optimum.rack.racks)
+    numbers = []
     for column in optimum.columns:
-        ends = [
-            _numbers(_scaled(optimum.instance, paths, factor), column, optimum.rack.racks)
-            for factor in (1.0 + STEP, 1.0 - STEP)
-        ]
-        columns.append(np.array(ends).T)
-    above, below = _lagrangian(optimum, columns)
-    return float(above - below) / (2.0 * STEP)
+        data = Demand(instance, column.configuration).over(column.batches)
+        numbers.append(np.array(collect(data, collect(rack, [])))[:, None])
+    return float(_lagrangian(optimum, numbers)[0])
 
 
-def _scaled(instance: Instance, paths: tuple[KeyPath, ...], factor: float) -> Instance:
+def scaled(instance: Instance, paths: Paths, factor: float) -> Instance:
+    """Return the instance with the figures at `paths` multiplied by a factor."""
     for path in paths:
         instance = instance.scaled(path, factor)
     return instance
-
-
-def _numbers(instance: Instance, column: PricedColumn, racks: Number) -> list[float]:
-    """Return the numbers of a column's program, in the order in which a template takes them."""
-    data = Demand(instance, column.configuration).over(column.batches)
-    return collect(data, collect(replace(rack_data(instance), racks=racks), []))
 
 
 class Answers:
@@ -176,7 +177,7 @@ class Answers:
 
         base = numbers(instance)
         ends = [
-            numbers(_scaled(instance, paths, factor))
+            numbers(scaled(instance, paths, factor))
             for factor in (1.0 + STEP, 1.0 - STEP)
             for paths in moved
         ]

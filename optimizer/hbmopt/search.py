@@ -469,7 +469,7 @@ def _step(
     """Return the optimum of the first-order model around `current`, and the model's point."""
     point = _first_order(demand, current, spread)
     step = _with_replicas_of(plan, demand, point)
-    if not step.answer.optimal:
+    if not step.answer.optimal or step.throughput <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
 

@@ -6,7 +6,7 @@ prompts are computed on the same accelerators, their tokens are spread evenly ov
 
 from dataclasses import dataclass
 
-from hbmopt.attention import Cache
+from hbmopt.attention import Cache, bounds_passed
 from hbmopt.configuration import Configuration, Layout, compression
 from hbmopt.instance import Instance
 from hbmopt.llm import Llm
@@ -134,18 +134,42 @@ def attention_gflop(instance: Instance, configuration: Configuration) -> float:
 
 def _prefill_flops(instance: Instance) -> float:
     """Return the mean FLOPs of attention of one prompt token that is computed here."""
-    prompt = instance.workload.prompt
-    if prompt is None:
-        return 0.0
-    first = prompt.amount * float(instance.workload.prefix_hit_rate)
-    part = (prompt.amount - first) / PREFILL_POSITIONS
     return (
         sum(
-            group.prefill_flops(first + (index + 0.5) * part)
-            for index in range(PREFILL_POSITIONS)
+            group.prefill_flops(position)
+            for position in _prefill_positions(instance)
             for group in instance.llm.attention
         )
         / PREFILL_POSITIONS
+    )
+
+
+def _prefill_positions(instance: Instance) -> list[float]:
+    """Return the positions of the prompt at which its attention is sampled."""
+    prompt = instance.workload.prompt
+    if prompt is None:
+        return []
+    first = prompt.amount * float(instance.workload.prefix_hit_rate)
+    part = (prompt.amount - first) / PREFILL_POSITIONS
+    return [first + (index + 0.5) * part for index in range(PREFILL_POSITIONS)]
+
+
+def context_regime(instance: Instance, configuration: Configuration) -> tuple[bool, ...]:
+    """Return which bounds on what a token sees the contexts have passed: where demands have kinks.
+
+    While it stays the same, demands are smooth functions of contexts and bounds.
+    """
+    llm, workload = instance.llm, instance.workload
+    tokens = step_tokens(instance, configuration)
+    contexts = [workload.mean_context, workload.reserved_context]
+    if tokens.prefilled > 0:
+        contexts += _prefill_positions(instance)
+    drafting = llm.draft.attention if llm.draft is not None and tokens.drafted else []
+    return tuple(
+        passed
+        for group in [*llm.attention, *drafting]
+        for context in contexts
+        for passed in bounds_passed(group, context, tokens.verified)
     )
 
 
