@@ -118,17 +118,31 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
     metavar="SPEEDS",
     help="Speeds of the ladder in tok/s per user, such as 20,40,60; default: round ones.",
 )
+@click.option(
+    "--per",
+    type=click.Choice(["rack", "accelerator", "mw", "usd"]),
+    default="rack",
+    show_default=True,
+    help="Quote throughput by accelerator, MW drawn or million USD.",
+)
 @_format_option
 @_output_option
 @_plot_option
+@click.option(
+    "--chart",
+    type=click.Choice(["frontier", "steps", "elasticities"]),
+    help="What --plot draws along the frontier; default: frontier.",
+)
 @_one_line_errors
 def frontier(
     instance: Path,
     overrides: tuple[str, ...],
     speeds: str | None,
+    per: str,
     style: str,
     output: Path | None,
     plot: Path | None,
+    chart: str | None,
 ) -> int:
     """Draw the exact frontier of INSTANCE: the most throughput at every speed per user.
 
@@ -136,22 +150,28 @@ def frontier(
     floor are left out. CSV lists every point.
     """
     from hbmopt.instance import load
+    from hbmopt.normalisation import normalisation
     from hbmopt.output import render_frontier
     from hbmopt.speed_frontier import frontier as draw
     from hbmopt.speed_frontier import parse_speeds
 
     chosen = parse_speeds(speeds) if speeds is not None else None
+    if chart is not None and plot is None:
+        raise InputError(f"--chart {chart}: needs --plot FILE to draw to")
     _check_plot(plot)
+    loaded = load(instance, list(overrides))
+    normalisation(per, loaded)  # a price that is missing is told before the work
     progress = _counter("speeds")
-    drawn = draw(load(instance, list(overrides)), progress=progress)
+    drawn = draw(loaded, progress=progress)
     if progress is not None:
         progress(1, 1)
     width = _terminal_width(output)
-    _emit(render_frontier(drawn, style, chosen, width=width, color=width is not None), output)
+    color = width is not None
+    _emit(render_frontier(drawn, style, chosen, per=per, width=width, color=color), output)
     if plot is not None and drawn.feasible:
-        from hbmopt.charts import frontier_chart, write_chart
+        from hbmopt.charts import chart_along, write_chart
 
-        write_chart(frontier_chart([drawn]), plot)
+        write_chart(chart_along(drawn, chart or "frontier", per), plot)
     return SOLVED if drawn.feasible else INFEASIBLE
 
 
@@ -238,6 +258,7 @@ def compare(
     metavar="FILE",
     help="Write all rows to FILE: .csv, .jsonl or .parquet; what is done is kept on the way.",
 )
+@_plot_option
 @_one_line_errors
 def sweep(
     instance: Path,
@@ -249,11 +270,13 @@ def sweep(
     overrides: tuple[str, ...],
     style: str | None,
     output: Path | None,
+    plot: Path | None,
 ) -> int:
     """Solve INSTANCE at every value of one or more of its fields.
 
     Power caps first of all. A point where nothing can be served is a row, not an error. With
-    --output what is done is kept in FILE.partial, and --resume goes on to the same file.
+    --output what is done is kept in FILE.partial, and --resume goes on to the same file. --plot
+    draws one variation as a curve with its price, two as a heat map.
 
     Exit code 0: done; 1: no point can be served; 2: bad input; 130: interrupted.
     """
@@ -263,6 +286,12 @@ def sweep(
 
     if output is not None and style is not None and output.suffix != f".{style}":
         raise InputError(f"--format {style}: --output {output} has the format of its suffix")
+    _check_plot(plot)
+    if plot is not None:
+        from hbmopt.charts_swept import check_sweep_chart
+        from hbmopt.variation import parse_variation
+
+        check_sweep_chart([parse_variation(one) for one in variations], zipped=zipped)
     try:
         swept = sweep_instance(
             instance,
@@ -282,6 +311,10 @@ def sweep(
     if output is None:
         width = _terminal_width(None)
         _emit(render_sweep(swept, style or "table", width=width, color=width is not None), None)
+    if plot is not None and code == SOLVED:
+        from hbmopt.charts import sweep_chart, write_chart
+
+        write_chart(sweep_chart(swept), plot)
     return code
 
 
