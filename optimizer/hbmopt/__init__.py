@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hbmopt.importing.huggingface import import_llm
     from hbmopt.instance import Instance, load
     from hbmopt.llm import Llm
+    from hbmopt.page import Page, report_page
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.solution import Solution
@@ -30,6 +31,7 @@ _HOME = {
     "InputError": "errors",
     "Instance": "instance",
     "Llm": "llm",
+    "Page": "page",
     "Plan": "planning",
     "Solution": "solution",
     "SolverError": "errors",
@@ -41,6 +43,7 @@ _HOME = {
     "import_llm": "importing.huggingface",
     "load": "instance",
     "rack_block": "planning",
+    "report_page": "page",
     "solve": "solver",
     "sweep": "sweeping",
     "solve_model": "planning",
@@ -55,6 +58,7 @@ __all__ = [
     "InputError",
     "Instance",
     "Llm",
+    "Page",
     "Plan",
     "Solution",
     "SolverError",
@@ -66,6 +70,7 @@ __all__ = [
     "import_llm",
     "load",
     "rack_block",
+    "report_page",
     "solve",
     "solve_model",
     "sweep",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import altair as alt
 
 from hbmopt.report import INPUT_NAMES
+from hbmopt.rounding import round_step
 
 WIDTH, HEIGHT = 680, 400
 EXTENT = 38
@@ -132,12 +133,6 @@ def axis(ends: Ends, ticks: int = 10, extent: int = 0) -> alt.Axis:
 def linear(ends: Ends) -> alt.Scale:
     """Return the scale between two ends."""
     return alt.Scale(domain=ends, nice=False, zero=False)
-
-
-def round_step(size: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least `size`."""
-    power = 10.0 ** math.floor(math.log10(size))
-    return next(power * one for one in (1, 2, 5, 10) if power * one >= size * 0.999)
 
 
 def round_domain(values: Iterable[float], *, zero: bool = False, parts: int = 10) -> Ends:

@@ -318,6 +318,10 @@ def sweep(
     return code
 
 
+PROGRESS_AFTER = 1.0
+"""Seconds after which a command shows how far it is."""
+
+
 def _counter(what: str) -> Callable[[int, int], None] | None:
     """Return what counts work on stderr with the time that is left; nothing off a terminal."""
     if not sys.stderr.isatty():
@@ -328,6 +332,8 @@ def _counter(what: str) -> Callable[[int, int], None] | None:
 
     def count(done: int, most: int) -> None:
         spent = time.monotonic() - begun
+        if spent < PROGRESS_AFTER:
+            return
         left = spent / done * (most - done) if done else 0.0
         text = f"{done} of {most} {what}, about {left:.0f} s left"
         click.echo(f"\r{text:<60}" if done < most else f"\r{'':<60}\r", nl=False, err=True)
@@ -366,6 +372,37 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
     explanation = explain_instance(load(instance, list(overrides)))
     _emit(render_explanation(explanation, style), output)
     return SOLVED if explanation.chosen is not None else INFEASIBLE
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page to FILE, such as report.html, instead of standard output.",
+)
+@_set_option
+@_one_line_errors
+def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> int:
+    """Write one page on INSTANCE to send: answer, frontier, prices, what to buy, sources.
+
+    A single HTML file that works offline, with charts to hover. Exit code 0: solved; 1:
+    infeasible, and the page says which limits conflict; 2: bad input.
+    """
+    from hbmopt.instance import load
+    from hbmopt.output import check_writable
+    from hbmopt.page import report_page
+
+    if output is not None:
+        check_writable(output)
+    elif sys.stdout.isatty():
+        raise InputError("report: name the file of the page: -o report.html")
+    page = report_page(load(instance, list(overrides)), progress=_counter("parts"))
+    _emit(page.html, output)
+    return SOLVED if page.feasible else INFEASIBLE
 
 
 @cli.command()

@@ -4,7 +4,9 @@ The power is what the rack draws in the scope of `limits.power_scope`, as in eve
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hbmopt.errors import InputError, nearest
 from hbmopt.instance import Instance
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
 PER = ("rack", "accelerator", "mw", "usd")
 """What throughput can be divided by."""
-
-Amount = TypeVar("Amount", float, "Array")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,15 @@ class Normalisation:
     of: str
     divisor: float | None
 
-    def value(self, throughput: Amount, power_kw: Amount) -> Amount:
+    def value(self, throughput: float, power_kw: float) -> float:
         """Return throughput in tok/s, at the power drawn there, in `unit`."""
         return throughput / (power_kw / 1e3 if self.divisor is None else self.divisor)
+
+    def values(self, throughputs: "Array", powers_kw: "Array") -> "Array":
+        """Return throughputs in tok/s, each at the power drawn there, in `unit`."""
+        divisors = powers_kw / 1e3 if self.divisor is None else self.divisor
+        found: Array = np.divide(throughputs, divisors).astype(np.float64)
+        return found
 
     @property
     def label(self) -> str:

@@ -229,7 +229,7 @@ class OperatingPoints:
         if rack.power_cap_kw is None:
             return np.full(len(counts), np.inf)
         cap = number(rack.power_cap_kw) / number(rack.power_overhead)
-        return np.asarray((cap - self._idle(counts)) / counts)
+        return np.asarray((cap - self._idle(counts)) / counts, dtype=float)
 
     def _idle(self, counts: NDArray[np.int64]) -> Array:
         """Return the kW that are drawn beside `counts` running replicas."""
@@ -237,7 +237,7 @@ class OperatingPoints:
         size = float(self.configuration.layout.accelerators)
         parked = number(rack.parked_accelerator_kw) * (number(rack.accelerators) - size * counts)
         lpus = number(rack.parked_lpu_kw) * number(rack.lpu_units)
-        return np.asarray(number(rack.static_kw) + parked + lpus)
+        return np.asarray(number(rack.static_kw) + parked + lpus, dtype=float)
 
     def drawn_kw(self, points: Points) -> Array:
         """Return the kW that the rack draws at points of this configuration, in its own scope.
@@ -254,7 +254,7 @@ class OperatingPoints:
             reached = fastest >= rate * (1.0 - 1e-9)
             each = np.where(reached, np.minimum(each, drawn), each)
         running = points.replicas * each + self._idle(points.replicas)
-        return np.asarray(number(self._rack.power_overhead) * running)
+        return np.asarray(number(self._rack.power_overhead) * running, dtype=float)
 
     def _allowed(self, counts: NDArray[np.int64], batches: Array) -> Array:
         """Return the steps per ms of a replica that declared budgets allow, by count and batch."""

@@ -31,6 +31,7 @@ from hbmopt.operating_points import (
     no_outline,
     split_range,
 )
+from hbmopt.rounding import round_step
 from hbmopt.sampled_frontier import MOST_SOLVES, sampled_outline
 from hbmopt.search import found_at
 from hbmopt.solution import Solution
@@ -143,7 +144,7 @@ class Frontier:
         if per == "mw" and (self._power_kw <= 0).any():
             raise InputError("--per mw: the rack draws no power; set static_power or a power law")
         quoted = normalisation(per, self.instance)
-        return quoted.value(self.throughputs, self.powers_kw)
+        return quoted.values(self.throughputs, self.powers_kw)
 
     def throughput(self, speed: float) -> float:
         """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it.
@@ -237,7 +238,7 @@ class Frontier:
         if not self.feasible:
             return []
         fastest = float(self._points.floor[0])
-        step = _round_step(fastest / MOST_RUNGS)
+        step = round_step(fastest / MOST_RUNGS)
         slowest = float(self.speeds[0])
         first = np.ceil(slowest / step)
         return [float(step * (first + count)) for count in range(int(fastest / step - first) + 1)]
@@ -517,9 +518,3 @@ def _plain(point: FrontierPoint) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(point).items()
     }
-
-
-def _round_step(size: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least `size`."""
-    power = 10.0 ** np.floor(np.log10(size))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size * 0.999))
