@@ -286,7 +286,7 @@ def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitlePar
         workloads = {_workload(one) for one in frontiers}
         settings = [workloads.pop()] if len(workloads) == 1 else settings
     marks = "Marks: what limits, what binds or the configuration changes there."
-    lines, gap = [*settings, marks], max(one.gap for one in frontiers)
+    lines, gap = [*(f"{one}." for one in settings), marks], max(one.gap for one in frontiers)
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
     if gap > 0:
@@ -295,13 +295,16 @@ def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitlePar
 
 
 def _workload(frontier: Frontier) -> str:
-    instance = frontier.instance
-    context = show(instance.workload.mean_context, 7)
-    return f"{instance.llm.title or instance.llm.name}, {context} tokens of context"
+    llm = frontier.instance.llm
+    return f"{llm.title or llm.name}, {_context(frontier)}"
+
+
+def _context(frontier: Frontier) -> str:
+    return f"{show(frontier.instance.workload.mean_context, 7)} tokens of context"
 
 
 def setting(frontier: Frontier) -> str:
     """Return model, rack and context of a frontier in words."""
-    rack = frontier.instance.rack
-    llm, _, context = _workload(frontier).partition(", ")
-    return f"{llm} on {rack.title or rack.name}, {context}"
+    llm, rack = frontier.instance.llm, frontier.instance.rack
+    named = f"{llm.title or llm.name} on {rack.title or rack.name}"
+    return f"{named}, {_context(frontier)}"

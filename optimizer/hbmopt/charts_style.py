@@ -75,8 +75,13 @@ DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 2])
 Ends = tuple[float, float]
 """First and last number of an axis."""
 
-MENU = {"embedOptions": {"actions": {"export": True, "source": False, "editor": False}}}
-"""The menu of the HTML: it saves pictures, and leads nowhere outside."""
+MENU = {
+    "embedOptions": {
+        "renderer": "svg",
+        "actions": {"export": True, "source": False, "editor": False},
+    }
+}
+"""The HTML is drawn with lines that print sharply; its menu saves pictures, and leads nowhere."""
 
 Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
 

@@ -32,23 +32,29 @@ def joined(*parts: str) -> Html:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: str = "") -> Html:
-    """Return a table with a header row, in a box that scrolls where it is too wide.
+    """Return a table with a header row; one without names has none.
 
     `numbers` has a letter for each column: ``r`` for one of numbers, which stands to the right.
-    The first cell of each row is its header.
+    The first cell of each row is its header. Each other cell knows the name of its column, which
+    stands before it where the page is narrow.
     """
-    kinds = [
-        {"class_": "number"} if numbers[at : at + 1] == "r" else {} for at in range(len(header))
-    ]
-    head = [
-        element("th", text, scope="col", **kind) for text, kind in zip(header, kinds, strict=True)
+    kinds = ["number" if kind == "r" else "" for kind in numbers.ljust(len(header))]
+    names = [
+        element("th", text, scope="col", **_class(kind))
+        for text, kind in zip(header, kinds, strict=True)
     ]
     body = []
-    for row in rows:
-        first, *rest = row
-        cells = [element("th", first, scope="row", **kinds[0])]
-        cells += [element("td", cell, **kind) for cell, kind in zip(rest, kinds[1:], strict=True)]
-        body.append(element("tr", *cells))
-    top = element("thead", element("tr", *head)) if any(header) else Html()
-    whole = element("table", top, element("tbody", *body))
-    return element("div", whole, class_="scroll", tabindex="0", role="region")
+    for first, *rest in rows:
+        cells = [
+            element("td", cell, **_class(kind), **({"data_name": name} if name else {}))
+            for cell, kind, name in zip(rest, kinds[1:], header[1:], strict=True)
+        ]
+        body.append(element("tr", element("th", first, scope="row", **_class(kinds[0])), *cells))
+    if not any(header):
+        return element("table", element("tbody", *body))
+    top = element("thead", element("tr", *names))
+    return element("table", top, element("tbody", *body), class_="named")
+
+
+def _class(kind: str) -> dict[str, str]:
+    return {"class_": kind} if kind else {}

@@ -36,7 +36,7 @@ from hbmopt.solver import solve
 from hbmopt.speed_frontier import Frontier, frontier
 from hbmopt.upgrades import upgrades
 
-MOST_SOLVES = 14
+MOST_SOLVES = 24
 """Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
 
 NARROWEST_BARS = 560
@@ -47,7 +47,7 @@ CONTENTS = {
     "frontier": "Throughput against speed",
     "limits": "Limits and prices",
     "power": "Under a power cap",
-    "step": "Time of a step",
+    "step": "The decode step",
     "buy": "What to buy next",
     "assumptions": "Assumptions",
     "alternatives": "Alternatives",

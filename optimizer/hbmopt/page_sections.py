@@ -29,8 +29,17 @@ from hbmopt.speed_frontier import Frontier, FrontierPoint
 from hbmopt.upgrades import LESS_IS_BETTER, NO_GAIN, TENTH, Upgrade
 
 MOST_ALTERNATIVES = 10
-MOST_NAMED = 4
+MOST_NAMED = 3
 """Configurations that are named of those that cannot run for one reason."""
+
+LIMIT_NAMES = INPUT_NAMES | {
+    "latency": "latency per layer",
+    "step_time": "time of a step",
+    "min_speed": "speed floor",
+    "min_batch": "smallest batch",
+    "accelerators": "accelerators",
+    "lpu_units": "LPUs",
+}
 
 STATUS_ORDER = ("estimate", "press", "derived", "announced")
 
@@ -150,7 +159,8 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
         "Throughput against speed",
         paragraph(
             "The most throughput at every speed per user, by whatever configuration is best there. "
-            "The price of speed is what one more tok/s per user costs in tok/s of the rack. " + note
+            "It begins at the speed floor of the question. The price of speed is what one more "
+            "tok/s per user costs in tok/s of the rack. " + note
         ),
         figure,
         element("details", element("summary", "At round speeds"), table(header, rows, "rrrrrr")),
@@ -173,7 +183,7 @@ def limits_section(solution: Solution) -> Html:
     ]
     limits = [
         (
-            row.name,
+            LIMIT_NAMES.get(row.name, row.name),
             show(row.usage),
             show(row.limit),
             row.unit,
@@ -231,7 +241,7 @@ def step_section(solution: Solution, figure: str) -> Html:
             for name, ms, share in step_parts(one)
         ]
         parts += [element("h3", step_title(one)), table(("", "", "", ""), rows, "lrr")]
-    return section("step", "Where the time of a step goes", *parts, figure)
+    return section("step", "The decode step", *parts, figure)
 
 
 def buying_section(solution: Solution, bought: Sequence[Upgrade]) -> Html:
@@ -242,14 +252,14 @@ def buying_section(solution: Solution, bought: Sequence[Upgrade]) -> Html:
     items = [element("li", _bought(one, solution)) for one in worth]
     parts = [
         paragraph(
-            f"The optimum solved again with {TENTH:.0%} more of one input at a time, all else "
-            "the same; configuration and replicas may change.",
+            f"The optimum solved again with {100 * TENTH:.0f} % more of one input at a time, all "
+            "else the same; configuration and replicas may change.",
             "remark",
         ),
         element("ol", *items) if items else paragraph("No single input is worth buying more of."),
     ]
     if rest:
-        parts.append(paragraph(f"{TENTH:.0%} more changes nothing: {', '.join(rest)}."))
+        parts.append(paragraph(f"{100 * TENTH:.0f} % more changes nothing: {', '.join(rest)}."))
     return section("buy", "What to buy next", *parts)
 
 
@@ -262,7 +272,10 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
     less = found.name in LESS_IS_BETTER
     price = f"{show(abs(found.unit_price))} tok/s {'lost ' if less else ''}per {unit}"
     return joined(
-        element("strong", f"{sign}{abs(one.change):.0%} {known} is worth {one.gain:+.1%}"),
+        element(
+            "strong",
+            f"{sign}{100 * abs(one.change):.0f} % {known} is worth {100 * one.gain:+.1f} %",
+        ),
         f": {show(value)} instead of {show(found.value)} {found.unit} makes "
         f"{show(one.throughput_tok_s, 6)} instead of {show(solution.throughput_tok_s or 0.0, 6)} "
         f"tok/s. At the margin: {price}"
@@ -354,21 +367,22 @@ def alternatives_section(explanation: Explanation) -> Html:
         parts.append(table(("configuration", "tok/s", "against the optimum"), rows, "lrr"))
         if hidden > 0:
             parts.append(paragraph(f"{hidden} more make less.", "remark"))
+    others = [
+        (one.reason, str(len(one.configurations)), _examples(one.configurations))
+        for one in explanation.rejected
+    ]
     if explanation.idle:
-        count = f"{len(explanation.idle)} fit in memory but meet no plan within the limits"
-        parts.append(_listed(count, explanation.idle))
-    for one in explanation.rejected:
-        count = f"{len(one.configurations)} cannot run: {one.reason}"
-        parts.append(_listed(count, one.configurations))
+        reason = "fits in memory, but no batch of it meets all limits"
+        others.insert(0, (reason, str(len(explanation.idle)), _examples(explanation.idle)))
+    if others:
+        count = f"{sum(int(row[1]) for row in others)} configurations cannot run, by reason"
+        listed = table(("reason", "configurations", "such as"), others, "lr")
+        parts.append(element("details", element("summary", count), listed))
     return section("alternatives", "Alternatives", *parts)
 
 
-def _listed(count: str, names: Sequence[str]) -> Html:
-    items = [element("li", name) for name in names[:MOST_NAMED]]
-    hidden = len(names) - MOST_NAMED
-    if hidden > 0:
-        items.append(element("li", f"and {hidden} more"))
-    return element("details", element("summary", count), element("ul", *items))
+def _examples(names: Sequence[str]) -> str:
+    return "; ".join(names[:MOST_NAMED])
 
 
 def certificate_section(solution: Solution) -> Html:
@@ -384,9 +398,7 @@ def certificate_section(solution: Solution) -> Html:
             f"Proven infeasible by {found.solver} over {found.configurations + found.rejected} "
             f"configurations in {found.seconds:.2f} s."
         )
-    checked = (
-        f"The plan was checked again in plain Python against the exact physics; its largest "
-        f"violation of a limit is {found.violation:.1e} of it."
-    )
+    exceeds = f"a limit by {found.violation:.1e} of it" if found.violation > 0 else "no limit"
+    checked = f"Checked again in plain Python against the exact physics, it exceeds {exceeds}."
     parts = [paragraph(words)] + ([paragraph(checked)] if solution.feasible else [])
     return section("certificate", "Certificate", *parts)

@@ -17,17 +17,17 @@ a { color: var(--blue); }
 .lead { font-size: 1.15rem; }
 nav ul { list-style: none; margin: .8rem 0 0; padding: 0; display: flex; flex-wrap: wrap;
   gap: .2rem 1rem; font-size: .9rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .6rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem;
   margin: 1rem 0; }
 .figures div { background: var(--pale); border-radius: .4rem; padding: .6rem .8rem; }
 .figures dt { color: var(--grey); font-size: .85rem; }
-.figures dd { margin: 0; font-size: 1.2rem; font-weight: 600; }
+.figures dd { margin: 0; font-size: 1.1rem; font-weight: 600; }
 .figures dd.remark { font-size: .8rem; font-weight: 400; }
 figure { margin: .6rem 0; }
 .chart { overflow-x: auto; }
 .chart svg, .chart img { max-width: 100%; height: auto; }
 .chart.wide svg { max-width: none; }
-.scroll { overflow-x: auto; }
+.chart.vega-embed { display: block; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
   margin: .4rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0;
@@ -43,12 +43,19 @@ summary { cursor: pointer; color: var(--blue); }
 li { max-width: 46rem; }
 footer { margin-top: 2.5rem; color: var(--grey); font-size: .85rem; border-top: 1px solid
   var(--line); padding-top: .6rem; }
+@media screen and (max-width: 44rem) {
+  .named, .named tbody, .named tr, .named th, .named td { display: block; }
+  .named thead, .named td:empty { display: none; }
+  .named tr { border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  .named th, .named td { border: 0; padding: 0; text-align: left; white-space: normal; }
+  .named td[data-name]::before { content: attr(data-name) ": "; color: var(--grey); }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, .vega-embed details { display: none; }
   figure, tr, .figures div, .conflict { break-inside: avoid; }
   h2, h3, thead { break-after: avoid; }
-  .scroll, .chart { overflow: visible; }
+  .chart { overflow: visible; }
   .figures div, .bar, .conflict { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

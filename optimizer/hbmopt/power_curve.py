@@ -11,6 +11,7 @@ from hbmopt.physics import rack_power
 from hbmopt.point_search import has_formula
 from hbmopt.rounding import round_step
 from hbmopt.sweep_point import Evaluator
+from hbmopt.sweep_report import configuration_text
 
 BY_FORMULA, BY_SEARCH = 24, 7
 """Steps of a curve: where a point has a formula, and where each takes a search."""
@@ -42,7 +43,11 @@ def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]
     evaluator = Evaluator()
     for cap in caps:
         row = evaluator.evaluate(_under(instance, cap))
-        yield row | {"power_kw": cap, "price_tok_s_per_kw": row.get("price_power_cap")}
+        yield row | {
+            "power_kw": cap,
+            "price_tok_s_per_kw": row.get("price_power_cap"),
+            "configuration": configuration_text(row),
+        }
 
 
 def _under(instance: Instance, cap: float | None) -> Instance:
