@@ -141,18 +141,19 @@ def generation_chart(
     title: str = "Throughput against HBM size × HBM bandwidth",
     subtitle: str = "",
     basis: str = "per accelerator",
+    fitted: bool = True,
 ) -> "alt.LayerChart":
     """Return throughput over HBM size × bandwidth on log axes, relative to the first row.
 
     Rows have `name`, `year`, `throughput_tok_s`, `hbm_size_gb` and `hbm_bandwidth_tb_s`, and may
     have `limiting_resource`; `basis` says what the figures are of. A row without throughput is
-    named under the title. The lines are a least-squares fit of the logarithms and the slope of
-    proportionality.
+    named under the title. The lines are the slope of proportionality and, where the rows serve the
+    same and are to be `fitted`, a least-squares fit of the logarithms.
     """
     require_packages()
     from hbmopt.charts_generation import generation_layers  # altair takes 0.3 s
 
-    return generation_layers(rows, title, subtitle, basis)
+    return generation_layers(rows, (title, subtitle), basis, fitted=fitted)
 
 
 def write_chart(chart: "Chart", path: Path) -> None:

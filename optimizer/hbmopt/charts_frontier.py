@@ -13,6 +13,7 @@ from hbmopt.charts_style import (
     DASHES,
     HEIGHT,
     INK,
+    LIMITED_BY,
     WIDTH,
     Ends,
     axis,
@@ -74,7 +75,7 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
     y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
     hover = HOVER if per == "rack" else [*HOVER[:3], _value_hover(quoted[0]), *HOVER[3:]]
-    legend = alt.Legend(title=["limited by", "(the input whose 1 %", "is worth most)"])
+    legend = alt.Legend(title=LIMITED_BY)
     colour = alt.Color("limit:N", scale=colours, legend=legend)
     styles = (
         alt.Legend(title="instance", symbolType="stroke", symbolSize=400, symbolStrokeWidth=2)
@@ -186,15 +187,11 @@ def _ends(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, An
 
 def _between(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
     """Return points within segments that can be hovered, evenly along the line."""
-    if frontier.gap > 0:
-        return  # every point was solved on its own, and most of them end a segment
     ends = {at for span in spans(frontier) for at in span}
     along = _length(frontier.speeds, values)
     places = np.minimum(np.searchsorted(along, np.linspace(0.0, 1.0, HOVERED)), len(along) - 1)
     for at in sorted({int(one) for one in places} - ends):
-        point = frontier.point(float(frontier.speeds[at]) * (1.0 - 1e-9))
-        if point is not None:
-            yield hover_row(point, name) | _position(frontier, values, at)
+        yield hover_row(frontier.point_at(at), name) | _position(frontier, values, at)
 
 
 def _position(frontier: Frontier, values: Array, at: int) -> dict[str, float]:

@@ -20,6 +20,9 @@ EXTENT = 38
 """Room for the numbers of an upright axis, so that the panels of one chart line up."""
 
 NOTHING = "nothing that is priced"
+LIMITED_BY = ["limited by", "(the input whose 1 %", "is worth most)"]
+"""Title of the legend of limiting resources."""
+
 INK, FAINT, GREY = "#222222", "#e4e4e4", "#8c8c8c"
 
 RESOURCE_COLOURS = {

@@ -11,6 +11,7 @@ from hbmopt.charts_style import (
     GREY,
     HEIGHT,
     INK,
+    LIMITED_BY,
     WIDTH,
     Ends,
     axis,
@@ -85,9 +86,6 @@ def _detail_hover(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     parts = [(field, title, style) for _, field, title, style in DETAILS]
     parts += [("limit", "limited by", ""), ("configuration", "configuration", "")]
     return tooltips(*(part for part in parts if any(part[0] in row for row in rows)))
-
-
-LIMITED_BY = ["limited by", "(the input whose 1 %", "is worth most)"]
 
 
 def curve_panels(

@@ -211,7 +211,7 @@ def compare(
     comparison = compare_instances([load(path, list(overrides)) for path in instances])
     width = _terminal_width(output)
     _emit(render_comparison(comparison, style, width=width, color=width is not None), output)
-    if plot is not None:
+    if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
         from hbmopt.charts import generation_chart, write_chart
 
         rows = [
@@ -225,7 +225,9 @@ def compare(
             }
             for row in comparison.rows
         ]
-        write_chart(generation_chart(rows), plot)
+        law = comparison.law
+        note = "" if law is not None else f"No line is fitted: {comparison.law_missing}."
+        write_chart(generation_chart(rows, subtitle=note, fitted=law is not None), plot)
     return SOLVED if comparison.feasible else INFEASIBLE
 
 

@@ -25,7 +25,7 @@ from hbmopt.report import (
     summary_rows,
 )
 from hbmopt.solution import Solution
-from hbmopt.speed_frontier import Frontier, FrontierPoint
+from hbmopt.speed_frontier import MOST_RUNGS, Frontier, FrontierPoint
 from hbmopt.upgrades import LESS_IS_BETTER, NO_GAIN, TENTH, Upgrade
 
 MOST_ALTERNATIVES = 10
@@ -171,8 +171,7 @@ def _rungs(drawn: Frontier) -> list[FrontierPoint]:
     """Return the ladder; the points that are known where one more takes a search."""
     if drawn.gap == 0:
         return drawn.ladder()
-    ends = [point for one in drawn.segments for point in (one.slowest, one.fastest)]
-    return list({one.floor_tok_s_user: one for one in ends}.values())
+    return drawn.known_points(MOST_RUNGS)
 
 
 def limits_section(solution: Solution) -> Html:

@@ -185,6 +185,10 @@ class Frontier:
             return None
         return _described(self.solution(speed), millions(self.instance))
 
+    def point_at(self, index: int) -> FrontierPoint:
+        """Return a point by its place from the slowest, with its limits and prices; solved once."""
+        return self._point_at(len(self) - 1 - index)
+
     def _point_at(self, position: int) -> FrontierPoint:
         """Return the point at a position, solved once."""
         if position not in self._solved:
@@ -232,6 +236,17 @@ class Frontier:
         asked = list(speeds) if speeds is not None else self.round_speeds()
         found = [self.point(speed) for speed in asked]
         return [one for one in found if one is not None]
+
+    def known_points(self, count: int) -> list[FrontierPoint]:
+        """Return up to `count` of the points, evenly over the speeds, both ends among them.
+
+        Where there is a `gap` any other speed takes a search to solve.
+        """
+        if not self.feasible:
+            return []
+        speeds = self.speeds
+        wanted = np.linspace(speeds[0], speeds[-1], count)
+        return [self.point_at(int(at)) for at in np.unique(np.searchsorted(speeds, wanted))]
 
     def round_speeds(self) -> list[float]:
         """Return round speeds over the frontier: at most 20."""
