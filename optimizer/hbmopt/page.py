@@ -36,7 +36,7 @@ from hbmopt.solver import solve
 from hbmopt.speed_frontier import Frontier, frontier
 from hbmopt.upgrades import upgrades
 
-MOST_SOLVES = 24
+MOST_SOLVES = 16
 """Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
 
 NARROWEST_BARS = 560

@@ -87,7 +87,7 @@ def _limited(solution: Solution) -> str:
     name = solution.limiting_resource
     if name is None:
         return "Nothing that has a price limits it."
-    known = INPUT_NAMES.get(name, name)
+    known = INPUT_NAMES.get(name, name.replace("_", " "))
     rows = {row.name: row.elasticity for row in solution.constraints}
     elasticity = solution.elasticities.get(name, rows.get(name, 0.0))
     change = "more" if elasticity > 0 else "less"
