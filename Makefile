@@ -6,7 +6,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.installed-test
 
-.PHONY: help solve test clean
+BROWSER := chromium chromium-driver
+
+.PHONY: help solve test browser clean
 
 help:
 	@echo "make solve   solve $(INSTANCE); another one with INSTANCE=path"
@@ -16,12 +18,22 @@ help:
 solve: $(INSTALLED)
 	$(BIN)/hbmopt solve $(INSTANCE)
 
-test: $(TESTABLE)
+test: $(TESTABLE) browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -q -p no:xdist
+
+# Pages are tested in Chromium, which pip does not have. Without it those tests fail, and say so.
+browser:
+	@command -v chromedriver >/dev/null && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+	install="$$root apt-get install -y -qq --no-install-recommends $(BROWSER)"; \
+	if command -v apt-get >/dev/null && $$root true 2>/dev/null; then \
+	  $$install >/dev/null 2>&1 || { $$root apt-get update -qq && $$install >/dev/null; }; \
+	fi; \
+	command -v chromedriver >/dev/null || echo "the tests of pages need a browser: install $(BROWSER)" >&2
 
 # The stamps hold until pyproject.toml changes, so that a second run does not install again.
 .venv/bin/python:

@@ -404,7 +404,7 @@ def test_nothing_to_draw_is_an_input_error():
             draw(empty)
     with pytest.raises(InputError, match="needs one at least"):
         frontier_chart([])
-    with pytest.raises(InputError, match="power curve is empty"):
+    with pytest.raises(InputError, match="curve is empty"):
         power_curve_chart(POWER[:1])
     with pytest.raises(InputError, match="heat map is empty"):
         heat_map_chart(

@@ -88,6 +88,10 @@ def test_a_point_on_the_frontier_is_a_solution_there(drawn):
     assert point.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-12)
     assert point.speed_tok_s_user >= middle * (1 - 1e-9)
     assert point.power_w == solution.power_w
+    # The formula of the power and the solved plan are two ways to one number.
+    for index in np.linspace(0, len(drawn) - 1, 9).astype(int):
+        solved = drawn.point_at(int(index)).power_w
+        assert drawn.powers_kw[index] * 1e3 == pytest.approx(solved, rel=1e-8)
     assert point.price_of_speed <= 0
 
 
@@ -254,3 +258,70 @@ def test_with_lpus_a_speed_between_two_points_is_solved_anew(with_lpus):
     assert drawn.throughputs[3] * (1 - 1e-3) <= point.throughput_tok_s
     assert point.throughput_tok_s <= drawn.throughputs[2] * (1 + 1e-3)
     assert "LPUs" in drawn.points_frame["configuration"].iloc[-1]
+
+
+PRICED = {"rack.price": "500000 USD"}
+
+
+def test_throughput_is_divided_by_accelerators_power_and_price():
+    drawn = frontier(hbmopt.load(INSTANCES / "h200.yaml", PRICED))
+    count = int(drawn.instance.rack.accelerators)
+    assert drawn.normalised("accelerator") == pytest.approx(drawn.throughputs / count)
+    assert drawn.normalised("usd") == pytest.approx(drawn.throughputs / 0.5)
+    assert drawn.normalised("mw") == pytest.approx(drawn.throughputs / drawn.powers_kw * 1e3)
+    point, index = drawn.point_at(3), 3
+    assert point.tok_s_per_mw == pytest.approx(drawn.normalised("mw")[index], rel=1e-8)
+    assert point.tok_s_per_accelerator == pytest.approx(drawn.normalised("accelerator")[index])
+    assert point.tok_s_per_million_usd == pytest.approx(drawn.normalised("usd")[index])
+    frame = drawn.points_frame
+    assert {"power_w", "tok_s_per_mw", "tok_s_per_million_usd"} <= set(frame.columns)
+    with pytest.raises(InputError, match="none of them"):
+        drawn.normalised("rak")
+
+
+@pytest.mark.parametrize(
+    ("per", "unit"),
+    [
+        ("accelerator", "tok/s per accelerator"),
+        ("mw", "tok/s per MW"),
+        ("usd", "tok/s per million USD"),
+    ],
+)
+def test_the_text_follows_what_throughput_is_divided_by(per, unit):
+    drawn = frontier(hbmopt.load(INSTANCES / "h200.yaml", PRICED))
+    outcome = CliRunner().invoke(
+        cli,
+        ["frontier", str(INSTANCES / "h200.yaml"), "--per", per, "--set", "rack.price=500000 USD"],
+    )
+    assert outcome.exit_code == 0
+    lines = outcome.stdout.splitlines()
+    assert any(line.endswith(f" {unit}") for line in lines)  # the top of the sketch
+    assert any(f"price of 1 tok/s/user in {unit}" in line for line in lines)
+    assert f"{drawn.normalised(per)[0]:,.0f}"[:6] in outcome.stdout
+
+
+def test_a_price_that_is_missing_is_told_before_the_work():
+    path = str(INSTANCES / "rubin_nvl72_lpx.yaml")
+    outcome = CliRunner().invoke(cli, ["frontier", path, "--per", "usd"])
+    assert outcome.exit_code == 2
+    assert "rack.offload.price" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_nothing_is_per_mw_where_nothing_is_drawn():
+    whole = {"choices.whole_sequences": "true"}
+    drawn = frontier(hbmopt.load(INSTANCES / "closed_form.yaml", whole))
+    assert (drawn.powers_kw == 0).all()
+    assert "tok_s_per_mw" not in drawn.points_frame.columns
+    with pytest.raises(InputError, match="draws no power"):
+        drawn.normalised("mw")
+
+
+def test_known_points_are_some_of_all_with_both_ends():
+    drawn = frontier(hbmopt.load(INSTANCES / "h200.yaml"))
+    found = drawn.known_points(7)
+    assert 5 <= len(found) <= 7
+    made = [one.throughput_tok_s for one in found]
+    assert made == sorted(made, reverse=True)
+    assert made[0] == pytest.approx(drawn.throughputs[0])
+    assert made[-1] == pytest.approx(drawn.throughputs[-1])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hbmopt.importing.huggingface import import_llm
     from hbmopt.instance import Instance, load
     from hbmopt.llm import Llm
+    from hbmopt.page import Page, report_page
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.prediction import Prediction, predict
     from hbmopt.refinement import InfeasiblePlanError
@@ -34,6 +35,7 @@ _HOME = {
     "InputError": "errors",
     "Instance": "instance",
     "Llm": "llm",
+    "Page": "page",
     "Plan": "planning",
     "Prediction": "prediction",
     "Sensitivity": "sensitivities",
@@ -50,6 +52,7 @@ _HOME = {
     "predict": "prediction",
     "rack_block": "planning",
     "sensitivity": "sensitivities",
+    "report_page": "page",
     "solve": "solver",
     "sweep": "sweeping",
     "solve_model": "planning",
@@ -65,6 +68,7 @@ __all__ = [
     "InputError",
     "Instance",
     "Llm",
+    "Page",
     "Plan",
     "Prediction",
     "Sensitivity",
@@ -80,6 +84,7 @@ __all__ = [
     "load",
     "predict",
     "rack_block",
+    "report_page",
     "sensitivity",
     "solve",
     "solve_model",

@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hbmopt.document import Document, read_document
 from hbmopt.errors import InputError, nearest
@@ -31,16 +32,22 @@ def entry(kind: str, name: str) -> Document:
     return read_document(catalogue_root() / kind / f"{name}.yaml")
 
 
+@cache
+def sources() -> dict[str, dict[str, Any]]:
+    """Return title and address of the sources by the keys that figures name."""
+    known: Any = read_document(catalogue_root() / "sources.yaml").value
+    return {key: dict(source) for key, source in known.items()}
+
+
 def text(kind: str, name: str) -> str:
     """Return an entry as it stands in its file, with the titles of the sources it names."""
     entry(kind, name)
     body = (catalogue_root() / kind / f"{name}.yaml").read_text(encoding="utf-8")
-    sources = read_document(catalogue_root() / "sources.yaml").value
-    known = sources if isinstance(sources, dict) else {}
+    known = sources()
     words = set(re.findall(r"\w+", body))
     lines = ["", "# Sources"]
     for key, source in known.items():
-        if key in words and isinstance(source, dict):
+        if key in words:
             url = source.get("url")
             lines.append(f"# {key}: {source.get('title')}" + (f" <{url}>" if url else ""))
     return body + ("\n".join(lines) + "\n" if len(lines) > 2 else "")

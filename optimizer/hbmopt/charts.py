@@ -7,9 +7,9 @@ shows, in units, without a caption.
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from hbmopt.errors import InputError
+from hbmopt.errors import InputError, nearest
 from hbmopt.output import check_writable, write
 from hbmopt.speed_frontier import Frontier
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from hbmopt.sensitivities import Sensitivity
+    from hbmopt.sweeping import Sweep
 
     Chart = alt.LayerChart | alt.VConcatChart
 
@@ -27,20 +28,21 @@ PNG_SCALE = 2.0
 """Pixels per unit of the chart: sharp on screens and in print."""
 
 
-def frontier_chart(frontiers: Sequence[Frontier]) -> "alt.LayerChart":
+def frontier_chart(frontiers: Sequence[Frontier], per: str = "rack") -> "alt.LayerChart":
     """Return the most throughput at every speed, coloured by what limits it.
 
     Marks are the ends of segments. Several frontiers are told apart by the style of their lines.
+    Throughput is that of the ``rack``, or per ``accelerator``, ``mw`` (drawn) or ``usd``.
 
     Raises
     ------
     InputError
-        Where there is no frontier, or nothing can be served on one of them.
+        Where there is no frontier, nothing can be served on one of them, or a price is not known.
     """
     require_packages()
     from hbmopt.charts_frontier import frontier_layers  # altair takes 0.3 s that only charts need
 
-    return frontier_layers(frontiers)
+    return frontier_layers(frontiers, per)
 
 
 def step_breakdown_chart(frontier: Frontier) -> "alt.LayerChart":
@@ -59,6 +61,24 @@ def elasticity_chart(frontier: Frontier) -> "alt.LayerChart":
     return elasticity_lines(frontier)
 
 
+def chart_along(frontier: Frontier, kind: str, per: str = "rack") -> "alt.LayerChart":
+    """Return the chart of a frontier by name: ``frontier``, ``steps`` or ``elasticities``.
+
+    The last two are the same whatever throughput is divided by.
+
+    Raises
+    ------
+    InputError
+        For another name.
+    """
+    if kind == "frontier":
+        return frontier_chart([frontier], per)
+    charts = {"steps": step_breakdown_chart, "elasticities": elasticity_chart}
+    if kind not in charts:
+        raise InputError(f"--chart {kind}: is none of them; {nearest(kind, ['frontier', *charts])}")
+    return charts[kind](frontier)
+
+
 def power_curve_chart(
     rows: Rows, *, title: str = "Throughput under a power cap, and its price", subtitle: str = ""
 ) -> "alt.VConcatChart":
@@ -68,9 +88,27 @@ def power_curve_chart(
     `status`; where the status is not ``optimal``, nothing can be served at that cap.
     """
     require_packages()
-    from hbmopt.charts_sweep import power_panels  # altair takes 0.3 s that only charts need
+    # altair takes 0.3 s that only charts need
+    from hbmopt.charts_sweep import POWER_CURVE, curve_panels
 
-    return power_panels(rows, title, subtitle)
+    return cast("alt.VConcatChart", curve_panels(rows, POWER_CURVE, title, subtitle))
+
+
+def sweep_chart(sweep: "Sweep") -> "Chart":
+    """Return the chart of a sweep.
+
+    Of one variation the curve of throughput with, where it has one, the price of what varies; bars
+    where the values are names. Of two variations a heat map of throughput.
+
+    Raises
+    ------
+    InputError
+        For more variations, for two that were zipped, or where nothing can be served.
+    """
+    require_packages()
+    from hbmopt.charts_swept import sweep_layers
+
+    return sweep_layers(sweep)
 
 
 def heat_map_chart(
@@ -104,18 +142,19 @@ def generation_chart(
     title: str = "Throughput against HBM size × HBM bandwidth",
     subtitle: str = "",
     basis: str = "per accelerator",
+    fitted: bool = True,
 ) -> "alt.LayerChart":
     """Return throughput over HBM size × bandwidth on log axes, relative to the first row.
 
     Rows have `name`, `year`, `throughput_tok_s`, `hbm_size_gb` and `hbm_bandwidth_tb_s`, and may
     have `limiting_resource`; `basis` says what the figures are of. A row without throughput is
-    named under the title. The lines are a least-squares fit of the logarithms and the slope of
-    proportionality.
+    named under the title. The lines are the slope of proportionality and, where the rows serve the
+    same and are to be `fitted`, a least-squares fit of the logarithms.
     """
     require_packages()
     from hbmopt.charts_generation import generation_layers  # altair takes 0.3 s
 
-    return generation_layers(rows, title, subtitle, basis)
+    return generation_layers(rows, (title, subtitle), basis, fitted=fitted)
 
 
 def sensitivity_chart(found: "Sensitivity") -> "alt.LayerChart":

@@ -1,6 +1,5 @@
 """Charts along a frontier: the parts of the decode step, and the elasticities of the inputs."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -156,20 +155,12 @@ def _elasticity_axis(values: Sequence[float]) -> alt.Y:
 def _rungs(frontier: Frontier) -> list[FrontierPoint]:
     """Return the points at round speeds and at both ends of a frontier."""
     if frontier.gap > 0:
-        return _known(frontier)
+        return frontier.known_points(MOST_RUNGS)
     slowest, fastest = float(frontier.speeds[0]), float(frontier.speeds[-1])
     near = 0.02 * (fastest - slowest)
     middle = [one for one in frontier.round_speeds() if slowest + near < one < fastest - near]
     asked = sorted({slowest, *middle, fastest})
     return frontier.ladder([one * (1.0 - 1e-9) for one in asked])
-
-
-def _known(frontier: Frontier) -> list[FrontierPoint]:
-    """Return up to 20 points that are known already, where a speed takes a search to solve."""
-    ends = [one for segment in frontier.segments for one in (segment.slowest, segment.fastest)]
-    points = list({one.speed_tok_s_user: one for one in ends}.values())
-    step = max(1, math.ceil(len(points) / MOST_RUNGS))
-    return points[::step]
 
 
 def _speed_text(speed: float) -> str:
@@ -189,11 +180,10 @@ def _along(frontier: Frontier) -> Iterator[tuple[int, float, FrontierPoint]]:
         zip(frontier.segments, spans(frontier), strict=True)
     ):
         yield index, float(speeds[first]), segment.slowest
-        parts = int((speeds[last] - speeds[first]) / step) if step > 0 and not frontier.gap else 0
+        parts = int((speeds[last] - speeds[first]) / step) if step > 0 else 0
         for wanted in np.linspace(speeds[first], speeds[last], parts + 2)[1:-1]:
             at = int(np.searchsorted(speeds, wanted))
-            point = frontier.point(float(speeds[at]) * (1.0 - 1e-9))
-            if first < at < last and point is not None:
-                yield index, float(speeds[at]), point
+            if first < at < last:
+                yield index, float(speeds[at]), frontier.point_at(at)
         if last > first:
             yield index, float(speeds[last]), segment.fastest

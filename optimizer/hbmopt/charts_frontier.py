@@ -13,6 +13,7 @@ from hbmopt.charts_style import (
     DASHES,
     HEIGHT,
     INK,
+    LIMITED_BY,
     WIDTH,
     Ends,
     axis,
@@ -27,6 +28,7 @@ from hbmopt.charts_style import (
     tooltips,
 )
 from hbmopt.errors import InputError
+from hbmopt.normalisation import Normalisation, normalisation
 from hbmopt.report import show
 from hbmopt.speed_frontier import Frontier, FrontierPoint
 from hbmopt.step_profile import Array
@@ -54,24 +56,26 @@ HOVER = tooltips(
 )
 
 
-def frontier_layers(frontiers: Sequence[Frontier]) -> alt.LayerChart:
+def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.LayerChart:
     """Return frontiers coloured by what limits them."""
     drawn = [drawable(one) for one in frontiers]
     if not drawn:
         raise InputError("a chart of frontiers needs one at least")
     names = _names(drawn)
-    lines = [row for one, name in zip(drawn, names, strict=True) for row in _staircase(one, name)]
-    ends = [row for one, name in zip(drawn, names, strict=True) for row in _ends(one, name)]
-    between = [row for one, name in zip(drawn, names, strict=True) for row in _between(one, name)]
+    values = [one.normalised(per) for one in drawn]
+    quoted = [normalisation(per, one.instance) for one in drawn]
+    named = list(zip(drawn, names, values, strict=True))
+    lines = [row for one in named for row in _staircase(*one)]
+    ends = [row for one in named for row in _ends(*one)]
+    between = [row for one in named for row in _between(*one)]
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
     across = round_domain(row["speed"] for row in lines)
-    up = round_domain((row["throughput"] for row in lines), zero=True)
+    up = round_domain((row["value"] for row in lines), zero=True)
     x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
-    y = alt.Y(
-        "throughput:Q", title="throughput of the rack, tok/s", scale=linear(up), axis=axis(up)
-    )
-    legend = alt.Legend(title=["limited by", "(the input whose 1 %", "is worth most)"])
+    y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
+    hover = HOVER if per == "rack" else [*HOVER[:3], _value_hover(quoted[0]), *HOVER[3:]]
+    legend = alt.Legend(title=LIMITED_BY)
     colour = alt.Color("limit:N", scale=colours, legend=legend)
     styles = (
         alt.Legend(title="instance", symbolType="stroke", symbolSize=400, symbolStrokeWidth=2)
@@ -93,7 +97,7 @@ def frontier_layers(frontiers: Sequence[Frontier]) -> alt.LayerChart:
     touched = (
         alt.Chart(inline(between))
         .mark_point(filled=True, size=260, opacity=0.0)
-        .encode(x=x, y=y, tooltip=HOVER)
+        .encode(x=x, y=y, tooltip=hover)
     )
     breaks = (
         alt.Chart(inline(ends))
@@ -103,13 +107,13 @@ def frontier_layers(frontiers: Sequence[Frontier]) -> alt.LayerChart:
             y=y,
             color=colour,
             shape=alt.Shape("limit:N", scale=shapes, legend=legend),
-            tooltip=HOVER,
+            tooltip=hover,
         )
     )
     layers: list[alt.Chart] = [curve, touched, breaks]
     if len(drawn) > 1:
-        layers.append(_direct_labels(drawn, names, across, up).encode(x=x, y=y))
-    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn))
+        layers.append(_direct_labels(named, across, up).encode(x=x, y=y))
+    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0]))
 
 
 def drawable(frontier: Frontier) -> Frontier:
@@ -128,14 +132,19 @@ def spans(frontier: Frontier) -> list[tuple[int, int]]:
     return [(int(first), int(last) - 1) for first, last in pairwise(counts)]
 
 
-def _staircase(frontier: Frontier, name: str) -> Iterator[dict[str, Any]]:
+def _value_hover(quoted: Normalisation) -> alt.Tooltip:
+    (made,) = tooltips(("value", f"throughput ({quoted.unit})", ",.6~r"))
+    return made
+
+
+def _staircase(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
     """Return the corners to draw, evenly along the line, ends of segments among them.
 
     Between two points the throughput is that of the faster one. So each segment begins where the
     one before ends, and the colour changes there.
     """
     speeds, throughputs = frontier.speeds, frontier.throughputs
-    kept = _thinned(speeds, throughputs, MOST_POINTS)
+    kept = _thinned(speeds, values, MOST_POINTS)
     for index, (first, last) in enumerate(spans(frontier)):
         chosen = {first, last, *kept[(kept >= first) & (kept <= last)].tolist()}
         if first > 0:
@@ -146,50 +155,51 @@ def _staircase(frontier: Frontier, name: str) -> Iterator[dict[str, Any]]:
                 "segment": index,
                 "speed": float(speeds[at]),
                 "throughput": float(throughputs[at]),
+                "value": float(values[at]),
                 "limit": resource_label(frontier.segments[index].limiting_resource),
             }
 
 
-def _thinned(speeds: Array, throughputs: Array, most: int) -> NDArray[np.int64]:
+def _thinned(speeds: Array, values: Array, most: int) -> NDArray[np.int64]:
     """Return at most `most` positions, evenly along the drawn line; sparse points all stay."""
-    along = _length(speeds, throughputs)
+    along = _length(speeds, values)
     place = np.floor(along * (most - 1)).astype(np.int64)
     _, first = np.unique(place, return_index=True)
     return first.astype(np.int64)
 
 
-def _length(speeds: Array, throughputs: Array) -> Array:
+def _length(speeds: Array, values: Array) -> Array:
     """Return how far along the drawn line each point lies, from 0 to 1."""
     right = np.diff(speeds) / max(float(np.ptp(speeds)), 1e-300)
-    down = np.diff(throughputs) / max(float(np.ptp(throughputs)), 1e-300)
+    down = np.diff(values) / max(float(np.ptp(values)), 1e-300)
     along = np.concatenate([[0.0], np.cumsum(np.hypot(right, down))])
     return np.asarray(along / max(float(along[-1]), 1e-300))
 
 
-def _ends(frontier: Frontier, name: str) -> Iterator[dict[str, Any]]:
+def _ends(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
     """Return the ends of all segments with everything a reader may ask of them."""
     for segment, (first, last) in zip(frontier.segments, spans(frontier), strict=True):
         for at, point in ((first, segment.slowest), (last, segment.fastest)):
-            yield hover_row(point, name) | _position(frontier, at)
+            yield hover_row(point, name) | _position(frontier, values, at)
             if first == last:
                 break
 
 
-def _between(frontier: Frontier, name: str) -> Iterator[dict[str, Any]]:
+def _between(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
     """Return points within segments that can be hovered, evenly along the line."""
-    if frontier.gap > 0:
-        return  # every point was solved on its own, and most of them end a segment
     ends = {at for span in spans(frontier) for at in span}
-    along = _length(frontier.speeds, frontier.throughputs)
+    along = _length(frontier.speeds, values)
     places = np.minimum(np.searchsorted(along, np.linspace(0.0, 1.0, HOVERED)), len(along) - 1)
     for at in sorted({int(one) for one in places} - ends):
-        point = frontier.point(float(frontier.speeds[at]) * (1.0 - 1e-9))
-        if point is not None:
-            yield hover_row(point, name) | _position(frontier, at)
+        yield hover_row(frontier.point_at(at), name) | _position(frontier, values, at)
 
 
-def _position(frontier: Frontier, at: int) -> dict[str, float]:
-    return {"speed": float(frontier.speeds[at]), "throughput": float(frontier.throughputs[at])}
+def _position(frontier: Frontier, values: Array, at: int) -> dict[str, float]:
+    return {
+        "speed": float(frontier.speeds[at]),
+        "throughput": float(frontier.throughputs[at]),
+        "value": float(values[at]),
+    }
 
 
 def hover_row(point: FrontierPoint, name: str) -> dict[str, Any]:
@@ -207,29 +217,27 @@ def hover_row(point: FrontierPoint, name: str) -> dict[str, Any]:
 
 
 def _direct_labels(
-    frontiers: Sequence[Frontier],
-    names: Sequence[str],
-    across: Ends,
-    up: Ends,
+    named: Sequence[tuple[Frontier, str, Array]], across: Ends, up: Ends
 ) -> alt.Chart:
     """Return the names of frontiers beside their lines, clear of all lines."""
 
-    def pixels(frontier: Frontier, count: int) -> list[tuple[float, float]]:
-        along = _length(frontier.speeds, frontier.throughputs)
+    def pixels(frontier: Frontier, values: Array, count: int) -> list[tuple[float, float]]:
+        along = _length(frontier.speeds, values)
         at = np.minimum(np.searchsorted(along, np.linspace(0, 1, count)), len(along) - 1)
         right = (frontier.speeds[at] - across[0]) / (across[1] - across[0]) * WIDTH
-        down = (1.0 - frontier.throughputs[at] / up[1]) * HEIGHT
+        down = (1.0 - values[at] / up[1]) * HEIGHT
         return list(zip(right.tolist(), down.tolist(), strict=True))
 
     high = LABEL_SIZE * LETTER_HEIGHT
-    curves = [pixels(one, 300) for one in frontiers]
+    names = [name for _, name, _ in named]
+    curves = [pixels(one, values, 300) for one, _, values in named]
     choices = []
-    for index, (frontier, name) in enumerate(zip(frontiers, names, strict=True)):
+    for index, (frontier, name, values) in enumerate(named):
         wide = len(name) * LABEL_SIZE * LETTER
         own = curves[index]
         other = [spot for place, curve in enumerate(curves) if place != index for spot in curve]
         boxes = []
-        for x, y in pixels(frontier, 60):
+        for x, y in pixels(frontier, values, 60):
             boxes.append(Box(x + 8, y - 6 - high, x + 8 + wide, y - 6))
             boxes.append(Box(x - 8 - wide, y + 6, x - 8, y + 6 + high))
         # A name closer to another line than to its own would be read as that line's.
@@ -247,7 +255,7 @@ def _direct_labels(
         {
             "name": name,
             "speed": across[0] + box.left / WIDTH * (across[1] - across[0]),
-            "throughput": up[1] * (1.0 - (box.top + box.bottom) / 2 / HEIGHT),
+            "value": up[1] * (1.0 - (box.top + box.bottom) / 2 / HEIGHT),
         }
         for name, box in zip(names, places, strict=True)
         if box is not None
@@ -255,8 +263,8 @@ def _direct_labels(
     texts = alt.Chart(inline(rows)).mark_text(
         align="left", baseline="middle", fontSize=LABEL_SIZE, fontWeight="bold", color=INK
     )
-    named: alt.Chart = texts.encode(text="name:N")
-    return named
+    labels: alt.Chart = texts.encode(text="name:N")
+    return labels
 
 
 def _names(frontiers: Sequence[Frontier]) -> list[str]:
@@ -269,26 +277,31 @@ def _names(frontiers: Sequence[Frontier]) -> list[str]:
     return [f"{name} ({count})" for count, name in enumerate(files, 1)]
 
 
-def _title(frontiers: Sequence[Frontier]) -> alt.TitleParams:
+def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitleParams:
     settings = list(dict.fromkeys(setting(one) for one in frontiers))
     if len(frontiers) > 1:
         workloads = {_workload(one) for one in frontiers}
         settings = [workloads.pop()] if len(workloads) == 1 else settings
     marks = "Marks: what limits, what binds or the configuration changes there."
-    lines, gap = [*settings, marks], max(one.gap for one in frontiers)
+    lines, gap = [*(f"{one}." for one in settings), marks], max(one.gap for one in frontiers)
+    if quoted.per == "mw":
+        lines.append("Of the plans with the most throughput, at the power that each draws.")
     if gap > 0:
         lines.append(f"Corners are exact; between two, up to {100 * gap:.2g} % of the peak more.")
     return heading("The most throughput at every speed per user", lines)
 
 
 def _workload(frontier: Frontier) -> str:
-    instance = frontier.instance
-    context = show(instance.workload.mean_context, 7)
-    return f"{instance.llm.title or instance.llm.name}, {context} tokens of context"
+    llm = frontier.instance.llm
+    return f"{llm.title or llm.name}, {_context(frontier)}"
+
+
+def _context(frontier: Frontier) -> str:
+    return f"{show(frontier.instance.workload.mean_context, 7)} tokens of context"
 
 
 def setting(frontier: Frontier) -> str:
     """Return model, rack and context of a frontier in words."""
-    rack = frontier.instance.rack
-    llm, _, context = _workload(frontier).partition(", ")
-    return f"{llm} on {rack.title or rack.name}, {context}"
+    llm, rack = frontier.instance.llm, frontier.instance.rack
+    named = f"{llm.title or llm.name} on {rack.title or rack.name}"
+    return f"{named}, {_context(frontier)}"

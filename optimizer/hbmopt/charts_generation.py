@@ -10,6 +10,7 @@ import numpy as np
 from hbmopt.charts_labels import Box, boxes_around, covering, placed
 from hbmopt.charts_style import (
     INK,
+    LIMITED_BY,
     WIDTH,
     Ends,
     finished,
@@ -29,9 +30,10 @@ MARGIN = 1.35
 
 
 def generation_layers(
-    rows: Sequence[Mapping[str, Any]], title: str, subtitle: str, basis: str
+    rows: Sequence[Mapping[str, Any]], titles: tuple[str, str], basis: str, *, fitted: bool
 ) -> alt.LayerChart:
-    """Return points relative to the first row, with a fitted line and one of slope 1."""
+    """Return points relative to the first row, with a line of slope 1 and a fitted one."""
+    title, subtitle = titles
     solved = [row for row in rows if (row.get("throughput_tok_s") or 0.0) > 0]
     if not solved:
         raise InputError("the chart of generations is empty: none of the racks serves anything")
@@ -39,12 +41,12 @@ def generation_layers(
     named = any(row.get("limiting_resource") for row in solved)
     across, up = _ends([one["product"] for one in points]), _ends([one["made"] for one in points])
     x, y = _axes(across, up, f"that of {points[0]['name']}", basis)
-    lines, styles = _lines(points, across, up)
+    lines, styles = _lines(across, up, slope_of(points) if fitted else None)
     base = alt.Chart(inline(points)).mark_point(filled=True, size=90, opacity=1.0)
     marks = base.encode(x=x, y=y, tooltip=_hover(points))
     if named:
         colours, shapes = resource_scales(row.get("limiting_resource") for row in solved)
-        legend = alt.Legend(title=["limited by", "(the input whose 1 %", "is worth most)"])
+        legend = alt.Legend(title=LIMITED_BY)
         marks = marks.encode(
             color=alt.Color("limit:N", scale=colours, legend=legend),
             shape=alt.Shape("limit:N", scale=shapes, legend=legend),
@@ -153,10 +155,9 @@ def slope_of(points: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
 
 
 def _lines(
-    points: Sequence[Mapping[str, Any]], across: Ends, up: Ends
+    across: Ends, up: Ends, fit: tuple[float, float] | None
 ) -> tuple[list[dict[str, Any]], alt.Scale]:
     """Return the corners of both lines, kept within the plot, and their styles."""
-    fit = slope_of(points)
     lines = [] if fit is None else [(f"fit: slope {fit[0]:.2f}", fit[0], fit[1], [1, 0])]
     lines.append(("slope 1: proportional", 1.0, 1.0, [2, 3]))
     rows = []
@@ -192,6 +193,8 @@ def _labels(
                     1000.0 * box.outside(WIDTH, TALL)
                     + 300.0 * covering(box, spots, 6.0)
                     + 30.0 * covering(box, path, 1.0)
+                    # A name near another point would be read as that one's.
+                    + 60.0 * covering(box, [other for other in spots if other != spot], 18.0)
                     + rank,
                 )
                 for rank, box in enumerate(boxes)

@@ -13,12 +13,16 @@ from typing import Any, TypeVar, cast
 import altair as alt
 
 from hbmopt.report import INPUT_NAMES
+from hbmopt.rounding import round_step
 
 WIDTH, HEIGHT = 680, 400
 EXTENT = 38
 """Room for the numbers of an upright axis, so that the panels of one chart line up."""
 
 NOTHING = "nothing that is priced"
+LIMITED_BY = ["limited by", "(the input whose 1 %", "is worth most)"]
+"""Title of the legend of limiting resources."""
+
 INK, FAINT, GREY = "#222222", "#e4e4e4", "#8c8c8c"
 
 RESOURCE_COLOURS = {
@@ -74,8 +78,13 @@ DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 2])
 Ends = tuple[float, float]
 """First and last number of an axis."""
 
-MENU = {"embedOptions": {"actions": {"export": True, "source": False, "editor": False}}}
-"""The menu of the HTML: it saves pictures, and leads nowhere outside."""
+MENU = {
+    "embedOptions": {
+        "renderer": "svg",
+        "actions": {"export": True, "source": False, "editor": False},
+    }
+}
+"""The HTML is drawn with lines that print sharply; its menu saves pictures, and leads nowhere."""
 
 Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
 
@@ -132,12 +141,6 @@ def axis(ends: Ends, ticks: int = 10, extent: int = 0) -> alt.Axis:
 def linear(ends: Ends) -> alt.Scale:
     """Return the scale between two ends."""
     return alt.Scale(domain=ends, nice=False, zero=False)
-
-
-def round_step(size: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least `size`."""
-    power = 10.0 ** math.floor(math.log10(size))
-    return next(power * one for one in (1, 2, 5, 10) if power * one >= size * 0.999)
 
 
 def round_domain(values: Iterable[float], *, zero: bool = False, parts: int = 10) -> Ends:

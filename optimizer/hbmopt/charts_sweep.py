@@ -1,6 +1,7 @@
 """Charts of sweeps: throughput and price along a power cap, and heat maps of two inputs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -8,7 +9,9 @@ import altair as alt
 from hbmopt.charts_style import (
     EXTENT,
     GREY,
+    HEIGHT,
     INK,
+    LIMITED_BY,
     WIDTH,
     Ends,
     axis,
@@ -37,44 +40,92 @@ MOST_NUMBERS = 200
 """Cells up to which each has its number written in it."""
 
 
-def power_panels(rows: Rows, title: str, subtitle: str) -> alt.VConcatChart:
-    """Return throughput over power caps, and under it what one more kW is worth."""
-    ordered = sorted(rows, key=lambda row: float(row["power_kw"]))
+@dataclass(frozen=True)
+class Curve:
+    """What a curve is drawn over, by key and title, and the price that is drawn below it."""
+
+    x: str
+    label: str
+    price: str | None = None
+    price_label: str = ""
+    one_more: str = ""
+
+
+POWER_CURVE = Curve(
+    "power_kw",
+    "power cap, kW",
+    "price_tok_s_per_kw",
+    "price of the cap, tok/s per kW",
+    "one more kW",
+)
+
+DETAILS = (
+    ("speed_tok_s_user", "speed", "speed (tok/s per user)", ",.4~r"),
+    ("batch", "batch", "batch (sequences)", ",.6~r"),
+    ("power_w", "power", "power drawn (kW)", ",.4~r"),
+    ("tok_s_per_mw", "per_mw", "throughput per MW drawn (tok/s)", ",.6~r"),
+)
+"""What is hovered of a row where it is known: its key, field, title and format."""
+
+
+def _details(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is hovered of a row beside its inputs and its answer."""
+    found: dict[str, Any] = {
+        field: float(row[key]) / (1e3 if key == "power_w" else 1.0)
+        for key, field, _, _ in DETAILS
+        if row.get(key) is not None
+    }
+    found["limit"] = resource_label(row.get("limiting_resource"))
+    if row.get("configuration"):
+        found["configuration"] = row["configuration"]
+    return found
+
+
+def _detail_hover(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
+    """Return the tooltips of the details that rows have."""
+    parts = [(field, title, style) for _, field, title, style in DETAILS]
+    parts += [("limit", "limited by", ""), ("configuration", "configuration", "")]
+    return tooltips(*(part for part in parts if any(part[0] in row for row in rows)))
+
+
+def curve_panels(
+    rows: Rows, curve: Curve, title: str, subtitle: str
+) -> alt.LayerChart | alt.VConcatChart:
+    """Return throughput over a number, and below it what one more of it is worth."""
+    ordered = sorted(rows, key=lambda row: float(row[curve.x]))
     solved = [row for row in ordered if _served(row)]
     if not solved:
-        raise InputError("the power curve is empty: nothing can be served at any of these caps")
-    across = round_domain([float(row["power_kw"]) for row in ordered])
+        raise InputError("the curve is empty: nothing can be served at any of these points")
+    across = round_domain([float(row[curve.x]) for row in ordered])
     colours, shapes = resource_scales(row.get("limiting_resource") for row in solved)
     drawn: list[dict[str, Any]] = [
-        {
-            "power_kw": float(row["power_kw"]),
-            "throughput": float(row["throughput_tok_s"]),
-            "price": float(row["price_tok_s_per_kw"] or 0.0),
-            "limit": resource_label(row.get("limiting_resource")),
-            "per_mw": float(row["throughput_tok_s"]) / float(row["power_kw"]) * 1e3,
-        }
+        {curve.x: float(row[curve.x]), "throughput": float(row["throughput_tok_s"])}
+        | ({"price": float(row[curve.price] or 0.0)} if curve.price is not None else {})
+        | _details(row)
         for row in solved
     ]
+    name, _, unit = curve.label.partition(", ")
     hover = tooltips(
-        ("power_kw", "power cap (kW)", ",.5~r"),
+        (curve.x, f"{name} ({unit})" if unit else name, ",.5~r"),
         ("throughput", "throughput (tok/s)", ",.6~r"),
-        ("price", "one more kW (tok/s)", ",.4~r"),
-        ("per_mw", "throughput per MW of the cap (tok/s)", ",.6~r"),
-        ("limit", "limited by", ""),
     )
-    legend = alt.Legend(title=["limited by", "(the input whose 1 %", "is worth most)"])
+    if curve.price is not None:
+        hover += tooltips(("price", f"{curve.one_more} (tok/s)", ",.4~r"))
+    hover += _detail_hover(drawn)
+    legend = alt.Legend(title=LIMITED_BY)
 
-    def panel(field: str, name: str, *, last: bool) -> alt.LayerChart:
-        up = round_domain([row[field] for row in drawn], zero=True, parts=5)
+    def panel(field: str, name: str, height: int, *, last: bool) -> alt.LayerChart:
+        parts = 5 if height == PANEL else 10
+        up = round_domain([row[field] for row in drawn], zero=True, parts=parts)
         x = alt.X(
-            "power_kw:Q",
-            title="power cap, kW" if last else None,
+            f"{curve.x}:Q",
+            title=curve.label if last else None,
             scale=linear(across),
             axis=axis(across),
         )
-        y = alt.Y(f"{field}:Q", title=name, scale=linear(up), axis=axis(up, 5, EXTENT))
+        y = alt.Y(f"{field}:Q", title=name, scale=linear(up), axis=axis(up, parts, EXTENT))
         base = alt.Chart(inline(drawn)).encode(x=x, y=y)
-        # Throughput between two caps lies between theirs; a price holds at its cap alone.
+        # Throughput between two points lies between theirs; a price holds at its point alone.
         line = (
             base.mark_line(color=GREY, strokeWidth=1.5)
             if field == "throughput"
@@ -85,44 +136,110 @@ def power_panels(rows: Rows, title: str, subtitle: str) -> alt.VConcatChart:
             shape=alt.Shape("limit:N", scale=shapes, legend=legend),
             tooltip=hover,
         )
-        return layered([*_empty(ordered, across, x), line, marks], WIDTH, PANEL)
+        return layered([*_empty(ordered, curve.x, across, x, height), line, marks], WIDTH, height)
 
+    top = heading(title, [subtitle] if subtitle else [])
+    if curve.price is None:
+        return finished(
+            panel("throughput", "throughput of the rack, tok/s", HEIGHT, last=True), top
+        )
     panels = (
-        panel("throughput", "throughput, tok/s", last=False),
-        panel("price", "price of the cap, tok/s per kW", last=True),
+        panel("throughput", "throughput, tok/s", PANEL, last=False),
+        panel("price", curve.price_label, PANEL, last=True),
     )
-    return finished(
-        alt.vconcat(*panels, spacing=18), heading(title, [subtitle] if subtitle else [])
-    )
+    return finished(alt.vconcat(*panels, spacing=18), top)
 
 
 def _served(row: Mapping[str, Any]) -> bool:
     return row.get("status", "optimal") == "optimal" and row.get("throughput_tok_s") is not None
 
 
-def _empty(ordered: Rows, across: Ends, x: alt.X) -> list[alt.Chart]:
-    """Return the stretch of caps under which nothing can be served, with its name."""
-    failed = [float(row["power_kw"]) for row in ordered if not _served(row)]
+def _empty(ordered: Rows, field: str, across: Ends, x: alt.X, height: int) -> list[alt.Chart]:
+    """Return the stretches in which nothing can be served, with their name."""
+    failed = [float(row[field]) for row in ordered if not _served(row)]
     if not failed:
         return []
-    served = [float(row["power_kw"]) for row in ordered if _served(row)]
+    served = [float(row[field]) for row in ordered if _served(row)]
     low = [one for one in failed if one < served[0]]
-    spans = [(across[0], low[-1])] if low else []
-    spans += [(one, one) for one in failed if one > served[0]]
-    data = inline([{"power_kw": first, "to": last} for first, last in spans])
+    high = [one for one in failed if one > served[-1]]
+    spans = [(across[0], low[-1], low[-1])] if low else []
+    spans += [(high[0], across[1], high[0])] if high else []
+    spans += [(one, one, one) for one in failed if served[0] < one < served[-1]]
+    data = inline([{field: first, "to": last, "edge": edge} for first, last, edge in spans])
     marks: list[alt.Chart] = [
         alt.Chart(data).mark_rect(color="#dddddd", opacity=0.7).encode(x=x, x2=alt.X2("to")),
-        alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.X("to:Q")),
+        alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.X("edge:Q")),
     ]
-    wide = (low[-1] - across[0]) / (across[1] - across[0]) * WIDTH if low else 0.0
-    if wide >= 20:
-        middle = inline([{"power_kw": (across[0] + low[-1]) / 2}])
+    pixel = WIDTH / (across[1] - across[0])
+    middles = [(first + last) / 2 for first, last, _ in spans if (last - first) * pixel >= 20]
+    if middles:
         marks.append(
-            alt.Chart(middle)
+            alt.Chart(inline([{field: one} for one in middles]))
             .mark_text(text="nothing can be served", angle=270, color=INK, fontSize=12)
-            .encode(x=x, y=alt.value(PANEL / 2))
+            .encode(x=x, y=alt.value(height / 2))
         )
     return marks
+
+
+def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> alt.LayerChart:
+    """Return a bar of throughput for each name, as they come."""
+    solved = [row for row in rows if _served(row)]
+    if not solved:
+        raise InputError("the bars are empty: nothing can be served with any of these names")
+    drawn = [
+        {
+            "name": str(row[field]),
+            "throughput": float(row["throughput_tok_s"]),
+            "text": f"{row['throughput_tok_s']:,.0f}",
+        }
+        | _details(row)
+        for row in solved
+    ]
+    texts = [{"name": one["name"], "at": one["throughput"], "text": one["text"]} for one in drawn]
+    texts += [
+        {"name": str(row[field]), "at": 0.0, "text": "nothing can be served"}
+        for row in rows
+        if not _served(row)
+    ]
+    # The number beside the longest bar needs room within the plot.
+    across = round_domain([1.12 * float(row["throughput_tok_s"]) for row in solved], zero=True)
+    x = alt.X(
+        "throughput:Q",
+        title="throughput of the rack, tok/s",
+        scale=linear(across),
+        axis=axis(across),
+    )
+    y = alt.Y(
+        "name:N",
+        sort=[str(row[field]) for row in rows],
+        title=label,
+        axis=alt.Axis(labelOverlap=False, ticks=False),
+    )
+    colours, _ = resource_scales(row.get("limiting_resource") for row in solved)
+    bars = (
+        alt.Chart(inline(drawn))
+        .mark_bar(height={"band": 0.66})
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "limit:N", scale=colours, legend=alt.Legend(title=LIMITED_BY, symbolType="square")
+            ),
+            tooltip=[
+                *tooltips(("name", label, ""), ("throughput", "throughput (tok/s)", ",.6~r")),
+                *_detail_hover(drawn),
+            ],
+        )
+    )
+    numbers = (
+        alt.Chart(inline(texts))
+        .mark_text(align="left", dx=5, fontSize=12, color=INK)
+        .encode(x=alt.X("at:Q"), y=y, text="text:N")
+    )
+    tall = max(34 * len(rows), 80)
+    return finished(
+        layered([bars, numbers], WIDTH, tall), heading(title, [subtitle] if subtitle else [])
+    )
 
 
 def heat_map_cells(
@@ -162,7 +279,8 @@ def heat_map_cells(
     }
     hover = [
         *tooltips(("x", x_label, ""), ("y", y_label, "")),
-        *tooltips(("value", value_label, "" if named else ",.5~r"), ("limit", "limited by", "")),
+        *tooltips(("value", value_label, "" if named else ",.5~r")),
+        *_detail_hover(solved),
     ]
     if named:
         colour = alt.Color(
@@ -233,7 +351,7 @@ def _cell(row: Mapping[str, Any], x: str, y: str, value: str, *, named: bool) ->
         raw = row[value]
         cell["value"] = resource_label(raw) if named else float(raw)
         cell["text"] = "" if named else short(float(raw))
-        cell["limit"] = resource_label(row.get("limiting_resource"))
+        cell |= _details(row)
     return cell
 
 

@@ -118,17 +118,31 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
     metavar="SPEEDS",
     help="Speeds of the ladder in tok/s per user, such as 20,40,60; default: round ones.",
 )
+@click.option(
+    "--per",
+    type=click.Choice(["rack", "accelerator", "mw", "usd"]),
+    default="rack",
+    show_default=True,
+    help="Quote throughput by accelerator, MW drawn or million USD.",
+)
 @_format_option
 @_output_option
 @_plot_option
+@click.option(
+    "--chart",
+    type=click.Choice(["frontier", "steps", "elasticities"]),
+    help="What --plot draws along the frontier; default: frontier.",
+)
 @_one_line_errors
 def frontier(
     instance: Path,
     overrides: tuple[str, ...],
     speeds: str | None,
+    per: str,
     style: str,
     output: Path | None,
     plot: Path | None,
+    chart: str | None,
 ) -> int:
     """Draw the exact frontier of INSTANCE: the most throughput at every speed per user.
 
@@ -136,22 +150,28 @@ def frontier(
     floor are left out. CSV lists every point.
     """
     from hbmopt.instance import load
+    from hbmopt.normalisation import normalisation
     from hbmopt.output import render_frontier
     from hbmopt.speed_frontier import frontier as draw
     from hbmopt.speed_frontier import parse_speeds
 
     chosen = parse_speeds(speeds) if speeds is not None else None
+    if chart is not None and plot is None:
+        raise InputError(f"--chart {chart}: needs --plot FILE to draw to")
     _check_plot(plot)
+    loaded = load(instance, list(overrides))
+    normalisation(per, loaded)  # a price that is missing is told before the work
     progress = _counter("speeds")
-    drawn = draw(load(instance, list(overrides)), progress=progress)
+    drawn = draw(loaded, progress=progress)
     if progress is not None:
         progress(1, 1)
     width = _terminal_width(output)
-    _emit(render_frontier(drawn, style, chosen, width=width, color=width is not None), output)
+    color = width is not None
+    _emit(render_frontier(drawn, style, chosen, per=per, width=width, color=color), output)
     if plot is not None and drawn.feasible:
-        from hbmopt.charts import frontier_chart, write_chart
+        from hbmopt.charts import chart_along, write_chart
 
-        write_chart(frontier_chart([drawn]), plot)
+        write_chart(chart_along(drawn, chart or "frontier", per), plot)
     return SOLVED if drawn.feasible else INFEASIBLE
 
 
@@ -191,7 +211,7 @@ def compare(
     comparison = compare_instances([load(path, list(overrides)) for path in instances])
     width = _terminal_width(output)
     _emit(render_comparison(comparison, style, width=width, color=width is not None), output)
-    if plot is not None:
+    if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
         from hbmopt.charts import generation_chart, write_chart
 
         rows = [
@@ -205,7 +225,9 @@ def compare(
             }
             for row in comparison.rows
         ]
-        write_chart(generation_chart(rows), plot)
+        law = comparison.law
+        note = "" if law is not None else f"No line is fitted: {comparison.law_missing}."
+        write_chart(generation_chart(rows, subtitle=note, fitted=law is not None), plot)
     return SOLVED if comparison.feasible else INFEASIBLE
 
 
@@ -238,6 +260,7 @@ def compare(
     metavar="FILE",
     help="Write all rows to FILE: .csv, .jsonl or .parquet; what is done is kept on the way.",
 )
+@_plot_option
 @_one_line_errors
 def sweep(
     instance: Path,
@@ -249,11 +272,13 @@ def sweep(
     overrides: tuple[str, ...],
     style: str | None,
     output: Path | None,
+    plot: Path | None,
 ) -> int:
     """Solve INSTANCE at every value of one or more of its fields.
 
     Power caps first of all. A point where nothing can be served is a row, not an error. With
-    --output what is done is kept in FILE.partial, and --resume goes on to the same file.
+    --output what is done is kept in FILE.partial, and --resume goes on to the same file. --plot
+    draws one variation as a curve with its price, two as a heat map.
 
     Exit code 0: done; 1: no point can be served; 2: bad input; 130: interrupted.
     """
@@ -263,6 +288,12 @@ def sweep(
 
     if output is not None and style is not None and output.suffix != f".{style}":
         raise InputError(f"--format {style}: --output {output} has the format of its suffix")
+    _check_plot(plot)
+    if plot is not None:
+        from hbmopt.charts_swept import check_sweep_chart
+        from hbmopt.variation import parse_variation
+
+        check_sweep_chart([parse_variation(one) for one in variations], zipped=zipped)
     try:
         swept = sweep_instance(
             instance,
@@ -282,7 +313,15 @@ def sweep(
     if output is None:
         width = _terminal_width(None)
         _emit(render_sweep(swept, style or "table", width=width, color=width is not None), None)
+    if plot is not None and code == SOLVED:
+        from hbmopt.charts import sweep_chart, write_chart
+
+        write_chart(sweep_chart(swept), plot)
     return code
+
+
+PROGRESS_AFTER = 1.0
+"""Seconds after which a command shows how far it is."""
 
 
 def _counter(what: str) -> Callable[[int, int], None] | None:
@@ -295,6 +334,8 @@ def _counter(what: str) -> Callable[[int, int], None] | None:
 
     def count(done: int, most: int) -> None:
         spent = time.monotonic() - begun
+        if spent < PROGRESS_AFTER:
+            return
         left = spent / done * (most - done) if done else 0.0
         text = f"{done} of {most} {what}, about {left:.0f} s left"
         click.echo(f"\r{text:<60}" if done < most else f"\r{'':<60}\r", nl=False, err=True)
@@ -395,6 +436,37 @@ def sensitivity(
         click.echo("hbmopt: interrupted; what was done is above", err=True)
         return INTERRUPTED
     return SOLVED if found.feasible else INFEASIBLE
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page to FILE, such as report.html, instead of standard output.",
+)
+@_set_option
+@_one_line_errors
+def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> int:
+    """Write one page on INSTANCE to send: answer, frontier, prices, what to buy, sources.
+
+    A single HTML file that works offline, with charts to hover. Exit code 0: solved; 1:
+    infeasible, and the page says which limits conflict; 2: bad input.
+    """
+    from hbmopt.instance import load
+    from hbmopt.output import check_writable
+    from hbmopt.page import report_page
+
+    if output is not None:
+        check_writable(output)
+    elif sys.stdout.isatty():
+        raise InputError("report: name the file of the page: -o report.html")
+    page = report_page(load(instance, list(overrides)), progress=_counter("parts"))
+    _emit(page.html, output)
+    return SOLVED if page.feasible else INFEASIBLE
 
 
 @cli.command()

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hbmopt.normalisation import Normalisation, normalisation
 from hbmopt.report import INPUT_NAMES, show
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
 
@@ -31,8 +32,14 @@ WIDTH, HEIGHT = 88, 18
 MOST_SEGMENTS = 30
 
 
-def frontier_tables(frontier: Frontier, speeds: Sequence[float] | None = None) -> RenderableType:
-    """Return sketch, ladder and segments of a frontier; the ladder at `speeds` or round ones."""
+def frontier_tables(
+    frontier: Frontier, speeds: Sequence[float] | None = None, per: str = "rack"
+) -> RenderableType:
+    """Return sketch, ladder and segments of a frontier; the ladder at `speeds` or round ones.
+
+    Throughput is that of the rack, or per ``accelerator``, ``mw`` or ``usd``.
+    """
+    quoted = normalisation(per, frontier.instance)
     instance = frontier.instance
     llm, rack = instance.llm.title or instance.llm.name, instance.rack.title or instance.rack.name
     heading = Text()
@@ -45,11 +52,11 @@ def frontier_tables(frontier: Frontier, speeds: Sequence[float] | None = None) -
     return Group(
         heading,
         Text(),
-        Text(sketch(frontier, segments), no_wrap=True),
+        Text(sketch(frontier, segments, per=per), no_wrap=True),
         Text(),
-        _ladder(frontier.ladder(speeds)),
+        _ladder(frontier.ladder(speeds), quoted),
         Text(),
-        _segments(segments),
+        _segments(segments, quoted),
         Text(),
         Text(_certificate(frontier, len(segments)), style="dim"),
     )
@@ -74,20 +81,23 @@ def sketch(
     segments: Sequence[FrontierSegment],
     width: int = WIDTH,
     height: int = HEIGHT,
+    per: str = "rack",
 ) -> str:
     """Return the frontier drawn with letters that say what limits it."""
     slowest, fastest = 0.0, float(frontier.speeds[-1])
-    most = float(frontier.throughputs[0])
+    values = frontier.normalised(per)
+    most = float(values.max())
     ends = np.array([one.fastest.speed_tok_s_user for one in segments])
     rows = [[" "] * width for _ in range(height)]
     last = height - 1
     for column in range(width):
         speed = slowest + (fastest - slowest) * (column + 0.5) / width
-        made = frontier.throughput(speed)
+        at = frontier.index(speed)
+        made = float(values[at]) if at is not None else 0.0
         owner = segments[min(int(np.searchsorted(ends, speed)), len(segments) - 1)]
         row = last - round(made / most * last)
         rows[row][column] = MARKS.get(owner.limiting_resource, "?")
-    label = f"{show(most, 4)} tok/s"
+    label = f"{show(most, 4)} {normalisation(per, frontier.instance).unit}"
     lines = [f" {label}"]
     lines += [" │" + "".join(row).rstrip() for row in rows]
     lines.append(" └" + "─" * width)
@@ -103,43 +113,56 @@ def sketch(
     return "\n".join(lines)
 
 
-def _ladder(points: Sequence[FrontierPoint]) -> Table:
+def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> Table:
     table = _table("The most at round speeds")
     table.add_column("at least", justify="right")
     table.add_column("tok/s/user", justify="right")
+    if quoted.per != "rack":
+        table.add_column(quoted.unit, justify="right")
     table.add_column("tok/s", justify="right")
-    table.add_column("tok/s/MW", justify="right")
-    table.add_column("tok/s per chip", justify="right")
+    if quoted.per == "rack":
+        table.add_column("tok/s/MW", justify="right")
+        table.add_column("tok/s per chip", justify="right")
     table.add_column("batch", justify="right")
     table.add_column("kW", justify="right")
     table.add_column("limited by")
     table.add_column("price of speed", justify="right")
     table.add_column("configuration", style="dim")
     for one in points:
-        per_mw = show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else ""
+        made = [show(one.throughput_tok_s, 6)]
+        if quoted.per == "rack":
+            made.append(show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else "")
+            made.append(show(one.tok_s_per_accelerator, 4))
+        else:
+            made.insert(0, show(quoted.value(one.throughput_tok_s, one.power_w / 1e3), 6))
         table.add_row(
             f"{one.floor_tok_s_user:g}",
             show(one.speed_tok_s_user, 4),
-            show(one.throughput_tok_s, 6),
-            per_mw,
-            show(one.tok_s_per_accelerator, 4),
+            *made,
             show(one.batch, 7),
             show(one.power_w / 1e3, 4),
             INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
-            show(one.price_of_speed, 4),
+            show(_price(one, quoted), 4),
             f"{one.replicas} x {one.configuration}",
         )
     return table
 
 
-def _segments(segments: Sequence[FrontierSegment]) -> Table:
+def _price(point: FrontierPoint, quoted: Normalisation) -> float:
+    """Return the price of speed as throughput is quoted, at the power that the point draws."""
+    return quoted.value(point.price_of_speed, point.power_w / 1e3)
+
+
+def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> Table:
+    held = ", the power drawn held" if quoted.per == "mw" else ""
     table = _table(
-        "Segments (one configuration, one binding set, one limit; price in tok/s per tok/s/user)"
+        "Segments (one configuration, one binding set, one limit; price of 1 tok/s/user in "
+        f"{quoted.unit}{held})"
     )
     table.add_column("from", justify="right")
     table.add_column("to tok/s/user", justify="right")
     table.add_column("from", justify="right")
-    table.add_column("to tok/s", justify="right")
+    table.add_column(f"to {quoted.unit}", justify="right")
     table.add_column("limited by")
     table.add_column("price of speed", justify="right")
     table.add_column("binding")
@@ -149,10 +172,10 @@ def _segments(segments: Sequence[FrontierSegment]) -> Table:
         table.add_row(
             show(slow.speed_tok_s_user, 4),
             show(fast.speed_tok_s_user, 4),
-            show(slow.throughput_tok_s, 6),
-            show(fast.throughput_tok_s, 6),
+            show(quoted.value(slow.throughput_tok_s, slow.power_w / 1e3), 6),
+            show(quoted.value(fast.throughput_tok_s, fast.power_w / 1e3), 6),
             INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
-            _span(slow.price_of_speed, fast.price_of_speed),
+            _span(_price(slow, quoted), _price(fast, quoted)),
             " ".join(slow.binding),
             f"{slow.replicas} x {one.configuration}",
         )

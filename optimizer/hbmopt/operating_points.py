@@ -59,14 +59,21 @@ class Points:
 class Outline:
     """The points of a frontier, the highest floor first, and whose they are.
 
-    `gap` is the largest fall between neighbours, as a share of the most throughput, where points in
-    between are not known; 0 where all are.
+    `power_kw` is what the rack draws at each point, in its own scope. `gap` is the largest fall
+    between neighbours, as a share of the most throughput, where points in between are not known; 0
+    where all are.
     """
 
     configurations: tuple[Configuration, ...]
     points: Points
     owners: NDArray[np.int64]
+    power_kw: Array
     gap: float
+
+
+def no_outline() -> Outline:
+    """Return the outline of a frontier on which nothing can be served."""
+    return Outline((), nothing(), np.zeros(0, dtype=np.int64), np.zeros(0), 0.0)
 
 
 def nothing() -> Points:
@@ -175,10 +182,33 @@ class OperatingPoints:
         rack = self._rack
         if rack.power_cap_kw is None:
             return np.full(len(counts), np.inf)
+        cap = number(rack.power_cap_kw) / number(rack.power_overhead)
+        return np.asarray((cap - self._idle(counts)) / counts, dtype=float)
+
+    def _idle(self, counts: NDArray[np.int64]) -> Array:
+        """Return the kW that are drawn beside `counts` running replicas."""
+        rack = self._rack
         size = float(self.configuration.layout.accelerators)
         parked = number(rack.parked_accelerator_kw) * (number(rack.accelerators) - size * counts)
-        idle = number(rack.static_kw) + parked + number(rack.parked_lpu_kw) * number(rack.lpu_units)
-        return (number(rack.power_cap_kw) / number(rack.power_overhead) - idle) / counts
+        lpus = number(rack.parked_lpu_kw) * number(rack.lpu_units)
+        return np.asarray(number(rack.static_kw) + parked + lpus, dtype=float)
+
+    def drawn_kw(self, points: Points) -> Array:
+        """Return the kW that the rack draws at points of this configuration, in its own scope.
+
+        A rate that one clock reaches is had at the thriftiest such clock. One that takes a mix of
+        two clocks is the most that the cap allows, so the cap is what is drawn.
+        """
+        rate = points.throughput / (points.replicas * points.batch * self._gained)
+        each = self._power(points.replicas)
+        for clock in range(len(self.configuration.clocks)):
+            profile = self._profile(clock)
+            fastest, energy, _ = profile.rates(points.batch)
+            drawn = profile.running_kw + energy * rate
+            reached = fastest >= rate * (1.0 - 1e-9)
+            each = np.where(reached, np.minimum(each, drawn), each)
+        running = points.replicas * each + self._idle(points.replicas)
+        return np.asarray(number(self._rack.power_overhead) * running, dtype=float)
 
     def _allowed(self, counts: NDArray[np.int64], batches: Array) -> Array:
         """Return the steps per ms of a replica that declared budgets allow, by count and batch."""

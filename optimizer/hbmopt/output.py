@@ -45,17 +45,21 @@ def render_frontier(
     style: str,
     speeds: Sequence[float] | None,
     *,
+    per: str = "rack",
     width: int | None,
     color: bool,
 ) -> str:
-    """Return a frontier as text in the style ``table``, ``json`` or ``csv`` (every point)."""
+    """Return a frontier as text in the style ``table``, ``json`` or ``csv`` (every point).
+
+    Tables follow `per`; JSON and CSV hold throughput per accelerator, MW and million USD anyway.
+    """
     if style == "json":
         return json.dumps(frontier.to_dict(speeds), indent=2, allow_nan=False) + "\n"
     if style == "csv":
         return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
     from hbmopt.frontier_report import frontier_tables
 
-    return printed(frontier_tables(frontier, speeds), width or FRONTIER_WIDTH, color=color)
+    return printed(frontier_tables(frontier, speeds, per), width or FRONTIER_WIDTH, color=color)
 
 
 def printed(content: Any, width: int, *, color: bool) -> str:

@@ -67,12 +67,16 @@ def solution_tables(solution: Solution) -> RenderableType:
     """Return the tables of a solution, or the conflict that rules one out."""
     if solution.conflict is not None:
         return Group(_heading(solution), Text(), *_conflict(solution))
-    parts: list[RenderableType] = [_heading(solution), Text(), _summary(solution), Text()]
+    summary = _grid("Optimum", summary_rows(solution))
+    parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
     for configuration in solution.configurations:
-        parts += [_configuration(configuration), Text(), _step(configuration), Text()]
+        rows = _grid("Configuration", configuration_rows(configuration))
+        parts += [rows, Text(), _step(configuration), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
-        parts += [_certificate(solution, solution.certificate), Text()]
+        certificate = Text("Certificate  ", style="bold")
+        certificate.append(certificate_text(solution, solution.certificate), style="")
+        parts += [certificate, Text()]
     parts += _estimates(solution.provenance)
     return Group(*parts)
 
@@ -81,14 +85,20 @@ def _heading(solution: Solution) -> Text:
     text = Text()
     if solution.title:
         text.append(solution.title.strip() + "\n", style="bold")
-    text.append(f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)")
-    text.append(f", {show(solution.context_tokens, 7)} tokens of context")
+    text.append(setting_text(solution))
+    return text
+
+
+def setting_text(solution: Solution) -> str:
+    """Return model, rack, context and speed floor in words."""
+    text = f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)"
+    text += f", {show(solution.context_tokens, 7)} tokens of context"
     if solution.reserved_context_tokens > solution.context_tokens:
-        text.append(f" (memory for {show(solution.reserved_context_tokens, 7)})")
+        text += f" (memory for {show(solution.reserved_context_tokens, 7)})"
     if solution.prefill == "shared":
-        text.append(", prompts computed here too")
+        text += ", prompts computed here too"
     if solution.min_speed_tok_s_user > 0:
-        text.append(f", at least {solution.min_speed_tok_s_user:g} tok/s per user")
+        text += f", at least {solution.min_speed_tok_s_user:g} tok/s per user"
     return text
 
 
@@ -104,7 +114,8 @@ def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
-def _summary(solution: Solution) -> Table:
+def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
+    """Return name, number and remark of what the optimum makes."""
     power = solution.power_w or 0.0
     rows = [
         ("throughput", f"{show(solution.throughput_tok_s or 0.0, 6)} tok/s", "output tokens"),
@@ -130,7 +141,7 @@ def _summary(solution: Solution) -> Table:
         )
     if solution.accuracy is not None:
         rows.append(("step times", solution.accuracy.basis, solution.accuracy.statement))
-    return _grid("Optimum", rows)
+    return rows
 
 
 def _elasticity(solution: Solution, name: str) -> float:
@@ -138,7 +149,8 @@ def _elasticity(solution: Solution, name: str) -> float:
     return solution.elasticities.get(name, rows.get(name, 0.0))
 
 
-def _configuration(one: ConfigurationResult) -> Table:
+def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
+    """Return name, value and remark of how a configuration runs."""
     layout = f"{one.accelerators} accelerators each: attention tensor-parallel over "
     layout += f"{one.tensor_parallel}"
     if one.attention_data_parallel > 1:
@@ -166,7 +178,7 @@ def _configuration(one: ConfigurationResult) -> Table:
     if one.lpu_units:
         moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
         rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
-    return _grid("Configuration", rows)
+    return rows
 
 
 def _cache_text(one: ConfigurationResult) -> str:
@@ -181,18 +193,23 @@ def _cache_text(one: ConfigurationResult) -> str:
 
 
 def _step(one: ConfigurationResult) -> Table:
-    parts = sorted(one.step_breakdown_ms.items(), key=lambda part: -part[1])
     rows = [
-        (
-            STEP_NAMES.get(name, name),
-            f"{show(milliseconds, 3)} ms",
-            f"{milliseconds / one.step_ms:4.0%} " + "█" * round(24 * milliseconds / one.step_ms),
-        )
-        for name, milliseconds in parts
-        if milliseconds > 0
+        (name, f"{show(milliseconds, 3)} ms", f"{share:4.0%} " + "█" * round(24 * share))
+        for name, milliseconds, share in step_parts(one)
     ]
+    return _grid(step_title(one), rows)
+
+
+def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:
+    """Return name, ms and share of the parts of a step, the longest first."""
+    parts = sorted(one.step_breakdown_ms.items(), key=lambda part: -part[1])
+    return [(STEP_NAMES.get(name, name), ms, ms / one.step_ms) for name, ms in parts if ms > 0]
+
+
+def step_title(one: ConfigurationResult) -> str:
+    """Say how long a step takes and what it gains."""
     gained = "token" if one.draft_tokens == 0 else f"{show(one.tokens_per_step, 3)} tokens"
-    return _grid(f"Decode step: {show(one.step_ms)} ms per {gained}", rows)
+    return f"Decode step: {show(one.step_ms)} ms per {gained}"
 
 
 def _inputs(solution: Solution) -> Table:
@@ -209,11 +226,12 @@ def _inputs(solution: Solution) -> Table:
     table.add_column("", style="dim")
     table.add_column("% per %", justify="right")
     for one in solution.inputs:
-        table.add_row(*_input_row(one))
+        table.add_row(*input_row(one))
     return table
 
 
-def _input_row(one: InputResult) -> tuple[str, str, str, str, str]:
+def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
+    """Return name, value, price, its unit and elasticity of an input."""
     marked = " (est.)" if one.status == "estimate" else ""
     return (
         INPUT_NAMES.get(one.name, one.name) + marked,
@@ -258,21 +276,19 @@ NO_GAP = 1e-12
 """Relative gap that is rounding of the last digits."""
 
 
-def _certificate(solution: Solution, certificate: Certificate) -> Text:
-    text = Text("Certificate  ", style="bold")
+def certificate_text(solution: Solution, certificate: Certificate) -> str:
+    """Say what proves the answer, and how exact it is."""
     loss, gap = certificate.rounding_loss, certificate.piecewise_error
-    text.append(
+    text = (
         f"proven optimal by {certificate.solver}: of {certificate.configurations} configurations "
         f"({certificate.rejected} more are impossible) none beats this plan"
         f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
-        f"{certificate.nodes} programs in {certificate.seconds:.2f} s.",
-        style="",
+        f"{certificate.nodes} programs in {certificate.seconds:.2f} s."
     )
     if solution.priced_batch is not None and loss > 0:
-        text.append(
+        text += (
             f" Limits and prices are those before rounding down to whole sequences (batch "
-            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of throughput.",
-            style="",
+            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of throughput."
         )
     return text
 

@@ -13,11 +13,12 @@ import numpy as np
 from hbmopt.configuration import Configuration
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
-from hbmopt.operating_points import Outline, Points, nothing
+from hbmopt.operating_points import Outline, Points, no_outline
+from hbmopt.optimum import rack_plan
 from hbmopt.search import Operation, search
 
 MOST_SOLVES = 48
-"""Speeds at which the frontier is solved."""
+"""Speeds at which the frontier is solved, if no other number is asked for."""
 
 FINE = 0.01
 """Step between neighbours that needs no point in between."""
@@ -27,9 +28,12 @@ NARROW = 1.002
 
 
 class _Samples:
-    def __init__(self, instance: Instance, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self, instance: Instance, progress: Callable[[int, int], None] | None, most: int
+    ) -> None:
         self.instance = instance
         self.progress = progress
+        self.most = most
         self.plans: list[tuple[float, Operation]] = []
         """Reached floor and plan, the slowest first."""
         self.solves = 0
@@ -38,7 +42,7 @@ class _Samples:
         """Solve at a floor; return the highest floor that the plan meets, None where none does."""
         self.solves += 1
         if self.progress is not None:
-            self.progress(min(self.solves, MOST_SOLVES), MOST_SOLVES)
+            self.progress(min(self.solves, self.most), self.most)
         plan = search(self.instance.at_floor(floor)).plan
         if plan is None or plan.throughput <= 0:
             return None
@@ -73,18 +77,20 @@ def _slowest(plan: Operation) -> float:
 
 
 def sampled_outline(
-    instance: Instance, progress: Callable[[int, int], None] | None = None
+    instance: Instance,
+    progress: Callable[[int, int], None] | None = None,
+    most: int = MOST_SOLVES,
 ) -> Outline:
-    """Return the frontier at up to `MOST_SOLVES` speeds, the largest step between them its gap.
+    """Return the frontier at up to `most` speeds, the largest step between them its gap.
 
     The step is the fall of throughput between two neighbours as a share of the most.
     """
-    samples = _Samples(instance, progress)
+    samples = _Samples(instance, progress, most)
     reached = samples.solve(float(instance.limits.min_speed))
     if reached is None:
-        return Outline((), nothing(), np.zeros(0, dtype=np.int64), 0.0)
+        return no_outline()
     _find_the_end(samples, reached)
-    while samples.solves < MOST_SOLVES:
+    while samples.solves < most:
         steps = [one for one in samples.steps() if one[0] > FINE]
         if not steps:
             break
@@ -125,5 +131,6 @@ def _outline(samples: _Samples, gap: float) -> Outline:
         throughput=np.array([plan.throughput * 1e3 for _, plan in plans]),
     )
     owners = np.array([configurations.index(plan.configuration) for _, plan in plans])
+    power = np.array([rack_plan(plan).power_kw for _, plan in plans])
     chosen = points.best_order()
-    return Outline(tuple(configurations), points.take(chosen), owners[chosen], gap)
+    return Outline(tuple(configurations), points.take(chosen), owners[chosen], power[chosen], gap)

@@ -22,16 +22,18 @@ from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Demand
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance
+from hbmopt.normalisation import millions, normalisation
 from hbmopt.operating_points import (
     OperatingPoints,
     Outline,
     Points,
     first_batches,
     joined,
-    nothing,
+    no_outline,
     split_range,
 )
-from hbmopt.sampled_frontier import sampled_outline
+from hbmopt.rounding import round_step
+from hbmopt.sampled_frontier import MOST_SOLVES, sampled_outline
 from hbmopt.search import found_at
 from hbmopt.solution import Solution
 from hbmopt.solver import configuration_of, solution_of, solve
@@ -60,6 +62,7 @@ class FrontierPoint:
     power_w: float
     tok_s_per_mw: float | None
     tok_s_per_accelerator: float
+    tok_s_per_million_usd: float | None
     configuration: str
     replicas: int
     limiting_resource: str | None
@@ -102,6 +105,7 @@ class Frontier:
         self.seconds = seconds
         self.gap = outline.gap
         self._points, self._owners = outline.points, outline.owners
+        self._power_kw = outline.power_kw
         self._sources = outline.configurations
         self._solved: dict[int, FrontierPoint] = {}
 
@@ -123,6 +127,26 @@ class Frontier:
         """Throughput of the points in tok/s, the slowest first: falling."""
         return self._points.throughput[::-1]
 
+    @property
+    def powers_kw(self) -> Array:
+        """Power that the rack draws at the points in kW, the slowest first."""
+        return self._power_kw[::-1]
+
+    def normalised(self, per: str) -> Array:
+        """Return the throughputs per ``rack``, ``accelerator``, ``mw`` or ``usd``.
+
+        Those per MW are of the power drawn at each point, and need not fall with speed.
+
+        Raises
+        ------
+        InputError
+            Where the price is not known, or nothing is drawn.
+        """
+        if per == "mw" and (self._power_kw <= 0).any():
+            raise InputError("--per mw: the rack draws no power; set static_power or a power law")
+        quoted = normalisation(per, self.instance)
+        return quoted.values(self.throughputs, self.powers_kw)
+
     def throughput(self, speed: float) -> float:
         """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it.
 
@@ -130,6 +154,11 @@ class Frontier:
         """
         position = self._position(speed)
         return float(self._points.throughput[position]) if position >= 0 else 0.0
+
+    def index(self, speed: float) -> int | None:
+        """Return the first point, counted from the slowest, that meets a floor; None if none."""
+        position = self._position(speed)
+        return len(self) - 1 - position if position >= 0 else None
 
     def _position(self, speed: float) -> int:
         """Return the last of the points, the fastest first, that meet a floor; -1 if none."""
@@ -155,7 +184,11 @@ class Frontier:
         position = self._position(speed)
         if position < 0:
             return None
-        return _described(self.solution(speed))
+        return _described(self.solution(speed), millions(self.instance))
+
+    def point_at(self, index: int) -> FrontierPoint:
+        """Return a point by its place from the slowest, with its limits and prices; solved once."""
+        return self._point_at(len(self) - 1 - index)
 
     def _point_at(self, position: int) -> FrontierPoint:
         """Return the point at a position, solved once."""
@@ -164,7 +197,8 @@ class Frontier:
             # The slowest point meets any floor below it, and there the floor costs nothing.
             slowest = position == len(self) - 1
             speed = float(self.instance.limits.min_speed) if slowest else floor
-            self._solved[position] = _described(self._solution_at(position, speed * (1.0 - 1e-9)))
+            solution = self._solution_at(position, speed * (1.0 - 1e-9))
+            self._solved[position] = _described(solution, millions(self.instance))
         return self._solved[position]
 
     @cached_property
@@ -204,26 +238,48 @@ class Frontier:
         found = [self.point(speed) for speed in asked]
         return [one for one in found if one is not None]
 
+    def known_points(self, count: int) -> list[FrontierPoint]:
+        """Return up to `count` of the points, evenly over the speeds, both ends among them.
+
+        Where there is a `gap` any other speed takes a search to solve.
+        """
+        if not self.feasible:
+            return []
+        speeds = self.speeds
+        wanted = np.linspace(speeds[0], speeds[-1], count)
+        return [self.point_at(int(at)) for at in np.unique(np.searchsorted(speeds, wanted))]
+
     def round_speeds(self) -> list[float]:
         """Return round speeds over the frontier: at most 20."""
         if not self.feasible:
             return []
         fastest = float(self._points.floor[0])
-        step = _round_step(fastest / MOST_RUNGS)
+        step = round_step(fastest / MOST_RUNGS)
         slowest = float(self.speeds[0])
         first = np.ceil(slowest / step)
         return [float(step * (first + count)) for count in range(int(fastest / step - first) + 1)]
 
     @property
     def points_frame(self) -> "pd.DataFrame":
-        """One row per point, the slowest first: speed, throughput, batch, configuration."""
+        """One row per point, the slowest first: speed, throughput, power, batch, configuration.
+
+        With throughput per accelerator, per MW where power is drawn, per million USD where the
+        price is known.
+        """
         import pandas as pd  # 0.3 s that only frames need
 
         names = np.array(self.configurations, dtype=object)
+        found = {"tok_s_per_accelerator": self.normalised("accelerator")}
+        if (self._power_kw > 0).all():
+            found["tok_s_per_mw"] = self.normalised("mw")
+        if millions(self.instance) is not None:
+            found["tok_s_per_million_usd"] = self.normalised("usd")
         return pd.DataFrame(
             {
                 "speed_tok_s_user": self.speeds,
                 "throughput_tok_s": self.throughputs,
+                "power_w": self.powers_kw * 1e3,
+                **found,
                 "batch": (self._points.batch * self._points.replicas)[::-1],
                 "replicas": self._points.replicas[::-1],
                 "configuration": names[self._owners[::-1]],
@@ -263,15 +319,22 @@ class Frontier:
             "curve": {
                 "speed_tok_s_user": self.speeds.tolist(),
                 "throughput_tok_s": self.throughputs.tolist(),
+                "power_w": (self.powers_kw * 1e3).tolist(),
             },
         }
 
 
-def frontier(instance: Instance, *, progress: Callable[[int, int], None] | None = None) -> Frontier:
+def frontier(
+    instance: Instance,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    most_solves: int = MOST_SOLVES,
+) -> Frontier:
     """Return the frontier of an instance over speed floors from its own upwards.
 
     Exact without LPUs. With LPUs the best share of the weights to move has no formula; the
-    frontier is then solved at chosen speeds, and `progress` is told how many of how many.
+    frontier is then solved at up to `most_solves` chosen speeds, and `progress` is told how many
+    of how many.
 
     Raises
     ------
@@ -285,7 +348,7 @@ def frontier(instance: Instance, *, progress: Callable[[int, int], None] | None 
     begun = time.perf_counter()
     configurations, _ = enumerate_configurations(instance)
     if any(one.lpu_units for one in configurations):
-        outline = sampled_outline(instance, progress)
+        outline = sampled_outline(instance, progress, most_solves)
     else:
         outline = _Envelope(instance, configurations).result()
     return Frontier(instance, outline, time.perf_counter() - begun)
@@ -329,7 +392,7 @@ class _Envelope:
     def result(self) -> Outline:
         """Return the points of the frontier, the fastest first, and whose they are."""
         if not self.ranges:
-            return Outline((), nothing(), np.zeros(0, dtype=np.int64), 0.0)
+            return no_outline()
         points = joined([one.points for one in self.ranges])
         owners = np.concatenate(
             [
@@ -339,8 +402,14 @@ class _Envelope:
         )
         chosen = points.best_order()
         chosen = chosen[points.floor[chosen] >= self.lowest_floor]
+        points, owners = points.take(chosen), owners[chosen]
+        power = np.zeros(len(owners))
+        for index, source in enumerate(self.sources):
+            own = owners == index
+            if own.any():
+                power[own] = source.drawn_kw(points.take(own))
         configurations = tuple(one.configuration for one in self.sources)
-        return Outline(configurations, points.take(chosen), owners[chosen], 0.0)
+        return Outline(configurations, points, owners, power, 0.0)
 
 
 class _Range:
@@ -417,8 +486,8 @@ def _alike(one: FrontierPoint, other: FrontierPoint) -> bool:
     return (one.limiting_resource, one.binding) == (other.limiting_resource, other.binding)
 
 
-def _described(solution: Solution) -> FrontierPoint:
-    """Return the point of a solution."""
+def _described(solution: Solution, price: float | None) -> FrontierPoint:
+    """Return the point of a solution; `price` is that of the rack in million USD."""
     chosen = solution.configurations[0]
     floor = next((row for row in solution.constraints if row.name == "min_speed"), None)
     throughput = solution.throughput_tok_s or 0.0
@@ -430,6 +499,7 @@ def _described(solution: Solution) -> FrontierPoint:
         power_w=solution.power_w or 0.0,
         tok_s_per_mw=solution.tok_s_per_mw,
         tok_s_per_accelerator=throughput / solution.accelerators,
+        tok_s_per_million_usd=throughput / price if price is not None else None,
         configuration=str(configuration_of(chosen)),
         replicas=chosen.replicas,
         limiting_resource=solution.limiting_resource,
@@ -464,9 +534,3 @@ def _plain(point: FrontierPoint) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(point).items()
     }
-
-
-def _round_step(size: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least `size`."""
-    power = 10.0 ** np.floor(np.log10(size))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size * 0.999))

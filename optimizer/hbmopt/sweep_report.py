@@ -1,5 +1,7 @@
 """A sweep as text: a table for people, or the rows as CSV or JSON lines."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -46,23 +48,23 @@ def sweep_table(sweep: Sweep) -> RenderableType:
     for header in ("tok/s", "tok/s/user", "batch", "kW", "tok/s/MW"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("limited by", no_wrap=True)
-    prices = {one.path: _price(one, sweep) for one in sweep.variations}
+    prices = {one.path: price_of(one, sweep.columns) for one in sweep.variations}
     for _, unit in (found for found in prices.values() if found is not None):
         table.add_column(f"tok/s per {unit}", justify="right", no_wrap=True)
     table.add_column("configuration", style="dim")
     for row in sweep.rows[:MOST_ROWS]:
         inputs = [Text(str(row[one.header])) for one in sweep.variations]
         paid = [_shown(row[found[0]]) for found in prices.values() if found is not None]
-        table.add_row(*inputs, *_answer(row), *paid, _configuration(row))
+        table.add_row(*inputs, *_answer(row), *paid, configuration_text(row))
     heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
     return Group(*heading, table, Text(), *_reasons(sweep), Text(_summary(sweep), style="dim"))
 
 
-def _price(variation: Variation, sweep: Sweep) -> tuple[str, str] | None:
+def price_of(variation: Variation, columns: Sequence[str]) -> tuple[str, str] | None:
     """Return column and unit of the price of what varies, None where it has none."""
     path = variation.path.removesuffix(".value")
     for known, found in PRICED.items():
-        if (path == known or path.startswith(f"{known}.")) and found[0] in sweep.columns:
+        if (path == known or path.startswith(f"{known}.")) and found[0] in columns:
             return found
     return None
 
@@ -95,7 +97,8 @@ def _reasons(sweep: Sweep) -> list[Text]:
     return list(found.values())
 
 
-def _configuration(row: Row) -> str:
+def configuration_text(row: Row) -> str:
+    """Return layout and formats of a row in short, "" where nothing runs."""
     if row["status"] != "optimal":
         return ""
     layout = f"TP{row['configuration_tensor_parallel']}"

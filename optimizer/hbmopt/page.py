@@ -1,0 +1,216 @@
+"""`report_page`: one page that a planner can send, with everything that it needs in it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hbmopt import __version__
+from hbmopt.charts import (
+    frontier_chart,
+    power_curve_chart,
+    require_packages,
+    step_breakdown_chart,
+)
+from hbmopt.explanation import explain
+from hbmopt.instance import Instance
+from hbmopt.markup import Html, element, joined
+from hbmopt.output import write
+from hbmopt.page_charts import Bundle, chart_figure
+from hbmopt.page_sections import (
+    alternatives_section,
+    answer,
+    assumptions_section,
+    buying_section,
+    certificate_section,
+    conflict,
+    frontier_section,
+    heading,
+    limits_section,
+    power_section,
+    step_section,
+)
+from hbmopt.page_style import POLICY, SCRIPT, STYLE
+from hbmopt.power_curve import power_caps, power_rows
+from hbmopt.solution import Solution
+from hbmopt.solver import solve
+from hbmopt.speed_frontier import Frontier, frontier
+from hbmopt.upgrades import upgrades
+
+MOST_SOLVES = 16
+"""Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
+
+NARROWEST_BARS = 560
+"""Pixels that the bars of the step need for their labels; narrower screens scroll."""
+
+CONTENTS = {
+    "answer": "Answer",
+    "frontier": "Throughput against speed",
+    "limits": "Limits and prices",
+    "power": "Under a power cap",
+    "step": "The decode step",
+    "buy": "What to buy next",
+    "assumptions": "Assumptions",
+    "alternatives": "Alternatives",
+    "certificate": "Certificate",
+}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report as one HTML page, and the solution that it is about."""
+
+    solution: Solution
+    html: str
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served."""
+        return self.solution.feasible
+
+    def write(self, path: str | Path) -> None:
+        """Write the page, whole or not at all. Raises `InputError` where it cannot be written."""
+        write(self.html, Path(path))
+
+
+def report_page(instance: Instance, *, progress: Progress | None = None) -> Page:
+    """Return the report of an instance: the answer, why, what it costs, and what it rests on.
+
+    Where nothing can be served it says which limits conflict. `progress` is told how many of how
+    many parts are done.
+
+    Raises
+    ------
+    InputError
+        Where the packages that draw charts are missing.
+    """
+    require_packages()
+    with Bundle(SCRIPT) as bundle:
+        return _page(instance, bundle, _Parts(progress))
+
+
+def _page(instance: Instance, bundle: Bundle, done: "_Parts") -> Page:
+    solution = solve(instance)
+    done.add(4)
+    if solution.feasible:
+        sections = _served(instance, solution, done)
+    else:
+        sections = [
+            conflict(solution),
+            alternatives_section(explain(instance)),
+            assumptions_section(instance),
+            certificate_section(solution),
+        ]
+    charts = any("<figure" in one for one in sections)
+    page = _document(solution, sections, bundle.text() if charts else "")
+    done.finish()
+    return Page(solution, page)
+
+
+def _served(instance: Instance, solution: Solution, done: "_Parts") -> list[Html]:
+    """Return the sections of an instance that has a plan."""
+    done.expect(len(solution.inputs))
+    explanation = explain(instance)
+    done.add(3)
+    drawn, note = _frontier(instance, done)
+    caps = power_caps(instance)
+    done.expect(len(caps))
+    rows = []
+    for row in power_rows(instance, caps):
+        rows.append(row)
+        done.add()
+    bought = []
+    for one in upgrades(instance, solution):
+        bought.append(one)
+        done.add()
+    power = chart_figure(power_curve_chart(rows)) if rows else Html()
+    steps, curve = Html(), []
+    if drawn is not None:
+        bars = step_breakdown_chart(drawn)
+        steps = chart_figure(bars, narrowest=NARROWEST_BARS)
+        curve = [frontier_section(drawn, chart_figure(frontier_chart([drawn])), note)]
+    return [
+        answer(instance, solution),
+        *curve,
+        limits_section(solution),
+        power_section(instance, solution, power),
+        step_section(solution, steps),
+        buying_section(solution, bought),
+        assumptions_section(instance),
+        alternatives_section(explanation),
+        certificate_section(solution),
+    ]
+
+
+def _frontier(instance: Instance, done: "_Parts") -> tuple[Frontier | None, str]:
+    """Return the frontier and a remark, None where the instance has none."""
+    if not instance.choices.uniform:
+        return None, ""
+    note, choices = "", instance.choices
+    if not choices.whole_sequences:
+        note = "It is that of whole sequences, unlike the answer above."
+        whole = choices.model_copy(update={"whole_sequences": True})
+        instance = instance.model_copy(update={"choices": whole})
+    before = done.now
+    if instance.rack.offload is not None:
+        done.expect(MOST_SOLVES)
+    drawn = frontier(
+        instance,
+        progress=lambda count, _: done.reach(before + count),
+        most_solves=MOST_SOLVES,
+    )
+    return (drawn, note) if drawn.feasible else (None, "")
+
+
+class _Parts:
+    """How many parts of the work are done, and how many are known of."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self.now, self._all = 0, 12
+
+    def expect(self, count: int) -> None:
+        """Know of more parts."""
+        self._all += count
+
+    def add(self, count: int = 1) -> None:
+        """Count parts that are done."""
+        self.reach(self.now + count)
+
+    def reach(self, count: int) -> None:
+        """Say that so many parts are done in all."""
+        self.now = min(count, self._all - 1)
+        if self._progress is not None:
+            self._progress(self.now, self._all)
+
+    def finish(self) -> None:
+        """Say that all is done."""
+        if self._progress is not None:
+            self._progress(self._all, self._all)
+
+
+def _document(solution: Solution, sections: list[Html], script: str) -> str:
+    """Return the whole page."""
+    top = heading(solution)
+    shown = [name for name in CONTENTS if any(f'<section id="{name}"' in one for one in sections)]
+    links = [element("li", element("a", CONTENTS[name], href=f"#{name}")) for name in shown]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{solution.title.strip() or solution.instance} - hbmopt"),
+        # An empty icon, for a browser would ask the server for one.
+        element("link", rel="icon", href="data:,"),
+        Html(f"<style>{STYLE}</style>"),
+    )
+    scripts = [Html(f'<script type="module">{script}</script>')] if script else []
+    body = element(
+        "body",
+        element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
+        element("main", *sections),
+        element("footer", f"{solution.instance}, by hbmopt {__version__}."),
+        *scripts,
+    )
+    return joined(Html("<!doctype html>\n"), element("html", head, body, lang="en")) + "\n"
