@@ -395,7 +395,7 @@ def _offloaded_experts(
     """Return what a step reads of the experts of each offloadable component."""
     mixture, offload = instance.llm.mixture, instance.rack.offload
     names = offloadable_components(instance, configuration)
-    if mixture is None or offload is None:
+    if mixture is None or offload is None or "routed_experts" not in names:
         return (None,) * len(names)
     stored = _stored_gigabytes(
         instance.llm, configuration.weight_format, "routed_experts", offload.device
