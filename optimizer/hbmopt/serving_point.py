@@ -1,0 +1,172 @@
+"""One way to serve a batch at a speed, and how much of every limit that takes.
+
+A point fixes everything that a plan decides: configuration, replicas, batch, clocks and shares of
+weights in SRAM. It need not be possible: what it uses of a limit may exceed it, and by which factor
+is what a claim is judged by. Usage is evaluated by `hbmopt.physics`, without a solver.
+"""
+
+from dataclasses import dataclass
+
+from hbmopt.configuration import Configuration
+from hbmopt.demand import Segment, configuration_data, rack_data, replica_data
+from hbmopt.instance import Instance
+from hbmopt.models.quantities import number
+from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
+from hbmopt.sequence import step_tokens
+
+WITHIN = 1e-6
+"""Relative excess up to which a limit counts as kept, as everywhere a plan is checked."""
+
+
+@dataclass(frozen=True)
+class ClockPart:
+    """Part of the time of all replicas: a clock, and the steps per ms of one replica meanwhile.
+
+    `offloaded` is the share of each offloadable component that is read from SRAM.
+    """
+
+    clock: float
+    share: float
+    steps: float
+    offloaded: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServingPoint:
+    """Replicas of one configuration with `batch` sequences each."""
+
+    configuration: Configuration
+    replicas: int
+    batch: float
+    parts: tuple[ClockPart, ...]
+
+
+@dataclass(frozen=True)
+class LimitUse:
+    """What a point uses of one limit; `factor` is usage over limit, above 1 where it is missing."""
+
+    name: str
+    usage: float
+    limit: float
+    unit: str
+    factor: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the limit is kept."""
+        return self.factor <= 1.0 + WITHIN
+
+
+@dataclass(frozen=True)
+class PointUse:
+    """Everything a point takes: limits, step and power in kW by part, in the power scope."""
+
+    limits: tuple[LimitUse, ...]
+    speed: float
+    step_ms: float
+    step_breakdown_ms: dict[str, float]
+    power_kw: float
+    power_breakdown_kw: dict[str, float]
+
+    @property
+    def worst(self) -> LimitUse:
+        """The limit with the largest factor."""
+        return max(self.limits, key=lambda one: one.factor)
+
+
+def point_use(instance: Instance, point: ServingPoint) -> PointUse:
+    """Return what a point uses of every limit of an instance, and its step and power by part."""
+    configuration, rack = point.configuration, rack_data(instance)
+    exact, count = Segment(point.batch, point.batch), float(point.replicas)
+    times: dict[str, float] = {}
+    exposed = running_kw = lpu_kw = steps = held = in_sram = 0.0
+    for part in point.parts:
+        replica = replica_data(instance, configuration, part.clock, exact)
+        rate = part.share * part.steps
+        done = work(replica, ClockPoint(part.share, rate, rate * point.batch, part.offloaded))
+        still = work(replica, ClockPoint(1.0, 1.0, point.batch, part.offloaded))
+        for resource, spent in done.times.items():
+            times[resource] = times.get(resource, 0.0) + spent
+        held = max(held, still.resident_gb_steps)
+        in_sram = max(in_sram, still.sram_gb_steps)
+        exposed += exposed_time(replica, done.times)
+        running_kw += done.power_kw
+        lpu_kw += done.lpu_power_kw
+        steps += rate
+    size, units = number(replica.accelerators), number(replica.lpu.units)
+    limits = [
+        _share(
+            "hbm_capacity",
+            held / (size * number(replica.hbm_gb)),
+            number(replica.hbm_gb),
+            "usable GB per accelerator",
+        ),
+        _share(
+            "hbm_bandwidth",
+            times["weights"] + times["kv"],
+            number(replica.hbm_tb_per_s),
+            "TB/s per accelerator",
+        ),
+        _share("compute", times["gemm"] + times["attention"], 100.0, "% of the time"),
+        _share(
+            "interconnect", times["link"], number(replica.link_tb_per_s), "TB/s per accelerator"
+        ),
+    ]
+    if replica.offloaded:
+        sram, lpu = number(replica.lpu.sram_gb), replica.lpu
+        limits += [
+            _share("sram_capacity", in_sram / (units * sram), sram, "GB per LPU"),
+            _share("sram_bandwidth", times["sram"], number(lpu.sram_tb_per_s), "TB/s per LPU"),
+            _share("lpu_compute", times["lpu_compute"], 100.0, "% of the time"),
+            _share("lpu_link", times["lpu_link"], number(lpu.link_tb_per_s), "TB/s per LPU"),
+        ]
+    allowed_w = number(replica.power.limit_kw) * 1e3
+    limits += [
+        _share(
+            "accelerator_power", running_kw * 1e3 / size / allowed_w, allowed_w, "W per accelerator"
+        )
+    ]
+    if steps > 0:
+        limits.append(_share("step_time", exposed, 1.0 / steps, "ms per step"))
+    lpus = count * units if replica.offloaded else 0.0
+    power = rack_power(rack, count * (running_kw + lpu_kw), count * size, lpus)
+    if rack.power_cap_kw is not None:
+        cap = number(rack.power_cap_kw)
+        limits.append(_share("power_cap", power / cap, cap, "kW"))
+    limits += _budgets(instance, point, steps)
+    overhead, gained = number(rack.power_overhead), step_tokens(instance, configuration).accepted
+    parts = {
+        "static": overhead * number(rack.static_kw),
+        "accelerators": overhead * count * running_kw,
+        "lpus": overhead * count * lpu_kw,
+    }
+    parts["parked"] = power - sum(parts.values())
+    return PointUse(
+        limits=tuple(limits),
+        speed=steps * gained * 1e3,
+        step_ms=exposed / steps if steps > 0 else exposed_time(replica, still.times),
+        step_breakdown_ms={
+            name: (spent / steps if steps > 0 else still.times[name])
+            for name, spent in times.items()
+        },
+        power_kw=power,
+        power_breakdown_kw=parts,
+    )
+
+
+def _share(name: str, share: float, limit: float, unit: str) -> LimitUse:
+    return LimitUse(name, share * limit, limit, unit, share)
+
+
+def _budgets(instance: Instance, point: ServingPoint, steps: float) -> list[LimitUse]:
+    """Return what a point uses of the declared budgets."""
+    exact = Segment(point.batch, point.batch)
+    uses = configuration_data(instance, point.configuration, exact).budgets
+    found = []
+    for budget, use in zip(instance.limits.budgets, uses, strict=True):
+        per_step = number(use.per_step) + number(use.per_sequence_step) * point.batch
+        used = budget.fixed + point.replicas * (number(use.per_replica) + 1e3 * steps * per_step)
+        found.append(
+            LimitUse(budget.name, used, budget.capacity, budget.unit, used / budget.capacity)
+        )
+    return found
