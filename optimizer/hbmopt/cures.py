@@ -18,11 +18,15 @@ from hbmopt.levers import (
     Choice,
     Counter,
     Lever,
+    budget_levers,
     counters,
     format_choices,
-    input_levers,
+    latency_levers,
     layout_choices,
-    limit_levers,
+    memory_levers,
+    pace_levers,
+    power_levers,
+    rate_levers,
     workload_levers,
 )
 from hbmopt.models.quantities import number
@@ -60,6 +64,7 @@ class NoCure:
     name: str
     key: str
     tried: str
+    rises: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,77 @@ def smallest_changes(
     With `floor` the instance's speed floor is one of the limits that may give way.
     """
     search = CureSearch(instance, aim, ordered)
-    limits = [one for one in limit_levers(instance) if floor or one.key != "limits.min_speed"]
-    levers = [*limits, *input_levers(instance), *workload_levers(instance)]
+    levers = [
+        power_levers(instance),
+        pace_levers(instance) if floor else latency_levers(instance),
+        budget_levers(instance),
+        memory_levers(instance),
+        rate_levers(instance),
+        workload_levers(instance),
+    ]
     choices = [*format_choices(instance), *layout_choices(instance)]
-    cures = search.run(levers, choices)
+    cures = search.run([tuple(group) for group in levers], choices)
     counts = [search.counted(one) for one in counters(instance)]
     return Cures(
         (*cures.found, *(one for one in counts if isinstance(one, Cure))),
         (*cures.without, *(one for one in counts if isinstance(one, NoCure))),
     )
+
+
+def cures_of_infeasible(instance: Instance) -> Cures:
+    """Return the smallest single changes that give an instance without a plan one."""
+    aim = one_replica
+    target = aim(instance)
+    ranked = []
+    for one in enumerate_configurations(instance)[0]:
+        found = source(instance, one).nearest(target)
+        ranked.append((found.factor if found is not None else math.inf, one))
+    ranked.sort(key=lambda pair: pair[0])
+    return smallest_changes(instance, aim, [one for _, one in ranked], floor=True)
+
+
+def one_replica(instance: Instance) -> Target:
+    """Return what every plan contains: one replica with its smallest batch, at the floor."""
+    floor = float(instance.limits.min_speed)
+    return Target(0.0, floor, floor)
+
+
+def cure_lines(cures: Cures) -> list[str]:
+    """Return cures as lines of text, the smallest relative change first."""
+    lines = []
+    if cures.found:
+        lines.append("Each of these changes alone is enough, and no smaller one of its kind:")
+        rows = [(one.name, f"{one.now} -> {one.to}", _relative(one)) for one in _ordered(cures)]
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        for row, one in zip(rows, _ordered(cures), strict=True):
+            line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
+            lines.append(f"{line}  {' '.join(f'--set {text}' for text in one.settings)}")
+    else:
+        lines.append("No single change is enough:")
+    if cures.without:
+        if cures.found:
+            lines.append("These do not help alone, however far they go:")
+        lines += [
+            f"  {one.name} (tried up to {one.tried})"
+            if one.rises
+            else f"  {one.name} (tried down to {one.tried})"
+            for one in cures.without
+        ]
+    return lines
+
+
+def _ordered(cures: Cures) -> list[Cure]:
+    """Return the cures, the smallest relative change first, choices last."""
+    return sorted(
+        cures.found,
+        key=lambda one: abs(math.log(one.ratio)) if one.ratio is not None else math.inf,
+    )
+
+
+def _relative(cure: Cure) -> str:
+    if cure.ratio is None:
+        return ""
+    return f"x {cure.ratio:.3g}" if cure.ratio > 2 else f"{cure.ratio - 1.0:+.2%}"
 
 
 class CureSearch:
@@ -110,19 +177,27 @@ class CureSearch:
         self.ordered = ordered
         """Configurations of the instance, those that miss by least first."""
 
-    def run(self, levers: Iterable[Lever], choices: Iterable[Choice]) -> Cures:
-        """Return what each lever and choice does."""
+    def run(self, levers: Iterable[tuple[Lever, ...]], choices: Iterable[Choice]) -> Cures:
+        """Return what each lever and choice does; levers come in groups of one kind."""
         found: list[Cure] = []
         without: list[NoCure] = []
-        for lever in levers:
-            cure = self.turned(lever)
-            if cure is not None:
-                found.append(cure)
-            else:
-                without.append(NoCure(lever.name, lever.key, lever.text(lever.furthest)))
-        for key, group in groupby(choices, key=lambda one: one.key):
+        for group in levers:
+            # What all of them together do not make possible, none of them does alone.
+            together = self.instance
+            for lever in group:
+                together = lever.apply(together, lever.furthest)
+            hopeful = [one for one in self.ordered if self._serves(together, one)]
+            for lever in group:
+                cure = self.turned(lever, hopeful)
+                if cure is not None:
+                    found.append(cure)
+                else:
+                    without.append(
+                        NoCure(lever.name, lever.key, lever.text(lever.furthest), lever.rises)
+                    )
+        for key, same in groupby(choices, key=lambda choice: choice.key):
             # The smallest change comes first; of what changes more nothing is said.
-            tried = list(group)
+            tried = list(same)
             chosen = next((one for one in map(self._chosen, tried) if one is not None), None)
             if chosen is not None:
                 found.append(chosen)
@@ -138,7 +213,7 @@ class CureSearch:
         first = counter.apply(self.instance, now + 1)
         if idle_power(first) > (first.power_cap_kw or math.inf):
             return tried
-        if self.aim(self.instance).batch > 0:
+        if self.aim(self.instance).batch > 0 or self.instance.rack.offload is not None:
             found = self._by_halving(counter, now, most)
         else:
             found = self._by_counting(counter, now, most)
@@ -191,9 +266,9 @@ class CureSearch:
                 high, owner = middle, found
         return high, owner
 
-    def turned(self, lever: Lever) -> Cure | None:
+    def turned(self, lever: Lever, hopeful: Sequence[Configuration]) -> Cure | None:
         """Return the smallest turn of a lever that is enough, None where none is."""
-        best = self.critical(lever)
+        best = self._critical(lever, hopeful)
         if best is None:
             return None
         exact, owner = best
@@ -210,10 +285,12 @@ class CureSearch:
             str(owner),
         )
 
-    def critical(self, lever: Lever) -> tuple[float, Configuration] | None:
+    def _critical(
+        self, lever: Lever, hopeful: Sequence[Configuration]
+    ) -> tuple[float, Configuration] | None:
         """Return the value of a lever from which on something serves, and what that is."""
         best, owner = lever.furthest, None
-        for one in self.ordered:
+        for one in hopeful:
             if self._serves(lever.apply(self.instance, best), one):
                 best, owner = self._least(lever, best, one), one
         return (best, owner) if owner is not None else None
@@ -257,7 +334,7 @@ class CureSearch:
         """Solve the program of the point that a change makes possible."""
         target = self.aim(instance)
         found = source(instance, configuration).nearest(target)
-        if found is not None and found.possible:
+        if found is not None and found.serves(target):
             batch, replicas = found.point.batch, float(found.point.replicas)
             exact = Segment(batch, batch)
             floored = instance.at_floor(target.floor * (1.0 - 1e-9))

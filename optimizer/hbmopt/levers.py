@@ -101,10 +101,10 @@ def _figure_lever(
     return Lever(name, keys[0], _unit(first), first.amount, furthest, whole, apply, settings)
 
 
-def limit_levers(instance: Instance) -> Iterator[Lever]:
-    """Yield the limits that can be eased: power, speed floor and declared budgets."""
-    if instance.power_cap_kw is not None:
-        cap = instance.power_cap_kw
+def power_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield what eases power: the cap, the overhead, and what is drawn."""
+    cap, scope = instance.power_cap_kw, instance.limits.power_scope
+    if cap is not None:
 
         def with_power(changed: Instance, value: float) -> Instance:
             power = {"power": Figure(value, "power")}
@@ -120,8 +120,18 @@ def limit_levers(instance: Instance) -> Iterator[Lever]:
             with_power,
             lambda value: (_setting("limits.power", value, "kW"),),
         )
-    if float(instance.limits.min_speed) > 0:
-        floor = float(instance.limits.min_speed)
+    if scope == "facility" and float(instance.limits.pue) > 1:
+        yield _figure_lever(instance, "PUE", ("limits.pue",), 1.0)
+    tdp, static = instance.rack.accelerator.tdp.amount, instance.rack.static_power.amount
+    yield _figure_lever(instance, "TDP per accelerator", ("rack.accelerator.tdp",), tdp / FURTHEST)
+    if static > 0 and scope != "accelerators":
+        yield _figure_lever(instance, "static power", ("rack.static_power",), static / FURTHEST)
+
+
+def pace_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield the speed floor, and the latency that no hardware shortens."""
+    floor = float(instance.limits.min_speed)
+    if floor > 0:
         yield Lever(
             "speed floor",
             "limits.min_speed",
@@ -132,8 +142,24 @@ def limit_levers(instance: Instance) -> Iterator[Lever]:
             lambda changed, value: changed.at_floor(value),
             lambda value: (_setting("limits.min_speed", value, "tok/s/user"),),
         )
-    if instance.limits.power_scope == "facility" and float(instance.limits.pue) > 1:
-        yield _figure_lever(instance, "PUE", ("limits.pue",), 1.0)
+    yield from latency_levers(instance)
+
+
+def latency_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield the latency per layer, its two parts in proportion."""
+    latency = instance.calibration.latency
+    waits = tuple(
+        f"calibration.latency.{key}"
+        for key in ("per_layer", "per_layer_doubling")
+        if getattr(latency, key).amount > 0
+    )
+    if waits:
+        now = instance.figure(tuple(waits[0].split("."))).amount
+        yield _figure_lever(instance, "latency per layer", waits, now / FURTHEST)
+
+
+def budget_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield the capacities of declared budgets."""
     for position, budget in enumerate(instance.limits.budgets):
         yield _budget_lever(position, budget.name, budget.unit, budget.capacity)
 
@@ -159,46 +185,38 @@ def _budget_lever(position: int, name: str, unit: str, capacity: float) -> Lever
     )
 
 
-def input_levers(instance: Instance) -> Iterator[Lever]:
-    """Yield the numbers of hardware and calibration that can be better."""
-    chip, rack = instance.rack.accelerator, instance.rack
-    for name, key in (
-        ("HBM capacity per accelerator", "hbm_capacity"),
-        ("HBM bandwidth per accelerator", "hbm_bandwidth"),
-        ("scale-up links per accelerator", "scale_up_bandwidth"),
-    ):
-        amount = getattr(chip, key).amount
-        if amount > 0:
-            yield _figure_lever(instance, name, (f"rack.accelerator.{key}",), FURTHEST * amount)
-    peaks = tuple(f"rack.accelerator.peak_flops.{name}" for name in chip.peak_flops)
-    first = next(iter(chip.peak_flops.values())).amount
-    yield _figure_lever(instance, "compute, all formats alike", peaks, FURTHEST * first)
-    usable = float(instance.calibration.hbm_usable)
-    if usable < 1:
+def memory_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield what holds more."""
+    yield from _hardware(instance, "accelerator", {"hbm_capacity": "HBM capacity per accelerator"})
+    if float(instance.calibration.hbm_usable) < 1:
         yield _figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
-    latency = instance.calibration.latency
-    waits = tuple(
-        f"calibration.latency.{key}"
-        for key in ("per_layer", "per_layer_doubling")
-        if getattr(latency, key).amount > 0
-    )
-    if waits:
-        now = instance.figure(tuple(waits[0].split("."))).amount
-        yield _figure_lever(instance, "latency per layer", waits, now / FURTHEST)
-    yield _figure_lever(
-        instance, "TDP per accelerator", ("rack.accelerator.tdp",), chip.tdp.amount / FURTHEST
-    )
-    if rack.static_power.amount > 0 and instance.limits.power_scope != "accelerators":
-        least = rack.static_power.amount / FURTHEST
-        yield _figure_lever(instance, "static power", ("rack.static_power",), least)
-    if rack.offload is not None:
-        for name, key in (
-            ("SRAM capacity per LPU", "sram_capacity"),
-            ("SRAM bandwidth per LPU", "sram_bandwidth"),
-            ("links per LPU", "link_bandwidth"),
-        ):
-            amount = getattr(rack.offload.device, key).amount
-            yield _figure_lever(instance, name, (f"rack.offload.device.{key}",), FURTHEST * amount)
+    if instance.rack.offload is not None:
+        yield from _hardware(instance, "offload.device", {"sram_capacity": "SRAM capacity per LPU"})
+
+
+def rate_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield what reads, computes and sends faster."""
+    names = {
+        "hbm_bandwidth": "HBM bandwidth per accelerator",
+        "scale_up_bandwidth": "scale-up links per accelerator",
+    }
+    yield from _hardware(instance, "accelerator", names)
+    peaks = instance.rack.accelerator.peak_flops
+    keys = tuple(f"rack.accelerator.peak_flops.{name}" for name in peaks)
+    first = next(iter(peaks.values())).amount
+    yield _figure_lever(instance, "compute, all formats alike", keys, FURTHEST * first)
+    if instance.rack.offload is not None:
+        names = {"sram_bandwidth": "SRAM bandwidth per LPU", "link_bandwidth": "links per LPU"}
+        yield from _hardware(instance, "offload.device", names)
+
+
+def _hardware(instance: Instance, part: str, names: dict[str, str]) -> Iterator[Lever]:
+    """Yield figures of a part of the rack of which more is better."""
+    for key, name in names.items():
+        full = f"rack.{part}.{key}"
+        amount = instance.figure(tuple(full.split("."))).amount
+        if amount > 0:
+            yield _figure_lever(instance, name, (full,), FURTHEST * amount)
 
 
 def workload_levers(instance: Instance) -> Iterator[Lever]:

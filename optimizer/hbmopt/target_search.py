@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.instance import Instance
+from hbmopt.serving_point import WITHIN
 from hbmopt.targets import PRECISION, Nearest, Source, Target, last, source
 
 
@@ -24,7 +25,7 @@ class TargetSearch:
 
     def target(self, batch: float, speed: float) -> Target:
         """Return a target under the instance's own floor, where that is not above the speed."""
-        return Target(batch, speed, min(float(self.instance.limits.min_speed), speed))
+        return Target(batch, speed, min(float(self.instance.limits.min_speed), speed), WITHIN)
 
     def closest(self, target: Target) -> Nearest | None:
         """Return the point whose largest factor is smallest, None where nothing can run at all."""

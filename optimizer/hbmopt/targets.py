@@ -36,6 +36,9 @@ from hbmopt.template import NEGLIGIBLE
 PRECISION = 1e-9
 """Relative width at which halving stops."""
 
+EXACT = 1e-9
+"""Relative excess that is the rounding of a sum, and no excess."""
+
 FASTEST = 1e6
 """Speed in tok/s per user that nothing exceeds."""
 
@@ -44,12 +47,14 @@ FASTEST = 1e6
 class Target:
     """A batch of the rack, and a speed in tok/s per user; batch 0 stands for one replica's least.
 
-    No clock of a mix may be slower than `floor` tok/s per user.
+    No clock of a mix may be slower than `floor` tok/s per user. Limits count as kept up to a
+    relative excess of `slack`.
     """
 
     batch: float
     speed: float
     floor: float
+    slack: float = EXACT
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,9 @@ class Nearest:
     point: ServingPoint
     factor: float
 
-    @property
-    def possible(self) -> bool:
+    def serves(self, target: Target) -> bool:
         """Whether the point keeps every limit."""
-        return self.factor <= 1.0 + WITHIN
+        return self.factor <= 1.0 + target.slack
 
 
 class Source(Protocol):
@@ -207,7 +211,7 @@ class PlainSource(_Common):
     def serves(self, target: Target) -> bool:
         """Whether the configuration can serve the target."""
         found = self._nearest(target, 1.0)
-        return found is not None and found.possible
+        return found is not None and found.serves(target)
 
     def nearest(self, target: Target, below: float = math.inf) -> Nearest | None:
         """Return the point with the smallest largest factor."""
@@ -254,7 +258,7 @@ class PlainSource(_Common):
         if not len(counts):
             return least
         for way in self._ways(target, counts, self.batches(target, counts)):
-            holds = np.maximum(way.busy, way.drawing) <= 1.0 + WITHIN
+            holds = np.maximum(way.busy, way.drawing) <= 1.0 + target.slack
             if holds.any():
                 least = min(least, float(way.power[holds].min()))
         return least
@@ -318,12 +322,15 @@ class OffloadedSource(_Common):
             return False
         if target.speed <= 0:
             found = self.nearest(target)
-            return found is not None and found.possible
+            return found is not None and found.serves(target)
         # The most replicas at full clock have the least of every row but power.
         batch = float(self.batches(target, counts)[-1])
-        if _Shares(self, 0, float(counts[-1]), batch, target.speed).bound_of_time > 1.0 + WITHIN:
+        if (
+            _Shares(self, 0, float(counts[-1]), batch, target.speed).bound_of_time
+            > 1.0 + target.slack
+        ):
             return False
-        wanted = target.speed * (1.0 - WITHIN)
+        wanted = target.speed * (1.0 - target.slack)
         return any(speed >= wanted for speed, _ in self._fastest(target))
 
     def highest_speed(self, target: Target, above: float) -> float:
@@ -356,7 +363,7 @@ class OffloadedSource(_Common):
                 continue
             if clock == 0:
                 break
-        if best is not None and not best.possible:
+        if best is not None and not best.serves(target):
             mixed = self._mixed(target)
             return best if mixed is None else mixed
         return best
@@ -367,9 +374,9 @@ class OffloadedSource(_Common):
         for count, batch in zip(counts, self.batches(target, counts), strict=True):
             for clock in range(len(self.clocks)):
                 one = _Shares(self, clock, float(count), float(batch), target.speed)
-                if one.bound_of_time > 1.0 + WITHIN:
+                if one.bound_of_time > 1.0 + target.slack:
                     break
-                least = min(least, one.least_power())
+                least = min(least, one.least_power(target.slack))
         return least
 
     def _fastest(self, target: Target) -> Iterator[tuple[float, Operation]]:
@@ -384,12 +391,12 @@ class OffloadedSource(_Common):
         limited = self.rack.power_cap_kw is not None or bool(self.budgets)
         for count, batch in zip(counts[::-1].tolist(), batches[::-1].tolist(), strict=True):
             alone = self._speed(free, count, batch)
-            if alone is None or alone[0] < target.speed * (1.0 - WITHIN):
+            if alone is None or alone[0] < target.speed * (1.0 - target.slack):
                 return
             found = self._speed(capped, count, batch) if limited or floor > 0 else alone
             if found is not None:
                 yield found
-                if found[0] >= alone[0] * (1.0 - WITHIN):
+                if found[0] >= alone[0] * (1.0 - target.slack):
                     return
 
     def _speed(
@@ -412,7 +419,7 @@ class OffloadedSource(_Common):
         if self.rack.power_cap_kw is None or len(self.clocks) == 1 or target.speed <= 0:
             return None
         for speed, found in self._fastest(target):
-            if speed >= target.speed * (1.0 - WITHIN):
+            if speed >= target.speed * (1.0 - target.slack):
                 return Nearest(_mixed_point(found, round(found.replicas), found.batch), 1.0)
         return None
 
@@ -505,12 +512,12 @@ class _Shares:
         reached = (self._base + shares @ self._slopes) * unit
         return float(reached.max()), tuple(shares.tolist())
 
-    def least_power(self) -> float:
+    def least_power(self, slack: float) -> float:
         """Return the least kW at which every row but the power cap holds, infinity for none."""
         parts = len(self._slopes)
         if not parts:
-            return float(self._base[-1]) if self.bound_of_time <= 1.0 + WITHIN else math.inf
-        room = 1.0 + WITHIN - self._base[:-1]
+            return float(self._base[-1])
+        room = 1.0 + slack - self._base[:-1]
         found = _bounded_program(-self._slopes[:, -1], self._slopes[:, :-1].T, room, np.ones(parts))
         return float(self._base[-1]) - found.objective if found.optimal else math.inf
 
