@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import wrap
 
 from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Segment, rack_data
@@ -31,7 +32,7 @@ from hbmopt.levers import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.search import solve_program
-from hbmopt.targets import Target, last, source
+from hbmopt.targets import PRECISION, Target, last, source
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""
@@ -141,16 +142,11 @@ def cure_lines(cures: Cures) -> list[str]:
             line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
             lines.append(f"{line}  {' '.join(f'--set {text}' for text in one.settings)}")
     else:
-        lines.append("No single change is enough:")
+        lines.append("No single change is enough.")
     if cures.without:
-        if cures.found:
-            lines.append("These do not help alone, however far they go:")
-        lines += [
-            f"  {one.name} (tried up to {one.tried})"
-            if one.rises
-            else f"  {one.name} (tried down to {one.tried})"
-            for one in cures.without
-        ]
+        lines.append("What does not help alone, however far it goes:")
+        names = ", ".join(one.name for one in cures.without)
+        lines += wrap(names, 100, initial_indent="  ", subsequent_indent="  ")
     return lines
 
 
@@ -268,7 +264,7 @@ class CureSearch:
 
     def turned(self, lever: Lever, hopeful: Sequence[Configuration]) -> Cure | None:
         """Return the smallest turn of a lever that is enough, None where none is."""
-        best = self._critical(lever, hopeful)
+        best = self._first(lever, hopeful)
         if best is None:
             return None
         exact, owner = best
@@ -285,7 +281,23 @@ class CureSearch:
             str(owner),
         )
 
-    def _critical(
+    def critical(self, lever: Lever) -> float | None:
+        """Return the value of a lever from which on something serves, None where none is."""
+        found = self._first(lever, self.ordered)
+        return found[0] if found is not None else None
+
+    def breaking(self, lever: Lever) -> float | None:
+        """Return the value of a lever from which on nothing serves, None where something does."""
+
+        def serves(value: float) -> bool:
+            instance = lever.apply(self.instance, value)
+            return any(self._serves(instance, one) for one in self.ordered)
+
+        if serves(lever.furthest):
+            return None
+        return _between(serves, lever.now, lever.furthest)
+
+    def _first(
         self, lever: Lever, hopeful: Sequence[Configuration]
     ) -> tuple[float, Configuration] | None:
         """Return the value of a lever from which on something serves, and what that is."""
@@ -307,11 +319,7 @@ class CureSearch:
                 middle = float((serves + short) // 2.0)
                 short, serves = (middle, serves) if fails(middle) else (short, middle)
             return serves
-        if lever.rises:
-            return last(fails, lever.now, enough) * (1.0 + 1e-9)
-        return 1.0 / (
-            last(lambda inverse: fails(1.0 / inverse), 1.0 / lever.now, 1.0 / enough) * (1.0 + 1e-9)
-        )
+        return _between(fails, lever.now, enough)
 
     def _serves(self, instance: Instance, configuration: Configuration) -> bool:
         return source(instance, configuration).serves(self.aim(instance))
@@ -342,6 +350,14 @@ class CureSearch:
             if solved.answer.optimal:
                 return
         raise SolverError(f"a change that should be enough is not for {configuration}")
+
+
+def _between(holds: Callable[[float], bool], now: float, then: float) -> float:
+    """Return where between two positive numbers something ceases to hold that holds now."""
+    if then > now:
+        return last(holds, now, then) * (1.0 + PRECISION)
+    inverse = last(lambda one: holds(1.0 / one), 1.0 / now, 1.0 / then)
+    return 1.0 / (inverse * (1.0 + PRECISION))
 
 
 def _rounded(value: float, *, up: bool) -> float:

@@ -35,6 +35,8 @@ class Lever:
     whole: bool
     apply: Callable[[Instance, float], Instance]
     settings: Callable[[float], tuple[str, ...]]
+    shown: float = 1.0
+    """Shown units per unit of `now`."""
 
     @property
     def rises(self) -> bool:
@@ -43,7 +45,7 @@ class Lever:
 
     def text(self, value: float) -> str:
         """Write a value with its unit."""
-        return f"{value:,.10g} {self.unit}".strip()
+        return f"{value * self.shown:,.10g} {self.unit}".strip()
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class Choice:
     settings: tuple[str, ...]
 
 
-def _unit(figure: Figure) -> str:
-    return units.INTERNAL_UNITS[figure.dimension]
+def _unit(figure: Figure) -> tuple[str, float]:
+    """Return the unit that a figure is shown in, and how many of it are one internal unit."""
+    if figure.dimension == "time":
+        return "us", 1e3
+    return units.INTERNAL_UNITS[figure.dimension], 1.0
 
 
 def _setting(key: str, value: float, unit: str) -> str:
@@ -67,7 +72,7 @@ def _setting(key: str, value: float, unit: str) -> str:
     return f'{key}="{plain} {unit}"' if unit else f"{key}={plain}"
 
 
-def _figure_lever(
+def figure_lever(
     instance: Instance,
     name: str,
     keys: tuple[str, ...],
@@ -94,11 +99,12 @@ def _figure_lever(
 
     def settings(value: float) -> tuple[str, ...]:
         return tuple(
-            _setting(key, amount, _unit(figure))
+            _setting(key, amount * _unit(figure)[1], _unit(figure)[0])
             for key, figure, amount in zip(keys, figures, factors(value), strict=True)
         )
 
-    return Lever(name, keys[0], _unit(first), first.amount, furthest, whole, apply, settings)
+    unit, shown = _unit(first)
+    return Lever(name, keys[0], unit, first.amount, furthest, whole, apply, settings, shown)
 
 
 def power_levers(instance: Instance) -> Iterator[Lever]:
@@ -121,11 +127,11 @@ def power_levers(instance: Instance) -> Iterator[Lever]:
             lambda value: (_setting("limits.power", value, "kW"),),
         )
     if scope == "facility" and float(instance.limits.pue) > 1:
-        yield _figure_lever(instance, "PUE", ("limits.pue",), 1.0)
+        yield figure_lever(instance, "PUE", ("limits.pue",), 1.0)
     tdp, static = instance.rack.accelerator.tdp.amount, instance.rack.static_power.amount
-    yield _figure_lever(instance, "TDP per accelerator", ("rack.accelerator.tdp",), tdp / FURTHEST)
+    yield figure_lever(instance, "TDP per accelerator", ("rack.accelerator.tdp",), tdp / FURTHEST)
     if static > 0 and scope != "accelerators":
-        yield _figure_lever(instance, "static power", ("rack.static_power",), static / FURTHEST)
+        yield figure_lever(instance, "static power", ("rack.static_power",), static / FURTHEST)
 
 
 def pace_levers(instance: Instance) -> Iterator[Lever]:
@@ -155,7 +161,7 @@ def latency_levers(instance: Instance) -> Iterator[Lever]:
     )
     if waits:
         now = instance.figure(tuple(waits[0].split("."))).amount
-        yield _figure_lever(instance, "latency per layer", waits, now / FURTHEST)
+        yield figure_lever(instance, "latency per layer", waits, now / FURTHEST)
 
 
 def budget_levers(instance: Instance) -> Iterator[Lever]:
@@ -189,7 +195,7 @@ def memory_levers(instance: Instance) -> Iterator[Lever]:
     """Yield what holds more."""
     yield from _hardware(instance, "accelerator", {"hbm_capacity": "HBM capacity per accelerator"})
     if float(instance.calibration.hbm_usable) < 1:
-        yield _figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
+        yield figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
     if instance.rack.offload is not None:
         yield from _hardware(instance, "offload.device", {"sram_capacity": "SRAM capacity per LPU"})
 
@@ -204,7 +210,7 @@ def rate_levers(instance: Instance) -> Iterator[Lever]:
     peaks = instance.rack.accelerator.peak_flops
     keys = tuple(f"rack.accelerator.peak_flops.{name}" for name in peaks)
     first = next(iter(peaks.values())).amount
-    yield _figure_lever(instance, "compute, all formats alike", keys, FURTHEST * first)
+    yield figure_lever(instance, "compute, all formats alike", keys, FURTHEST * first)
     if instance.rack.offload is not None:
         names = {"sram_bandwidth": "SRAM bandwidth per LPU", "link_bandwidth": "links per LPU"}
         yield from _hardware(instance, "offload.device", names)
@@ -216,7 +222,7 @@ def _hardware(instance: Instance, part: str, names: dict[str, str]) -> Iterator[
         full = f"rack.{part}.{key}"
         amount = instance.figure(tuple(full.split("."))).amount
         if amount > 0:
-            yield _figure_lever(instance, name, (full,), FURTHEST * amount)
+            yield figure_lever(instance, name, (full,), FURTHEST * amount)
 
 
 def workload_levers(instance: Instance) -> Iterator[Lever]:
@@ -228,12 +234,12 @@ def workload_levers(instance: Instance) -> Iterator[Lever]:
     for name, key in names:
         figure = getattr(workload, key)
         if figure is not None and figure.amount > 1:
-            yield _figure_lever(instance, f"{name} [tokens]", (f"workload.{key}",), 1.0, whole=True)
+            yield figure_lever(instance, f"{name} [tokens]", (f"workload.{key}",), 1.0, whole=True)
     reserved = workload.capacity_context
     least = math.ceil(workload.mean_context)
     if reserved is not None and reserved.amount > least:
         key = "workload.capacity_context"
-        yield _figure_lever(instance, "reserved context [tokens]", (key,), float(least), whole=True)
+        yield figure_lever(instance, "reserved context [tokens]", (key,), float(least), whole=True)
 
 
 def with_accelerators(instance: Instance, count: int) -> Instance:

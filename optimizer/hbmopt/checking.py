@@ -1,0 +1,452 @@
+"""`check`: is a claim possible on an instance, what does it miss, and what is within reach?
+
+A claim is a batch of the whole rack and a speed per user, and maybe a power. It is possible where
+any configuration that the instance allows serves that batch at that mean speed within every limit.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hbmopt import units
+from hbmopt.configuration import Configuration
+from hbmopt.cures import Cures, CureSearch, smallest_changes
+from hbmopt.document import parse_path
+from hbmopt.errors import InputError
+from hbmopt.figure import Figure
+from hbmopt.instance import Instance
+from hbmopt.levers import Lever, figure_lever
+from hbmopt.provenance import estimates
+from hbmopt.sequence import step_tokens
+from hbmopt.serving_point import LimitUse, PointUse, ServingPoint, point_use
+from hbmopt.solution import ClockShare, Estimate, listed
+from hbmopt.target_search import TargetSearch
+from hbmopt.targets import EXACT, Nearest
+
+FAR = 2.0
+"""Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed: requests at once, tokens/s per user, and the power, where one is named.
+
+    `tok_s_per_mw` is the throughput over the power that limits, claimed or the instance's own.
+    """
+
+    batch: float
+    speed_tok_s_user: float
+    throughput_tok_s: float
+    power_w: float | None
+    power_scope: str
+    power_is_claimed: bool
+    tok_s_per_mw: float | None
+
+
+@dataclass(frozen=True)
+class ClosestPoint:
+    """The configuration whose largest missing factor is smallest, at the claimed batch and speed.
+
+    `batch` is that of a replica; replicas may have a place to spare, `batch` times `replicas` is
+    at least what is claimed. `step_allowed_ms` is the time that the speed leaves for a step.
+    """
+
+    configuration: str
+    replicas: int
+    batch: float
+    clocks: tuple[ClockShare, ...]
+    offload_shares: tuple[float, ...]
+    step_ms: float
+    step_allowed_ms: float
+    step_breakdown_ms: dict[str, float]
+    power_w: float
+    power_breakdown_w: dict[str, float]
+    tok_s_per_mw: float | None
+
+
+@dataclass(frozen=True)
+class ClaimLimit:
+    """One limit at the closest point; `missing` is the factor that is lacking, None where kept."""
+
+    name: str
+    usage: float
+    limit: float
+    unit: str
+    utilization: float
+    missing: float | None
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """A point that is possible, as far as one coordinate goes while the others are as claimed."""
+
+    what: str
+    batch: float
+    speed_tok_s_user: float
+    throughput_tok_s: float
+    power_w: float
+    configuration: str
+
+
+@dataclass(frozen=True)
+class Premise:
+    """An uncertain input, and the value at which the verdict would turn, if within a factor of 2."""
+
+    input: str
+    value: str
+    status: str
+    source: tuple[str, ...]
+    note: str
+    turns_at: str | None
+    ratio: float | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict on a claim, and what it rests on."""
+
+    instance: str
+    title: str
+    llm: str
+    rack: str
+    accelerators: int
+    context_tokens: float
+    claim: Claim
+    possible: bool
+    verdict: str
+    configurations: int
+    rejected: int
+    closest: ClosestPoint | None = None
+    limits: tuple[ClaimLimit, ...] = ()
+    reachable: tuple[Reachable, ...] = ()
+    least_power_w: float | None = None
+    cures: Cures | None = None
+    premises: tuple[Premise, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the documented JSON structure (`schemas/check.schema.json`)."""
+        return {key: listed(value) for key, value in asdict(self).items()}
+
+
+def check(
+    instance: Instance, batch: float, speed: float, power: str | float | None = None
+) -> Check:
+    """Say whether an instance can serve `batch` requests at once at `speed` tok/s per user each.
+
+    Parameters
+    ----------
+    batch
+        Requests that decode at once on the whole rack.
+    speed
+        Tokens/s per user, in the mean over time.
+    power
+        The power it is claimed to take, such as ``"120 kW"``, or a number in kW; in the
+        instance's power scope. Default: the instance's own limit.
+
+    Raises
+    ------
+    InputError
+        For numbers that are none, and where the instance lets a rack mix configurations.
+    """
+    return _Checking(instance, batch, speed, power).run()
+
+
+def _claimed(instance: Instance, power: str | float | None) -> Instance:
+    """Return the instance under the claimed power."""
+    if power is None:
+        return instance
+    try:
+        amount = units.parse(power, "power") if isinstance(power, str) else float(power)
+    except ValueError as error:
+        raise InputError(f"--power {power}: {error}") from None
+    if not 0 < amount < math.inf:
+        raise InputError(f"--power {power}: must be more than 0")
+    changes = {"power": Figure(amount, "power"), "power_capped": True}
+    return instance.model_copy(update={"limits": instance.limits.model_copy(update=changes)})
+
+
+class _Checking:
+    def __init__(
+        self, instance: Instance, batch: float, speed: float, power: str | float | None
+    ) -> None:
+        if not 0 < batch < math.inf:
+            raise InputError(f"--batch {batch:g}: must be more than 0 requests")
+        if not 0 < speed < math.inf:
+            raise InputError(f"--speed {speed:g}: must be more than 0 tok/s per user")
+        if instance.choices.whole_sequences and batch != int(batch):
+            raise InputError(f"--batch {batch:g}: requests are whole")
+        if not instance.choices.uniform:
+            raise InputError("choices.uniform: a claim is checked for one configuration at a time")
+        self.instance = _claimed(instance, power)
+        self.search = TargetSearch(self.instance)
+        self.target = self.search.target(float(batch), float(speed))
+        self.exact = replace(self.target, slack=EXACT)
+        cap = self.instance.power_cap_kw
+        throughput = float(batch) * float(speed)
+        self.claim = Claim(
+            batch=float(batch),
+            speed_tok_s_user=float(speed),
+            throughput_tok_s=throughput,
+            power_w=cap * 1e3 if cap is not None else None,
+            power_scope=instance.limits.power_scope,
+            power_is_claimed=power is not None,
+            tok_s_per_mw=throughput / cap * 1e3 if cap else None,
+        )
+
+    def run(self) -> Check:
+        instance, nearest = self.instance, self.search.closest(self.target)
+        found = Check(
+            instance=instance.name,
+            title=instance.description,
+            llm=instance.llm.title or instance.llm.name,
+            rack=instance.rack.title or instance.rack.name,
+            accelerators=int(instance.rack.accelerators),
+            context_tokens=instance.workload.mean_context,
+            claim=self.claim,
+            possible=False,
+            verdict="",
+            configurations=len(self.search.sources),
+            rejected=len(self.search.rejections),
+        )
+        if nearest is None:
+            reasons = sorted({one.reason for one in self.search.rejections})
+            verdict = "Not possible: none of the layouts asked for can run"
+            return replace(
+                found, verdict=f"{verdict}{': ' if reasons else ''}{'; '.join(reasons)}."
+            )
+        use, possible = point_use(instance, nearest.point), nearest.serves(self.target)
+        least = self.search.least_power(self.exact)
+        found = replace(
+            found,
+            possible=possible,
+            closest=self._closest(nearest.point, use),
+            limits=tuple(_claim_limit(one) for one in use.limits),
+            reachable=tuple(self._reachable()),
+            least_power_w=least * 1e3 if least < math.inf else None,
+            cures=None if possible else self._cures(nearest),
+            premises=self._premises(nearest, possible=possible),
+        )
+        return replace(found, verdict=verdict_of(found))
+
+    def _closest(self, point: ServingPoint, use: PointUse) -> ClosestPoint:
+        gained = step_tokens(self.instance, point.configuration).accepted
+        served = self.claim.throughput_tok_s
+        return ClosestPoint(
+            configuration=str(point.configuration),
+            replicas=point.replicas,
+            batch=point.batch,
+            clocks=tuple(ClockShare(part.clock, part.share) for part in point.parts),
+            offload_shares=point.parts[0].offloaded,
+            step_ms=use.step_ms,
+            step_allowed_ms=1e3 * gained / self.claim.speed_tok_s_user,
+            step_breakdown_ms=use.step_breakdown_ms,
+            power_w=use.power_kw * 1e3,
+            power_breakdown_w={name: kw * 1e3 for name, kw in use.power_breakdown_kw.items()},
+            tok_s_per_mw=served / use.power_kw * 1e3 if use.power_kw > 0 else None,
+        )
+
+    def _reachable(self) -> Iterator[Reachable]:
+        """Yield the highest speed at the claimed batch, and the largest batch at its speed."""
+        fastest = self.search.highest_speed(self.exact)
+        if fastest is not None:
+            speed, nearest = fastest
+            yield self._reached("highest speed at this batch", self.target.batch, speed, nearest)
+        largest = self.search.largest_batch(self.exact)
+        if largest is not None:
+            batch, nearest = largest
+            yield self._reached("largest batch at this speed", batch, self.target.speed, nearest)
+
+    def _reached(self, what: str, batch: float, speed: float, nearest: Nearest) -> Reachable:
+        power = point_use(self.instance, nearest.point).power_kw * 1e3
+        name = str(nearest.point.configuration)
+        return Reachable(what, batch, speed, batch * speed, power, name)
+
+    def _ordered(self, nearest: Nearest) -> list[Configuration]:
+        """Return all configurations, the closest first."""
+        listed_ones = [one.configuration for one in self.search.sources]
+        return sorted(listed_ones, key=lambda one: one != nearest.point.configuration)
+
+    def _cures(self, nearest: Nearest) -> Cures:
+        return smallest_changes(
+            self.instance, lambda _: self.exact, self._ordered(nearest), floor=False
+        )
+
+    def _premises(self, nearest: Nearest, *, possible: bool) -> tuple[Premise, ...]:
+        """Return the uncertain inputs, those first that need to be off by least."""
+        search = CureSearch(self.instance, lambda _: self.target, self._ordered(nearest))
+        lpus = any(one.configuration.lpu_units for one in self.search.sources)
+        found = [
+            _premise(self.instance, search, one, possible=possible)
+            for one in estimates(self.instance, lpus=lpus)
+        ]
+        return tuple(
+            sorted(found, key=lambda one: abs(math.log(one.ratio)) if one.ratio else math.inf)
+        )
+
+
+def _premise(
+    instance: Instance, search: CureSearch, estimate: Estimate, *, possible: bool
+) -> Premise:
+    """Return an uncertain input with the value nearest to its own at which the verdict turns."""
+    best: tuple[float, float, Lever] | None = None
+    for lever in _both_ways(instance, estimate):
+        turned = search.breaking(lever) if possible else search.critical(lever)
+        if turned is not None:
+            ratio = turned / lever.now
+            if best is None or abs(math.log(ratio)) < abs(math.log(best[0])):
+                best = ratio, turned, lever
+    return Premise(
+        input=estimate.input,
+        value=estimate.value,
+        status=estimate.status,
+        source=estimate.source,
+        note=estimate.note,
+        turns_at=best[2].text(float(f"{best[1]:.4g}")) if best is not None else None,
+        ratio=best[0] if best is not None else None,
+    )
+
+
+NO_QUANTITY = ("count", "money")
+"""Dimensions of figures that are not varied: a rack with other counts is another rack."""
+
+
+def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
+    """Yield an uncertain input as a lever upwards and downwards, nothing where it is no number."""
+    path = parse_path(estimate.input)
+    if path == ("llm",):
+        return
+    figure = instance.figure(path)
+    if figure.dimension in NO_QUANTITY or figure.amount <= 0:
+        return
+    highest = figure.amount * FAR
+    if figure.dimension == "fraction" and figure.amount <= 1:
+        highest = min(1.0, highest)
+    for furthest in (highest, figure.amount / FAR):
+        if furthest != figure.amount:
+            yield figure_lever(instance, estimate.input, (estimate.input,), furthest)
+
+
+def _claim_limit(one: LimitUse) -> ClaimLimit:
+    missing = None if one.met else one.factor
+    return ClaimLimit(one.name, one.usage, one.limit, one.unit, one.factor, missing)
+
+
+LIMIT_WORDS = {
+    "hbm_capacity": "HBM capacity",
+    "hbm_bandwidth": "HBM bandwidth",
+    "compute": "compute",
+    "interconnect": "scale-up bandwidth",
+    "accelerator_power": "accelerator power limit",
+    "step_time": "time that a step has",
+    "power_cap": "power",
+    "sram_capacity": "SRAM capacity",
+    "sram_bandwidth": "SRAM bandwidth",
+    "lpu_compute": "LPU compute",
+    "lpu_link": "LPU link bandwidth",
+}
+
+
+def verdict_of(found: Check) -> str:
+    """Return the verdict in two or three sentences that can be quoted."""
+    claim, point = found.claim, found.closest
+    if point is None:
+        raise AssertionError("a verdict in numbers needs a point")
+    asked = (
+        f"{claim.batch:,.10g} requests at {claim.speed_tok_s_user:,.6g} tok/s/user "
+        f"({claim.throughput_tok_s:,.10g} tok/s)"
+    )
+    if claim.power_is_claimed and claim.power_w is not None:
+        asked += f" at {claim.power_w / 1e3:,.5g} kW"
+    return (_possible if found.possible else _impossible)(found, point, asked)
+
+
+def _possible(found: Check, point: ClosestPoint, asked: str) -> str:
+    worst = max(found.limits, key=lambda one: one.utilization)
+    kilowatt = f"{point.power_w / 1e3:,.4g} kW"
+    if found.claim.power_w is not None:
+        kilowatt += f" of {found.claim.power_w / 1e3:,.5g} kW"
+    text = (
+        f"Possible: {asked} run on {found.rack} with {point.replicas} x {point.configuration}, "
+        f"which uses {worst.utilization:.1%} of the {_words(worst.name)} and {kilowatt}."
+    )
+    return text + _reach(found, "There is room for ")
+
+
+def _impossible(found: Check, point: ClosestPoint, asked: str) -> str:
+    missing = [one for one in found.limits if one.missing is not None]
+    lacks = " and ".join(_lack(one, point) for one in missing)
+    text = (
+        f"Not possible: {asked} on {found.rack} need {lacks}, even in the closest of "
+        f"{found.configurations} configurations ({point.replicas} x {point.configuration})."
+    )
+    text += _reach(found, "Within reach: ")
+    if found.least_power_w is not None and found.claim.power_w is not None:
+        efficiency = found.claim.throughput_tok_s / found.least_power_w * 1e6
+        text += (
+            f" With {_up(found.least_power_w / 1e3)} kW it would be possible, at "
+            f"{efficiency:,.4g} tok/s/MW"
+        )
+        claimed = found.claim.tok_s_per_mw
+        if found.claim.power_is_claimed and claimed is not None:
+            text += f" instead of {claimed:,.4g}"
+        text += "."
+    return text
+
+
+def _lack(one: ClaimLimit, point: ClosestPoint) -> str:
+    """Say how much of a limit is missing: factor, what is needed, what there is."""
+    needed, given = _up(one.usage), f"{one.limit:,.4g}"
+    if one.name == "step_time":
+        longest = max(point.step_breakdown_ms, key=lambda name: point.step_breakdown_ms[name])
+        return (
+            f"{one.utilization:,.3g} x the time that a step has ({needed} ms instead of {given} ms, "
+            f"most of it {STEP_WORDS.get(longest, longest)})"
+        )
+    return (
+        f"{one.utilization:,.3g} x the {_words(one.name)} ({needed} instead of {given} {one.unit})"
+    )
+
+
+STEP_WORDS = {
+    "weights": "reading weights",
+    "kv": "reading the KV cache",
+    "gemm": "matrix products",
+    "attention": "attention arithmetic",
+    "link": "traffic between accelerators",
+    "latency": "latency of the layers",
+    "sram": "reading SRAM",
+    "lpu_compute": "matrix products on LPUs",
+    "lpu_link": "traffic to LPUs",
+}
+
+
+def _reach(found: Check, lead: str) -> str:
+    parts = []
+    for one in found.reachable:
+        if one.batch == found.claim.batch:
+            parts.append(f"{_down(one.speed_tok_s_user)} tok/s/user at this batch")
+        else:
+            parts.append(f"{one.batch:,.10g} requests at this speed")
+    return f" {lead}{', or '.join(parts)}." if parts else ""
+
+
+def _words(name: str) -> str:
+    return LIMIT_WORDS.get(name, f"budget {name}")
+
+
+def _up(value: float) -> str:
+    """Write a number with four digits, rounded up."""
+    return _written(value, math.ceil)
+
+
+def _down(value: float) -> str:
+    """Write a number with four digits, rounded down."""
+    return _written(value, math.floor)
+
+
+def _written(value: float, whole: Callable[[float], int]) -> str:
+    if value <= 0:
+        return "0"
+    step = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{whole(value / step * (1.0 - 1e-12)) * step:,.6g}"
