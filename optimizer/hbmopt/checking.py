@@ -1,4 +1,4 @@
-"""`check`: is a claim possible on an instance, what does it miss, and what is within reach?
+"""Checks of claims: whether they are possible, what they miss, and what is within reach.
 
 A claim is a batch of the whole rack and a speed per user, and maybe a power. It is possible where
 any configuration that the instance allows serves that batch at that mean speed within every limit.
@@ -91,7 +91,7 @@ class Reachable:
 
 @dataclass(frozen=True)
 class Premise:
-    """An uncertain input, and the value at which the verdict would turn, if within a factor of 2."""
+    """An uncertain input, and where the verdict would turn, if that is within a factor of 2."""
 
     input: str
     value: str
@@ -400,8 +400,8 @@ def _lack(one: ClaimLimit, point: ClosestPoint) -> str:
     if one.name == "step_time":
         longest = max(point.step_breakdown_ms, key=lambda name: point.step_breakdown_ms[name])
         return (
-            f"{one.utilization:,.3g} x the time that a step has ({needed} ms instead of {given} ms, "
-            f"most of it {STEP_WORDS.get(longest, longest)})"
+            f"{one.utilization:,.3g} x the time that a step has ({needed} ms instead of "
+            f"{given} ms, most of it {STEP_WORDS.get(longest, longest)})"
         )
     return (
         f"{one.utilization:,.3g} x the {_words(one.name)} ({needed} instead of {given} {one.unit})"

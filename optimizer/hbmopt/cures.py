@@ -32,7 +32,7 @@ from hbmopt.levers import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.search import solve_program
-from hbmopt.targets import PRECISION, Target, last, source
+from hbmopt.targets import PRECISION, Target, last, one_replica, source
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""
@@ -123,12 +123,6 @@ def cures_of_infeasible(instance: Instance) -> Cures:
         ranked.append((found.factor if found is not None else math.inf, one))
     ranked.sort(key=lambda pair: pair[0])
     return smallest_changes(instance, aim, [one for _, one in ranked], floor=True)
-
-
-def one_replica(instance: Instance) -> Target:
-    """Return what every plan contains: one replica with its smallest batch, at the floor."""
-    floor = float(instance.limits.min_speed)
-    return Target(0.0, floor, floor)
 
 
 def cure_lines(cures: Cures) -> list[str]:

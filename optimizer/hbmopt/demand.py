@@ -231,7 +231,7 @@ def replica_data(
                 for name in type(calibration.overlap).model_fields
             }
         ),
-        power=_accelerator_power(instance, clock),
+        power=accelerator_power(instance, clock),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
         offloaded=tuple(_offloaded(instance, configuration, name, batches) for name in offloadable),
@@ -529,7 +529,7 @@ def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     )
 
 
-def _accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
+def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
     """Return the power law at a clock.
 
     Lower clocks cut the dynamic share of the running power and the energy of an operation by

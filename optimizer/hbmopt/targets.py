@@ -20,7 +20,14 @@ import numpy as np
 
 from hbmopt import highs
 from hbmopt.configuration import Configuration
-from hbmopt.demand import Segment, configuration_data, largest_batch, rack_data, replica_data
+from hbmopt.demand import (
+    Segment,
+    accelerator_power,
+    configuration_data,
+    largest_batch,
+    rack_data,
+    replica_data,
+)
 from hbmopt.errors import SolverError
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
@@ -77,6 +84,11 @@ class Source(Protocol):
         """The configuration."""
         ...
 
+    @property
+    def top_speed(self) -> float:
+        """The speed of one replica with its least batch, whatever power and budgets say."""
+        ...
+
     def serves(self, target: Target) -> bool:
         """Whether the configuration can serve the target."""
         ...
@@ -102,6 +114,12 @@ def source(instance: Instance, configuration: Configuration) -> Source:
     if configuration.lpu_units:
         return OffloadedSource(instance, configuration)
     return PlainSource(instance, configuration)
+
+
+def one_replica(instance: Instance) -> Target:
+    """Return what every plan contains: one replica with its smallest batch, at the floor."""
+    floor = float(instance.limits.min_speed)
+    return Target(0.0, floor, floor)
 
 
 def last(holds: Callable[[float], bool], low: float, high: float) -> float:
@@ -208,6 +226,18 @@ class PlainSource(_Common):
             self._profiles[clock] = step_profile(self.instance, self.configuration, factor)
         return self._profiles[clock]
 
+    @property
+    def top_speed(self) -> float:
+        """The speed of one replica with its least batch, whatever power and budgets say."""
+        best = 0.0
+        for clock in range(len(self.clocks)):
+            rates, _, throttled = self._profile(clock).rates(np.array([self.least]))
+            best = max(best, float(rates[0]))
+            # A lower clock is faster only where the chip's own power limit holds it up.
+            if not throttled[0]:
+                break
+        return best * self.gained
+
     def serves(self, target: Target) -> bool:
         """Whether the configuration can serve the target."""
         found = self._nearest(target, 1.0)
@@ -215,8 +245,20 @@ class PlainSource(_Common):
 
     def nearest(self, target: Target, below: float = math.inf) -> Nearest | None:
         """Return the point with the smallest largest factor."""
+        if self._idle_factor(target) >= below:
+            return None
         found = self._nearest(target, 0.0)
         return found if found is not None and found.factor < below else None
+
+    def _idle_factor(self, target: Target) -> float:
+        """Return the least that replicas draw that make no step, over the power cap."""
+        counts = self.counts(target)
+        if not len(counts) or self.rack.power_cap_kw is None:
+            return 0.0
+        size = float(self.configuration.layout.accelerators)
+        running = size * number(accelerator_power(self.instance, self.clocks[-1]).active_kw)
+        idle = self.rack_kw(counts, np.full_like(counts, running))
+        return float(self.power_factor(idle).min())
 
     def highest_speed(self, target: Target, above: float) -> float:
         """Return the highest speed at which the target's batch is served, 0 if not `above` one."""
@@ -314,6 +356,12 @@ class PlainSource(_Common):
 
 class OffloadedSource(_Common):
     """A configuration with LPUs: the shares of the weights in SRAM are chosen by programs."""
+
+    @property
+    def top_speed(self) -> float:
+        """The speed of one replica with its least batch, whatever power and budgets say."""
+        found = self._speed(_unlimited(self.instance), 1.0, self.least)
+        return found[0] if found is not None else 0.0
 
     def serves(self, target: Target) -> bool:
         """Whether the configuration can serve the target."""
