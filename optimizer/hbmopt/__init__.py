@@ -6,6 +6,7 @@ The public names are loaded on first use, so that importing the package costs no
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hbmopt.checking import Check, check
     from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.explanation import Explanation, explain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Check": "checking",
     "Comparison": "comparison",
     "Explanation": "explanation",
     "Frontier": "speed_frontier",
@@ -35,6 +37,7 @@ _HOME = {
     "SolverError": "errors",
     "Sweep": "sweeping",
     "SweepInterrupted": "sweeping",
+    "check": "checking",
     "compare": "comparison",
     "explain": "explanation",
     "frontier": "speed_frontier",
@@ -47,6 +50,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Check",
     "Comparison",
     "Explanation",
     "Frontier",
@@ -60,6 +64,7 @@ __all__ = [
     "SolverError",
     "Sweep",
     "SweepInterrupted",
+    "check",
     "compare",
     "explain",
     "frontier",

@@ -117,6 +117,7 @@ class Check:
     verdict: str
     configurations: int
     rejected: int
+    accelerators_used: int = 0
     closest: ClosestPoint | None = None
     limits: tuple[ClaimLimit, ...] = ()
     reachable: tuple[Reachable, ...] = ()
@@ -128,9 +129,21 @@ class Check:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""
         return {key: listed(value) for key, value in asdict(self).items()}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row per limit with the verdict beside it, as CSV has it."""
+        common = {
+            "instance": self.instance,
+            "batch": self.claim.batch,
+            "speed_tok_s_user": self.claim.speed_tok_s_user,
+            "power_w": self.claim.power_w,
+            "possible": self.possible,
+            "verdict": self.verdict,
+        }
+        return [common | asdict(one) for one in self.limits] or [common]
+
 
 def check(
-    instance: Instance, batch: float, speed: float, power: str | float | None = None
+    instance: Instance, batch: float, speed: float | str, power: float | str | None = None
 ) -> Check:
     """Say whether an instance can serve `batch` requests at once at `speed` tok/s per user each.
 
@@ -139,7 +152,7 @@ def check(
     batch
         Requests that decode at once on the whole rack.
     speed
-        Tokens/s per user, in the mean over time.
+        Tokens/s per user, in the mean over time: a number, or ``"100 tok/s/user"``.
     power
         The power it is claimed to take, such as ``"120 kW"``, or a number in kW; in the
         instance's power scope. Default: the instance's own limit.
@@ -149,31 +162,41 @@ def check(
     InputError
         For numbers that are none, and where the instance lets a rack mix configurations.
     """
-    return _Checking(instance, batch, speed, power).run()
+    return _Checking(instance, batch, _amount("speed", speed), power).run()
 
 
-def _claimed(instance: Instance, power: str | float | None) -> Instance:
+def _amount(name: str, value: float | str) -> float:
+    """Return a speed or power in its own unit. A speed may be a bare number."""
+    try:
+        bare = isinstance(value, str) and (name == "power" or not _is_number(value))
+        amount = units.parse(value, name) if bare else float(value)
+    except ValueError as error:
+        raise InputError(f"--{name}: {error}") from None
+    if not 0 < amount < math.inf:
+        raise InputError(f"--{name} {value}: must be more than 0 and finite")
+    return amount
+
+
+def _is_number(text: str) -> bool:
+    found = units.split(text)
+    return found is not None and not found[1]
+
+
+def _claimed(instance: Instance, power: float | str | None) -> Instance:
     """Return the instance under the claimed power."""
     if power is None:
         return instance
-    try:
-        amount = units.parse(power, "power") if isinstance(power, str) else float(power)
-    except ValueError as error:
-        raise InputError(f"--power {power}: {error}") from None
-    if not 0 < amount < math.inf:
-        raise InputError(f"--power {power}: must be more than 0")
+    amount = _amount("power", power)
     changes = {"power": Figure(amount, "power"), "power_capped": True}
     return instance.model_copy(update={"limits": instance.limits.model_copy(update=changes)})
 
 
 class _Checking:
     def __init__(
-        self, instance: Instance, batch: float, speed: float, power: str | float | None
+        self, instance: Instance, batch: float, speed: float, power: float | str | None
     ) -> None:
         if not 0 < batch < math.inf:
             raise InputError(f"--batch {batch:g}: must be more than 0 requests")
-        if not 0 < speed < math.inf:
-            raise InputError(f"--speed {speed:g}: must be more than 0 tok/s per user")
         if instance.choices.whole_sequences and batch != int(batch):
             raise InputError(f"--batch {batch:g}: requests are whole")
         if not instance.choices.uniform:
@@ -220,6 +243,8 @@ class _Checking:
         found = replace(
             found,
             possible=possible,
+            accelerators_used=nearest.point.replicas
+            * nearest.point.configuration.layout.accelerators,
             closest=self._closest(nearest.point, use),
             limits=tuple(_claim_limit(one) for one in use.limits),
             reachable=tuple(self._reachable()),

@@ -37,6 +37,9 @@ from hbmopt.targets import PRECISION, Target, last, one_replica, source
 DIGITS = 4
 """Significant digits that a change is rounded to."""
 
+ROUGHLY = 1e-4
+"""Relative precision of a value that is told, and not set."""
+
 Aim = Callable[[Instance], Target]
 """What an instance is asked to serve; the instance's own floor may be part of it."""
 
@@ -289,7 +292,7 @@ class CureSearch:
 
         if serves(lever.furthest):
             return None
-        return _between(serves, lever.now, lever.furthest)
+        return _between(serves, lever.now, lever.furthest, ROUGHLY)
 
     def _first(
         self, lever: Lever, hopeful: Sequence[Configuration]
@@ -346,12 +349,14 @@ class CureSearch:
         raise SolverError(f"a change that should be enough is not for {configuration}")
 
 
-def _between(holds: Callable[[float], bool], now: float, then: float) -> float:
+def _between(
+    holds: Callable[[float], bool], now: float, then: float, precision: float = PRECISION
+) -> float:
     """Return where between two positive numbers something ceases to hold that holds now."""
     if then > now:
-        return last(holds, now, then) * (1.0 + PRECISION)
-    inverse = last(lambda one: holds(1.0 / one), 1.0 / now, 1.0 / then)
-    return 1.0 / (inverse * (1.0 + PRECISION))
+        return last(holds, now, then, precision) * (1.0 + precision)
+    inverse = last(lambda one: holds(1.0 / one), 1.0 / now, 1.0 / then, precision)
+    return 1.0 / (inverse * (1.0 + precision))
 
 
 def _rounded(value: float, *, up: bool) -> float:

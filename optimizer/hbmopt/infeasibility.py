@@ -177,26 +177,24 @@ def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     return replace(filled, program=program)
 
 
-KEPT_LAST = ("step_time", "min_speed", "power_cap")
-"""Limits that are left out last where several sets exclude each other, as users set them."""
+LEFT_OUT_LAST = ("step_time", "min_speed", "power_cap")
+"""Limits that stay where several sets exclude each other: those that say most to a user."""
 
 
 def _conflicting_families(filled: Filled) -> list[str]:
-    """Return a smallest set of limits that exclude each other, in the order of the solver's.
+    """Return a smallest set of limits that exclude each other for one replica.
 
-    The solver's own set may hold rows that are not needed: each is left out if the rest still
-    cannot hold together.
+    Limits are left out one after the other as long as the rest cannot hold together. What is left
+    is irreducible: without any one of them a replica could run.
     """
-    found: list[str] = []
-    for row in highs.conflicting_rows(filled.program):
-        name = _family(filled, row)
-        if name not in STRUCTURAL and name not in found:
-            found.append(name)
-    for name in sorted(found, key=lambda one: KEPT_LAST.index(one) if one in KEPT_LAST else -1):
-        rest = [one for one in found if one != name]
-        if rest and not _hold_together(filled, rest):
-            found = rest
-    return found
+    families = dict.fromkeys(_family(filled, row) for row in range(len(filled.template.rows)))
+    kept = [name for name in families if name not in STRUCTURAL]
+    order = [name for name in kept if name not in LEFT_OUT_LAST]
+    for name in [*order, *(name for name in LEFT_OUT_LAST if name in kept)]:
+        rest = [one for one in kept if one != name]
+        if not _hold_together(filled, rest):
+            kept = rest
+    return kept
 
 
 def _family(filled: Filled, row: int) -> str:

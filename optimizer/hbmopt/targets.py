@@ -122,9 +122,11 @@ def one_replica(instance: Instance) -> Target:
     return Target(0.0, floor, floor)
 
 
-def last(holds: Callable[[float], bool], low: float, high: float) -> float:
+def last(
+    holds: Callable[[float], bool], low: float, high: float, precision: float = PRECISION
+) -> float:
     """Return the last number at which something holds that holds at `low` and not at `high`."""
-    while high > low * (1.0 + PRECISION):
+    while high > low * (1.0 + precision):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
