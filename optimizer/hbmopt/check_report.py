@@ -16,11 +16,18 @@ def check_tables(found: Check) -> RenderableType:
     parts: list[RenderableType] = [_heading(found), Text(), _verdict(found)]
     if found.closest is not None:
         parts += [Text(), _claim(found, found.closest), Text(), _limits(found)]
-        parts += [Text(), _step(found.closest), Text(), _power(found, found.closest)]
+        parts += [
+            Text(),
+            _step(found.closest),
+            *_needs(found.closest),
+            Text(),
+            _power(found, found.closest),
+        ]
     if found.reachable:
         parts += [Text(), _reachable(found)]
     if found.cures is not None:
         parts += [Text(), Text("\n".join(cure_lines(found.cures)))]
+    parts += [Text(), *(Text(note) for note in found.notes)] if found.notes else []
     if found.premises:
         parts += [Text(), *_premises(found)]
     return Group(*parts)
@@ -98,6 +105,31 @@ def _step(point: ClosestPoint) -> Table:
             share = f"{spent / point.step_allowed_ms:.0%} of the time there is"
             table.add_row(STEP_NAMES.get(name, name), f"{show(spent, 3)} ms", share)
     return table
+
+
+def _needs(found: Check, point: ClosestPoint) -> list[RenderableType]:
+    """Say which resource alone would make the step short enough, where it is too long."""
+    if not any(row.name == "step_time" and row.missing for row in found.limits):
+        return []
+    if not point.step_needs:
+        return [Text("No single resource, however much of it, makes the step short enough.")]
+    listed = ", or ".join(
+        f"{factor:.3g} x the {NEED_NAMES[name]}"
+        if name != "latency"
+        else f"{1.0 / factor:.3g} x the latency"
+        for name, factor in point.step_needs.items()
+    )
+    return [Text(f"Other limits aside, the step would be short enough with {listed}.")]
+
+
+NEED_NAMES = {
+    "hbm_bandwidth": "HBM bandwidth",
+    "compute": "compute",
+    "interconnect": "scale-up links",
+    "sram_bandwidth": "SRAM bandwidth",
+    "lpu_compute": "LPU compute",
+    "lpu_link": "LPU links",
+}
 
 
 def _power(found: Check, point: ClosestPoint) -> Table:

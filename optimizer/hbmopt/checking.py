@@ -18,11 +18,14 @@ from hbmopt.figure import Figure
 from hbmopt.instance import Instance
 from hbmopt.levers import Lever, figure_lever
 from hbmopt.provenance import estimates
-from hbmopt.sequence import step_tokens
+from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.serving_point import LimitUse, PointUse, ServingPoint, point_use
 from hbmopt.solution import ClockShare, Estimate, listed
 from hbmopt.target_search import TargetSearch
 from hbmopt.targets import EXACT, Nearest
+
+AT_BATCH, AT_SPEED = "highest speed at this batch", "largest batch at this speed"
+"""What is reachable: one coordinate of the claim as far as it goes, the other held."""
 
 FAR = 2.0
 """Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
@@ -49,7 +52,8 @@ class ClosestPoint:
     """The configuration whose largest missing factor is smallest, at the claimed batch and speed.
 
     `batch` is that of a replica; replicas may have a place to spare, `batch` times `replicas` is
-    at least what is claimed. `step_allowed_ms` is the time that the speed leaves for a step.
+    at least what is claimed. `step_allowed_ms` is the time that the speed leaves for a step; where
+    it is too short, `step_needs` says of which resource how many times as much would be enough.
     """
 
     configuration: str
@@ -59,6 +63,7 @@ class ClosestPoint:
     offload_shares: tuple[float, ...]
     step_ms: float
     step_allowed_ms: float
+    step_needs: dict[str, float]
     step_breakdown_ms: dict[str, float]
     power_w: float
     power_breakdown_w: dict[str, float]
@@ -124,6 +129,7 @@ class Check:
     least_power_w: float | None = None
     cures: Cures | None = None
     premises: tuple[Premise, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""
@@ -251,6 +257,7 @@ class _Checking:
             least_power_w=least * 1e3 if least < math.inf else None,
             cures=None if possible else self._cures(nearest),
             premises=self._premises(nearest, possible=possible),
+            notes=tuple(self._notes(nearest.point)),
         )
         return replace(found, verdict=verdict_of(found))
 
@@ -265,22 +272,41 @@ class _Checking:
             offload_shares=point.parts[0].offloaded,
             step_ms=use.step_ms,
             step_allowed_ms=1e3 * gained / self.claim.speed_tok_s_user,
+            step_needs=use.step_needs,
             step_breakdown_ms=use.step_breakdown_ms,
             power_w=use.power_kw * 1e3,
             power_breakdown_w={name: kw * 1e3 for name, kw in use.power_breakdown_kw.items()},
             tok_s_per_mw=served / use.power_kw * 1e3 if use.power_kw > 0 else None,
         )
 
+    def _notes(self, point: ServingPoint) -> Iterator[str]:
+        """Yield what should be known beside the verdict."""
+        instance, cache = self.instance, sequence_cache(self.instance, point.configuration)
+        yield (
+            f"A request of {instance.workload.mean_context:,.10g} tokens keeps {cache.held:.3g} GB "
+            f"of KV cache and reads {cache.read:.3g} GB per step."
+        )
+        claimed, provisioned = self.claim.power_w, instance.rack.power
+        if self.claim.power_is_claimed and claimed is not None and provisioned is not None:
+            rack = provisioned.amount
+            if instance.limits.power_scope == "rack" and claimed < rack * 1e3:
+                used = point.replicas * point.configuration.layout.accelerators
+                yield (
+                    f"The claimed power is {claimed / rack / 1e3:.0%} of the {rack:,.5g} kW "
+                    f"({provisioned.status}) that this rack is provisioned for; {used} of "
+                    f"{int(instance.rack.accelerators)} accelerators run, and the rest are parked."
+                )
+
     def _reachable(self) -> Iterator[Reachable]:
         """Yield the highest speed at the claimed batch, and the largest batch at its speed."""
         fastest = self.search.highest_speed(self.exact)
         if fastest is not None:
             speed, nearest = fastest
-            yield self._reached("highest speed at this batch", self.target.batch, speed, nearest)
+            yield self._reached(AT_BATCH, self.target.batch, speed, nearest)
         largest = self.search.largest_batch(self.exact)
         if largest is not None:
             batch, nearest = largest
-            yield self._reached("largest batch at this speed", batch, self.target.speed, nearest)
+            yield self._reached(AT_SPEED, batch, self.target.speed, nearest)
 
     def _reached(self, what: str, batch: float, speed: float, nearest: Nearest) -> Reachable:
         power = point_use(self.instance, nearest.point).power_kw * 1e3
@@ -372,6 +398,10 @@ LIMIT_WORDS = {
 }
 
 
+MOST_LACKS = 2
+"""Missing limits of which the verdict gives the numbers."""
+
+
 def verdict_of(found: Check) -> str:
     """Return the verdict in two or three sentences that can be quoted."""
     claim, point = found.claim, found.closest
@@ -395,26 +425,36 @@ def _possible(found: Check, point: ClosestPoint, asked: str) -> str:
         f"Possible: {asked} run on {found.rack} with {point.replicas} x {point.configuration}, "
         f"which uses {worst.utilization:.1%} of the {_words(worst.name)} and {kilowatt}."
     )
-    return text + _reach(found, "There is room for ")
+    return text + _reach(found, "At most ")
 
 
 def _impossible(found: Check, point: ClosestPoint, asked: str) -> str:
-    missing = [one for one in found.limits if one.missing is not None]
-    lacks = " and ".join(_lack(one, point) for one in missing)
+    missing = sorted(
+        (one for one in found.limits if one.missing is not None), key=lambda one: -one.utilization
+    )
+    lacks = " and ".join(_lack(one, point) for one in missing[:MOST_LACKS])
+    if len(missing) > MOST_LACKS:
+        names = ", ".join(
+            f"{one.utilization:,.3g} x the {_words(one.name)}" for one in missing[MOST_LACKS:]
+        )
+        lacks += f" (besides {names})"
+    closest = f"the closest of {found.configurations} configurations"
+    if found.configurations == 1:
+        closest = "the only configuration"
     text = (
-        f"Not possible: {asked} on {found.rack} need {lacks}, even in the closest of "
-        f"{found.configurations} configurations ({point.replicas} x {point.configuration})."
+        f"Not possible: {asked} on {found.rack} need {lacks}, even in {closest} "
+        f"({point.replicas} x {point.configuration})."
     )
     text += _reach(found, "Within reach: ")
     if found.least_power_w is not None and found.claim.power_w is not None:
         efficiency = found.claim.throughput_tok_s / found.least_power_w * 1e6
         text += (
             f" With {_up(found.least_power_w / 1e3)} kW it would be possible, at "
-            f"{efficiency:,.4g} tok/s/MW"
+            f"{efficiency:,.0f} tok/s/MW"
         )
         claimed = found.claim.tok_s_per_mw
         if found.claim.power_is_claimed and claimed is not None:
-            text += f" instead of {claimed:,.4g}"
+            text += f" instead of {claimed:,.0f}"
         text += "."
     return text
 
@@ -447,13 +487,18 @@ STEP_WORDS = {
 
 
 def _reach(found: Check, lead: str) -> str:
-    parts = []
-    for one in found.reachable:
-        if one.batch == found.claim.batch:
-            parts.append(f"{_down(one.speed_tok_s_user)} tok/s/user at this batch")
-        else:
-            parts.append(f"{one.batch:,.10g} requests at this speed")
-    return f" {lead}{', or '.join(parts)}." if parts else ""
+    """Say how far the claim could go in speed and in batch."""
+    at_batch = [one for one in found.reachable if one.what == AT_BATCH]
+    at_speed = [one for one in found.reachable if one.what == AT_SPEED]
+    speed = "no speed at this batch"
+    if at_batch:
+        speed = f"{_down(at_batch[0].speed_tok_s_user)} tok/s/user at this batch"
+    batch = "no request at this speed"
+    if at_speed:
+        most = at_speed[0].batch
+        count = f"{most:,.10g}" if most == int(most) else _down(most)
+        batch = f"{count} requests at this speed"
+    return f" {lead}{speed}, {batch}."
 
 
 def _words(name: str) -> str:
@@ -474,4 +519,4 @@ def _written(value: float, whole: Callable[[float], int]) -> str:
     if value <= 0:
         return "0"
     step = 10.0 ** (math.floor(math.log10(value)) - 3)
-    return f"{whole(value / step * (1.0 - 1e-12)) * step:,.6g}"
+    return f"{whole(round(value / step, 6)) * step:,.6g}"

@@ -137,7 +137,7 @@ def cure_lines(cures: Cures) -> list[str]:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for row, one in zip(rows, _ordered(cures), strict=True):
             line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
-            lines.append(f"{line}  {' '.join(f'--set {text}' for text in one.settings)}")
+            lines.append(f"{line}  {' '.join(_option(text) for text in one.settings)}")
     else:
         lines.append("No single change is enough.")
     if cures.without:
@@ -145,6 +145,12 @@ def cure_lines(cures: Cures) -> list[str]:
         names = ", ".join(one.name for one in cures.without)
         lines += wrap(names, 100, initial_indent="  ", subsequent_indent="  ")
     return lines
+
+
+def _option(setting: str) -> str:
+    """Write a setting as an option that a shell takes."""
+    key, _, value = setting.partition("=")
+    return f"--set {key}={value}" if value.isalnum() else f'--set {key}="{value}"'
 
 
 def _ordered(cures: Cures) -> list[Cure]:

@@ -68,8 +68,7 @@ def _unit(figure: Figure) -> tuple[str, float]:
 
 
 def _setting(key: str, value: float, unit: str) -> str:
-    plain = f"{value:.10g}"
-    return f'{key}="{plain} {unit}"' if unit else f"{key}={plain}"
+    return f"{key}={value:.10g} {unit}".strip()
 
 
 def figure_lever(

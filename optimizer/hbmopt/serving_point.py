@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Segment, configuration_data, rack_data, replica_data
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import number
+from hbmopt.models.quantities import ReplicaData, number
 from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
 from hbmopt.sequence import step_tokens
 
@@ -59,11 +59,16 @@ class LimitUse:
 
 @dataclass(frozen=True)
 class PointUse:
-    """Everything a point takes: limits, step and power in kW by part, in the power scope."""
+    """Everything a point takes: limits, step and power in kW by part, in the power scope.
+
+    Where the step is too long, `step_needs` says of which resource how many times as much would
+    make it short enough, alone and other limits aside. What is missing there cannot.
+    """
 
     limits: tuple[LimitUse, ...]
     speed: float
     step_ms: float
+    step_needs: dict[str, float]
     step_breakdown_ms: dict[str, float]
     power_kw: float
     power_breakdown_kw: dict[str, float]
@@ -134,6 +139,15 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
         cap = number(rack.power_cap_kw)
         limits.append(_share("power_cap", power / cap, cap, "kW"))
     limits += _budgets(instance, point, steps)
+    busiest = max(
+        exposed,
+        times["weights"] + times["kv"],
+        times["gemm"] + times["attention"],
+        times["link"],
+        times["sram"],
+        times["lpu_compute"],
+        times["lpu_link"],
+    )
     overhead, gained = number(rack.power_overhead), step_tokens(instance, configuration).accepted
     parts = {
         "static": overhead * number(rack.static_kw),
@@ -144,14 +158,41 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
     return PointUse(
         limits=tuple(limits),
         speed=steps * gained * 1e3,
-        step_ms=exposed / steps if steps > 0 else exposed_time(replica, still.times),
+        step_ms=busiest / steps if steps > 0 else 0.0,
+        step_needs=_step_needs(replica, times, exposed) if steps > 0 else {},
         step_breakdown_ms={
-            name: (spent / steps if steps > 0 else still.times[name])
-            for name, spent in times.items()
+            name: spent / steps if steps > 0 else 0.0 for name, spent in times.items()
         },
         power_kw=power,
         power_breakdown_kw=parts,
     )
+
+
+STEP_RESOURCES = {
+    "hbm_bandwidth": ("weights", "kv"),
+    "compute": ("gemm", "attention"),
+    "interconnect": ("link",),
+    "latency": ("latency",),
+    "sram_bandwidth": ("sram",),
+    "lpu_compute": ("lpu_compute",),
+    "lpu_link": ("lpu_link",),
+}
+"""Parts of a step by the resource that makes them shorter."""
+
+
+def _step_needs(replica: ReplicaData, times: dict[str, float], exposed: float) -> dict[str, float]:
+    """Return by resource how many times as much of it brings the exposed time down to 1."""
+    found = {}
+    for resource, parts in STEP_RESOURCES.items():
+        waited = sum(
+            times[part]
+            * (1.0 if part == "latency" else 1.0 - number(getattr(replica.overlap, part)))
+            for part in parts
+        )
+        rest = exposed - waited
+        if exposed > 1.0 + WITHIN and rest < 1.0:
+            found[resource] = waited / (1.0 - rest)
+    return found
 
 
 def _share(name: str, share: float, limit: float, unit: str) -> LimitUse:
