@@ -6,7 +6,8 @@ The public names are loaded on first use, so that importing the package costs no
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hbmopt.checking import Check, check
+    from hbmopt.checking import check
+    from hbmopt.claim import Check
     from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.explanation import Explanation, explain
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Check": "checking",
+    "Check": "claim",
     "Comparison": "comparison",
     "Explanation": "explanation",
     "Frontier": "speed_frontier",

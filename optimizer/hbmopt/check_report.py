@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hbmopt.checking import Check, ClosestPoint, Premise
+from hbmopt.claim import Check, ClosestPoint, Premise
 from hbmopt.cures import cure_lines
 from hbmopt.report import SCOPES, STEP_NAMES, show
 
@@ -19,7 +19,7 @@ def check_tables(found: Check) -> RenderableType:
         parts += [
             Text(),
             _step(found.closest),
-            *_needs(found.closest),
+            *_needs(found, found.closest),
             Text(),
             _power(found, found.closest),
         ]

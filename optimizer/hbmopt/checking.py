@@ -5,11 +5,20 @@ any configuration that the instance allows serves that batch at that mean speed 
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from hbmopt import units
+from hbmopt.claim import (
+    AT_BATCH,
+    AT_SPEED,
+    Check,
+    Claim,
+    ClaimLimit,
+    ClosestPoint,
+    Premise,
+    Reachable,
+)
 from hbmopt.configuration import Configuration
 from hbmopt.cures import Cures, CureSearch, smallest_changes
 from hbmopt.document import parse_path
@@ -20,132 +29,13 @@ from hbmopt.levers import Lever, figure_lever
 from hbmopt.provenance import estimates
 from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.serving_point import LimitUse, PointUse, ServingPoint, point_use
-from hbmopt.solution import ClockShare, Estimate, listed
+from hbmopt.solution import ClockShare, Estimate
 from hbmopt.target_search import TargetSearch
 from hbmopt.targets import EXACT, Nearest
-
-AT_BATCH, AT_SPEED = "highest speed at this batch", "largest batch at this speed"
-"""What is reachable: one coordinate of the claim as far as it goes, the other held."""
+from hbmopt.verdict import verdict_of
 
 FAR = 2.0
 """Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What is claimed: requests at once, tokens/s per user, and the power, where one is named.
-
-    `tok_s_per_mw` is the throughput over the power that limits, claimed or the instance's own.
-    """
-
-    batch: float
-    speed_tok_s_user: float
-    throughput_tok_s: float
-    power_w: float | None
-    power_scope: str
-    power_is_claimed: bool
-    tok_s_per_mw: float | None
-
-
-@dataclass(frozen=True)
-class ClosestPoint:
-    """The configuration whose largest missing factor is smallest, at the claimed batch and speed.
-
-    `batch` is that of a replica; replicas may have a place to spare, `batch` times `replicas` is
-    at least what is claimed. `step_allowed_ms` is the time that the speed leaves for a step; where
-    it is too short, `step_needs` says of which resource how many times as much would be enough.
-    """
-
-    configuration: str
-    replicas: int
-    batch: float
-    clocks: tuple[ClockShare, ...]
-    offload_shares: tuple[float, ...]
-    step_ms: float
-    step_allowed_ms: float
-    step_needs: dict[str, float]
-    step_breakdown_ms: dict[str, float]
-    power_w: float
-    power_breakdown_w: dict[str, float]
-    tok_s_per_mw: float | None
-
-
-@dataclass(frozen=True)
-class ClaimLimit:
-    """One limit at the closest point; `missing` is the factor that is lacking, None where kept."""
-
-    name: str
-    usage: float
-    limit: float
-    unit: str
-    utilization: float
-    missing: float | None
-
-
-@dataclass(frozen=True)
-class Reachable:
-    """A point that is possible, as far as one coordinate goes while the others are as claimed."""
-
-    what: str
-    batch: float
-    speed_tok_s_user: float
-    throughput_tok_s: float
-    power_w: float
-    configuration: str
-
-
-@dataclass(frozen=True)
-class Premise:
-    """An uncertain input, and where the verdict would turn, if that is within a factor of 2."""
-
-    input: str
-    value: str
-    status: str
-    source: tuple[str, ...]
-    note: str
-    turns_at: str | None
-    ratio: float | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """The verdict on a claim, and what it rests on."""
-
-    instance: str
-    title: str
-    llm: str
-    rack: str
-    accelerators: int
-    context_tokens: float
-    claim: Claim
-    possible: bool
-    verdict: str
-    configurations: int
-    rejected: int
-    accelerators_used: int = 0
-    closest: ClosestPoint | None = None
-    limits: tuple[ClaimLimit, ...] = ()
-    reachable: tuple[Reachable, ...] = ()
-    least_power_w: float | None = None
-    cures: Cures | None = None
-    premises: tuple[Premise, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the documented JSON structure (`schemas/check.schema.json`)."""
-        return {key: listed(value) for key, value in asdict(self).items()}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row per limit with the verdict beside it, as CSV has it."""
-        common = {
-            "instance": self.instance,
-            "batch": self.claim.batch,
-            "speed_tok_s_user": self.claim.speed_tok_s_user,
-            "power_w": self.claim.power_w,
-            "possible": self.possible,
-            "verdict": self.verdict,
-        }
-        return [common | asdict(one) for one in self.limits] or [common]
 
 
 def check(
@@ -381,142 +271,3 @@ def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
 def _claim_limit(one: LimitUse) -> ClaimLimit:
     missing = None if one.met else one.factor
     return ClaimLimit(one.name, one.usage, one.limit, one.unit, one.factor, missing)
-
-
-LIMIT_WORDS = {
-    "hbm_capacity": "HBM capacity",
-    "hbm_bandwidth": "HBM bandwidth",
-    "compute": "compute",
-    "interconnect": "scale-up bandwidth",
-    "accelerator_power": "accelerator power limit",
-    "step_time": "time that a step has",
-    "power_cap": "power",
-    "sram_capacity": "SRAM capacity",
-    "sram_bandwidth": "SRAM bandwidth",
-    "lpu_compute": "LPU compute",
-    "lpu_link": "LPU link bandwidth",
-}
-
-
-MOST_LACKS = 2
-"""Missing limits of which the verdict gives the numbers."""
-
-
-def verdict_of(found: Check) -> str:
-    """Return the verdict in two or three sentences that can be quoted."""
-    claim, point = found.claim, found.closest
-    if point is None:
-        raise AssertionError("a verdict in numbers needs a point")
-    asked = (
-        f"{claim.batch:,.10g} requests at {claim.speed_tok_s_user:,.6g} tok/s/user "
-        f"({claim.throughput_tok_s:,.10g} tok/s)"
-    )
-    if claim.power_is_claimed and claim.power_w is not None:
-        asked += f" at {claim.power_w / 1e3:,.5g} kW"
-    return (_possible if found.possible else _impossible)(found, point, asked)
-
-
-def _possible(found: Check, point: ClosestPoint, asked: str) -> str:
-    worst = max(found.limits, key=lambda one: one.utilization)
-    kilowatt = f"{point.power_w / 1e3:,.4g} kW"
-    if found.claim.power_w is not None:
-        kilowatt += f" of {found.claim.power_w / 1e3:,.5g} kW"
-    text = (
-        f"Possible: {asked} run on {found.rack} with {point.replicas} x {point.configuration}, "
-        f"which uses {worst.utilization:.1%} of the {_words(worst.name)} and {kilowatt}."
-    )
-    return text + _reach(found, "At most ")
-
-
-def _impossible(found: Check, point: ClosestPoint, asked: str) -> str:
-    missing = sorted(
-        (one for one in found.limits if one.missing is not None), key=lambda one: -one.utilization
-    )
-    lacks = " and ".join(_lack(one, point) for one in missing[:MOST_LACKS])
-    if len(missing) > MOST_LACKS:
-        names = ", ".join(
-            f"{one.utilization:,.3g} x the {_words(one.name)}" for one in missing[MOST_LACKS:]
-        )
-        lacks += f" (besides {names})"
-    closest = f"the closest of {found.configurations} configurations"
-    if found.configurations == 1:
-        closest = "the only configuration"
-    text = (
-        f"Not possible: {asked} on {found.rack} need {lacks}, even in {closest} "
-        f"({point.replicas} x {point.configuration})."
-    )
-    text += _reach(found, "Within reach: ")
-    if found.least_power_w is not None and found.claim.power_w is not None:
-        efficiency = found.claim.throughput_tok_s / found.least_power_w * 1e6
-        text += (
-            f" With {_up(found.least_power_w / 1e3)} kW it would be possible, at "
-            f"{efficiency:,.0f} tok/s/MW"
-        )
-        claimed = found.claim.tok_s_per_mw
-        if found.claim.power_is_claimed and claimed is not None:
-            text += f" instead of {claimed:,.0f}"
-        text += "."
-    return text
-
-
-def _lack(one: ClaimLimit, point: ClosestPoint) -> str:
-    """Say how much of a limit is missing: factor, what is needed, what there is."""
-    needed, given = _up(one.usage), f"{one.limit:,.4g}"
-    if one.name == "step_time":
-        longest = max(point.step_breakdown_ms, key=lambda name: point.step_breakdown_ms[name])
-        return (
-            f"{one.utilization:,.3g} x the time that a step has ({needed} ms instead of "
-            f"{given} ms, most of it {STEP_WORDS.get(longest, longest)})"
-        )
-    return (
-        f"{one.utilization:,.3g} x the {_words(one.name)} ({needed} instead of {given} {one.unit})"
-    )
-
-
-STEP_WORDS = {
-    "weights": "reading weights",
-    "kv": "reading the KV cache",
-    "gemm": "matrix products",
-    "attention": "attention arithmetic",
-    "link": "traffic between accelerators",
-    "latency": "latency of the layers",
-    "sram": "reading SRAM",
-    "lpu_compute": "matrix products on LPUs",
-    "lpu_link": "traffic to LPUs",
-}
-
-
-def _reach(found: Check, lead: str) -> str:
-    """Say how far the claim could go in speed and in batch."""
-    at_batch = [one for one in found.reachable if one.what == AT_BATCH]
-    at_speed = [one for one in found.reachable if one.what == AT_SPEED]
-    speed = "no speed at this batch"
-    if at_batch:
-        speed = f"{_down(at_batch[0].speed_tok_s_user)} tok/s/user at this batch"
-    batch = "no request at this speed"
-    if at_speed:
-        most = at_speed[0].batch
-        count = f"{most:,.10g}" if most == int(most) else _down(most)
-        batch = f"{count} requests at this speed"
-    return f" {lead}{speed}, {batch}."
-
-
-def _words(name: str) -> str:
-    return LIMIT_WORDS.get(name, f"budget {name}")
-
-
-def _up(value: float) -> str:
-    """Write a number with four digits, rounded up."""
-    return _written(value, math.ceil)
-
-
-def _down(value: float) -> str:
-    """Write a number with four digits, rounded down."""
-    return _written(value, math.floor)
-
-
-def _written(value: float, whole: Callable[[float], int]) -> str:
-    if value <= 0:
-        return "0"
-    step = 10.0 ** (math.floor(math.log10(value)) - 3)
-    return f"{whole(round(value / step, 6)) * step:,.6g}"

@@ -32,7 +32,8 @@ from hbmopt.levers import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.search import solve_program
-from hbmopt.targets import PRECISION, Target, last, one_replica, source
+from hbmopt.target_search import source
+from hbmopt.targets import PRECISION, Target, last, one_replica
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""

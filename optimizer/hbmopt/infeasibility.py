@@ -32,7 +32,8 @@ from hbmopt.physics import ClockPoint, work
 from hbmopt.search import Found
 from hbmopt.sequence import smallest_batch, step_tokens
 from hbmopt.solution import Conflict
-from hbmopt.targets import Source, Target, one_replica, source
+from hbmopt.target_search import source
+from hbmopt.targets import Source, Target, one_replica
 from hbmopt.template import Filled, fill
 
 STRUCTURAL = frozenset(

@@ -60,7 +60,7 @@ def solution_schema() -> dict[str, Any]:
 
 def check_schema() -> dict[str, Any]:
     """Derive the schema of `Check.to_dict` from its classes."""
-    from hbmopt.checking import Check
+    from hbmopt.claim import Check
 
     return _result_schema(Check, "check")
 

@@ -14,7 +14,7 @@ from hbmopt.explanation import Explanation, explanation_text
 from hbmopt.solution import Solution
 
 if TYPE_CHECKING:
-    from hbmopt.checking import Check
+    from hbmopt.claim import Check
     from hbmopt.speed_frontier import Frontier
 
 TABLE_WIDTH = 132

@@ -12,7 +12,6 @@ from hbmopt.demand import Segment, configuration_data, rack_data, replica_data
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ReplicaData, number
 from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
-from hbmopt.sequence import step_tokens
 
 WITHIN = 1e-6
 """Relative excess up to which a limit counts as kept, as everywhere a plan is checked."""
@@ -66,7 +65,6 @@ class PointUse:
     """
 
     limits: tuple[LimitUse, ...]
-    speed: float
     step_ms: float
     step_needs: dict[str, float]
     step_breakdown_ms: dict[str, float]
@@ -79,93 +77,111 @@ class PointUse:
         return max(self.limits, key=lambda one: one.factor)
 
 
-def point_use(instance: Instance, point: ServingPoint) -> PointUse:
-    """Return what a point uses of every limit of an instance, and its step and power by part."""
-    configuration, rack = point.configuration, rack_data(instance)
-    exact, count = Segment(point.batch, point.batch), float(point.replicas)
+@dataclass(frozen=True)
+class _Totals:
+    """What one replica does per ms, summed over its clocks, each by its share of the time."""
+
+    replica: ReplicaData
+    times: dict[str, float]
+    exposed: float
+    running_kw: float
+    lpu_kw: float
+    steps: float
+    held_gb: float
+    sram_gb: float
+
+    @property
+    def busiest(self) -> float:
+        """The largest share of the time that a row of time takes."""
+        times = self.times
+        return max(
+            self.exposed,
+            times["weights"] + times["kv"],
+            times["gemm"] + times["attention"],
+            *(times[name] for name in ("link", "sram", "lpu_compute", "lpu_link")),
+        )
+
+
+def _totals(instance: Instance, point: ServingPoint) -> _Totals:
+    exact, batch = Segment(point.batch, point.batch), point.batch
+    replicas = [
+        replica_data(instance, point.configuration, part.clock, exact) for part in point.parts
+    ]
     times: dict[str, float] = {}
     exposed = running_kw = lpu_kw = steps = held = in_sram = 0.0
-    for part in point.parts:
-        replica = replica_data(instance, configuration, part.clock, exact)
+    for part, replica in zip(point.parts, replicas, strict=True):
         rate = part.share * part.steps
-        done = work(replica, ClockPoint(part.share, rate, rate * point.batch, part.offloaded))
-        still = work(replica, ClockPoint(1.0, 1.0, point.batch, part.offloaded))
+        done = work(replica, ClockPoint(part.share, rate, rate * batch, part.offloaded))
+        once = work(replica, ClockPoint(1.0, 1.0, batch, part.offloaded))
         for resource, spent in done.times.items():
             times[resource] = times.get(resource, 0.0) + spent
-        held = max(held, still.resident_gb_steps)
-        in_sram = max(in_sram, still.sram_gb_steps)
         exposed += exposed_time(replica, done.times)
         running_kw += done.power_kw
         lpu_kw += done.lpu_power_kw
         steps += rate
-    size, units = number(replica.accelerators), number(replica.lpu.units)
-    limits = [
-        _share(
-            "hbm_capacity",
-            held / (size * number(replica.hbm_gb)),
-            number(replica.hbm_gb),
-            "usable GB per accelerator",
-        ),
-        _share(
-            "hbm_bandwidth",
-            times["weights"] + times["kv"],
-            number(replica.hbm_tb_per_s),
-            "TB/s per accelerator",
-        ),
-        _share("compute", times["gemm"] + times["attention"], 100.0, "% of the time"),
-        _share(
-            "interconnect", times["link"], number(replica.link_tb_per_s), "TB/s per accelerator"
-        ),
-    ]
-    if replica.offloaded:
-        sram, lpu = number(replica.lpu.sram_gb), replica.lpu
-        limits += [
-            _share("sram_capacity", in_sram / (units * sram), sram, "GB per LPU"),
-            _share("sram_bandwidth", times["sram"], number(lpu.sram_tb_per_s), "TB/s per LPU"),
-            _share("lpu_compute", times["lpu_compute"], 100.0, "% of the time"),
-            _share("lpu_link", times["lpu_link"], number(lpu.link_tb_per_s), "TB/s per LPU"),
-        ]
-    allowed_w = number(replica.power.limit_kw) * 1e3
-    limits += [
-        _share(
-            "accelerator_power", running_kw * 1e3 / size / allowed_w, allowed_w, "W per accelerator"
-        )
-    ]
-    if steps > 0:
-        limits.append(_share("step_time", exposed, 1.0 / steps, "ms per step"))
-    lpus = count * units if replica.offloaded else 0.0
-    power = rack_power(rack, count * (running_kw + lpu_kw), count * size, lpus)
+        held, in_sram = max(held, once.resident_gb_steps), max(in_sram, once.sram_gb_steps)
+    return _Totals(replicas[0], times, exposed, running_kw, lpu_kw, steps, held, in_sram)
+
+
+def point_use(instance: Instance, point: ServingPoint) -> PointUse:
+    """Return what a point uses of every limit of an instance, and its step and power by part."""
+    rack, total, count = rack_data(instance), _totals(instance, point), float(point.replicas)
+    replica, steps = total.replica, total.steps
+    lpus = count * number(replica.lpu.units) if replica.offloaded else 0.0
+    drawn = count * (total.running_kw + total.lpu_kw)
+    power = rack_power(rack, drawn, count * number(replica.accelerators), lpus)
+    limits = _replica_limits(total)
     if rack.power_cap_kw is not None:
         cap = number(rack.power_cap_kw)
         limits.append(_share("power_cap", power / cap, cap, "kW"))
-    limits += _budgets(instance, point, steps)
-    busiest = max(
-        exposed,
-        times["weights"] + times["kv"],
-        times["gemm"] + times["attention"],
-        times["link"],
-        times["sram"],
-        times["lpu_compute"],
-        times["lpu_link"],
-    )
-    overhead, gained = number(rack.power_overhead), step_tokens(instance, configuration).accepted
+    overhead = number(rack.power_overhead)
     parts = {
         "static": overhead * number(rack.static_kw),
-        "accelerators": overhead * count * running_kw,
-        "lpus": overhead * count * lpu_kw,
+        "accelerators": overhead * count * total.running_kw,
+        "lpus": overhead * count * total.lpu_kw,
     }
     parts["parked"] = power - sum(parts.values())
     return PointUse(
-        limits=tuple(limits),
-        speed=steps * gained * 1e3,
-        step_ms=busiest / steps if steps > 0 else 0.0,
-        step_needs=_step_needs(replica, times, exposed) if steps > 0 else {},
+        limits=(*limits, *_budgets(instance, point, steps)),
+        step_ms=total.busiest / steps if steps > 0 else 0.0,
+        step_needs=_step_needs(replica, total.times, total.exposed),
         step_breakdown_ms={
-            name: spent / steps if steps > 0 else 0.0 for name, spent in times.items()
+            name: spent / steps if steps > 0 else 0.0 for name, spent in total.times.items()
         },
         power_kw=power,
         power_breakdown_kw=parts,
     )
+
+
+def _replica_limits(total: _Totals) -> list[LimitUse]:
+    """Return what a point uses of the limits of a replica."""
+    replica, times = total.replica, total.times
+    size, hbm_gb = number(replica.accelerators), number(replica.hbm_gb)
+    hbm, link = number(replica.hbm_tb_per_s), number(replica.link_tb_per_s)
+    per_chip = "TB/s per accelerator"
+    held = total.held_gb / (size * hbm_gb)
+    limits = [
+        _share("hbm_capacity", held, hbm_gb, "usable GB per accelerator"),
+        _share("hbm_bandwidth", times["weights"] + times["kv"], hbm, per_chip),
+        _share("compute", times["gemm"] + times["attention"], 100.0, "% of the time"),
+        _share("interconnect", times["link"], link, per_chip),
+    ]
+    if replica.offloaded:
+        lpu = replica.lpu
+        sram = number(lpu.sram_gb)
+        in_sram = total.sram_gb / (number(lpu.units) * sram)
+        limits += [
+            _share("sram_capacity", in_sram, sram, "GB per LPU"),
+            _share("sram_bandwidth", times["sram"], number(lpu.sram_tb_per_s), "TB/s per LPU"),
+            _share("lpu_compute", times["lpu_compute"], 100.0, "% of the time"),
+            _share("lpu_link", times["lpu_link"], number(lpu.link_tb_per_s), "TB/s per LPU"),
+        ]
+    tdp = number(replica.power.limit_kw)
+    drawing = total.running_kw / (size * tdp)
+    limits.append(_share("accelerator_power", drawing, tdp * 1e3, "W per accelerator"))
+    if total.steps > 0:
+        limits.append(_share("step_time", total.exposed, 1.0 / total.steps, "ms per step"))
+    return limits
 
 
 STEP_RESOURCES = {

@@ -9,10 +9,19 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from hbmopt.configuration import enumerate_configurations
+from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.instance import Instance
+from hbmopt.offloaded_targets import OffloadedSource
+from hbmopt.plain_targets import PlainSource
 from hbmopt.serving_point import WITHIN
-from hbmopt.targets import PRECISION, Nearest, Source, Target, last, source
+from hbmopt.targets import PRECISION, Nearest, Source, Target, last
+
+
+def source(instance: Instance, configuration: Configuration) -> Source:
+    """Return what answers for a configuration: arrays, or programs where it has LPUs."""
+    if configuration.lpu_units:
+        return OffloadedSource(instance, configuration)
+    return PlainSource(instance, configuration)
 
 
 class TargetSearch:
