@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -21,6 +22,7 @@ from hbmopt.search import solve_program
 from hbmopt.sequence import smallest_batch
 from hbmopt.serving_point import point_use
 from hbmopt.target_search import TargetSearch
+from hbmopt.targets import EXACT
 from racks import small_instances
 
 SHIPPED = sorted([*INSTANCES.glob("*.yaml"), *INSTANCES.glob("generations/*.yaml")])
@@ -73,10 +75,10 @@ def test_a_claim_of_the_closed_form_is_judged_exactly():
     ("name", "batch", "speed", "power"),
     [
         ("h100", 200, 40, None),
-        ("rubin_nvl72", 1920, 180, "110 kW"),
+        ("rubin_nvl72", 1920, 180, "80 kW"),
         ("gb300_nvl72", 1000, 60, None),
         ("cpu_budget", 2000, 40, None),
-        ("deepseek_r1_h200", 300, 20, None),
+        ("deepseek_r1_h200", 300, 40, None),
     ],
 )
 def test_what_is_reachable_is_possible_and_no_more_is(name, batch, speed, power):
@@ -123,14 +125,19 @@ def test_cures_of_a_claim_make_it_possible_and_one_per_cent_less_does_not():
         assert not search.closest(search.target(1808, 45)).serves(search.target(1808, 45)), cure
 
 
+def at_power(path, kilowatt):
+    return TargetSearch(hbmopt.load(path, {"limits.power": f"{kilowatt} kW"}))
+
+
 def test_the_least_power_is_the_least():
     path = INSTANCES / "rubin_nvl72.yaml"
-    instance = hbmopt.load(path)
-    found = hbmopt.check(instance, 1920, 180, "80 kW")
+    found = hbmopt.check(hbmopt.load(path), 1920, 180, "80 kW")
     assert not found.possible
     least = found.least_power_w / 1e3
-    assert hbmopt.check(instance, 1920, 180, f"{least * 1.0001} kW").possible
-    assert not hbmopt.check(instance, 1920, 180, f"{least * 0.999} kW").possible
+    for power, possible in ((least * 1.0001, True), (least * 0.999, False)):
+        search = at_power(path, power)
+        target = search.target(1920, 180)
+        assert search.closest(target).serves(target) == possible
     assert f"With {np.ceil(least * 10) / 10:g} kW it would be possible" in found.verdict
 
 
@@ -179,7 +186,8 @@ def test_the_claim_of_the_rubin_rack_is_checked_input_by_input():
 def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, speed):
     instance = hbmopt.load(mapping)
     search = TargetSearch(instance)
-    target = search.target(batch, speed)
+    # A cap near idle power amplifies a slack; here there is none.
+    target = replace(search.target(batch, speed), slack=EXACT)
     best = 0.0
     for one in enumerate_configurations(instance)[0]:
         most = int(float(instance.rack.accelerators)) // one.layout.accelerators
@@ -203,7 +211,7 @@ def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, s
 
 def test_mixed_racks_and_wrong_numbers_are_refused():
     instance = hbmopt.load(INSTANCES / "closed_form.yaml")
-    with pytest.raises(hbmopt.InputError, match="--power: '9 GB'|it measures data"):
+    with pytest.raises(hbmopt.InputError, match="it measures data"):
         hbmopt.check(instance, 1, 1, "9 GB")
     mixed = hbmopt.load(INSTANCES / "h100.yaml", {"choices.uniform": False})
     with pytest.raises(hbmopt.InputError, match=r"choices\.uniform"):

@@ -215,7 +215,12 @@ class _Checking:
 
     def _premises(self, nearest: Nearest, *, possible: bool) -> tuple[Premise, ...]:
         """Return the uncertain inputs, those first that need to be off by least."""
-        search = CureSearch(self.instance, lambda _: self.target, self._ordered(nearest))
+        ordered = self._ordered(nearest)
+        if not possible:
+            # A row is a sum of terms, and a number twice as good at most halves each of them.
+            near = set(self.search.within(self.target, FAR))
+            ordered = [one for one in ordered if one in near]
+        search = CureSearch(self.instance, lambda _: self.target, ordered)
         lpus = any(one.configuration.lpu_units for one in self.search.sources)
         found = [
             _premise(self.instance, search, one, possible=possible)
@@ -263,7 +268,11 @@ def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
     highest = figure.amount * FAR
     if figure.dimension == "fraction" and figure.amount <= 1:
         highest = min(1.0, highest)
-    for furthest in (highest, figure.amount / FAR):
+    lowest = figure.amount / FAR
+    if path[-1] == "expert_imbalance":
+        lowest = max(1.0, lowest)
+        highest = figure.amount * FAR
+    for furthest in (highest, lowest):
         if furthest != figure.amount:
             yield figure_lever(instance, estimate.input, (estimate.input,), furthest)
 

@@ -12,7 +12,7 @@ from hbmopt.demand import accelerator_power
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.serving_point import ClockPart, ServingPoint
-from hbmopt.step_profile import Array, StepProfile, step_profile
+from hbmopt.step_profile import Array, StepProfile, at_clock, step_profile
 from hbmopt.targets import FASTEST, PRECISION, CommonSource, Nearest, Target, last
 
 
@@ -42,7 +42,11 @@ class PlainSource(CommonSource):
     def _profile(self, clock: int) -> StepProfile:
         if clock not in self._profiles:
             factor = self.clocks[clock]
-            self._profiles[clock] = step_profile(self.instance, self.configuration, factor)
+            if clock == 0:
+                profile = step_profile(self.instance, self.configuration, factor)
+            else:
+                profile = at_clock(self._profile(0), self.instance, factor / self.clocks[0], factor)
+            self._profiles[clock] = profile
         return self._profiles[clock]
 
     @property

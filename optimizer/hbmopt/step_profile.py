@@ -6,13 +6,19 @@ program would say batch by batch. The program stays the reference; this is how a
 where to ask it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.configuration import Configuration
-from hbmopt.demand import DRAFT_EXPERTS, Segment, components_of, replica_data
+from hbmopt.demand import (
+    DRAFT_EXPERTS,
+    Segment,
+    accelerator_power,
+    components_of,
+    replica_data,
+)
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ReplicaData, number
 from hbmopt.sequence import step_tokens
@@ -165,3 +171,21 @@ def step_profile(instance: Instance, configuration: Configuration, clock: float)
         whole = number(part.read_gb_per_step) / float(unit.read(one)[0])
         experts.append(ExpertReads(whole, mixture.experts, mixture.active, tokens_per_sequence))
     return StepProfile(replica, per_step, per_sequence, tuple(experts))
+
+
+def at_clock(profile: StepProfile, instance: Instance, ratio: float, clock: float) -> StepProfile:
+    """Return a profile at another clock, `ratio` times that of the one given.
+
+    Arithmetic and power follow the clock; what is kept, read and sent does not.
+    """
+    replica = profile.replica
+    slower = replace(
+        replica,
+        attention_peak_tflops=number(replica.attention_peak_tflops) * ratio,
+        components=tuple(
+            replace(part, peak_tflops=number(part.peak_tflops) * ratio)
+            for part in replica.components
+        ),
+        power=accelerator_power(instance, clock),
+    )
+    return replace(profile, replica=slower)

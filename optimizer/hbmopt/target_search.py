@@ -44,6 +44,11 @@ class TargetSearch:
             best = found if found is not None else best
         return best
 
+    def within(self, target: Target, factor: float) -> list[Configuration]:
+        """Return the configurations that miss no limit by more than a factor."""
+        above = factor * (1.0 + 1e-6)
+        return [one.configuration for one in self.sources if one.nearest(target, above)]
+
     def least_power(self, target: Target) -> float:
         """Return the least kW at which the target can be served, infinity where none is enough."""
         return min((one.least_power(target) for one in self.sources), default=math.inf)
