@@ -173,6 +173,9 @@ def test_the_claim_of_the_rubin_rack_is_checked_input_by_input():
     assert not found.possible
     missing = {one.name: one.missing for one in found.limits if one.missing is not None}
     assert set(missing) == {"accelerator_power", "step_time", "power_cap"}
+    # As docs/claims.md has it.
+    assert missing["step_time"] == pytest.approx(2.01, abs=5e-3)
+    assert missing["power_cap"] == pytest.approx(1.97, abs=5e-3)
     assert any("57% of the 210 kW (estimate)" in note for note in found.notes)
     assert sum(found.closest.power_breakdown_w.values()) == pytest.approx(found.closest.power_w)
     assert found.closest.replicas * found.closest.batch >= 1920

@@ -163,8 +163,8 @@ CASES = {
             "choices.replica_accelerators": [1],
             "choices.lpu_units": [8],
         },
-        {"min_speed", "step_time"},
-        {"limits.min_speed", "calibration.latency.per_layer"},
+        {"min_speed", "step_time", "sram_capacity"},
+        {"limits.min_speed", "rack.offload.device.sram_capacity"},
     ),
     "LPUs are too few for the speed": (
         "rubin_nvl72_lpx",

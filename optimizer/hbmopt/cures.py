@@ -45,6 +45,10 @@ Aim = Callable[[Instance], Target]
 """What an instance is asked to serve; the instance's own floor may be part of it."""
 
 
+STEP = 1.3
+"""Ratio of neighbouring counts of devices of a first look."""
+
+
 @dataclass(frozen=True)
 class Cure:
     """One change that is enough by itself, and the least of its kind that is.
@@ -138,7 +142,8 @@ def cure_lines(cures: Cures) -> list[str]:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for row, one in zip(rows, _ordered(cures), strict=True):
             line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
-            lines.append(f"{line}  {' '.join(_option(text) for text in one.settings)}")
+            runs = f"  (runs {one.configuration})" if one.ratio is None else ""
+            lines.append(f"{line}  {' '.join(_option(text) for text in one.settings)}{runs}")
     else:
         lines.append("No single change is enough.")
     if cures.without:
@@ -214,7 +219,7 @@ class CureSearch:
         if idle_power(first) > (first.power_cap_kw or math.inf):
             return tried
         if self.aim(self.instance).batch > 0 or self.instance.rack.offload is not None:
-            found = self._by_halving(counter, now, most)
+            found = self._by_steps(counter, now, most)
         else:
             found = self._by_counting(counter, now, most)
         if found is None:
@@ -240,30 +245,34 @@ class CureSearch:
                     failed.add(one)
         return None
 
-    def _by_halving(
-        self, counter: Counter, now: int, most: int
-    ) -> tuple[int, Configuration] | None:
-        """Find a count that is enough, one less being too few."""
+    def _by_steps(self, counter: Counter, now: int, most: int) -> tuple[int, Configuration] | None:
+        """Look for a count that is enough in steps, and then for the smallest within a step.
+
+        With LPUs, where each count takes seconds, by halving: one less than what is found is too
+        few, but still fewer could be enough where layouts divide better.
+        """
 
         def server(count: int) -> Configuration | None:
             instance = counter.apply(self.instance, count)
             listed = enumerate_configurations(instance)[0]
             return next((one for one in listed if self._serves(instance, one)), None)
 
-        low, high = now, now
-        owner = None
+        low, high, owner = now, now, None
         while owner is None and high < most:
-            low, high = high, min(most, math.ceil(1.3 * high))
+            low, high = high, min(most, math.ceil(STEP * high))
             owner = server(high)
         if owner is None:
             return None
+        if self.instance.rack.offload is None:
+            for count in range(low + 1, high):
+                found = server(count)
+                if found is not None:
+                    return count, found
+            return high, owner
         while high - low > 1:
             middle = (low + high) // 2
             found = server(middle)
-            if found is None:
-                low = middle
-            else:
-                high, owner = middle, found
+            low, high, owner = (middle, high, owner) if found is None else (low, middle, found)
         return high, owner
 
     def turned(self, lever: Lever, hopeful: Sequence[Configuration]) -> Cure | None:

@@ -57,7 +57,7 @@ def _impossible(found: Check, point: ClosestPoint, asked: str) -> str:
     lacks = " and ".join(_lack(one, point) for one in missing[:MOST_LACKS])
     if len(missing) > MOST_LACKS:
         names = ", ".join(
-            f"{one.utilization:,.3g} x the {_words(one.name)}" for one in missing[MOST_LACKS:]
+            f"{_times(one.utilization)} x the {_words(one.name)}" for one in missing[MOST_LACKS:]
         )
         lacks += f" (besides {names})"
     closest = f"the closest of {found.configurations} configurations"
@@ -87,12 +87,11 @@ def _lack(one: ClaimLimit, point: ClosestPoint) -> str:
     if one.name == "step_time":
         longest = max(point.step_breakdown_ms, key=lambda name: point.step_breakdown_ms[name])
         return (
-            f"{one.utilization:,.3g} x the time that a step has ({needed} ms instead of "
+            f"{_times(one.utilization)} x the time that a step has ({needed} ms instead of "
             f"{given} ms, most of it {STEP_WORDS.get(longest, longest)})"
         )
-    return (
-        f"{one.utilization:,.3g} x the {_words(one.name)} ({needed} instead of {given} {one.unit})"
-    )
+    lacking = f"{_times(one.utilization)} x the {_words(one.name)}"
+    return f"{lacking} ({needed} instead of {given} {one.unit})"
 
 
 STEP_WORDS = {
@@ -125,6 +124,10 @@ def _reach(found: Check, lead: str) -> str:
 
 def _words(name: str) -> str:
     return LIMIT_WORDS.get(name, f"budget {name}")
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 1000 else f"{factor:.3g}"
 
 
 def _up(value: float) -> str:
