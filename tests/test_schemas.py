@@ -6,13 +6,7 @@ import yaml
 
 from builders import INSTANCES
 from hbmopt.instance import load
-from hbmopt.json_schema import (
-    instance_schema,
-    schema_text,
-    sensitivity_schema,
-    solution_schema,
-    write_schemas,
-)
+from hbmopt.json_schema import SCHEMAS, schema_text, write_schemas
 from hbmopt.solver import solve
 from problems import FILES
 
@@ -23,14 +17,7 @@ def instance_validator():
     return jsonschema.Draft202012Validator(json.loads(schema_text("instance")))
 
 
-@pytest.mark.parametrize(
-    ("kind", "derive"),
-    [
-        ("instance", instance_schema),
-        ("solution", solution_schema),
-        ("sensitivity", sensitivity_schema),
-    ],
-)
+@pytest.mark.parametrize(("kind", "derive"), SCHEMAS.items())
 def test_shipped_schema_is_the_derived_one(kind, derive):
     shipped = json.loads(schema_text(kind))
     assert shipped == json.loads(json.dumps(derive()))
@@ -39,11 +26,10 @@ def test_shipped_schema_is_the_derived_one(kind, derive):
 
 def test_writing_the_schemas_gives_what_is_shipped(tmp_path, monkeypatch):
     monkeypatch.setattr("hbmopt.json_schema.FOLDER", tmp_path)
-    before = dict.fromkeys(("instance", "solution", "sensitivity"))
     write_schemas()
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     monkeypatch.undo()
-    assert written == {f"{kind}.schema.json": schema_text(kind) for kind in before}
+    assert written == {f"{kind}.schema.json": schema_text(kind) for kind in SCHEMAS}
 
 
 def test_problems_are_found():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hbmopt.calibrating import CalibrationFit, calibrate
+    from hbmopt.checking import check
+    from hbmopt.claim import Check
     from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
     from hbmopt.explanation import Explanation, explain
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CalibrationFit": "calibrating",
+    "Check": "claim",
     "Comparison": "comparison",
     "Explanation": "explanation",
     "Frontier": "speed_frontier",
@@ -44,6 +47,7 @@ _HOME = {
     "Sweep": "sweeping",
     "SweepInterrupted": "sweeping",
     "calibrate": "calibrating",
+    "check": "checking",
     "compare": "comparison",
     "explain": "explanation",
     "frontier": "speed_frontier",
@@ -60,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "CalibrationFit",
+    "Check",
     "Comparison",
     "Explanation",
     "Frontier",
@@ -77,6 +82,7 @@ __all__ = [
     "Sweep",
     "SweepInterrupted",
     "calibrate",
+    "check",
     "compare",
     "explain",
     "frontier",

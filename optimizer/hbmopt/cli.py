@@ -366,7 +366,11 @@ def _terminal_width(output: Path | None) -> int | None:
 @_output_option
 @_one_line_errors
 def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path | None) -> int:
-    """Say why INSTANCE's configuration won, by how much others lost, and why some cannot run."""
+    """Say why INSTANCE's configuration won, by how much others lost, and why some cannot run.
+
+    Where nothing can run: which limits exclude each other, and the smallest single change of each
+    limit, input or choice that cures it.
+    """
     from hbmopt.explanation import explain as explain_instance
     from hbmopt.instance import load
     from hbmopt.output import render_explanation
@@ -467,6 +471,47 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
     page = report_page(load(instance, list(overrides)), progress=_counter("parts"))
     _emit(page.html, output)
     return SOLVED if page.feasible else INFEASIBLE
+
+
+@cli.command()
+@click.argument("instance", type=click.Path(path_type=Path))
+@click.option(
+    "--batch", type=float, required=True, metavar="N", help="Requests at once on the whole rack."
+)
+@click.option(
+    "--speed", required=True, metavar="SPEED", help="Tokens/s per user: 100, or 100 tok/s/user."
+)
+@click.option(
+    "--power", metavar="POWER", help='Claimed power, such as "120 kW", in the instance\'s scope.'
+)
+@_set_option
+@_format_option
+@_output_option
+@_one_line_errors
+def check(
+    instance: Path,
+    batch: float,
+    speed: str,
+    power: str | None,
+    overrides: tuple[str, ...],
+    style: str,
+    output: Path | None,
+) -> int:
+    """Say whether INSTANCE can serve N requests at once at SPEED.
+
+    With what the claim misses, what is within reach, and what it rests on. The speed is that of
+    every user in the mean; replicas share the requests evenly, rounded up to whole ones.
+
+    Exit code 0: possible; 1: not possible; 2: bad input.
+    """
+    from hbmopt.checking import check as check_claim
+    from hbmopt.instance import load
+    from hbmopt.output import render_check
+
+    found = check_claim(load(instance, list(overrides)), batch, speed, power)
+    width = _terminal_width(output)
+    _emit(render_check(found, style, width=width, color=width is not None), output)
+    return SOLVED if found.possible else INFEASIBLE
 
 
 @cli.command()
@@ -633,11 +678,13 @@ def import_llm(
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["instance", "solution", "sensitivity"]))
+@click.argument(
+    "kind", type=click.Choice(["instance", "solution", "sensitivity", "check", "explanation"])
+)
 @_output_option
 @_one_line_errors
 def schema(kind: str, output: Path | None) -> int:
-    """Print the JSON Schema of instances (for editors), of solutions or of sensitivities."""
+    """Print the JSON Schema of instances (for editors) or of an answer."""
     from hbmopt.json_schema import schema_text
 
     _emit(schema_text(kind), output)

@@ -350,7 +350,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
                 for name in type(calibration.overlap).model_fields
             }
         ),
-        power=_accelerator_power(instance, 1.0),
+        power=accelerator_power(instance, 1.0),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
         offloaded=tuple(_offloaded(instance, configuration, name) for name in offloadable),
@@ -365,7 +365,7 @@ def _at_clock(instance: Instance, full: ReplicaData, clock: float) -> ReplicaDat
         components=tuple(
             replace(part, peak_tflops=number(part.peak_tflops) * clock) for part in full.components
         ),
-        power=_accelerator_power(instance, clock),
+        power=accelerator_power(instance, clock),
     )
 
 
@@ -694,7 +694,7 @@ def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     )
 
 
-def _accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
+def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
     """Return the power law at a clock.
 
     Lower clocks cut the dynamic share of the running power and the energy of an operation by

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hbmopt.configuration import Configuration
+from hbmopt.cures import Cures, cure_lines, cures_of_infeasible
+from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.search import search
+from hbmopt.solution import Conflict, listed
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The chosen configuration, the alternatives and what was rejected."""
+    """The chosen configuration, the alternatives and what was rejected.
+
+    Where nothing can run, `conflict` says why and `cures` what single change would help.
+    """
 
     instance: str
     status: str
@@ -44,17 +50,12 @@ class Explanation:
     alternatives: tuple[Alternative, ...]
     idle: tuple[str, ...]
     rejected: tuple[Rejected, ...]
+    conflict: Conflict | None = None
+    cures: Cures | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
-        found = asdict(self)
-        found["rejected"] = [
-            {"reason": one.reason, "configurations": list(one.configurations)}
-            for one in self.rejected
-        ]
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
-        }
+        return {key: listed(value) for key, value in asdict(self).items()}
 
 
 MOST_EXACT = 20
@@ -119,6 +120,7 @@ def explain(instance: Instance) -> Explanation:
         if rejection.detail:
             named += f": {rejection.detail}"
         reasons.setdefault(rejection.reason, []).append(named)
+    infeasible = plan is None
     return Explanation(
         instance=instance.name,
         status="optimal" if plan is not None else "infeasible",
@@ -130,6 +132,8 @@ def explain(instance: Instance) -> Explanation:
             Rejected(reason, tuple(names))
             for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))
         ),
+        conflict=explain_conflict(instance, found) if infeasible else None,
+        cures=cures_of_infeasible(instance) if infeasible else None,
     )
 
 
@@ -141,7 +145,7 @@ def explanation_text(explanation: Explanation) -> str:
     """Return an explanation as text."""
     lines = []
     if explanation.chosen is None:
-        lines.append("No configuration meets all limits; `hbmopt solve` names those that conflict.")
+        lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
     else:
         lines += [
             f"Chosen: {explanation.chosen}",
@@ -169,6 +173,20 @@ def explanation_text(explanation: Explanation) -> str:
             if len(rejected.configurations) > 4:
                 lines.append(f"      and {len(rejected.configurations) - 4} more")
     return "\n".join(lines) + "\n"
+
+
+def _conflict_lines(explanation: Explanation) -> list[str]:
+    """Say why nothing can run, and what single changes would help."""
+    lines = []
+    if explanation.conflict is not None:
+        lines += [f"{explanation.conflict.summary}."]
+        if explanation.conflict.limits:
+            lines.append(
+                "Limits that exclude each other: " + ", ".join(explanation.conflict.limits)
+            )
+    if explanation.cures is not None:
+        lines += ["", *cure_lines(explanation.cures)]
+    return lines
 
 
 def _more(count: int) -> list[str]:

@@ -119,16 +119,6 @@ def solve(program: Program, *, integers: bool) -> Answer:
     )
 
 
-def conflicting_rows(program: Program) -> tuple[int, ...]:
-    """Return a smallest set of rows that cannot hold together (an IIS), integers relaxed."""
-    solver = _load(program, integers=False)
-    solver.setOptionValue("presolve", "off")
-    solver.setOptionValue("iis_strategy", 6)
-    solver.run()
-    _, iis = solver.getIis()
-    return tuple(int(row) for row in iis.row_index_)
-
-
 def _load(program: Program, *, integers: bool) -> highspy.Highs:
     magnitudes = np.abs(program.values)
     if magnitudes.size and (

@@ -5,6 +5,7 @@ replica. For the configuration that misses by least, HiGHS names a smallest set 
 exclude each other (an irreducible infeasible subsystem); the sentence says what they amount to.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ from hbmopt.physics import ClockPoint, work
 from hbmopt.search import Found
 from hbmopt.sequence import smallest_batch, step_tokens
 from hbmopt.solution import Conflict
+from hbmopt.target_search import source
+from hbmopt.targets import Source, Target, one_replica
 from hbmopt.template import Filled, fill
 
 STRUCTURAL = frozenset(
@@ -52,28 +55,47 @@ def explain_conflict(instance: Instance, found: Found) -> Conflict:
     """Return the conflict of an instance in which the search found no plan."""
     if not found.configurations:
         return _nothing_fits(instance, found.rejections)
-    closest = min(
-        (_miss(instance, configuration) for configuration in found.configurations),
-        key=lambda miss: miss.distance,
-    )
-    families = _conflicting_families(closest.filled)
+    sources = [source(instance, configuration) for configuration in found.configurations]
+    fastest = max(sources, key=lambda one: one.top_speed)
+    too_slow = fastest.top_speed < float(instance.limits.min_speed)
+    fixed, cap = fixed_power(instance), instance.power_cap_kw or math.inf
+    if fixed >= cap and not too_slow:
+        summary = (
+            f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
+            f"({instance.limits.power_scope} scope)"
+        )
+        return Conflict(summary, str(found.configurations[0]), ("power_cap",))
+    closest = _closest(instance, sources)
+    asked = _unlimited_power(instance) if too_slow else instance
+    families = _conflicting_families(_one_replica(asked, closest))
     names = tuple(_limit_name(instance, family) for family in families)
-    fast_enough = _fastest(instance, found)
-    floor = float(instance.limits.min_speed)
-    if floor > 0 and fast_enough.speed < floor:
-        summary, chosen = _speed_sentence(instance, fast_enough), fast_enough.configuration
-        names = tuple(name for name in names if name != "power_cap")
-    elif "power_cap" in families:
+    if too_slow:
+        return Conflict(_speed_sentence(instance, fastest), str(fastest.configuration), names)
+    if "power_cap" in families:
         summary, chosen, at_floor = _power_sentence(instance, found)
         names = tuple(dict.fromkeys(("power_cap", *(("min_speed",) if at_floor else ()), *names)))
-    else:
-        rows = " and ".join(names) or "the rows of a replica"
-        summary = f"{rows} cannot hold together for one replica of {closest.configuration}"
-        chosen = closest.configuration
-        for position, budget in enumerate(instance.limits.budgets):
-            if f"budget[{position}]" in families:
-                summary = f"{budget.name}: {_budget_sentence(instance, position, chosen)}"
-    return Conflict(summary, str(chosen), names)
+        return Conflict(summary, str(chosen), names)
+    rows = " and ".join(names) or "the rows of a replica"
+    summary = f"{rows} cannot hold together for one replica of {closest}"
+    for position, budget in enumerate(instance.limits.budgets):
+        if f"budget[{position}]" in families:
+            summary = f"{budget.name}: {_budget_sentence(instance, position, closest)}"
+    return Conflict(summary, str(closest), names)
+
+
+def _unlimited_power(instance: Instance) -> Instance:
+    limits = instance.limits.model_copy(update={"power_capped": False})
+    return instance.model_copy(update={"limits": limits})
+
+
+def _closest(instance: Instance, sources: list[Source]) -> Configuration:
+    """Return the configuration of which one replica comes closest to what every plan needs."""
+    target, closest, least = one_replica(instance), sources[0].configuration, math.inf
+    for one in sources:
+        found = one.nearest(target, least)
+        if found is not None:
+            closest, least = one.configuration, found.factor
+    return closest
 
 
 def _asked(instance: Instance) -> str:
@@ -144,13 +166,6 @@ def _memory(instance: Instance, configuration: Configuration) -> _Memory:
     )
 
 
-@dataclass(frozen=True)
-class _Miss:
-    configuration: Configuration
-    distance: float
-    filled: Filled
-
-
 def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     """Return the program of a configuration that has to run one replica."""
     most = largest_batch(instance, configuration)
@@ -163,48 +178,40 @@ def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     return replace(filled, program=program)
 
 
-def _miss(instance: Instance, configuration: Configuration) -> _Miss:
-    """Return by how much, summed over its rows, one replica of a configuration misses."""
-    filled = _one_replica(instance, configuration)
-    program, template = filled.program, filled.template
-    elastic = [row for row, label in enumerate(template.rows) if label.family not in STRUCTURAL]
-    columns = len(template.columns)
-    starts, indices, values = [0], list[int](), list[float]()
-    slack_of = {row: columns + position for position, row in enumerate(elastic)}
-    for row in range(len(template.rows)):
-        span = slice(program.starts[row], program.starts[row + 1])
-        indices += program.indices[span].tolist()
-        values += program.values[span].tolist()
-        if row in slack_of:
-            indices.append(slack_of[row])
-            values.append(-1.0)
-        starts.append(len(indices))
-    padding = np.zeros(len(elastic))
-    answer = highs.solve(
-        replace(
-            program,
-            cost=np.concatenate((np.zeros(columns), padding - 1.0)),
-            column_lower=np.concatenate((program.column_lower, padding)),
-            column_upper=np.concatenate((program.column_upper, padding + highs.INFINITY)),
-            starts=np.array(starts, dtype=np.int32),
-            indices=np.array(indices, dtype=np.int32),
-            values=np.array(values),
-        ),
-        integers=False,
-    )
-    distance = -answer.objective if answer.optimal else float("inf")
-    return _Miss(configuration, distance, filled)
+LEFT_OUT_LAST = ("step_time", "min_speed", "power_cap")
+"""Limits that stay where several sets exclude each other: those that say most to a user."""
 
 
 def _conflicting_families(filled: Filled) -> list[str]:
-    rows = highs.conflicting_rows(filled.program)
-    found: list[str] = []
-    for row in rows:
-        label = filled.template.rows[row]
-        name = label.family if label.family != "budget" else f"budget[{label.index}]"
-        if label.family not in STRUCTURAL and name not in found:
-            found.append(name)
-    return found
+    """Return a smallest set of limits that exclude each other for one replica.
+
+    Limits are left out one after the other as long as the rest cannot hold together. What is left
+    is irreducible: without any one of them a replica could run.
+    """
+    families = dict.fromkeys(_family(filled, row) for row in range(len(filled.template.rows)))
+    kept = [name for name in families if name not in STRUCTURAL]
+    order = [name for name in kept if name not in LEFT_OUT_LAST]
+    for name in [*order, *(name for name in LEFT_OUT_LAST if name in kept)]:
+        rest = [one for one in kept if one != name]
+        if not _hold_together(filled, rest):
+            kept = rest
+    return kept
+
+
+def _family(filled: Filled, row: int) -> str:
+    label = filled.template.rows[row]
+    return label.family if label.family != "budget" else f"budget[{label.index}]"
+
+
+def _hold_together(filled: Filled, families: list[str]) -> bool:
+    """Whether one replica can keep some limits and what makes it a replica, whatever others say."""
+    program, kept = filled.program, STRUCTURAL | set(families)
+    upper, lower = program.row_upper.copy(), program.row_lower.copy()
+    for row in range(len(upper)):
+        if _family(filled, row) not in kept:
+            upper[row], lower[row] = highs.INFINITY, -highs.INFINITY
+    free = replace(program, cost=np.zeros(len(program.cost)), row_upper=upper, row_lower=lower)
+    return highs.solve(free, integers=False).optimal
 
 
 def _limit_name(instance: Instance, family: str) -> str:
@@ -213,44 +220,7 @@ def _limit_name(instance: Instance, family: str) -> str:
     return family
 
 
-def _extreme(filled: Filled, family: str, *, without: frozenset[str]) -> highs.Answer:
-    """Maximise (or minimise, for power) a quantity of one replica without some of the limits."""
-    program, template = filled.program, filled.template
-    upper = program.row_upper.copy()
-    for row, label in enumerate(template.rows):
-        if label.family in without:
-            upper[row] = highs.INFINITY
-    cost = np.zeros(len(template.columns))
-    if family == "steps":
-        for column, label in enumerate(template.columns):
-            cost[column] = filled.scale[column] if label.family == "steps" else 0.0
-    else:
-        row = template.row("power_cap")
-        span = slice(program.starts[row], program.starts[row + 1])
-        cost[program.indices[span]] = -program.values[span] / filled.row_scale[row]
-    return highs.solve(replace(program, cost=cost, row_upper=upper), integers=False)
-
-
-@dataclass(frozen=True)
-class _Fastest:
-    configuration: Configuration
-    speed: float
-
-
-def _fastest(instance: Instance, found: Found) -> _Fastest:
-    """Return the configuration of the highest speed, whatever power it draws, in tok/s."""
-    without = frozenset({"min_speed", "power_cap", "budget"})
-    best = _Fastest(found.configurations[0], 0.0)
-    for configuration in found.configurations:
-        answer = _extreme(_one_replica(instance, configuration), "steps", without=without)
-        accepted = step_tokens(instance, configuration).accepted
-        speed = answer.objective * accepted * 1e3 if answer.optimal else 0.0
-        if speed > best.speed:
-            best = _Fastest(configuration, speed)
-    return best
-
-
-def _speed_sentence(instance: Instance, fastest: _Fastest) -> str:
+def _speed_sentence(instance: Instance, fastest: Source) -> str:
     """Say how fast the fastest configuration is, and what its step is made of."""
     floor, configuration = float(instance.limits.min_speed), fastest.configuration
     batch = smallest_batch(configuration)
@@ -265,57 +235,60 @@ def _speed_sentence(instance: Instance, fastest: _Fastest) -> str:
     return (
         f"the speed floor of {floor:g} tok/s/user leaves {gained / floor:.3g} ms per step; the "
         f"fastest configuration, batch {batch:.0f} on {configuration}, needs "
-        f"{gained / fastest.speed:.3g} ms = {fastest.speed:.4g} tok/s/user ({made_of}{beside})"
+        f"{gained / fastest.top_speed:.3g} ms = {fastest.top_speed:.4g} tok/s/user "
+        f"({made_of}{beside})"
     )
+
+
+def fixed_power(instance: Instance) -> float:
+    """Return the kW that are drawn whatever runs, parked devices left out."""
+    rack = rack_data(instance)
+    return number(rack.static_kw) * number(rack.power_overhead)
 
 
 def _power_sentence(instance: Instance, found: Found) -> tuple[str, Configuration, bool]:
     """Say what the thriftiest replica draws beside what is always on; whether the floor matters."""
-    rack = rack_data(instance)
-    cap = instance.power_cap_kw or 0.0
-    fixed = number(rack.static_kw) * number(rack.power_overhead)
-    scope = instance.limits.power_scope
-    if fixed >= cap:
-        return (
-            f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
-            f"({scope} scope)",
-            found.configurations[0],
-            False,
-        )
-    least, thriftiest = _thriftiest(instance, found, at_floor=False)
-    at_floor = least <= cap
-    if at_floor:
-        least, thriftiest = _thriftiest(instance, found, at_floor=True)
-    at_speed = f" at {float(instance.limits.min_speed):g} tok/s/user" if at_floor else ""
+    cap, fixed, floor = instance.power_cap_kw or 0.0, fixed_power(instance), 0.0
+    least, thriftiest = _thriftiest(instance, found, floor)
+    if least <= cap:
+        floor = float(instance.limits.min_speed)
+        least, thriftiest = _thriftiest(instance, found, floor)
+    at_speed = f" at {floor:g} tok/s/user" if floor > 0 else ""
     return (
         f"static power {fixed:,.5g} kW + one replica{at_speed} and parked accelerators "
         f"{least - fixed:,.5g} kW = {least:,.5g} kW exceed the power cap of {cap:,.5g} kW "
-        f"({scope} scope), even with {thriftiest}",
+        f"({instance.limits.power_scope} scope), even with {thriftiest}",
         thriftiest,
-        at_floor,
+        floor > 0,
     )
 
 
-def _thriftiest(instance: Instance, found: Found, *, at_floor: bool) -> tuple[float, Configuration]:
-    """Return the least power in kW at which one replica runs, and its configuration."""
-    without = frozenset({"power_cap", "budget"} | (set() if at_floor else {"min_speed"}))
-    least, thriftiest = float("inf"), found.configurations[0]
+def _thriftiest(instance: Instance, found: Found, floor: float) -> tuple[float, Configuration]:
+    """Return the least kW at which one replica runs at a floor, and its configuration.
+
+    Declared budgets are left aside.
+    """
+    limits = instance.limits.model_copy(update={"budgets": []})
+    bare, target = instance.model_copy(update={"limits": limits}), Target(0.0, floor, floor)
+    least, thriftiest = math.inf, found.configurations[0]
     for configuration in found.configurations:
-        filled = _one_replica(instance, configuration)
-        answer = _extreme(filled, "power", without=without)
-        if answer.optimal:
-            row = filled.template.row("power_cap")
-            constant = 1.0 - filled.program.row_upper[row] / filled.row_scale[row]
-            drawn = (constant - answer.objective) * (instance.power_cap_kw or 0.0)
-            if drawn < least:
-                least, thriftiest = drawn, configuration
+        drawn = source(bare, configuration).least_power(target)
+        if drawn < least:
+            least, thriftiest = drawn, configuration
     return least, thriftiest
 
 
 def _budget_sentence(instance: Instance, position: int, configuration: Configuration) -> str:
-    budget = instance.limits.budgets[position]
-    use = configuration_data(instance, configuration, Segment(1.0, 1.0)).budgets[position]
-    return (
-        f"fixed {budget.fixed:g} + one replica {number(use.per_replica):g} {budget.unit} and what "
-        f"its steps use exceed the capacity of {budget.capacity:g} {budget.unit}"
-    )
+    """Say what one replica takes of a budget by itself and by its steps at the floor."""
+    budget, floor = instance.limits.budgets[position], float(instance.limits.min_speed)
+    batch = smallest_batch(configuration)
+    use = configuration_data(instance, configuration, Segment(batch, batch)).budgets[position]
+    unit = f" {budget.unit}" if budget.unit != "1" else ""
+    parts = f"fixed {budget.fixed:g} + one replica {number(use.per_replica):g}"
+    total = budget.fixed + number(use.per_replica)
+    rate = floor / step_tokens(instance, configuration).accepted
+    steps = rate * (number(use.per_step) + number(use.per_sequence_step) * batch)
+    if steps > 0:
+        parts += f" + its steps at {floor:g} tok/s/user {steps:.4g}"
+        total += steps
+    return f"{parts} = {total:.4g}{unit} exceed the capacity of {budget.capacity:g}{unit}"

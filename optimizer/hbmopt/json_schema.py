@@ -1,6 +1,7 @@
 """The JSON Schemas that ship with hbmopt: instances for editors, results for programs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ FOLDER = Path(__file__).parent / "schemas"
 
 
 def schema_text(kind: str) -> str:
-    """Return the shipped schema of ``instance``, ``solution`` or ``sensitivity`` as JSON text."""
+    """Return a shipped schema, one of `SCHEMAS`, as JSON text."""
     return (FOLDER / f"{kind}.schema.json").read_text(encoding="utf-8")
 
 
@@ -59,12 +60,30 @@ def instance_schema() -> dict[str, Any]:
 
 def solution_schema() -> dict[str, Any]:
     """Derive the schema of `Solution.to_dict` from its classes."""
-    from pydantic import TypeAdapter
-
     from hbmopt.solution import Solution
 
-    schema = TypeAdapter(Solution).json_schema(mode="serialization")
-    schema["title"] = "hbmopt solution"
+    return _result_schema(Solution, "solution")
+
+
+def check_schema() -> dict[str, Any]:
+    """Derive the schema of `Check.to_dict` from its classes."""
+    from hbmopt.claim import Check
+
+    return _result_schema(Check, "check")
+
+
+def explanation_schema() -> dict[str, Any]:
+    """Derive the schema of `Explanation.to_dict` from its classes."""
+    from hbmopt.explanation import Explanation
+
+    return _result_schema(Explanation, "explanation")
+
+
+def _result_schema(result: type, name: str) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    schema: dict[str, Any] = TypeAdapter(result).json_schema(mode="serialization")
+    schema["title"] = f"hbmopt {name}"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -79,15 +98,20 @@ def sensitivity_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "instance": instance_schema,
+    "solution": solution_schema,
+    "sensitivity": sensitivity_schema,
+    "check": check_schema,
+    "explanation": explanation_schema,
+}
+"""What is described, and how its schema is derived."""
+
+
 def write_schemas() -> None:
-    """Write the shipped schemas anew; needed after a change of instance or of a result."""
-    schemas = {
-        "instance": instance_schema(),
-        "solution": solution_schema(),
-        "sensitivity": sensitivity_schema(),
-    }
-    for kind, schema in schemas.items():
-        text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+    """Write the shipped schemas anew; needed after a change of an instance or a result."""
+    for kind, derive in SCHEMAS.items():
+        text = json.dumps(derive(), indent=1, sort_keys=True) + "\n"
         (FOLDER / f"{kind}.schema.json").write_text(text, encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from hbmopt.explanation import Explanation, explanation_text
 from hbmopt.solution import Solution
 
 if TYPE_CHECKING:
+    from hbmopt.claim import Check
     from hbmopt.speed_frontier import Frontier
 
 TABLE_WIDTH = 132
@@ -37,6 +38,18 @@ def render_explanation(explanation: Explanation, style: str) -> str:
     return explanation_text(explanation)
 
 
+def render_check(check: "Check", style: str, *, width: int | None, color: bool) -> str:
+    """Return the check of a claim as text in the style ``table``, ``json`` or ``csv``."""
+    if style == "json":
+        return json.dumps(check.to_dict(), indent=2, allow_nan=False) + "\n"
+    if style == "csv":
+        return _csv(check.rows())
+    from hbmopt.check_report import check_tables
+
+    return printed(check_tables(check), width or CHECK_WIDTH, color=color)
+
+
+CHECK_WIDTH = 150
 FRONTIER_WIDTH = 172
 
 

@@ -320,6 +320,7 @@ def _conflict(solution: Solution) -> list[RenderableType]:
     parts: list[RenderableType] = [text]
     if conflict.limits:
         parts.append(Text("Limits that exclude each other: " + ", ".join(conflict.limits)))
+    parts.append(Text("`hbmopt explain` lists the smallest changes that cure it."))
     if solution.certificate is not None:
         parts.append(
             Text(

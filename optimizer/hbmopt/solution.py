@@ -178,7 +178,7 @@ class Solution:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/solution.schema.json`)."""
-        return {key: _listed(value) for key, value in asdict(self).items()}
+        return {key: listed(value) for key, value in asdict(self).items()}
 
     @property
     def configurations_frame(self) -> "pd.DataFrame":
@@ -218,10 +218,10 @@ def _frame(rows: list[dict[str, Any]], index: str | None = None) -> "pd.DataFram
     return frame.set_index(index) if index is not None and rows else frame
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """Return the value with tuples as lists, as JSON has them."""
     if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
+        return {key: listed(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_listed(item) for item in value]
+        return [listed(item) for item in value]
     return value

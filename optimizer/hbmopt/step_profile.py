@@ -108,20 +108,30 @@ class StepProfile:
         fastest = np.divide(1.0, slowest, out=np.full_like(batches, np.inf), where=slowest > 0)
         return fastest, energy, np.asarray(powered > busiest)
 
-    def _busiest(self, batches: Array) -> Array:
-        """Return the ms of a step by the rows of time, bandwidth, compute and links."""
+    def row_times(self, batches: Array) -> dict[str, Array]:
+        """Return the ms that a step takes at least by each row: of time, bandwidth and rates."""
         replica, parts = self.replica, self.parts(batches)
         exposed = parts["latency"].copy()
         for resource, time in parts.items():
             if resource != "latency":
                 exposed += (1.0 - number(getattr(replica.overlap, resource))) * time
-        rows = (
-            exposed,
-            parts["weights"] + parts["kv"],
-            parts["gemm"] + parts["attention"],
-            parts["link"],
-        )
-        return np.asarray(np.maximum.reduce(rows))
+        return {
+            "step_time": exposed,
+            "hbm_bandwidth": parts["weights"] + parts["kv"],
+            "compute": parts["gemm"] + parts["attention"],
+            "interconnect": parts["link"],
+        }
+
+    def _busiest(self, batches: Array) -> Array:
+        """Return the ms of a step by the slowest of the rows of time."""
+        return np.asarray(np.maximum.reduce(list(self.row_times(batches).values())))
+
+    def memory_share(self, batches: Array) -> Array:
+        """Return what weights and caches take, as a share of the usable HBM."""
+        replica = self.replica
+        weights = sum(number(part.resident_gb) for part in replica.components)
+        usable = number(replica.accelerators) * number(replica.hbm_gb)
+        return np.asarray((weights + number(replica.kv_held_gb) * batches) / usable)
 
     def _power_time(self, energy: Array) -> Array:
         """Return the ms of a step at which the accelerators draw their limit."""

@@ -1,0 +1,288 @@
+"""Checks of claims: own optima are possible, more is not, and what is reachable is the limit."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hbmopt
+from builders import INSTANCES
+from hbmopt.cli import cli
+from hbmopt.configuration import enumerate_configurations
+from hbmopt.demand import Segment, largest_batch
+from hbmopt.json_schema import schema_text
+from hbmopt.search import solve_program
+from hbmopt.sequence import smallest_batch
+from hbmopt.serving_point import point_use
+from hbmopt.target_search import TargetSearch
+from hbmopt.targets import EXACT
+from racks import small_instances
+
+SHIPPED = sorted([*INSTANCES.glob("*.yaml"), *INSTANCES.glob("generations/*.yaml")])
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_optimum_is_possible_and_a_thousandth_more_is_not(path):
+    instance = hbmopt.load(path)
+    solution = hbmopt.solve(instance)
+    search = TargetSearch(instance)
+    batch, speed = solution.batch, solution.speed_tok_s_user
+    more = batch * 1.001 if not instance.choices.whole_sequences else np.ceil(batch * 1.001)
+
+    def served(batch, speed):
+        target = search.target(batch, speed)
+        return search.closest(target).serves(target)
+
+    assert served(batch, speed)
+    assert not served(batch, speed * 1.001)
+    assert not served(more, speed)
+    nearest = search.closest(search.target(batch, speed))
+    assert point_use(instance, nearest.point).worst.factor == pytest.approx(
+        nearest.factor, rel=1e-6
+    )
+
+
+def test_a_claim_of_the_closed_form_is_judged_exactly():
+    """C = 100 GB, BW = 4000 GB/s, W = M = 20 GB, S = Q = 1 GB per sequence."""
+    instance = hbmopt.load(INSTANCES / "closed_form.yaml")
+    possible = hbmopt.check(instance, 50, 57.14)
+    assert possible.possible
+    fastest, largest = possible.reachable
+    assert fastest.speed_tok_s_user == pytest.approx(4000 / 70, rel=1e-6)
+    assert largest.batch == pytest.approx(4000 / 57.14 - 20, rel=1e-6)
+    missed = hbmopt.check(instance, 50, 80)
+    assert not missed.possible
+    (lack,) = [one for one in missed.limits if one.missing is not None]
+    assert lack.name == "hbm_bandwidth"
+    assert lack.missing == pytest.approx(80 * 70 / 4000, rel=1e-9)
+    cure = next(one for one in missed.cures.found if one.key.endswith("hbm_bandwidth"))
+    assert cure.to == "5.6 TB/s"
+    full = hbmopt.check(instance, 100, 1)
+    (lack,) = [one for one in full.limits if one.missing is not None]
+    assert (lack.name, lack.missing) == ("hbm_capacity", pytest.approx(1.2, rel=1e-9))
+    assert "1.2 x the HBM capacity (120 instead of 100" in full.verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "speed", "power"),
+    [
+        ("h100", 200, 40, None),
+        ("rubin_nvl72", 1920, 180, "80 kW"),
+        ("gb300_nvl72", 1000, 60, None),
+        ("cpu_budget", 2000, 40, None),
+        ("deepseek_r1_h200", 300, 40, None),
+    ],
+)
+def test_what_is_reachable_is_possible_and_no_more_is(name, batch, speed, power):
+    instance = hbmopt.load(INSTANCES / f"{name}.yaml")
+    found = hbmopt.check(instance, batch, speed, power)
+    assert not found.possible
+    limits = {
+        "power": hbmopt.load(INSTANCES / f"{name}.yaml", {"limits.power": power}).limits.power
+    }
+    claimed = instance.model_copy(
+        update={"limits": instance.limits.model_copy(update=limits if power else {})}
+    )
+    search = TargetSearch(claimed)
+    assert found.reachable
+    for one in found.reachable:
+        target = search.target(one.batch, one.speed_tok_s_user)
+        assert search.closest(target).serves(target)
+        beyond = (
+            search.target(one.batch, one.speed_tok_s_user * 1.001)
+            if one.batch == batch
+            else search.target(one.batch + 1, one.speed_tok_s_user)
+        )
+        assert not search.closest(beyond).serves(beyond)
+
+
+def test_cures_of_a_claim_make_it_possible_and_one_per_cent_less_does_not():
+    path = INSTANCES / "gb300_nvl72.yaml"
+    found = hbmopt.check(hbmopt.load(path), 1808, 45)
+    assert {"workload.prompt", "rack.accelerator.hbm_bandwidth"} <= {
+        one.key for one in found.cures.found
+    }
+    for cure in found.cures.found:
+        instance = hbmopt.load(path, list(cure.settings))
+        search = TargetSearch(instance)
+        assert search.closest(search.target(1808, 45)).serves(search.target(1808, 45)), cure
+        short = []
+        for setting in cure.settings:
+            key, _, text = setting.partition("=")
+            number, _, unit = text.partition(" ")
+            less = float(number) * (0.99 if cure.ratio > 1 else 1.01)
+            less = f"{less:.12g} {unit}" if unit else f"{int(number) + 1}"
+            short.append(f"{key}={less}".strip())
+        search = TargetSearch(hbmopt.load(path, short))
+        assert not search.closest(search.target(1808, 45)).serves(search.target(1808, 45)), cure
+
+
+def at_power(path, kilowatt):
+    return TargetSearch(hbmopt.load(path, {"limits.power": f"{kilowatt} kW"}))
+
+
+def test_the_least_power_is_the_least():
+    path = INSTANCES / "rubin_nvl72.yaml"
+    found = hbmopt.check(hbmopt.load(path), 1920, 180, "80 kW")
+    assert not found.possible
+    least = found.least_power_w / 1e3
+    for power, possible in ((least * 1.0001, True), (least * 0.999, False)):
+        search = at_power(path, power)
+        target = search.target(1920, 180)
+        assert search.closest(target).serves(target) == possible
+    assert f"With {np.ceil(least * 10) / 10:g} kW it would be possible" in found.verdict
+
+
+def test_the_verdict_turns_where_it_is_said_to():
+    path = INSTANCES / "rubin_nvl72.yaml"
+    found = hbmopt.check(hbmopt.load(path), 1920, 100, "120 kW")
+    assert found.possible
+    turning = [one for one in found.premises if one.ratio is not None]
+    assert {"rack.static_power", "rack.accelerator.tdp"} <= {one.input for one in turning}
+    for one in turning:
+        value = float(one.value.split()[0])
+        unit = one.value.partition(" ")[2]
+        for share, possible in ((0.995, True), (1.005, False)):
+            amount = value * (1.0 + (one.ratio - 1.0) * share)
+            changed = hbmopt.load(path, [f"{one.input}={amount} {unit}"])
+            search = TargetSearch(
+                changed.model_copy(
+                    update={
+                        "limits": hbmopt.load(path, {"limits.power": "120 kW"}).limits,
+                    }
+                )
+            )
+            target = search.target(1920, 100)
+            assert search.closest(target).serves(target) == possible, one
+
+
+def test_the_claim_of_the_rubin_rack_is_checked_input_by_input():
+    """1,920 requests at 100 tok/s/user on 120 kW: the arithmetic holds, the power is another's."""
+    instance = hbmopt.load(INSTANCES / "rubin_nvl72.yaml", {"llm": "deepseek_r1"})
+    found = hbmopt.check(instance, 1920, 100, "120 kW")
+    assert found.claim.throughput_tok_s == 192_000
+    assert found.claim.tok_s_per_mw == pytest.approx(1.6e6)
+    assert not found.possible
+    missing = {one.name: one.missing for one in found.limits if one.missing is not None}
+    assert set(missing) == {"accelerator_power", "step_time", "power_cap"}
+    # As docs/claims.md has it.
+    assert missing["step_time"] == pytest.approx(2.01, abs=5e-3)
+    assert missing["power_cap"] == pytest.approx(1.97, abs=5e-3)
+    assert any("57% of the 210 kW (estimate)" in note for note in found.notes)
+    assert sum(found.closest.power_breakdown_w.values()) == pytest.approx(found.closest.power_w)
+    assert found.closest.replicas * found.closest.batch >= 1920
+    assert {"rack.static_power", "rack.accelerator.tdp", "rack.accelerator.hbm_bandwidth"} <= {
+        one.input for one in found.premises
+    }
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@given(small_instances(), st.integers(1, 60), st.floats(2.0, 60.0))
+def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, speed):
+    instance = hbmopt.load(mapping)
+    search = TargetSearch(instance)
+    # A cap near idle power amplifies a slack; here there is none.
+    target = replace(search.target(batch, speed), slack=EXACT)
+    best = 0.0
+    for one in enumerate_configurations(instance)[0]:
+        most = int(float(instance.rack.accelerators)) // one.layout.accelerators
+        if one.lpu_units:
+            most = min(most, 8 // one.lpu_units)
+        for count in range(1, most + 1):
+            each = max(float(-(-batch // count)), smallest_batch(one))
+            if each > largest_batch(instance, one) * (1.0 + 1e-9):
+                continue
+            floored = instance.at_floor(target.floor)
+            exact = Segment(each, each)
+            solved = solve_program(floored, one, exact, integers=False, replicas=float(count))
+            if solved.answer.optimal:
+                best = max(best, solved.throughput * 1e3 / (count * each))
+    if abs(best / speed - 1.0) > 1e-5:
+        found = search.closest(target)
+        assert (found is not None and found.serves(target)) == (best >= speed)
+    fastest = search.highest_speed(target)
+    assert (fastest[0] if fastest else 0.0) == pytest.approx(best, rel=1e-5)
+
+
+def test_mixed_racks_and_wrong_numbers_are_refused():
+    instance = hbmopt.load(INSTANCES / "closed_form.yaml")
+    with pytest.raises(hbmopt.InputError, match="it measures data"):
+        hbmopt.check(instance, 1, 1, "9 GB")
+    mixed = hbmopt.load(INSTANCES / "h100.yaml", {"choices.uniform": False})
+    with pytest.raises(hbmopt.InputError, match=r"choices\.uniform"):
+        hbmopt.check(mixed, 1, 1)
+
+
+def test_where_no_layout_can_run_nothing_is_possible():
+    instance = hbmopt.load(INSTANCES / "h100.yaml", {"choices.tensor_parallel": [3]})
+    found = hbmopt.check(instance, 1, 1)
+    assert not found.possible
+    assert found.verdict.startswith("Not possible: none of the layouts asked for can run")
+    assert found.closest is None
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["check", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("speed", "code", "first"), [("39", 0, "Possible: 80 requests"), ("41", 1, "Not possible: 80")]
+)
+def test_the_command_says_so_and_exits_so(speed, code, first):
+    path = str(INSTANCES / "closed_form.yaml")
+    outcome = run(path, "--batch", "80", "--speed", speed)
+    assert outcome.exit_code == code
+    assert first in outcome.stdout
+    assert "Within reach" in outcome.stdout
+    found = run(path, "--batch", "80", "--speed", f"{speed} tok/s/user", "--format", "json")
+    assert found.exit_code == code
+    data = json.loads(found.stdout)
+    jsonschema.Draft202012Validator(json.loads(schema_text("check"))).validate(data)
+    assert data["possible"] == (code == 0)
+    assert data["verdict"].startswith(first)
+    rows = list(
+        csv.DictReader(
+            io.StringIO(run(path, "--batch", "80", "--speed", speed, "--format", "csv").stdout)
+        )
+    )
+    assert [row["name"] for row in rows] == [row["name"] for row in data["limits"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--batch", "0", "--speed", "1"), "--batch 0: must be more than 0"),
+        (("--batch", "1", "--speed", "-1"), "--speed -1: must be more than 0"),
+        (("--batch", "1", "--speed", "fast"), "'fast' is not a speed"),
+        (("--batch", "1", "--speed", "1", "--power", "120"), "has no unit"),
+        (("--batch", "1.5", "--speed", "1"), "requests are whole"),
+    ],
+)
+def test_bad_numbers_are_one_line(arguments, words):
+    outcome = run(str(INSTANCES / "h100.yaml"), *arguments)
+    assert outcome.exit_code == 2
+    assert words in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_explain_lists_the_cures_of_an_infeasible_instance():
+    path = str(INSTANCES / "h100.yaml")
+    options = ["explain", path, "--set", "limits.power=5 kW"]
+    outcome = CliRunner().invoke(cli, options)
+    assert outcome.exit_code == 1
+    assert "exceed the power cap of 5 kW" in outcome.stdout
+    assert '--set limits.power="' in outcome.stdout
+    data = json.loads(CliRunner().invoke(cli, [*options, "--format", "json"]).stdout)
+    jsonschema.Draft202012Validator(json.loads(schema_text("explanation"))).validate(data)
+    assert data["conflict"]["limits"] == ["power_cap"]
+    assert data["cures"]["found"][0]["key"] == "limits.power"
+    solved = CliRunner().invoke(cli, ["solve", *options[1:]])
+    assert "hbmopt explain" in solved.stdout
