@@ -7,7 +7,9 @@ exclude each other (an irreducible infeasible subsystem); the sentence says what
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -53,34 +55,110 @@ STRUCTURAL = frozenset(
 
 def explain_conflict(instance: Instance, found: Found) -> Conflict:
     """Return the conflict of an instance in which the search found no plan."""
-    if not found.configurations:
-        return _nothing_fits(instance, found.rejections)
-    sources = [source(instance, configuration) for configuration in found.configurations]
-    fastest = max(sources, key=lambda one: one.top_speed)
-    too_slow = fastest.top_speed < float(instance.limits.min_speed)
-    fixed, cap = fixed_power(instance), instance.power_cap_kw or math.inf
-    if fixed >= cap and not too_slow:
-        summary = (
-            f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
-            f"({instance.limits.power_scope} scope)"
-        )
-        return Conflict(summary, str(found.configurations[0]), ("power_cap",))
-    closest = _closest(instance, sources)
-    asked = _unlimited_power(instance) if too_slow else instance
-    families = _conflicting_families(_one_replica(asked, closest))
-    names = tuple(_limit_name(instance, family) for family in families)
-    if too_slow:
-        return Conflict(_speed_sentence(instance, fastest), str(fastest.configuration), names)
-    if "power_cap" in families:
-        summary, chosen, at_floor = _power_sentence(instance, found)
-        names = tuple(dict.fromkeys(("power_cap", *(("min_speed",) if at_floor else ()), *names)))
-        return Conflict(summary, str(chosen), names)
-    rows = " and ".join(names) or "the rows of a replica"
-    summary = f"{rows} cannot hold together for one replica of {closest}"
-    for position, budget in enumerate(instance.limits.budgets):
-        if f"budget[{position}]" in families:
-            summary = f"{budget.name}: {_budget_sentence(instance, position, closest)}"
-    return Conflict(summary, str(closest), names)
+    conflicts = Conflicts(instance, found.configurations, found.rejections)
+    return conflicts.explain(instance)
+
+
+class Conflicts:
+    """Explains why nothing can be served, to many instances that differ in cap and floor alone.
+
+    How fast and how thrifty each configuration is does not depend on these limits, so it is
+    found once.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        configurations: Sequence[Configuration],
+        rejections: Sequence[Rejection],
+    ) -> None:
+        """Take the configurations that hold a sequence, and why others cannot run."""
+        limits = instance.limits.model_copy(update={"budgets": []})
+        self._bare = instance.model_copy(update={"limits": limits})
+        self._configurations, self._rejections = configurations, rejections
+        self._least: dict[float, tuple[float, Configuration]] = {}
+
+    def summary(self, instance: Instance) -> str:
+        """Return the conflict in one sentence."""
+        told = self._told(instance)
+        return told.summary if told is not None else self.explain(instance).summary
+
+    def explain(self, instance: Instance) -> Conflict:
+        """Return the conflict with a smallest set of limits that exclude each other."""
+        told = self._told(instance)
+        if told is not None and told.limits:
+            return told
+        too_slow = bool(self._configurations) and self._fastest.top_speed < _floor(instance)
+        sources = [source(instance, one) for one in self._configurations]
+        closest = _closest(instance, sources)
+        asked = _unlimited_power(instance) if too_slow else instance
+        families = _conflicting_families(_one_replica(asked, closest))
+        names = tuple(_limit_name(instance, family) for family in families)
+        if told is not None:
+            first = () if too_slow else ("power_cap",)
+            return replace(told, limits=tuple(dict.fromkeys((*first, *names))))
+        rows = " and ".join(names) or "the rows of a replica"
+        summary = f"{rows} cannot hold together for one replica of {closest}"
+        for position, budget in enumerate(instance.limits.budgets):
+            if f"budget[{position}]" in families:
+                summary = f"{budget.name}: {_budget_sentence(instance, position, closest)}"
+        return Conflict(summary, str(closest), names)
+
+    def _told(self, instance: Instance) -> Conflict | None:
+        """Return what memory, speed and power say, without limits where these are to be found.
+
+        None where they say nothing: then a declared budget takes part.
+        """
+        if not self._configurations:
+            return _nothing_fits(instance, self._rejections)
+        if self._fastest.top_speed < _floor(instance):
+            summary = _speed_sentence(instance, self._fastest)
+            return Conflict(summary, str(self._fastest.configuration), ())
+        cap, fixed = instance.power_cap_kw, fixed_power(instance)
+        if cap is None:
+            return None
+        scope = instance.limits.power_scope
+        if fixed >= cap:
+            summary = (
+                f"static power {fixed:,.4g} kW alone reaches the power cap of {cap:,.4g} kW "
+                f"({scope} scope)"
+            )
+            return Conflict(summary, str(self._configurations[0]), ("power_cap",))
+        for floor in (0.0, _floor(instance)):
+            least, thriftiest = self._thriftiest(floor)
+            if least > cap:
+                at_speed = f" at {floor:g} tok/s/user" if floor > 0 else ""
+                summary = (
+                    f"static power {fixed:,.5g} kW + one replica{at_speed} and parked accelerators "
+                    f"{least - fixed:,.5g} kW = {least:,.5g} kW exceed the power cap of "
+                    f"{cap:,.5g} kW ({scope} scope), even with {thriftiest}"
+                )
+                return Conflict(summary, str(thriftiest), ())
+        return None
+
+    @cached_property
+    def _sources(self) -> list[Source]:
+        return [source(self._bare, one) for one in self._configurations]
+
+    @cached_property
+    def _fastest(self) -> Source:
+        return max(self._sources, key=lambda one: one.top_speed)
+
+    def _thriftiest(self, floor: float) -> tuple[float, Configuration]:
+        """Return the least kW at which one replica runs at a floor, budgets left aside."""
+        if floor not in self._least:
+            target, least = Target(0.0, floor, floor), math.inf
+            thriftiest = self._configurations[0]
+            for one in self._sources:
+                drawn = one.least_power(target)
+                if drawn < least:
+                    least, thriftiest = drawn, one.configuration
+            self._least[floor] = least, thriftiest
+        return self._least[floor]
+
+
+def _floor(instance: Instance) -> float:
+    return float(instance.limits.min_speed)
 
 
 def _unlimited_power(instance: Instance) -> Instance:
@@ -115,7 +193,7 @@ def _asked(instance: Instance) -> str:
     )
 
 
-def _nothing_fits(instance: Instance, rejections: tuple[Rejection, ...]) -> Conflict:
+def _nothing_fits(instance: Instance, rejections: Sequence[Rejection]) -> Conflict:
     """Return the conflict where no configuration even holds one sequence, or none exists."""
     memory = [one for one in rejections if one.reason == NO_MEMORY]
     if not memory:
@@ -244,38 +322,6 @@ def fixed_power(instance: Instance) -> float:
     """Return the kW that are drawn whatever runs, parked devices left out."""
     rack = rack_data(instance)
     return number(rack.static_kw) * number(rack.power_overhead)
-
-
-def _power_sentence(instance: Instance, found: Found) -> tuple[str, Configuration, bool]:
-    """Say what the thriftiest replica draws beside what is always on; whether the floor matters."""
-    cap, fixed, floor = instance.power_cap_kw or 0.0, fixed_power(instance), 0.0
-    least, thriftiest = _thriftiest(instance, found, floor)
-    if least <= cap:
-        floor = float(instance.limits.min_speed)
-        least, thriftiest = _thriftiest(instance, found, floor)
-    at_speed = f" at {floor:g} tok/s/user" if floor > 0 else ""
-    return (
-        f"static power {fixed:,.5g} kW + one replica{at_speed} and parked accelerators "
-        f"{least - fixed:,.5g} kW = {least:,.5g} kW exceed the power cap of {cap:,.5g} kW "
-        f"({instance.limits.power_scope} scope), even with {thriftiest}",
-        thriftiest,
-        floor > 0,
-    )
-
-
-def _thriftiest(instance: Instance, found: Found, floor: float) -> tuple[float, Configuration]:
-    """Return the least kW at which one replica runs at a floor, and its configuration.
-
-    Declared budgets are left aside.
-    """
-    limits = instance.limits.model_copy(update={"budgets": []})
-    bare, target = instance.model_copy(update={"limits": limits}), Target(0.0, floor, floor)
-    least, thriftiest = math.inf, found.configurations[0]
-    for configuration in found.configurations:
-        drawn = source(bare, configuration).least_power(target)
-        if drawn < least:
-            least, thriftiest = drawn, configuration
-    return least, thriftiest
 
 
 def _budget_sentence(instance: Instance, position: int, configuration: Configuration) -> str:

@@ -7,6 +7,7 @@ no bound exceeds the best point found. A program is then solved at that point al
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,9 @@ from hbmopt.batch_table import (
 )
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand
+from hbmopt.infeasibility import Conflicts
 from hbmopt.instance import Instance
+from hbmopt.search import no_memory
 from hbmopt.step_profile import Array
 
 MOST_BATCHES = 1_000_000
@@ -56,9 +59,21 @@ class PointSearch:
     """Searches for the best operating points of instances that differ in cap and floor."""
 
     def __init__(self, instance: Instance) -> None:
-        configurations, _ = enumerate_configurations(instance)
-        demands = (Demand(instance, one) for one in configurations)
-        self._tables = [BatchTable(one) for one in demands if holds_a_batch(one)]
+        configurations, self._rejections = enumerate_configurations(instance)
+        self._instance = instance
+        self._tables: list[BatchTable] = []
+        for one in configurations:
+            demand = Demand(instance, one)
+            if holds_a_batch(demand):
+                self._tables.append(BatchTable(demand))
+            else:
+                self._rejections.append(no_memory(demand))
+
+    @cached_property
+    def conflicts(self) -> Conflicts:
+        """What explains instances under whose limits nothing can be served."""
+        configurations = [one.demand.configuration for one in self._tables]
+        return Conflicts(self._instance, configurations, self._rejections)
 
     @property
     def tabled(self) -> bool:

@@ -289,8 +289,7 @@ class _Search:
             demand = Demand(self.instance, configuration)
             most, least = demand.largest_batch, smallest_batch(configuration)
             if most < least:
-                detail = _memory_detail(demand)
-                rejections.append(Rejection(str(configuration), NO_MEMORY, detail))
+                rejections.append(no_memory(demand))
                 continue
             possible.append(configuration)
             self.demands[configuration] = demand
@@ -402,14 +401,16 @@ class _Search:
         return polish(self.demands[self.best.configuration], self.best)
 
 
-def _memory_detail(demand: Demand) -> str:
+def no_memory(demand: Demand) -> Rejection:
+    """Return why a configuration cannot run whose replicas do not hold one sequence per rank."""
     data = demand.whole_replica(1.0)
     weights = sum(number(part.resident_gb) for part in data.components)
     usable = number(data.accelerators) * number(data.hbm_gb)
-    return (
+    detail = (
         f"weights {weights:,.1f} GB + {smallest_batch(demand.configuration):.0f} sequence(s) of "
         f"{number(data.kv_held_gb):,.2f} GB exceed {usable:,.1f} GB of usable HBM"
     )
+    return Rejection(str(demand.configuration), NO_MEMORY, detail)
 
 
 def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hbmopt.figure import Figure
+from hbmopt.infeasibility import Conflicts
 from hbmopt.instance import Instance
 from hbmopt.many_optima import (
     Limited,
@@ -59,15 +60,20 @@ class Evaluator:
         if common != self._common:
             self._common, self._prices = common, InputPrices()
             self._search = PointSearch(common) if has_formula(common) else None
-        calls: list[Callable[[], Row]] = [partial(_solved_row, one) for one in instances]
         if self._search is None or not self._search.tabled:
-            return calls
+            return [partial(_solved_row, one) for one in instances]
+        calls: list[Callable[[], Row]] = [
+            partial(_conflict_row, self._search.conflicts, one) for one in instances
+        ]
         for best in self._search.best(instances):
             rows = _rows_of(best, instances[best.places[0]], self._prices)
             for place, row in zip(best.places.tolist(), rows, strict=True):
-                if row is not None:
-                    calls[place] = partial(dict, row)
+                calls[place] = partial(_solved_row, instances[place]) if row is None else row.copy
         return calls
+
+
+def _conflict_row(conflicts: Conflicts, instance: Instance) -> Row:
+    return {"status": "infeasible", "conflict": conflicts.summary(instance)}
 
 
 def _solved_row(instance: Instance) -> Row:
