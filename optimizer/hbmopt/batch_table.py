@@ -245,12 +245,10 @@ class BatchTable:
     def free_batch(self, limits: ManyLimits, counts: Whole) -> Running:
         """Return how given numbers of replicas run best where batches need not be whole."""
         power, needed = self._of_a_replica(limits, counts)
-        lowest, most = (
-            float(self.first),
-            self._affordable(counts, needed, self.demand.largest_batch),
-        )
+        most = self._affordable(counts, needed, self.demand.largest_batch)
+        rates, energy = self._by_batch
         fast, alone = [], []
-        for profile in self._profiles:
+        for clock, profile in enumerate(self._profiles):
             spare = power - profile.running_kw
 
             def quick(batches: Array, of: StepProfile = profile) -> Array:
@@ -259,8 +257,10 @@ class BatchTable:
             def paid(batches: Array, of: StepProfile = profile, spare: Array = spare) -> Array:
                 return spare - of.energy(batches) * needed
 
-            fast.append(_last_not_negative(quick, lowest, most))
-            alone.append(_last_not_negative(paid, lowest, fast[-1]))
+            place = np.searchsorted(-rates[clock], -needed, side="right") - 1
+            fast.append(_last_not_negative(quick, *self._around(place, most)))
+            place = np.searchsorted(energy[clock], _joules(spare, needed), side="right") - 1
+            alone.append(_last_not_negative(paid, *self._around(place, fast[-1])))
         tried = alone + [np.minimum(fast[one], fast[other]) for one, other in self._pairs]
         found = [self.running(limits, counts, batches) for batches in tried]
         best = _first_best(np.array([one.batch * one.rate for one in found]))
@@ -271,6 +271,11 @@ class BatchTable:
             np.array([one.share for one in found])[best, :, place].T,
             np.array([one.steps for one in found])[best, :, place].T,
         )
+
+    def _around(self, place: Whole, most: Array) -> tuple[Array, Array]:
+        """Return between which batches a limit is reached that holds up to a place of the table."""
+        low = np.clip(place + float(self.first), float(self.first), most)
+        return low, np.minimum(low + 1.0, np.maximum(most, low))
 
     def _left(self, power: Array) -> Array:
         """Return the kW that the cap leaves beside static power and parked accelerators."""
@@ -331,13 +336,12 @@ def _first_best(made: Array) -> Whole:
     return np.asarray(np.argmax(made >= made.max(axis=0) * (1.0 - SAME), axis=0))
 
 
-def _last_not_negative(value: Callable[[Array], Array], lowest: float, highest: Array) -> Array:
-    """Return the largest batches from `lowest` to `highest` at which a falling function is >= 0.
+def _last_not_negative(value: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Return the largest batches between two at which a falling function is not negative.
 
     By false position, where an end that stays twice counts half (the Illinois method). Where the
-    function is negative throughout, the lowest.
+    function is negative throughout, the lower end.
     """
-    low, high = np.full_like(highest, lowest), np.maximum(highest, lowest)
     at_low, at_high = value(low), value(high)
     done = (at_high >= 0) | (at_low < 0)
     low = np.where(at_high >= 0, high, low)
