@@ -249,7 +249,7 @@ def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
         return replace(plain, unit=unit, quoted=quoted)
     if dimension in _UNITS:
         unit, quoted = _UNITS[dimension]
-        return replace(plain, unit=unit, quoted=quoted)
+        return replace(plain, unit=unit, quoted=quoted, scale=1.0 / quoted)
     if key.endswith("_bytes"):
         return replace(plain, unit="B")
     lowest, highest = 0.0, leaf.most
