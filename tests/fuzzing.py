@@ -144,7 +144,7 @@ def _check_plan(instance, solution):
         hbm = float(instance.rack.accelerator.hbm_capacity) * accelerators
         assert held <= hbm * slack
         speed = one.throughput_tok_s / (one.batch * one.replicas)
-        assert math.isclose(speed, one.tokens_per_step * 1e3 / one.step_ms, rel_tol=1e-9)
+        assert math.isclose(speed, one.tokens_per_step * 1e3 / one.step_ms, rel_tol=1e-7)
     assert math.isclose(
         solution.throughput_tok_s, solution.speed_tok_s_user * solution.batch, rel_tol=1e-9
     )

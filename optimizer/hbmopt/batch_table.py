@@ -316,6 +316,8 @@ class BatchTable:
         for budget, use in zip(self._rack.budgets, self.demand.budgets, strict=True):
             left = (number(budget.capacity) - number(budget.fixed)) / counts
             left = left - number(use.per_replica)
+            # What replicas take exactly leaves nothing, whatever the rounding.
+            left = np.where(np.abs(left) <= SAME * number(budget.capacity), 0.0, left)
             found.append((left, 1e3 * number(use.per_step), 1e3 * number(use.per_sequence_step)))
         return found
 
@@ -324,7 +326,7 @@ def _joules(spare: Array, needed: Array) -> Array:
     """Return what is left for each step at the steps that are needed, a rounding more, or -1."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         each = np.where(needed > 0, spare / needed, np.inf)
-    return np.where((spare > 0) | ((spare == 0) & (needed == 0)), each * (1.0 + SAME), -1.0)
+    return np.where(spare >= 0, each * (1.0 + SAME), -1.0)
 
 
 def _reaches(rate: Array, needed: Array) -> NDArray[np.bool_]:

@@ -225,8 +225,8 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
     """Describe one running configuration of a plan."""
     chosen, clocks, replicas = column.configuration, column.clocks, column.replicas
     layout = chosen.layout
-    running = sum(clock.point.running for clock in clocks)
-    steps = sum(clock.point.steps for clock in clocks)
+    # A replica may also spend time at a clock at which it makes no step.
+    step_ms = replicas / sum(clock.point.steps for clock in clocks)
     names = offloadable_components(instance, chosen)
     cache = sequence_cache(instance, chosen)
     return ConfigurationResult(
@@ -246,7 +246,7 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
         tokens_per_step=step_tokens(instance, chosen).accepted,
         lpu_units=chosen.lpu_units,
         clocks=tuple(
-            ClockShare(chosen.clocks[clock.index], clock.point.running / running)
+            ClockShare(chosen.clocks[clock.index], min(1.0, clock.point.running / replicas))
             for clock in clocks
         ),
         batch=column.batch,
@@ -257,26 +257,25 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
             for name, share in zip(names, column.offloaded_share, strict=True)
             if share > OFFLOADED
         },
-        step_ms=running / steps,
-        step_breakdown_ms=_breakdown(clocks, steps),
+        step_ms=step_ms,
+        step_breakdown_ms=_breakdown(clocks, step_ms),
     )
 
 
-def _breakdown(clocks: tuple[ClockOperation, ...], steps: float) -> dict[str, float]:
+def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, float]:
     """Return the ms of each part of a step, and what it waits where power or a budget limits."""
     parts: dict[str, float] = {}
-    waiting = 0.0
+    steps, busy = sum(clock.point.steps for clock in clocks), 0.0
     for clock in clocks:
         times = clock.done.times
         for resource, spent in times.items():
             parts[resource] = parts.get(resource, 0.0) + spent / steps
-        busy = max(
+        busy += max(
             exposed_time(clock.replica, times),
             times["weights"] + times["kv"],
             times["gemm"] + times["attention"],
             times["link"],
         )
-        waiting += max(0.0, clock.point.running - busy) / steps
-    total = sum(clock.point.running for clock in clocks) / steps
-    parts["waiting"] = waiting if waiting > WAITED * total else 0.0
+    waiting = step_ms - busy / steps
+    parts["waiting"] = waiting if waiting > WAITED * step_ms else 0.0
     return parts

@@ -84,7 +84,7 @@ class Template:
     lower: Array
     magnitudes: NDArray[np.int64]
     time_rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-    """Entries of rows that say how long a step takes: of its steps, and of its sequences."""
+    """Entries of rows that say how often steps can be made: of steps, and of sequences."""
     evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
     slacks: tuple[Formula, ...]
     """Right-hand side less activity of each row."""
@@ -365,7 +365,8 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
 
     def entries_in(row: int, family: str) -> tuple[int, ...]:
         span = range(starts[row], starts[row + 1])
-        return tuple(one for one in span if columns[indices[one]].family == family)
+        wanted = Label(family, 0, None)
+        return tuple(one for one in span if columns[indices[one]] == wanted)
 
     return Template(
         columns=columns,
@@ -374,7 +375,7 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         time_rows=tuple(
             (entries_in(row, "steps"), entries_in(row, "sequences"))
             for row, label in enumerate(rows)
-            if label.family in TIME_ROWS and label.clock == 0
+            if (label.family in TIME_ROWS and label.clock == 0) or label.family == "budget"
         ),
         lower=np.array([-INFINITY if label.family == "batch_change" else 0.0 for label in columns]),
         equality=np.array([constraint.equality for constraint in constraints]),
