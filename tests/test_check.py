@@ -30,13 +30,14 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 FEW_LAYOUTS = {
     "gb300_nvl72": {"choices.replica_accelerators": [8, 72]},
     "rubin_nvl72": {"choices.replica_accelerators": [8, 72]},
+    "rubin_nvl72_lpx": {"choices.replica_accelerators": [8, 72]},
 }
 """For tests that ask many questions of a large rack."""
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_optimum_is_possible_and_a_thousandth_more_is_not(path):
-    instance = hbmopt.load(path)
+    instance = hbmopt.load(path, FEW_LAYOUTS.get(path.stem, {}))
     solution = hbmopt.solve(instance)
     search = TargetSearch(instance)
     batch, speed = solution.batch, solution.speed_tok_s_user
