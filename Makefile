@@ -23,7 +23,7 @@ test: $(TESTABLE) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pytest -q -p no:xdist
+	$(BIN)/pytest -q -n 2
 
 # Pages are tested in Chromium, which pip does not have. Without it those tests fail, and say so.
 browser:

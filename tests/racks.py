@@ -69,8 +69,12 @@ OTHER_ATTENTION = st.sampled_from(
 
 @st.composite
 def small_instances(draw, lpus=True):
-    """Racks of a few accelerators with a few dozen sequences, dense or mixture of experts."""
+    """Racks of a few accelerators with a few dozen sequences, dense or mixture of experts.
+
+    Contexts are long, and racks with LPUs small, so that a brute force stays brief.
+    """
     mixture = draw(st.booleans())
+    lpus = lpus and draw(st.booleans())
     parameters = {
         "attention": draw(st.floats(0.5e9, 3e9)),
         "dense_ffn": draw(st.sampled_from([0.0, 2e9])),
@@ -93,7 +97,7 @@ def small_instances(draw, lpus=True):
         llm["mixture"] = {"layers": 20, "experts": draw(st.sampled_from([16, 64])), "active": 4}
     if draw(st.booleans()):
         llm["attention"].append(draw(OTHER_ATTENTION))
-    workload = {"context": draw(st.sampled_from([16384, 65536]))}
+    workload = {"context": draw(st.sampled_from([65536, 131072]))}
     choices = {"clocks": [1.0, 0.7]}
     if draw(st.booleans()):
         llm["draft"] = {"parameters": {"attention": 0.2e9, "dense_ffn": 0.1e9}}
@@ -113,7 +117,7 @@ def small_instances(draw, lpus=True):
             "tdp": "700 W",
             "scale_up_bandwidth": f"{draw(st.integers(50, 900))} GB/s",
         },
-        "accelerators": draw(st.sampled_from([1, 2, 4])),
+        "accelerators": draw(st.sampled_from([1, 2] if lpus else [1, 2, 4])),
         "static_power": "1 kW",
     }
     limits = {}
@@ -122,7 +126,7 @@ def small_instances(draw, lpus=True):
     if draw(st.booleans()):
         share = draw(st.floats(0.3, 1.0))
         limits["power"] = f"{1 + share * 0.7 * rack['accelerators']:.4f} kW"
-    if lpus and draw(st.booleans()):
+    if lpus:
         rack["offload"] = {
             "device": {
                 "name": "lpu",

@@ -17,16 +17,20 @@ def h200():
     return hbmopt.load(INSTANCES / "h200.yaml")
 
 
-def test_the_chosen_configuration_is_that_of_the_solution(h200):
-    explanation, solution = hbmopt.explain(h200), hbmopt.solve(h200)
+@pytest.fixture(scope="module")
+def explanation(h200):
+    return hbmopt.explain(h200)
+
+
+def test_the_chosen_configuration_is_that_of_the_solution(h200, explanation):
+    solution = hbmopt.solve(h200)
     assert explanation.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-6)
     chosen = solution.configurations[0]
     assert f"TP{chosen.tensor_parallel}" in explanation.chosen
     assert chosen.weight_format in explanation.chosen
 
 
-def test_every_configuration_is_chosen_an_alternative_idle_or_rejected(h200):
-    explanation = hbmopt.explain(h200)
+def test_every_configuration_is_chosen_an_alternative_idle_or_rejected(h200, explanation):
     named = {explanation.chosen, *explanation.idle}
     named |= {one.configuration for one in explanation.alternatives}
     named |= {name.split(": ")[0] for one in explanation.rejected for name in one.configurations}
@@ -35,8 +39,7 @@ def test_every_configuration_is_chosen_an_alternative_idle_or_rejected(h200):
     assert named == everything
 
 
-def test_exact_alternatives_are_their_own_optimum_and_none_beats_the_best(h200):
-    explanation = hbmopt.explain(h200)
+def test_exact_alternatives_are_their_own_optimum_and_none_beats_the_best(h200, explanation):
     configurations, _ = enumerate_configurations(h200)
     by_name = {str(one): one for one in configurations}
     assert any(one.exact for one in explanation.alternatives)
@@ -54,13 +57,16 @@ def test_exact_alternatives_are_their_own_optimum_and_none_beats_the_best(h200):
         assert reached <= explanation.throughput_tok_s * (1 + 1e-6)
 
 
-def test_rejections_say_what_is_in_the_way(h200):
-    rejected = hbmopt.explain(h200).rejected
+def test_rejections_say_what_is_in_the_way(explanation):
+    rejected = explanation.rejected
     reasons = " | ".join(one.reason for one in rejected)
     assert "attention-data parallelism needs the experts spread over all accelerators" in reasons
     memory = next(one for one in rejected if "do not fit in HBM" in one.reason)
     assert all("exceed" in name and "GB of usable HBM" in name for name in memory.configurations)
-    uneven = hbmopt.load(INSTANCES / "h200.yaml", {"rack.accelerators": 24, "choices": {}})
+    uneven = hbmopt.load(
+        INSTANCES / "h200.yaml",
+        {"rack.accelerators": 24, "choices": {"replica_accelerators": [3, 8]}},
+    )
     reasons = " | ".join(one.reason for one in hbmopt.explain(uneven).rejected)
     assert "64 attention heads do not divide by 3" in reasons
 

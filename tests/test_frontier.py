@@ -27,8 +27,15 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 CASES = {
     "h200": {},
     "deepseek_r1_h200": {},
-    "gb200_drafting": {"limits.min_speed": "0 tok/s/user"},
-    "rubin_nvl72": {"limits.min_speed": "0 tok/s/user", "limits.power": "120 kW"},
+    "gb200_drafting": {
+        "limits.min_speed": "0 tok/s/user",
+        "choices.replica_accelerators": [8, 72],
+    },
+    "rubin_nvl72": {
+        "limits.min_speed": "0 tok/s/user",
+        "limits.power": "120 kW",
+        "choices.replica_accelerators": [8, 72],
+    },
     "cpu_budget": {},
     "h200_kv_compression": {"limits.power": "8 kW"},
 }

@@ -13,6 +13,8 @@ from hbmopt.search import search
 from racks import brute_force, ideal, small_instances
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+NOTHING = 1e-6
+"""Throughput, in tok/s, that is rounding: a cap that equals what idle devices draw leaves some."""
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
@@ -22,7 +24,7 @@ def test_no_grid_point_beats_the_optimum(mapping):
     solution = hbmopt.solve(instance)
     best = brute_force(instance)
     if solution.status == "infeasible":
-        assert best == 0.0
+        assert best <= NOTHING
         return
     assert best <= solution.throughput_tok_s * (1 + 2e-6)
     assert solution.certificate.piecewise_error <= 1e-3
@@ -36,7 +38,7 @@ def test_without_mixed_clocks_and_offload_the_grid_reaches_the_optimum(mapping):
     instance = hbmopt.load(mapping, {"choices.clocks": [1.0]})
     solution = hbmopt.solve(instance)
     reached = solution.throughput_tok_s or 0.0
-    assert brute_force(instance) == pytest.approx(reached, rel=2e-6)
+    assert brute_force(instance) == pytest.approx(reached, rel=2e-6, abs=NOTHING)
 
 
 @pytest.mark.parametrize("name", ["h100", "gb200_nvl72", "rubin_nvl72_lpx", "tpu_v8"])

@@ -23,9 +23,16 @@ def limited(instance, **figures):
     return instance.model_copy(update={"limits": limits})
 
 
-@pytest.mark.parametrize("name", ["h200", "rubin_nvl72", "cpu_budget"])
-def test_one_search_serves_all_caps_and_floors(name):
-    base = hbmopt.load(INSTANCES / f"{name}.yaml")
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("h200", {}),
+        ("rubin_nvl72", {"choices.replica_accelerators": [8, 72]}),
+        ("cpu_budget", {}),
+    ],
+)
+def test_one_search_serves_all_caps_and_floors(name, changes):
+    base = hbmopt.load(INSTANCES / f"{name}.yaml", changes)
     search = PointSearch(base)
     highest = base.power_cap_kw or 100.0
     generator = np.random.default_rng(3)

@@ -97,7 +97,7 @@ def test_every_price_is_the_difference_of_re_solves(name, changes):
 
 
 def test_prices_of_hardware_are_those_of_solve():
-    instance = load("rubin_nvl72_lpx")
+    instance = load("rubin_nvl72_lpx", **{"choices.replica_accelerators": [72]})
     solution = hbmopt.solve(instance)
     found = hbmopt.sensitivity(instance, only="rack.*", resolve=False)
     inputs = {one.name: one for one in solution.inputs}
