@@ -48,7 +48,7 @@ def frontier_tables(
     heading.append(f"{llm} on {rack}, {show(instance.workload.mean_context, 7)} tokens of context")
     if not frontier.feasible:
         return Group(heading, Text("\nNothing can be served: no point meets all limits."))
-    segments = frontier.segments
+    segments, accuracy = frontier.segments, frontier.accuracy
     return Group(
         heading,
         Text(),
@@ -58,6 +58,7 @@ def frontier_tables(
         Text(),
         _segments(segments, quoted),
         Text(),
+        Text(f"Step times: {accuracy.basis}, {accuracy.statement}."),
         Text(_certificate(frontier, len(segments)), style="dim"),
     )
 

@@ -471,7 +471,8 @@ def _complete_calibration(document: Document) -> Document:
     complete = copied_document(document)
     constants = copied_document(_calibration(UNIVERSAL))
     if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
-        constants.value.pop("errors", None)
+        for name_of_errors in ("errors", "overall"):
+            constants.value.pop(name_of_errors, None)
     if name != UNIVERSAL:
         own = copied_document(_calibration(name))
         if isinstance(own.value, dict):

@@ -35,8 +35,9 @@ from hbmopt.operating_points import (
 from hbmopt.rounding import round_step
 from hbmopt.sampled_frontier import MOST_SOLVES, sampled_outline
 from hbmopt.search import found_at
-from hbmopt.solution import Solution
+from hbmopt.solution import Solution, StepAccuracy
 from hbmopt.solver import configuration_of, solution_of, solve
+from hbmopt.step_accuracy import step_accuracy
 from hbmopt.step_profile import Array
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ class Frontier:
     def feasible(self) -> bool:
         """Whether anything can be served."""
         return len(self) > 0
+
+    @property
+    def accuracy(self) -> StepAccuracy:
+        """What the step times rest on: the worst of the layouts that run along the frontier."""
+        used = [self._sources[one].layout for one in np.unique(self._owners)]
+        return step_accuracy(self.instance, [one.attention_data_parallel for one in used])
 
     @property
     def speeds(self) -> Array:
@@ -305,6 +312,7 @@ class Frontier:
             "points": len(self),
             "gap": self.gap,
             "seconds": self.seconds,
+            "accuracy": asdict(self.accuracy),
             "segments": [
                 {
                     "configuration": one.configuration,
