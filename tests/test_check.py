@@ -16,7 +16,7 @@ import hbmopt
 from builders import INSTANCES
 from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Segment, largest_batch
+from hbmopt.demand import Demand, Segment, largest_batch
 from hbmopt.json_schema import schema_text
 from hbmopt.search import solve_program
 from hbmopt.sequence import smallest_batch
@@ -202,7 +202,9 @@ def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, s
                 continue
             floored = instance.at_floor(target.floor)
             exact = Segment(each, each)
-            solved = solve_program(floored, one, exact, integers=False, replicas=float(count))
+            solved = solve_program(
+                Demand(floored, one), exact, integers=False, replicas=float(count)
+            )
             if solved.answer.optimal:
                 best = max(best, solved.throughput * 1e3 / (count * each))
     if abs(best / speed - 1.0) > 1e-5:
