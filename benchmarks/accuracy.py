@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
+from hbmopt import catalogue
 from hbmopt.calibrating import CONTRADICTION, CalibrationFit, calibrate
-from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, StepError
-from hbmopt.calibration_file import calibration_yaml, error_lines
+from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, StepError, VendorError
+from hbmopt.calibration_file import band_lines, calibration_yaml, error_lines
 from hbmopt.known_models import catalogue_llm
 from hbmopt.measured_steps import read_measured_steps
 from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction, predict, summarised
@@ -30,7 +31,7 @@ CALIBRATIONS = ROOT / "instances" / "catalog" / "calibrations"
 TEMPLATE = ROOT / "benchmarks" / "accuracy_template.md"
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 UNFITTED = ("universal", "spec_sheet")
-MARK = "errors:\n"
+MARK = "overall:"
 
 
 @dataclass(frozen=True)
@@ -115,20 +116,51 @@ def universal_errors(families: list[Family], rows: list[Judged]) -> list[StepErr
                     layout="tensor_parallel" if mode == TENSOR_PARALLEL else "expert_parallel",
                     rows=len(errors),
                     series=len(series),
-                    median=round(summary.median_abs_error or 0.0, 3),
-                    mean=round(summary.mean_abs_error or 0.0, 3),
-                    p90=round(summary.p90_abs_error or 0.0, 3),
-                    bias=round(summary.bias or 0.0, 3),
+                    **_rounded(summary),
                 )
             )
     return found
 
 
-def universal_text(errors: list[StepError]) -> str:
+def overall_errors(rows: list[Judged]) -> list[VendorError]:
+    """Return the errors of the universal constants over all rows, and by vendor."""
+    vendors = {name: vendor_of(name) for name in {one.row.accelerator for one in rows}}
+    found = []
+    for vendor in ("", *sorted(set(vendors.values()))):
+        members = [one for one in rows if vendor in ("", vendors[one.row.accelerator])]
+        summary = _summary(members, "universal")
+        found.append(VendorError(vendor=vendor, rows=len(members), **_rounded(summary)))
+    return found
+
+
+def vendor_of(accelerator: str) -> str:
+    """Return the vendor of a chip of the catalogue."""
+    entry = catalogue.entry("accelerators", accelerator).value
+    return str(entry["vendor"]) if isinstance(entry, dict) else ""
+
+
+def _rounded(summary: ErrorSummary) -> dict[str, float]:
+    return {
+        "median": round(summary.median_abs_error or 0.0, 3),
+        "mean": round(summary.mean_abs_error or 0.0, 3),
+        "p90": round(summary.p90_abs_error or 0.0, 3),
+        "bias": round(summary.bias or 0.0, 3),
+    }
+
+
+def universal_text(overall: list[VendorError], errors: list[StepError]) -> str:
     """Return the universal entry with its errors."""
     text = (CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
-    constants = text.partition("\n" + MARK)[0].rstrip("\n") + "\n"
-    return constants + MARK + "".join(f"{line}\n" for one in errors for line in error_lines(one))
+    lines = [text.partition("\n" + MARK)[0], MARK]
+    for all_rows in overall:
+        lines.append(f"  - rows: {all_rows.rows}")
+        if all_rows.vendor:
+            lines.append(f"    vendor: {all_rows.vendor}")
+        lines += band_lines(all_rows)
+    lines.append("errors:")
+    for one in errors:
+        lines += error_lines(one)
+    return "\n".join(lines) + "\n"
 
 
 MODEL_CLASSES = {
@@ -408,7 +440,8 @@ def outputs() -> dict[Path, Callable[[], str]]:
         CALIBRATIONS / f"{family.name}.yaml": family.text for family in families
     }
     errors = universal_errors(families, rows)
-    found[CALIBRATIONS / "universal.yaml"] = partial(universal_text, errors)
+    overall = overall_errors(rows)
+    found[CALIBRATIONS / "universal.yaml"] = partial(universal_text, overall, errors)
     found[DOCUMENT] = partial(document_text, families, rows)
     return found
 

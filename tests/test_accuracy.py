@@ -1,12 +1,18 @@
 import subprocess
 import sys
+from dataclasses import asdict
+from statistics import median
 from xml.etree import ElementTree
 
 import pytest
 
 from builders import ROOT
+from hbmopt.comparison import compare
+from hbmopt.comparison_report import render_comparison
 from hbmopt.instance import load
+from hbmopt.output import render_frontier
 from hbmopt.solver import solve
+from hbmopt.speed_frontier import frontier
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import accuracy
@@ -31,7 +37,10 @@ def test_the_document_is_what_the_command_makes(families, rows):
 
 def test_the_universal_entry_states_the_errors_that_it_has(families, rows):
     shipped = (accuracy.CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
-    assert accuracy.universal_text(accuracy.universal_errors(families, rows)) == shipped
+    made = accuracy.universal_text(
+        accuracy.overall_errors(rows), accuracy.universal_errors(families, rows)
+    )
+    assert made == shipped
 
 
 def test_every_recorded_row_is_judged_once(rows):
@@ -81,6 +90,51 @@ def test_answers_for_chips_that_nobody_measured_say_so(instance, changes, statem
     found = solve(load(ROOT / "instances" / instance, changes)).accuracy
     assert statement in found.statement
     assert (found.measured_rows, found.median_error, found.p90_error) == (0, None, None)
+    assert "median error" in found.statement
+
+
+@pytest.mark.parametrize(
+    ("instance", "vendor"), [("rubin_ultra.yaml", "NVIDIA"), ("mi455x_helios.yaml", "AMD")]
+)
+def test_a_chip_that_nobody_measured_is_told_the_error_over_all_measured_rows(
+    rows, instance, vendor
+):
+    """The medians are those of the rows themselves, not of groups of them."""
+    errors = [(accuracy.vendor_of(one.row.accelerator), abs(one.universal)) for one in rows]
+    every = median(error for _, error in errors)
+    own = median(error for maker, error in errors if maker == vendor)
+    found = solved(instance).accuracy
+    assert found.overall_median_error == pytest.approx(every, abs=5e-4)
+    assert f"median error {every:.0%} over all measured chips" in found.statement
+    assert f", {own:.0%} on {vendor}'s" in found.statement
+
+
+def test_a_chip_of_a_vendor_without_measured_rows_is_told_the_error_over_all():
+    found = solved("tpu_v8.yaml").accuracy
+    assert found.statement.endswith("over all measured chips")
+    ideal = solved("tpu_v8.yaml", calibration="spec_sheet").accuracy
+    assert ideal.overall_median_error is None
+
+
+def test_frontier_and_comparison_say_what_their_step_times_rest_on():
+    instance = load(ROOT / "instances" / "h100.yaml")
+    known = solve(instance).accuracy
+    drawn = frontier(instance)
+    assert drawn.to_dict()["accuracy"] == asdict(known)
+    assert f"Step times: universal, {known.statement}." in render_frontier(
+        drawn, "table", None, width=200, color=False
+    )
+    compared = compare([instance, load(ROOT / "instances" / "rubin_ultra.yaml")])
+    first, second = compared.to_dict()["rows"]
+    assert first["accuracy"] == asdict(known)
+    assert second["accuracy"]["median_error"] is None
+    assert compared.frame.loc["h100", "step_median_error"] == known.median_error
+    (note,) = [one for one in compared.notes if "measured step" in one]
+    assert "rubin_ultra" in note
+    assert "h100" not in note
+    text = render_comparison(compared, "table", width=120, color=False)
+    assert "not measured" in text
+    assert f"{known.median_error:.0%}" in text
 
 
 def test_an_infeasible_answer_says_it_too():

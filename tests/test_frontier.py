@@ -18,6 +18,7 @@ from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand, Segment, replica_data
 from hbmopt.errors import InputError
 from hbmopt.operating_points import OperatingPoints
+from hbmopt.output import render_frontier
 from hbmopt.physics import ClockPoint, exposed_time, work
 from hbmopt.speed_frontier import frontier
 from hbmopt.step_profile import step_profile
@@ -196,6 +197,32 @@ def test_the_public_frontier_is_the_function_even_after_its_module_is_imported()
     assert hbmopt.frontier is frontier
 
 
+def test_what_a_segment_says_holds_at_every_point_of_its_configuration(drawn):
+    """Points of another configuration in between are there by rounding, and say nothing."""
+    frame, begin = drawn.points_frame, 0
+    for one in drawn.segments:
+        inside = frame.iloc[begin : begin + one.points]
+        own = inside[inside.configuration == one.configuration]
+        assert {own.index[0], one.slowest.configuration} == {begin, one.configuration}
+        assert one.fastest.throughput_tok_s == pytest.approx(own.throughput_tok_s.iloc[-1])
+        assert own.replicas.iloc[0] == one.replicas
+        middle = [own.index[len(own) // 2]] if own.replicas.nunique() == 1 else []
+        for at in (own.index[0], *middle, own.index[-1]):
+            assert drawn.point_at(at).limiting_resource == one.limiting_resource
+        begin += one.points
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 172])
+@pytest.mark.parametrize("per", ["rack", "mw"])
+def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers(width, per):
+    text = render_frontier(
+        frontier(loaded("h200")), "table", None, per=per, width=width, color=False
+    )
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert ("Left out for want of width" in text) == (width < 172)
+
+
 def invoked(*arguments):
     return CliRunner().invoke(cli, ["frontier", str(INSTANCES / "h200.yaml"), *arguments])
 
@@ -206,7 +233,7 @@ def test_the_command_draws_a_sketch_a_ladder_and_segments():
     text = outcome.stdout
     assert "limited by  B HBM bandwidth" in text
     assert "The most at round speeds" in text
-    ladder = text[text.index("The most at") : text.index("Segments")].splitlines()[2:]
+    ladder = text[text.index("The most at") : text.index("Segments")].splitlines()[3:]
     assert [line.split()[0] for line in ladder if line.strip()][:2] == ["30", "60"]
     assert "Exact: " in text
 

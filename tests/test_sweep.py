@@ -19,6 +19,7 @@ from builders import INSTANCES, ROOT
 from hbmopt import sweep_workers, sweeping
 from hbmopt.errors import InputError, SolverError
 from hbmopt.instance import load_document
+from hbmopt.report import show
 from hbmopt.sweep_files import Journal
 from hbmopt.sweep_report import MOST_ROWS, render_sweep
 from hbmopt.sweep_workers import Problem
@@ -226,14 +227,24 @@ def test_csv_json_lines_and_parquet_hold_the_same_rows(undisturbed):
 def test_the_table_shows_inputs_answers_and_the_price_of_what_varies():
     found = sweep(H100, ["limits.power=0 W,1 kW,6 kW,8 kW", "choices.kv_formats=[fp8]"])
     text = render_sweep(found, "table", width=None, color=False)
-    header = next(line for line in text.splitlines() if "limited by" in line)
-    assert "limits.power [W]" in header
-    assert "choices.kv_formats" in header
-    assert "tok/s per kW" in header
+    header = " ".join(text.splitlines()[2:4])
+    for name in ("limits.power ", "[W]", "choices.kv_formats", "per kW", "configuration"):
+        assert name in header
     assert "[fp8]" in text
     assert "power cap" in text
     assert "infeasible at limits.power [W] 1000" in text
     assert "4 points: 1 invalid, 1 infeasible, 2 optimal" in text
+
+
+@pytest.mark.parametrize("width", [70, 90, 140])
+def test_a_narrow_table_leaves_columns_out_and_cuts_no_numbers(width):
+    found = sweep(H100, ["limits.power=1 kW,6 kW,8 kW", SPEED])
+    text = render_sweep(found, "table", width=width, color=False)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert ("Left out for want of width" in text) == (width < 140)
+    for row in found.rows:
+        assert row["status"] != "optimal" or show(row["throughput_tok_s"], 6) in text
 
 
 def test_a_long_table_ends_with_a_note():

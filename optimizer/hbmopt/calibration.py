@@ -103,17 +103,28 @@ class Latency(StrictModel):
     projection_share: Fraction
 
 
-class StepError(StrictModel):
-    """How far step times lie from measured ones that took no part in the fit."""
+class ErrorBand(StrictModel):
+    """How far step times lie from measured ones, as shares of these."""
 
-    accelerators: list[str] = Field(min_length=1, description="chips of the measured rows")
-    layout: Literal["tensor_parallel", "expert_parallel"]
     rows: int = Field(gt=0)
-    series: int = Field(gt=0, description="independent series of rows")
     median: float = Field(ge=0, description="median absolute error, as a share")
     mean: float = Field(ge=0)
     p90: float = Field(ge=0)
     bias: float = Field(description="median error; negative: predictions are too short")
+
+
+class StepError(ErrorBand):
+    """The errors of some chips and one layout, on rows that took no part in the fit."""
+
+    accelerators: list[str] = Field(min_length=1, description="chips of the measured rows")
+    layout: Literal["tensor_parallel", "expert_parallel"]
+    series: int = Field(gt=0, description="independent series of rows")
+
+
+class VendorError(ErrorBand):
+    """The errors over all measured rows, or those of one vendor's chips."""
+
+    vendor: str = Field(default="", description="empty: all vendors")
 
 
 class LayoutConstants(StrictModel):
@@ -149,6 +160,9 @@ class Calibration(StrictModel):
         default=None, description="for layouts with attention-data parallelism, where they differ"
     )
     errors: list[StepError] = Field(default_factory=list)
+    overall: list[VendorError] = Field(
+        default_factory=list, description="errors over all measured rows, and by vendor"
+    )
     hbm_usable: Efficiency
     power_law: PowerLaw = Field(description="for accelerators without a power law of their own")
     clock_power_exponent: Ratio
@@ -228,6 +242,12 @@ class Calibration(StrictModel):
             (one for one in self.errors if accelerator in one.accelerators and one.layout == mode),
             None,
         )
+
+    def overall_error(self, vendor: str = "") -> VendorError | None:
+        """Return the error over all measured rows, or on a vendor's chips; None without any."""
+        if self.basis == "spec sheet":
+            return None
+        return next((one for one in self.overall if one.vendor == vendor), None)
 
 
 STEP_RESOURCES = ("weights", "kv", "gemm", "attention", "link")

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hbmopt.calibrating import CalibrationFit, StepConstants
-from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, StepError
+from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, ErrorBand, StepError
 from hbmopt.output import printed
 from hbmopt.prediction import ErrorSummary
 from hbmopt.prediction_report import percent
@@ -91,10 +91,17 @@ def error_lines(error: StepError) -> list[str]:
         f"    layout: {error.layout}",
         f"    rows: {error.rows}",
         f"    series: {error.series}",
-        f"    median: {error.median:g}",
-        f"    mean: {error.mean:g}",
-        f"    p90: {error.p90:g}",
-        f"    bias: {error.bias:g}",
+        *band_lines(error),
+    ]
+
+
+def band_lines(band: ErrorBand) -> list[str]:
+    """Return the errors of a band as they stand in a calibration file."""
+    return [
+        f"    median: {band.median:g}",
+        f"    mean: {band.mean:g}",
+        f"    p90: {band.p90:g}",
+        f"    bias: {band.bias:g}",
     ]
 
 

@@ -1,5 +1,6 @@
 """Charts of sweeps: throughput and price along a power cap, and heat maps of two inputs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from hbmopt.charts_style import (
 )
 from hbmopt.errors import InputError
 from hbmopt.report import show
+from hbmopt.rounding import round_step
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -289,12 +291,14 @@ def heat_map_cells(
             legend=alt.Legend(title=value_label, symbolType="square"),
         )
     else:
+        shades = [float(cell["value"]) for cell in solved]
         colour = alt.Color(
             "value:Q",
             scale=alt.Scale(scheme="cividis"),
             legend=alt.Legend(
                 title=_lines(value_label),
-                format="~s" if max(abs(cell["value"]) for cell in solved) >= 2e3 else ",.6~g",
+                values=_round_values(min(shades), max(shades)),
+                format="~s" if max(map(abs, shades)) >= 2e3 else ",.6~g",
                 gradientLength=min(220, max(tall * len(up), 80)),
             ),
         )
@@ -322,6 +326,14 @@ def heat_map_cells(
     return finished(
         layered(layers, wide, tall * len(up)), heading(name, notes, max(wide + 120, 420))
     )
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Return round values of a range for its legend, which else may show its ends rounded."""
+    if high <= low:
+        return [low]
+    step = round_step((high - low) / 4)
+    return [step * at for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _lightness_turns(values: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from hbmopt.generation_law import (
     step_shares,
 )
 from hbmopt.instance import Instance
-from hbmopt.solution import ConfigurationResult, InputResult, Solution
+from hbmopt.solution import ConfigurationResult, InputResult, Solution, StepAccuracy
 from hbmopt.solver import configuration_of, solve
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class ComparisonRow:
     law_holds: bool | None = None
     elasticities: dict[str, float] = field(default_factory=dict)
     step_shares: dict[str, float] = field(default_factory=dict)
+    accuracy: StepAccuracy | None = None
     inputs: tuple[InputResult, ...] = ()
 
     @property
@@ -99,6 +100,8 @@ class ComparisonRow:
         row["binding"] = " ".join(self.binding)
         row |= {f"elasticity_{name}": value for name, value in self.elasticities.items()}
         row |= {f"price_{name}": value for name, value in self.unit_prices.items()}
+        known = asdict(self.accuracy) if self.accuracy is not None else {}
+        row |= {f"step_{name}": value for name, value in known.items()}
         return row | {f"step_share_{name}": value for name, value in self.step_shares.items()}
 
 
@@ -224,6 +227,7 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         "power_scope": solution.power_scope,
         "min_speed_tok_s_user": solution.min_speed_tok_s_user,
         "status": solution.status,
+        "accuracy": solution.accuracy,
     }
     if solution.throughput_tok_s is None:
         return ComparisonRow(
@@ -333,6 +337,14 @@ def _notes(rows: Sequence[ComparisonRow]) -> list[str]:
         found.append(
             f"Power is counted in different scopes ({listed(scopes)}): do not compare tok/s/MW."
         )
+    unmeasured: dict[float | None, list[str]] = {}
+    for row in running:
+        known = row.accuracy
+        if known is not None and known.basis != "spec sheet" and known.median_error is None:
+            unmeasured.setdefault(known.overall_median_error, []).append(row.name)
+    for error, names in unmeasured.items():
+        over_all = f"; the median error over all measured chips is {error:.0%}" if error else ""
+        found.append(f"No measured step covers chip and layout of {listed(names)}{over_all}.")
     for status in NOT_YET:
         names = [
             row.name

@@ -155,6 +155,8 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
     if len({row.power_scope for row in rows}) > 1:
         found.append(("  power of", lambda row: SCOPES[row.power_scope]))
     found += [
+        ("step times", lambda row: row.accuracy.basis if row.accuracy is not None else ""),
+        ("  median error", _step_error),
         ("configuration", lambda row: row.configuration or ""),
         ("limited by", _limited),
         ("% of throughput per % of", None),
@@ -214,6 +216,14 @@ def _number(name: str, digits: int) -> Cell:
         return show(value, digits) if value is not None else ""
 
     return cell
+
+
+def _step_error(row: ComparisonRow) -> str:
+    """Return how far step times were from measured ones of this chip and layout."""
+    known = row.accuracy
+    if known is None or not row.feasible:
+        return ""
+    return f"{known.median_error:.0%}" if known.median_error is not None else "not measured"
 
 
 def _limited(row: ComparisonRow) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.normalisation import Normalisation, normalisation
 from hbmopt.report import INPUT_NAMES, show
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
@@ -33,7 +33,10 @@ MOST_SEGMENTS = 30
 
 
 def frontier_tables(
-    frontier: Frontier, speeds: Sequence[float] | None = None, per: str = "rack"
+    frontier: Frontier,
+    speeds: Sequence[float] | None = None,
+    per: str = "rack",
+    width: int | None = None,
 ) -> RenderableType:
     """Return sketch, ladder and segments of a frontier; the ladder at `speeds` or round ones.
 
@@ -48,16 +51,18 @@ def frontier_tables(
     heading.append(f"{llm} on {rack}, {show(instance.workload.mean_context, 7)} tokens of context")
     if not frontier.feasible:
         return Group(heading, Text("\nNothing can be served: no point meets all limits."))
-    segments = frontier.segments
+    segments, accuracy = frontier.segments, frontier.accuracy
+    columns = min(WIDTH, width - 2) if width is not None else WIDTH
     return Group(
         heading,
         Text(),
-        Text(sketch(frontier, segments, per=per), no_wrap=True),
+        Text(sketch(frontier, segments, columns, per=per), no_wrap=True),
         Text(),
         _ladder(frontier.ladder(speeds), quoted),
         Text(),
         _segments(segments, quoted),
         Text(),
+        Text(f"Step times: {accuracy.basis}, {accuracy.statement}."),
         Text(_certificate(frontier, len(segments)), style="dim"),
     )
 
@@ -113,39 +118,42 @@ def sketch(
     return "\n".join(lines)
 
 
-def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> Table:
-    table = _table("The most at round speeds")
-    table.add_column("at least", justify="right")
-    table.add_column("tok/s/user", justify="right")
-    if quoted.per != "rack":
-        table.add_column(quoted.unit, justify="right")
-    table.add_column("tok/s", justify="right")
+def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTable:
+    made = [Column("tok/s", [show(one.throughput_tok_s, 6) for one in points])]
     if quoted.per == "rack":
-        table.add_column("tok/s/MW", justify="right")
-        table.add_column("tok/s per chip", justify="right")
-    table.add_column("batch", justify="right")
-    table.add_column("kW", justify="right")
-    table.add_column("limited by")
-    table.add_column("price of speed", justify="right")
-    table.add_column("configuration", style="dim")
-    for one in points:
-        made = [show(one.throughput_tok_s, 6)]
-        if quoted.per == "rack":
-            made.append(show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else "")
-            made.append(show(one.tok_s_per_accelerator, 4))
-        else:
-            made.insert(0, show(quoted.value(one.throughput_tok_s, one.power_w / 1e3), 6))
-        table.add_row(
-            f"{one.floor_tok_s_user:g}",
-            show(one.speed_tok_s_user, 4),
-            *made,
-            show(one.batch, 7),
-            show(one.power_w / 1e3, 4),
-            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
-            show(_price(one, quoted), 4),
-            f"{one.replicas} x {one.configuration}",
-        )
-    return table
+        efficiencies = [one.tok_s_per_mw for one in points]
+        per_mw = [show(one, 6) if one is not None else "" for one in efficiencies]
+        made += [
+            Column("tok/s\n/MW", per_mw, rank=4),
+            Column("tok/s\nper chip", [show(one.tok_s_per_accelerator) for one in points], rank=6),
+        ]
+    else:
+        values = [quoted.value(one.throughput_tok_s, one.power_w / 1e3) for one in points]
+        made.insert(0, Column(_lines(quoted.unit), [show(one, 6) for one in values]))
+    columns = [
+        Column("at\nleast", [f"{one.floor_tok_s_user:g}" for one in points]),
+        Column("tok/s\n/user", [show(one.speed_tok_s_user) for one in points]),
+        *made,
+        Column("batch", [show(one.batch, 7) for one in points], rank=5),
+        Column("kW", [show(one.power_w / 1e3) for one in points], rank=2),
+        Column("limited by", [_named(one.limiting_resource) for one in points], right=False),
+        Column("price\nof speed", [show(_price(one, quoted)) for one in points], rank=1),
+        _configurations([f"{one.replicas} x {one.configuration}" for one in points]),
+    ]
+    return FittedTable(columns, "The most at round speeds")
+
+
+def _lines(unit: str) -> str:
+    """Return a unit in two lines, as the head of a column."""
+    return unit.replace(" ", "\n", 1)
+
+
+def _named(resource: str | None) -> str:
+    return INPUT_NAMES.get(resource or "", resource or "")
+
+
+def _configurations(names: Sequence[str]) -> Column:
+    return Column("configuration", names, right=False, least=24, rank=3, style="dim")
 
 
 def _price(point: FrontierPoint, quoted: Normalisation) -> float:
@@ -153,45 +161,38 @@ def _price(point: FrontierPoint, quoted: Normalisation) -> float:
     return quoted.value(point.price_of_speed, point.power_w / 1e3)
 
 
-def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> Table:
+def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> RenderableType:
     held = ", the power drawn held" if quoted.per == "mw" else ""
-    table = _table(
+    shown = segments[:MOST_SEGMENTS]
+    ends = [(one.slowest, one.fastest) for one in shown]
+    made = [
+        [show(quoted.value(one.throughput_tok_s, one.power_w / 1e3), 6) for one in points]
+        for points in ([slow for slow, _ in ends], [fast for _, fast in ends])
+    ]
+    columns = [
+        Column("from", [show(slow.speed_tok_s_user) for slow, _ in ends]),
+        Column("to tok/s\n/user", [show(fast.speed_tok_s_user) for _, fast in ends]),
+        Column("from", made[0]),
+        Column(f"to {_lines(quoted.unit)}", made[1]),
+        Column("limited by", [_named(one.limiting_resource) for one in shown], right=False),
+        Column(
+            "price\nof speed",
+            [_span(_price(slow, quoted), _price(fast, quoted)) for slow, fast in ends],
+            rank=1,
+        ),
+        Column("binding", [" ".join(slow.binding) for slow, _ in ends], False, least=20, rank=4),
+        _configurations([f"{one.replicas} x {one.configuration}" for one in shown]),
+    ]
+    table = FittedTable(
+        columns,
         "Segments (one configuration, one binding set, one limit; price of 1 tok/s/user in "
-        f"{quoted.unit}{held})"
+        f"{quoted.unit}{held})",
     )
-    table.add_column("from", justify="right")
-    table.add_column("to tok/s/user", justify="right")
-    table.add_column("from", justify="right")
-    table.add_column(f"to {quoted.unit}", justify="right")
-    table.add_column("limited by")
-    table.add_column("price of speed", justify="right")
-    table.add_column("binding")
-    table.add_column("configuration", style="dim")
-    for one in segments[:MOST_SEGMENTS]:
-        slow, fast = one.slowest, one.fastest
-        table.add_row(
-            show(slow.speed_tok_s_user, 4),
-            show(fast.speed_tok_s_user, 4),
-            show(quoted.value(slow.throughput_tok_s, slow.power_w / 1e3), 6),
-            show(quoted.value(fast.throughput_tok_s, fast.power_w / 1e3), 6),
-            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
-            _span(_price(slow, quoted), _price(fast, quoted)),
-            " ".join(slow.binding),
-            f"{slow.replicas} x {one.configuration}",
-        )
     hidden = len(segments) - MOST_SEGMENTS
-    if hidden > 0:
-        table.add_row("", "", "", "", f"and {hidden} more in --format json")
-    return table
+    return Group(table, Text(f"and {hidden} more in --format json")) if hidden > 0 else table
 
 
 def _span(first: float, last: float) -> str:
     if abs(first - last) <= 5e-4 * max(abs(first), abs(last)):
         return show(first, 4)
     return f"{show(first, 4)} .. {show(last, 4)}"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
-    )

@@ -81,8 +81,13 @@ class Workload(StrictModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> "Workload":
-        if (self.context is None) == (self.prompt is None and self.output is None):
-            raise ValueError("give either `context`, or `prompt` and `output` tokens")
+        if self.context is None and self.prompt is None and self.output is None:
+            raise ValueError("give `context`, or `prompt` and `output` tokens")
+        if self.context is not None and not (self.prompt is None and self.output is None):
+            raise ValueError(
+                "give `context`, or `prompt` and `output` tokens, not both; to replace them: "
+                f'--set "workload={{context: {self.context.amount:g}}}"'
+            )
         if self.context is None and (self.prompt is None or self.output is None):
             raise ValueError("`prompt` and `output` belong together")
         if self.prefill == "shared" and self.prompt is None:
@@ -471,7 +476,8 @@ def _complete_calibration(document: Document) -> Document:
     complete = copied_document(document)
     constants = copied_document(_calibration(UNIVERSAL))
     if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
-        constants.value.pop("errors", None)
+        for name_of_errors in ("errors", "overall"):
+            constants.value.pop(name_of_errors, None)
     if name != UNIVERSAL:
         own = copied_document(_calibration(name))
         if isinstance(own.value, dict):

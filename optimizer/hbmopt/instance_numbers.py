@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hbmopt.calibration import StepError
+from hbmopt.calibration import ErrorBand
 from hbmopt.document import KeyPath, format_path
 from hbmopt.figure import Figure, FigureRule
 from hbmopt.instance import NO_COMPRESSION, Instance
@@ -186,7 +186,7 @@ class _Leaf:
 
 def _leaves(node: object, path: KeyPath, most: float = math.inf) -> Iterator[_Leaf]:
     """Yield every number below `node`; `most` is what its kind of figure may be at most."""
-    if isinstance(node, StepError):
+    if isinstance(node, ErrorBand):
         return  # what is known of errors moves no answer
     if isinstance(node, BaseModel):
         for name, field in type(node).model_fields.items():

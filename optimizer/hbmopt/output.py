@@ -72,7 +72,8 @@ def render_frontier(
         return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
     from hbmopt.frontier_report import frontier_tables
 
-    return printed(frontier_tables(frontier, speeds, per), width or FRONTIER_WIDTH, color=color)
+    width = width or FRONTIER_WIDTH
+    return printed(frontier_tables(frontier, speeds, per, width), width, color=color)
 
 
 def printed(content: Any, width: int, *, color: bool) -> str:

@@ -107,7 +107,8 @@ class StepAccuracy:
 
     `basis` is ``spec sheet`` (ideal or user-set constants), ``universal`` or ``calibrated``. The
     errors are absolute ones on measured steps of this chip and layout, as shares; None where no
-    measured step covers it.
+    measured step covers it. `overall_median_error` is that over all measured chips, None for
+    constants that were fitted to a few.
     """
 
     basis: str
@@ -116,6 +117,7 @@ class StepAccuracy:
     measured_rows: int
     median_error: float | None
     p90_error: float | None
+    overall_median_error: float | None
     statement: str
 
 

@@ -35,8 +35,9 @@ from hbmopt.operating_points import (
 from hbmopt.rounding import round_step
 from hbmopt.sampled_frontier import MOST_SOLVES, sampled_outline
 from hbmopt.search import found_at
-from hbmopt.solution import Solution
+from hbmopt.solution import Solution, StepAccuracy
 from hbmopt.solver import configuration_of, solution_of, solve
+from hbmopt.step_accuracy import step_accuracy
 from hbmopt.step_profile import Array
 
 if TYPE_CHECKING:
@@ -74,16 +75,18 @@ class FrontierPoint:
 
 @dataclass(frozen=True)
 class FrontierSegment:
-    """A stretch with one configuration, one binding set and one limiting resource."""
+    """A stretch with one configuration, one binding set and one limiting resource.
+
+    `configuration` is that of the stretch; single points of it may be of another, as rounding to
+    whole sequences has it. `replicas` are those at its slowest point. Under a power cap their
+    number may change from point to point, and what limits with it: limits are those of the ends.
+    """
 
     slowest: FrontierPoint
     fastest: FrontierPoint
     points: int
-
-    @property
-    def configuration(self) -> str:
-        """The configuration that runs along the segment."""
-        return self.slowest.configuration
+    configuration: str
+    replicas: int
 
     @property
     def limiting_resource(self) -> str | None:
@@ -116,6 +119,12 @@ class Frontier:
     def feasible(self) -> bool:
         """Whether anything can be served."""
         return len(self) > 0
+
+    @property
+    def accuracy(self) -> StepAccuracy:
+        """What the step times rest on: the worst of the layouts that run along the frontier."""
+        used = [self._sources[one].layout for one in np.unique(self._owners)]
+        return step_accuracy(self.instance, [one.attention_data_parallel for one in used])
 
     @property
     def speeds(self) -> Array:
@@ -207,30 +216,38 @@ class Frontier:
 
         A new one starts where the configuration changes, or the binding set, or the limiting
         resource. Where two configurations alternate within the rounding of single sequences, the
-        one that holds before and after counts.
+        one that holds before and after counts, and ends and limits are those of its own points.
         """
-        found = []
-        for first, last in _runs(self._owners[::-1]):
-            begin, end = len(self) - 1 - first, len(self) - 1 - last
-            found += self._split(begin, end)
+        found, owners = [], self._owners[::-1]
+        for first, last, owner in _runs(owners):
+            members = [len(self) - 1 - at for at in range(first, last + 1) if owners[at] == owner]
+            groups = self._split(members)
+            begins = [*(group[0] for group in groups), len(self) - 2 - last]
+            found += [
+                FrontierSegment(
+                    self._point_at(group[0]),
+                    self._point_at(group[-1]),
+                    begin - following,
+                    str(self._sources[owner]),
+                    int(self._points.replicas[group[0]]),
+                )
+                for group, (begin, following) in zip(groups, pairwise(begins), strict=True)
+            ]
         return tuple(found)
 
-    def _split(self, begin: int, end: int) -> list[FrontierSegment]:
-        """Split a run of one configuration where what limits it changes; `begin` is slower."""
-        slow, fast = self._point_at(begin), self._point_at(end)
-        if begin - end <= 1 or _alike(slow, fast):
-            if _alike(slow, fast) or begin == end:
-                return [FrontierSegment(slow, fast, begin - end + 1)]
-            return [FrontierSegment(slow, slow, 1), FrontierSegment(fast, fast, 1)]
-        low, high = begin, end
-        while low - high > 1:
+    def _split(self, members: Sequence[int]) -> list[Sequence[int]]:
+        """Split positions of one configuration, the slowest first, where what limits it changes."""
+        slow, fast = self._point_at(members[0]), self._point_at(members[-1])
+        if _alike(slow, fast):
+            return [members]
+        low, high = 0, len(members) - 1
+        while high - low > 1:
             middle = (low + high) // 2
-            if _alike(slow, self._point_at(middle)):
+            if _alike(slow, self._point_at(members[middle])):
                 low = middle
             else:
                 high = middle
-        head = FrontierSegment(slow, self._point_at(low), begin - low + 1)
-        return [head, *self._split(high, end)]
+        return [members[:high], *self._split(members[high:])]
 
     def ladder(self, speeds: Sequence[float] | None = None) -> list[FrontierPoint]:
         """Return the points at given speeds in tok/s per user; by default at round ones."""
@@ -305,9 +322,11 @@ class Frontier:
             "points": len(self),
             "gap": self.gap,
             "seconds": self.seconds,
+            "accuracy": asdict(self.accuracy),
             "segments": [
                 {
                     "configuration": one.configuration,
+                    "replicas": one.replicas,
                     "limiting_resource": one.limiting_resource,
                     "points": one.points,
                     "slowest": _plain(one.slowest),
@@ -464,15 +483,15 @@ class _Range:
         return len(fresh)
 
 
-def _runs(owners: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return first and last position of each run of one owner, short alternations smoothed out."""
+def _runs(owners: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Return first, last and owner of each run of one owner, short alternations smoothed out."""
     smooth = owners.copy()
     edges = [0, *(np.nonzero(np.diff(owners))[0] + 1).tolist(), len(owners)]
     for left, right in pairwise(edges[1:-1]):
         if right - left <= SHORT and smooth[left - 1] == owners[right]:
             smooth[left:right] = smooth[left - 1]
     edges = [0, *(np.nonzero(np.diff(smooth))[0] + 1).tolist(), len(owners)]
-    return [(left, right - 1) for left, right in pairwise(edges) if right > left]
+    return [(left, right - 1, int(smooth[left])) for left, right in pairwise(edges) if right > left]
 
 
 MOST_RUNGS = 20
@@ -524,7 +543,7 @@ def segment_row(segment: FrontierSegment) -> dict[str, Any]:
         "from_price_of_speed": segment.slowest.price_of_speed,
         "to_price_of_speed": segment.fastest.price_of_speed,
         "configuration": segment.configuration,
-        "replicas": segment.slowest.replicas,
+        "replicas": segment.replicas,
         "points": segment.points,
     }
 

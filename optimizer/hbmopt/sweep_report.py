@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.output import printed
 from hbmopt.report import INPUT_NAMES, show
 from hbmopt.sweep_files import Row
@@ -14,6 +14,17 @@ from hbmopt.variation import Variation
 
 WIDTH = 140
 MOST_ROWS = 40
+
+LIMITED = "limited by"
+ANSWER = (
+    ("tok/s", 0),
+    ("tok/s\n/user", 4),
+    ("batch", 5),
+    ("kW", 1),
+    ("tok/s\n/MW", 6),
+    (LIMITED, 0),
+)
+"""Columns of an answer; those of the highest rank are left out first on a narrow terminal."""
 
 PRICED = {
     "limits.power": ("price_power_cap", "kW"),
@@ -41,21 +52,26 @@ def render_sweep(sweep: Sweep, style: str, *, width: int | None, color: bool) ->
 
 def sweep_table(sweep: Sweep) -> RenderableType:
     """Return the table of a sweep with a line of what it holds."""
-    table = Table(box=None, header_style="dim")
-    for one in sweep.variations:
-        number = all(not isinstance(cell, str) for cell in one.cells)
-        table.add_column(Text(one.header), justify="right" if number else "left")
-    for header in ("tok/s", "tok/s/user", "batch", "kW", "tok/s/MW"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("limited by", no_wrap=True)
-    prices = {one.path: price_of(one, sweep.columns) for one in sweep.variations}
-    for _, unit in (found for found in prices.values() if found is not None):
-        table.add_column(f"tok/s per {unit}", justify="right", no_wrap=True)
-    table.add_column("configuration", style="dim")
-    for row in sweep.rows[:MOST_ROWS]:
-        inputs = [Text(str(row[one.header])) for one in sweep.variations]
-        paid = [_shown(row[found[0]]) for found in prices.values() if found is not None]
-        table.add_row(*inputs, *_answer(row), *paid, configuration_text(row))
+    rows = sweep.rows[:MOST_ROWS]
+    columns = [
+        Column(
+            f"{one.path}\n[{one.unit}]" if one.unit else one.path,
+            [str(row[one.header]) for row in rows],
+            right=all(not isinstance(cell, str) for cell in one.cells),
+        )
+        for one in sweep.variations
+    ]
+    answers = list(zip(*map(_answer, rows), strict=True)) or [()] * len(ANSWER)
+    for (name, rank), cells in zip(ANSWER, answers, strict=True):
+        columns.append(Column(name, cells, right=name != LIMITED, rank=rank))
+    prices = (price_of(one, sweep.columns) for one in sweep.variations)
+    for column, unit in (found for found in prices if found is not None):
+        columns.append(Column(f"tok/s\nper {unit}", [_shown(row[column]) for row in rows], rank=2))
+    configurations = [configuration_text(row) for row in rows]
+    columns.append(
+        Column("configuration", configurations, right=False, least=18, rank=3, style="dim")
+    )
+    table = FittedTable(columns)
     heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
     return Group(*heading, table, Text(), *_reasons(sweep), Text(_summary(sweep), style="dim"))
 
