@@ -84,7 +84,6 @@ def power(**changes):
     nothing = AcceleratorPower(
         limit_kw=1.0,
         active_kw=0.0,
-        parked_kw=0.0,
         joule_per_gb=0.0,
         kw_at_peak_flops=0.0,
         joule_per_link_gb=0.0,
