@@ -82,7 +82,6 @@ class AcceleratorPower:
 
     limit_kw: Number
     active_kw: Number
-    parked_kw: Number
     joule_per_gb: Number
     kw_at_peak_flops: Number
     joule_per_link_gb: Number

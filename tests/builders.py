@@ -84,7 +84,6 @@ def power(**changes):
     nothing = AcceleratorPower(
         limit_kw=1.0,
         active_kw=0.0,
-        parked_kw=0.0,
         joule_per_gb=0.0,
         kw_at_peak_flops=0.0,
         joule_per_link_gb=0.0,
@@ -187,7 +186,7 @@ _FULL_CLOCK = ReplicaData(
     min_speed_per_ms=0.05,
     efficiency=EfficiencyData(0.8, 0.5, 0.5, 0.25, 0.5, 0.8, 0.5, 0.4),
     overlap=OverlapData(0.5, 0.25, 0.0, 0.5, 0.75, 0.0, 0.5, 0.0),
-    power=AcceleratorPower(1.0, 0.4, 0.1, 0.1, 1.2, 0.5),
+    power=AcceleratorPower(1.0, 0.4, 0.1, 1.2, 0.5),
     lpu=LpuUnits(4.0, 32.0, 5.0, 0.25, 0.05, 0.01),
     offloadable=(0, 1),
     offloaded=(

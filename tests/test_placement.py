@@ -15,12 +15,11 @@ import hbmopt
 from builders import INSTANCES
 from hbmopt import catalogue
 from hbmopt.attention import GroupedAttention, cache_copies
+from hbmopt.components import components_of
 from hbmopt.configuration import Configuration, Layout, enumerate_configurations
-from hbmopt.demand import Segment, components_of, replica_data
+from hbmopt.demand import Segment, replica_data
 from hbmopt.llm import COMPONENTS, Llm
 from hbmopt.placement import copies, placed_bytes
-
-TABLES = ("embedding", "lookup_tables", "lm_head")
 
 
 def instance_of(llm, **choices):

@@ -4,8 +4,9 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES
+from hbmopt.components import components_of
 from hbmopt.configuration import Configuration, Layout, enumerate_configurations
-from hbmopt.demand import Point, Segment, components_of, replica_data
+from hbmopt.demand import Point, Segment, replica_data
 from hbmopt.errors import InputError
 from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.sequence import sequence_cache, smallest_batch, step_tokens

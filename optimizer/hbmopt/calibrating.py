@@ -25,12 +25,12 @@ from hbmopt.calibration import (
     layout_mode,
     universal,
 )
-from hbmopt.demand import composite_blocks, latency_layers
 from hbmopt.errors import InputError
 from hbmopt.known_models import known_chip
 from hbmopt.measured_steps import Row, UnusableRowError, read_measured_steps, recorded
 from hbmopt.models.quantities import number
 from hbmopt.prediction import CONTEXT_STANDS, ErrorSummary, Predictor, StepCase, summarised
+from hbmopt.step_latency import composite_blocks, latency_layers
 
 Array = NDArray[np.float64]
 

@@ -11,11 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
+from hbmopt.components import (
+    DRAFT_EXPERTS,
+    component_data,
+    components_of,
+    imbalance,
+    offloadable_components,
+    offloaded_data,
+    stored_gigabytes,
+)
 from hbmopt.configuration import Configuration, Layout
-from hbmopt.formats import ARITHMETIC_BITS, BITS_PER_WEIGHT
-from hbmopt.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance import Instance
-from hbmopt.llm import COMPONENTS, Draft, Llm, Mixture
+from hbmopt.llm import Mixture
 from hbmopt.models.expert_reads import LinearPiece, chord, tangent
 from hbmopt.models.quantities import (
     AcceleratorPower,
@@ -33,7 +40,7 @@ from hbmopt.models.quantities import (
     ReplicaData,
     number,
 )
-from hbmopt.placement import computed_copies, copies, stage_imbalance
+from hbmopt.placement import stage_imbalance
 from hbmopt.sequence import (
     GIGA,
     StepTokens,
@@ -41,14 +48,7 @@ from hbmopt.sequence import (
     sequence_cache,
     step_tokens,
 )
-
-DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
-"""Weights of the draft module: all but its routed experts, and these."""
-
-COMPOSITE = frozenset({"latent", "compressed"})
-"""Kinds of attention whose block takes many kernels: projections down and up, and indexes."""
-
-OFFLOADABLE = ("attention", "dense_ffn", "shared_experts", "routed_experts", "lm_head")
+from hbmopt.step_latency import fixed_latency
 
 
 @dataclass(frozen=True)
@@ -68,38 +68,6 @@ class Point:
     steps: tuple[float, ...]
     lowest: float
     highest: float
-
-
-def components_of(llm: Llm, configuration: Configuration) -> tuple[str, ...]:
-    """Return the components that take part in a step; an output head always does."""
-    found = [
-        component
-        for component in COMPONENTS
-        if component == "lm_head" or getattr(llm.parameters, component) > 0
-    ]
-    if configuration.draft_tokens and llm.draft is not None:
-        found.append(DRAFT_DENSE)
-        if llm.draft.mixture is not None:
-            found.append(DRAFT_EXPERTS)
-    return tuple(found)
-
-
-def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:
-    """Return the components that the configuration's LPUs can compute."""
-    offload = instance.rack.offload
-    if offload is None or configuration.lpu_units == 0:
-        return ()
-    widest = max(ARITHMETIC[name] for name in offload.device.peak_flops)
-    return tuple(
-        component
-        for component in components_of(instance.llm, configuration)
-        if component in OFFLOADABLE
-        and _arithmetic_bits(instance.llm, configuration.weight_format, component) <= widest
-    )
-
-
-def _arithmetic_bits(llm: Llm, scheme: str, component: str) -> int:
-    return ARITHMETIC_BITS[llm.component_format(scheme, component)]
 
 
 @dataclass(frozen=True)
@@ -149,18 +117,6 @@ class Demand:
         """Of each component, None for one that a step reads whole."""
         self._offloaded_experts = _offloaded_experts(instance, configuration)
         self._clocks: dict[float, ReplicaData] = {}
-
-    def with_limits(self, instance: Instance) -> "Demand":
-        """Return the demand in an instance that differs in its limits alone."""
-        other = copy(self)
-        other.instance = instance
-        floor = _min_speed_per_ms(instance)
-        if floor != self._full.min_speed_per_ms:
-            other._full = replace(self._full, min_speed_per_ms=floor)
-            other._clocks = {
-                clock: replace(data, min_speed_per_ms=floor) for clock, data in self._clocks.items()
-            }
-        return other
 
     def with_clocks(self, clocks: tuple[float, ...]) -> "Demand":
         """Return the demand of the configuration with other clocks to choose from."""
@@ -286,7 +242,7 @@ def rack_data(instance: Instance) -> RackData:
     """Return what the configurations share, in the instance's power scope."""
     rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
     static = float(rack.static_power) + (float(offload.static_power) if offload else 0.0)
-    law = power_law(instance)
+    law = instance.power_law
     return RackData(
         racks=1.0,
         accelerators=float(rack.accelerators),
@@ -300,14 +256,6 @@ def rack_data(instance: Instance) -> RackData:
             BudgetData(budget.name, budget.capacity, budget.fixed) for budget in limits.budgets
         ),
     )
-
-
-def power_law(instance: Instance) -> PowerLaw:
-    """Return the accelerator's own power law, or the calibration's for chips without one.
-
-    A law that was fitted with the calibration's other constants goes before that of the catalogue.
-    """
-    return instance.power_law
 
 
 def _min_speed_per_ms(instance: Instance) -> float:
@@ -330,12 +278,12 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
-        components=tuple(_component(instance, configuration, name) for name in names),
+        components=tuple(component_data(instance, configuration, name) for name in names),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
         link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
-        fixed_latency_ms=_fixed_latency(instance, layout, tokens.drafted),
+        fixed_latency_ms=fixed_latency(instance, layout, tokens.drafted),
         tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=_min_speed_per_ms(instance),
         efficiency=EfficiencyData(
@@ -353,7 +301,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
         power=accelerator_power(instance, 1.0),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
-        offloaded=tuple(_offloaded(instance, configuration, name) for name in offloadable),
+        offloaded=tuple(offloaded_data(instance, configuration, name) for name in offloadable),
     )
 
 
@@ -380,7 +328,7 @@ def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertRe
     found: dict[str, ExpertReads] = {}
     if llm.mixture is not None:
         gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
-        gigabytes *= stage_imbalance(llm.layers, layout) * stages * _imbalance(instance, layout)
+        gigabytes *= stage_imbalance(llm.layers, layout) * stages * imbalance(instance, layout)
         passing = step_tokens(instance, configuration).passing
         found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, passing / stages)
     if llm.draft is not None and llm.draft.mixture is not None:
@@ -397,62 +345,11 @@ def _offloaded_experts(
     names = offloadable_components(instance, configuration)
     if mixture is None or offload is None or "routed_experts" not in names:
         return (None,) * len(names)
-    stored = _stored_gigabytes(
+    stored = stored_gigabytes(
         instance.llm, configuration.weight_format, "routed_experts", offload.device
     )
     reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing)
     return tuple(reads if name == "routed_experts" else None for name in names)
-
-
-@dataclass(frozen=True)
-class LayerLatency:
-    """Fixed ms of one layer: of its kernels, its collectives, and of a composite block more."""
-
-    kernels: float
-    collectives: float
-    composite: float
-
-
-def layer_latency(instance: Instance, layout: Layout) -> LayerLatency:
-    """Return the fixed times of a layer in a layout, with the chosen serving engine."""
-    calibration, data = instance.calibration, layout.attention_data_parallel
-    latency, factor = calibration.constants(data).latency, calibration.engine_factor(data)
-    doublings = math.log2(layout.stage_accelerators)
-    return LayerLatency(
-        kernels=factor * float(latency.per_layer),
-        collectives=factor * float(latency.per_layer_doubling) * doublings,
-        composite=factor * float(latency.per_composite_block),
-    )
-
-
-def _fixed_latency(instance: Instance, layout: Layout, drafted: int) -> float:
-    """Return the ms of a step that pass whatever the batch."""
-    llm, each = instance.llm, layer_latency(instance, layout)
-    waited = latency_layers(llm, drafted) * (each.kernels + each.collectives)
-    waited += composite_blocks(llm, drafted) * each.composite
-    constants = instance.calibration.constants(layout.attention_data_parallel)
-    handed_on = (layout.pipeline_parallel - 1) * float(constants.latency.per_layer_doubling)
-    return waited * stage_imbalance(llm.layers, layout) + handed_on
-
-
-def composite_blocks(llm: Llm, drafted: int = 0) -> int:
-    """Return the blocks of a step that take many kernels: mixtures and latent attention."""
-    found = _composite(llm)
-    return found + (drafted * _composite(llm.draft) if llm.draft is not None else 0)
-
-
-def _composite(model: Llm | Draft) -> int:
-    latent = sum(group.layers for group in model.attention if group.kind in COMPOSITE)
-    return latent + (model.mixture.layers if model.mixture is not None else 0)
-
-
-def latency_layers(llm: Llm, drafted: int = 0) -> float:
-    """Return the layers that a step waits for, a mixer and a feed-forward block each.
-
-    Draft passes follow one another and are waited for as well.
-    """
-    layers = (llm.mixer_blocks + llm.feed_forward_blocks) / 2
-    return layers + (drafted * llm.draft.layers if llm.draft is not None else 0)
 
 
 def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float:
@@ -500,184 +397,6 @@ def _block_traffic(
     return total + mixture.layers * remote * (dispatched + returned)
 
 
-def _gflop(model: Llm | Draft, component: str) -> float:
-    """Return the GFLOP of one token in a component: two per weight that it visits."""
-    if component in ("embedding", "lookup_tables"):
-        return 0.0
-    weights = float(getattr(model.parameters, component))
-    if component == "lm_head" and weights == 0:
-        weights = model.parameters.embedding
-    if component == "routed_experts" and model.mixture is not None:
-        weights *= model.mixture.active / model.mixture.experts
-    return 2.0 * weights * GIGA
-
-
-def _component(instance: Instance, configuration: Configuration, component: str) -> ComponentData:
-    """Return what one component keeps, reads and computes over a replica, all experts read.
-
-    A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
-    for each of them.
-    """
-    if component in (DRAFT_DENSE, DRAFT_EXPERTS):
-        return _draft_component(instance, configuration, component)
-    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
-    tokens = step_tokens(instance, configuration)
-    fuller, stages = stage_imbalance(llm.layers, layout), float(layout.pipeline_parallel)
-    one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
-    resident = one_copy * copies(llm, layout, component)
-    per_step, per_sequence = resident * stages, 0.0
-    visits, computed = tokens.passing, computed_copies(llm, layout, component)
-    stored_as = component
-    if component == "routed_experts":
-        fullest = _imbalance(instance, layout)
-        per_step = one_copy * stages * fullest
-        computed *= fullest
-    elif component in ("embedding", "lookup_tables"):
-        bits = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
-        per_step, per_sequence = 0.0, tokens.passing * llm.hidden_size * bits / 8 * GIGA
-        if component == "lookup_tables" and instance.choices.lookup_tables == "host":
-            resident = 0.0
-    elif component == "lm_head":
-        visits = tokens.at_head + _drafts_at_head(llm, tokens)
-        if llm.parameters.lm_head == 0:
-            # Tied: the head multiplies with the embedding table, which is resident already.
-            stored_as = "embedding"
-            table = llm.component_bytes(scheme, "embedding") * GIGA * fuller
-            per_step = table * copies(llm, layout, "embedding") * stages
-        # Every draft pass needs the head to say which token it drafts.
-        per_step *= 1.0 + _drafts_at_head(llm, tokens)
-    return ComponentData(
-        resident_gb=resident,
-        read_gb_per_step=per_step,
-        read_gb_per_sequence=per_sequence,
-        gflop_per_sequence=_gflop(llm, component) * visits * computed * fuller,
-        peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
-    )
-
-
-def _imbalance(instance: Instance, layout: Layout) -> float:
-    """Return the work of the fullest expert-parallel rank per mean one."""
-    if layout.expert_parallel == 1:
-        return 1.0
-    return float(instance.calibration.expert_imbalance)
-
-
-def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
-    """Return the draft passes of a step that end in the model's own output head."""
-    if llm.draft is None or llm.draft.parameters.lm_head > 0:
-        return 0.0
-    return float(tokens.drafted)
-
-
-def _peak(instance: Instance, stored: str) -> float:
-    peaks = instance.rack.accelerator.peak_flops
-    return float(peaks[arithmetic_format(peaks, ARITHMETIC_BITS[stored])])
-
-
-def _draft_component(
-    instance: Instance, configuration: Configuration, component: str
-) -> ComponentData:
-    """Return what the draft module keeps, reads and computes: one pass per drafted token."""
-    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
-    draft, drafted = llm.draft, configuration.draft_tokens
-    if draft is None:
-        raise AssertionError("only models with a draft module draft tokens")
-    stages, modules = float(layout.pipeline_parallel), min(draft.modules, drafted)
-    if component == DRAFT_EXPERTS:
-        one_copy = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA
-        read = one_copy
-        resident = one_copy * copies(draft, layout, "routed_experts")
-        gflop = _gflop(draft, "routed_experts")
-        stored = llm.draft_format(scheme, "routed_experts")
-    else:
-        parts = tuple(name for name in COMPONENTS if name not in ("routed_experts", "embedding"))
-        resident = GIGA * sum(
-            llm.draft_bytes(scheme, (name,)) * copies(draft, layout, name) for name in parts
-        )
-        read = resident
-        resident += GIGA * llm.draft_bytes(scheme, ("embedding",))
-        gflop = sum(
-            _gflop(draft, name) * computed_copies(draft, layout, name)
-            for name in parts
-            if name != "lm_head" or draft.parameters.lm_head > 0
-        )
-        stored = llm.draft_format(scheme, "attention")
-    return ComponentData(
-        resident_gb=resident * modules,
-        read_gb_per_step=read * stages * drafted,
-        read_gb_per_sequence=0.0,
-        gflop_per_sequence=gflop * drafted,
-        peak_tflops=_peak(instance, stored),
-    )
-
-
-def _visits(llm: Llm, component: str) -> tuple[float, float]:
-    """Return (layers that wait for the component, trips to it per such layer).
-
-    Attention's projections are visited before and after attention proper. Shared experts run
-    beside the routed ones, so no layer waits for them alone.
-    """
-    moe_layers = llm.mixture.layers if llm.mixture else 0
-    return {
-        "attention": (float(llm.mixer_blocks), 2.0),
-        "dense_ffn": (float(max(llm.feed_forward_blocks - moe_layers, 0)), 1.0),
-        "routed_experts": (float(moe_layers), 1.0),
-        "shared_experts": (0.0, 1.0),
-        "lm_head": (1.0, 1.0),
-    }[component]
-
-
-def _offloaded(instance: Instance, configuration: Configuration, component: str) -> OffloadedData:
-    """Return what one component keeps, reads and computes on LPUs, all experts read."""
-    llm, scheme, offload = instance.llm, configuration.weight_format, instance.rack.offload
-    if offload is None:
-        raise AssertionError("only racks with LPUs have offloadable components")
-    device, latency = offload.device, instance.calibration.latency
-    tokens = step_tokens(instance, configuration)
-    visits, passes = tokens.passing, 1.0
-    if component == "lm_head":
-        passes += _drafts_at_head(llm, tokens)
-        visits = tokens.at_head + _drafts_at_head(llm, tokens)
-    waiting, trips = _visits(llm, component)
-    each = layer_latency(instance, configuration.layout)
-    kernels, collectives = each.kernels, each.collectives
-    attention = float(latency.attention_share)
-    saved = {
-        "attention": attention * float(latency.projection_share) * kernels + collectives / 2,
-        "dense_ffn": (1 - attention) * kernels + collectives / 2,
-        "routed_experts": (1 - attention) * kernels + each.composite + collectives / 2,
-    }.get(component, 0.0)
-    stored_as = "embedding" if component == "lm_head" and not llm.parameters.lm_head else component
-    gigabytes = _stored_gigabytes(llm, scheme, stored_as, device)
-    peaks = device.peak_flops
-    peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]
-    layers = {"shared_experts": float(llm.mixture.layers if llm.mixture else 0)}.get(
-        component, waiting
-    )
-    crossing = 2.0 * float(instance.calibration.activation_bytes) * llm.hidden_size
-    return OffloadedData(
-        latency_saved_ms=waiting * saved,
-        latency_added_ms=waiting
-        * passes
-        * trips
-        * (float(device.layer_latency) + 2.0 * float(device.hop_latency)),
-        resident_gb=gigabytes,
-        read_gb_per_step=gigabytes * passes,
-        read_gb_per_sequence=0.0,
-        gflop_per_sequence=_gflop(llm, component) * visits,
-        peak_tflops=float(peak),
-        crossing_gb_per_sequence=layers * trips * crossing * visits * GIGA,
-    )
-
-
-def _stored_gigabytes(llm: Llm, scheme: str, component: str, device: OffloadDevice) -> float:
-    """Return the GB of a component in SRAM: the device stores what it computes in."""
-    stored = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
-    arithmetic = arithmetic_format(device.peak_flops, _arithmetic_bits(llm, scheme, component))
-    bits = max(stored, float(ARITHMETIC[arithmetic]))
-    return float(getattr(llm.parameters, component)) * bits / 8 * GIGA
-
-
 def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     offload = instance.rack.offload
     if offload is None or configuration.lpu_units == 0:
@@ -700,7 +419,7 @@ def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
     Lower clocks cut the dynamic share of the running power and the energy of an operation by
     clock**exponent; reading HBM costs the same at every clock.
     """
-    accelerator, law = instance.rack.accelerator, power_law(instance)
+    accelerator, law = instance.rack.accelerator, instance.power_law
     tdp = float(accelerator.tdp)
     slower = clock ** float(instance.calibration.clock_power_exponent)
     parked, active = float(law.parked), float(law.active)
@@ -708,7 +427,6 @@ def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
     return AcceleratorPower(
         limit_kw=tdp,
         active_kw=tdp * (parked + max(active - parked, 0.0) * slower),
-        parked_kw=tdp * parked,
         joule_per_gb=float(law.hbm) * tdp / float(accelerator.hbm_bandwidth),
         kw_at_peak_flops=float(law.flop) * tdp * slower * clock,
         joule_per_link_gb=float(law.link) * tdp / link,

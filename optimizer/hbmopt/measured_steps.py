@@ -15,26 +15,6 @@ from hbmopt.configuration import Layout
 from hbmopt.errors import InputError, nearest
 from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 
-COLUMNS = (
-    "source",
-    "model",
-    "weight_format",
-    "kv_format",
-    "accelerator",
-    "accelerators",
-    "tensor_parallel",
-    "expert_parallel",
-    "attention_data_parallel",
-    "context_tokens",
-    "context_recorded",
-    "batch",
-    "step_ms",
-    "tokens_per_s_per_accelerator",
-    "power_w_per_accelerator",
-    "framework",
-    "date",
-    "quality",
-)
 REQUIRED = ("model", "accelerator", "context_tokens", "batch")
 """Columns without which no row says what was run."""
 

@@ -16,21 +16,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbmopt.calibration import LATENCIES
+from hbmopt.components import offloadable_components
 from hbmopt.configuration import Configuration
-from hbmopt.demand import (
-    Demand,
-    Point,
-    latency_layers,
-    layer_latency,
-    offloadable_components,
-    rack_data,
-)
+from hbmopt.demand import Demand, Point, rack_data
 from hbmopt.document import KeyPath
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.optimum import PricedRack
 from hbmopt.solution import InputResult
+from hbmopt.step_latency import latency_layers, layer_latency
 from hbmopt.template import Array, Template, collect, template_of
 
 Paths = tuple[KeyPath, ...]

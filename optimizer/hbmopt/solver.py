@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hbmopt import highs
+from hbmopt.components import offloadable_components
 from hbmopt.configuration import Configuration, Layout
-from hbmopt.demand import offloadable_components
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
