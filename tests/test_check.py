@@ -139,6 +139,30 @@ def test_the_least_power_is_the_least():
     assert f"With {np.ceil(least * 10) / 10:g} kW it would be possible" in found.verdict
 
 
+def test_a_program_on_the_verge_of_infeasible_is_decided():
+    """HiGHS tells neither with nor without presolve whether a row holds that is off by 1e-6."""
+    layout = {"replica_accelerators": [2], "tensor_parallel": [1], "lpu_units": [7]}
+    changes = {f"choices.{key}": value for key, value in layout.items()}
+    rack = hbmopt.load(
+        INSTANCES / "rubin_nvl72_lpx.yaml", changes | {"choices.weight_formats": ["fp4"]}
+    )
+    found = hbmopt.check(rack, 2635, 250.0588469347201, "206.179617 kW")
+    assert not found.possible
+    assert max(one.utilization for one in found.limits) > 1
+
+
+def test_progress_counts_up_to_the_end():
+    told = []
+    path = INSTANCES / "h100.yaml"
+    hbmopt.check(
+        hbmopt.load(path), 210, 30, progress=lambda done, known: told.append((done, known))
+    )
+    assert len(told) > 30
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert all(done < known for done, known in told[:-1])
+    assert told[-1][0] == told[-1][1]
+
+
 def test_the_verdict_turns_where_it_is_said_to():
     path = INSTANCES / "rubin_nvl72.yaml"
     found = hbmopt.check(hbmopt.load(path), 1920, 100, "120 kW")
@@ -200,9 +224,8 @@ def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, s
                 continue
             floored = instance.at_floor(target.floor)
             exact = Segment(each, each)
-            solved = solve_program(
-                Demand(floored, one), exact, integers=False, replicas=float(count)
-            )
+            demand = Demand(floored, one)
+            solved = solve_program(demand, exact, integers=False, replicas=float(count))
             if solved.answer.optimal:
                 best = max(best, solved.throughput * 1e3 / (count * each))
     if abs(best / speed - 1.0) > 1e-5:
@@ -269,6 +292,9 @@ def test_the_command_says_so_and_exits_so(speed, code, first):
         (("--batch", "1", "--speed", "fast"), "'fast' is not a speed"),
         (("--batch", "1", "--speed", "1", "--power", "120"), "has no unit"),
         (("--batch", "1.5", "--speed", "1"), "requests are whole"),
+        (("--batch", "1e300", "--speed", "1"), "--batch 1e+300: must be from 1e-06 to 1e+12"),
+        (("--batch", "1", "--speed", "1e-300"), "--speed 1e-300: must be from 1e-06"),
+        (("--batch", "1", "--speed", "1", "--power", "1e30 MW"), "must be from 1e-06"),
     ],
 )
 def test_bad_numbers_are_one_line(arguments, words):

@@ -275,6 +275,15 @@ def test_export_needs_a_known_ending_and_a_folder(tmp_path):
     missing = one_line_of_error(invoke("export", CLOSED_FORM, str(tmp_path / "no" / "p.lp")))
     assert "there is no folder" in missing
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder.mps").mkdir()
+    taken = one_line_of_error(invoke("export", CLOSED_FORM, str(tmp_path / "folder.mps")))
+    assert "is a folder; name a file in it" in taken
+
+
+@pytest.mark.parametrize("command", ["solve", "explain", "sensitivity", "frontier"])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(command, tmp_path):
+    arguments = (command, str(tmp_path / "missing.yaml"), "--output", str(tmp_path / "no" / "x"))
+    assert "there is no folder" in one_line_of_error(invoke(*arguments))
 
 
 def test_version_is_that_of_the_package():

@@ -102,3 +102,14 @@ def test_the_command_prints_alternatives_and_reasons_as_text_and_json():
     outcome = CliRunner().invoke(cli, nothing)
     assert outcome.exit_code == 1
     assert "No configuration meets all limits" in outcome.stdout
+
+
+@pytest.mark.parametrize("power", ["10 kW", "5 kW"])
+def test_progress_counts_up_to_the_end(power):
+    told = []
+    instance = hbmopt.load(INSTANCES / "h100.yaml", {"limits.power": power})
+    hbmopt.explain(instance, progress=lambda done, known: told.append((done, known)))
+    assert len(told) > 5
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert all(done < known for done, known in told[:-1])
+    assert told[-1][0] == told[-1][1]

@@ -143,6 +143,11 @@ def test_summaries_are_those_of_the_errors():
         ({"accelerators": "8", "tensor_parallel": "3"}, "3 ranks do not divide 8 accelerators"),
         ({"accelerators": "6", "tensor_parallel": "6"}, "32 attention heads do not divide by 6"),
         ({"attention_data_parallel": "perhaps"}, "'perhaps' is neither true nor false"),
+        (
+            {"model": "openai/gpt-oss-120b", "accelerators": "8", "tensor_parallel": "8"}
+            | {"expert_parallel": "3", "weight_format": ""},
+            "expert_parallel: 3 ranks do not divide the 8 accelerators of a replica",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_predicted_says_why_and_stays(tmp_path, change, reason):
@@ -271,14 +276,19 @@ def test_models_are_found_by_identifier_by_architecture_and_in_a_folder(tmp_path
     }
     (tmp_path / "Someone--Tiny-1B.json").write_text(json.dumps(config), encoding="utf-8")
     (tmp_path / "Someone--Broken.json").write_text("{}", encoding="utf-8")
+    unsaid = config | {"quantization_config": {"quant_method": "homemade"}}
+    (tmp_path / "Someone--Small-2B.json").write_text(json.dumps(unsaid), encoding="utf-8")
     known = KnownModels(tmp_path)
     assert known.find("deepseek-ai/DeepSeek-R1").name == "deepseek_r1"
     assert known.find("deepseek-ai/deepseek-r1-0528").name == "deepseek_r1"
     assert known.find("meta-llama/Llama-3.3-70B-Instruct").name == "llama_3_1_70b"
     assert known.find("someone/tiny-1b").hidden_size == 512
     assert known.find("Other/Tiny-1B-Instruct-FP8").hidden_size == 512
+    assert known.find("someone/small-2b", "nvfp4").native_format == "nvfp4"
+    with pytest.raises(UnusableRowError, match="say what the weights are with weight_format"):
+        known.find("someone/small-2b")
     with pytest.raises(UnusableRowError, match="model: "):
-        known.find("someone/broken")
+        known.find("someone/broken", "fp8")
     with pytest.raises(InputError, match="there is no such folder"):
         KnownModels(tmp_path / "nothing")
 
@@ -290,6 +300,12 @@ def test_models_are_found_by_identifier_by_architecture_and_in_a_folder(tmp_path
         ("nvidia-gb300", "nvidia_gb300"),
         ("B200", "nvidia_b200_sxm"),
         ("AMD MI325X", "amd_mi325x"),
+        ("AMD Instinct MI325X", "amd_mi325x"),
+        ("NVIDIA H100 SXM5 80 GB", "nvidia_h100_sxm"),
+        ("H100-SXM5-80GB", "nvidia_h100_sxm"),
+        ("Gaudi 3", "intel_gaudi3"),
+        ("Rubin", "nvidia_rubin"),
+        ("Rubin CPX", "nvidia_rubin_cpx"),
     ],
 )
 def test_chips_are_found_by_words_of_their_names(written, chip):
@@ -297,10 +313,27 @@ def test_chips_are_found_by_words_of_their_names(written, chip):
 
 
 @pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("NVIDIA H100 PCIe", "it may be nvidia_h100_sxm"),
+        ("GB300 NVL72", "it may be nvidia_gb300"),
+        ("Blackwell", "hbmopt catalog accelerators lists them"),
+        ("TPU", "it may be google_tpu_8i, google_tpu_8t, google_tpu_v6e, google_tpu_v7_ironwood"),
+    ],
+)
+def test_a_chip_is_not_taken_for_another_variant(written, hint):
+    with pytest.raises(UnusableRowError) as refusal:
+        known_chip(written)
+    assert str(refusal.value) == f"accelerator: no {written!r} in the catalogue; {hint}"
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "the column 'model' is missing"),
         ("model,batch\na,1\n", "the column 'accelerator' is missing"),
+        ("\n\nmodel;batch\na;1\n", ":3: the column 'accelerator' is missing"),
+        (f"model,{HEAD}", ":1: there are two columns 'model'"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_one_line(tmp_path, text, problem):
@@ -310,6 +343,46 @@ def test_a_file_that_is_no_such_table_is_one_line(tmp_path, text, problem):
     assert found.exit_code == 2
     assert problem in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        (HEAD + LLAMA).replace(",", ";").encode(),
+        (HEAD + LLAMA).replace(",", "\t").encode(),
+        ("\ufeff" + HEAD + LLAMA).encode(),
+        ("\n\n" + HEAD + LLAMA + "\n").replace("\n", "\r\n").encode(),
+    ],
+    ids=["semicolons", "tabs", "byte order mark", "blank lines and Windows line ends"],
+)
+def test_tables_of_spreadsheets_are_read(tmp_path, written):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(written)
+    (row,) = predict(path).rows
+    assert row.predicted_ms == only(tmp_path, LLAMA).predicted_ms
+    assert row.line == 2 + written.count(b"\r\n\r\n") * 2
+
+
+def test_text_that_is_not_utf_8_says_so(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(HEAD + LLAMA, encoding="utf-16")
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        predict(path)
+
+
+@pytest.mark.parametrize("column", ["batch", "context_tokens", "step_ms", "accelerators"])
+@pytest.mark.parametrize("value", ["5e-324", "1e-300", "1e308", "1e300", "1e999"])
+def test_numbers_beyond_all_measure_are_a_reason(tmp_path, column, value):
+    names = HEAD.strip().split(",")
+    cells = dict(zip(names, LLAMA.split(","), strict=True)) | {column: value}
+    row = only(tmp_path, ",".join(cells.values()))
+    assert row.predicted_ms is None
+    assert row.reason.startswith(f"{column}: {value} ")
+
+
+def test_a_row_with_more_cells_than_columns_says_so(tmp_path):
+    assert "has 13 cells, and the head has 12 columns" in only(tmp_path, LLAMA + ",1").reason
+    assert only(tmp_path, LLAMA + ",,").reason is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ squares). A penalty draws them to the universal ones; it grows with the square r
 because the rows of a series are not independent of each other.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from hbmopt.measured_steps import Row, UnusableRowError, read_measured_steps, re
 from hbmopt.models.quantities import number
 from hbmopt.prediction import CONTEXT_STANDS, ErrorSummary, Predictor, StepCase, summarised
 from hbmopt.step_latency import composite_blocks, latency_layers
+from hbmopt.progress import Progress
 
 Array = NDArray[np.float64]
 
@@ -228,7 +230,7 @@ def calibrate(
     llm_configs: str | Path | None = None,
     chips: Sequence[str] | None = None,
     name: str = "my_fit",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CalibrationFit:
     """Fit the constants of the step-time and power laws to measured decode steps.
 
@@ -241,7 +243,7 @@ def calibrate(
     chips
         Take only rows of these accelerators.
     name
-        Name of the calibration.
+        Name of the calibration: letters, digits, ``_``, ``.`` and ``-``.
     progress
         Called with the fits done and all of them.
 
@@ -250,6 +252,8 @@ def calibrate(
     InputError
         Where no row can be fitted.
     """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise InputError(f"--name: {name!r} must be letters, digits, '_', '.' and '-'")
     wanted = None if chips is None else {_chip(one) for one in chips}
     steps, draws, skipped, names = _collect(Path(source), llm_configs, wanted)
     if all(one.contradicts for one in steps):
@@ -270,7 +274,7 @@ def calibrate(
     comparable = [one for one in draws if one.comparable]
     return CalibrationFit(
         name=name,
-        source=Path(source).stem,
+        source=re.sub(r"[^\w.-]+", "_", Path(source).stem),
         accelerators=tuple(sorted(names)),
         constants=constants,
         power=fit_power(comparable) if comparable else None,
@@ -462,9 +466,7 @@ def _groups(steps: Sequence[Step]) -> tuple[list[tuple[str, ...]], bool]:
     return [(*one.series, f"{one.context:g}") for one in steps], True
 
 
-def _held_out(
-    steps: Sequence[Step], mode: str, progress: Callable[[int, int], None] | None
-) -> HeldOut | None:
+def _held_out(steps: Sequence[Step], mode: str, progress: Progress | None) -> HeldOut | None:
     """Return predictions by constants that were fitted without the row's whole series."""
     groups, parts = _groups(steps)
     if len({name for name, one in zip(groups, steps, strict=True) if not one.contradicts}) < 2:

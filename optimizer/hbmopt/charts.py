@@ -185,13 +185,14 @@ def write_chart(chart: "Chart", path: Path) -> None:
 
     specification = chart.to_dict()
     if suffix == ".png":
-        write(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE), path)
+        write(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE), path, "--plot")
     elif suffix == ".svg":
-        write(vl_convert.vegalite_to_svg(specification), path)
+        write(vl_convert.vegalite_to_svg(specification), path, "--plot")
     else:
         page = vl_convert.vegalite_to_html(specification, bundle=True)
         name = " ".join(specification["title"]["text"])
-        write(page.replace("<title>Chart</title>", f"<title>{escape(name)}</title>", 1), path)
+        titled = page.replace("<title>Chart</title>", f"<title>{escape(name)}</title>", 1)
+        write(titled, path, "--plot")
 
 
 def check_chart_path(path: Path) -> str:
@@ -200,7 +201,7 @@ def check_chart_path(path: Path) -> str:
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise InputError(f"{path}: a chart is written as one of {known}; end the name in one")
-    check_writable(path)
+    check_writable(path, "--plot")
     return suffix
 
 

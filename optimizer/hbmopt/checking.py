@@ -26,6 +26,7 @@ from hbmopt.errors import InputError
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
 from hbmopt.levers import Lever, figure_lever
+from hbmopt.progress import Parts, Progress
 from hbmopt.provenance import estimates
 from hbmopt.sequence import sequence_cache, step_tokens
 from hbmopt.serving_point import LimitUse, PointUse, ServingPoint, point_use
@@ -34,12 +35,23 @@ from hbmopt.target_search import TargetSearch
 from hbmopt.targets import EXACT, Nearest
 from hbmopt.verdict import verdict_of
 
+LEAST, MOST = 1e-6, 1e12
+"""Numbers of a claim beyond are slips, and not asked of the program."""
+
+SEARCHES = 4
+"""Searches over all configurations: the closest, the least power, the fastest, the largest."""
+
 FAR = 2.0
 """Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
 
 
 def check(
-    instance: Instance, batch: float, speed: float | str, power: float | str | None = None
+    instance: Instance,
+    batch: float,
+    speed: float | str,
+    power: float | str | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Check:
     """Say whether an instance can serve `batch` requests at once at `speed` tok/s per user each.
 
@@ -52,13 +64,18 @@ def check(
     power
         The power it is claimed to take, such as ``"120 kW"``, or a number in kW; in the
         instance's power scope. Default: the instance's own limit.
+    progress
+        Told how many of how many parts of the work are done.
 
     Raises
     ------
     InputError
         For numbers that are none, and where the instance lets a rack mix configurations.
     """
-    return _Checking(instance, batch, _amount("speed", speed), power).run()
+    parts = Parts(progress, 1)
+    found = _Checking(instance, batch, _amount("speed", speed), power, parts).run()
+    parts.finish()
+    return found
 
 
 def _amount(name: str, value: float | str) -> float:
@@ -70,6 +87,12 @@ def _amount(name: str, value: float | str) -> float:
         raise InputError(f"--{name}: {error}") from None
     if not 0 < amount < math.inf:
         raise InputError(f"--{name} {value}: must be more than 0 and finite")
+    return _claimable(name, amount)
+
+
+def _claimable(name: str, amount: float) -> float:
+    if not LEAST <= amount <= MOST:
+        raise InputError(f"--{name} {amount:g}: must be from {LEAST:g} to {MOST:g}")
     return amount
 
 
@@ -89,16 +112,24 @@ def _claimed(instance: Instance, power: float | str | None) -> Instance:
 
 class _Checking:
     def __init__(
-        self, instance: Instance, batch: float, speed: float, power: float | str | None
+        self,
+        instance: Instance,
+        batch: float,
+        speed: float,
+        power: float | str | None,
+        parts: Parts,
     ) -> None:
         if not 0 < batch < math.inf:
             raise InputError(f"--batch {batch:g}: must be more than 0 requests")
+        batch = _claimable("batch", batch)
         if instance.choices.whole_sequences and batch != int(batch):
             raise InputError(f"--batch {batch:g}: requests are whole")
         if not instance.choices.uniform:
             raise InputError("choices.uniform: a claim is checked for one configuration at a time")
         self.instance = _claimed(instance, power)
-        self.search = TargetSearch(self.instance)
+        self.search = TargetSearch(self.instance, parts)
+        self.parts = parts
+        parts.expect(SEARCHES * len(self.search.sources))
         self.target = self.search.target(float(batch), float(speed))
         self.exact = replace(self.target, slack=EXACT)
         cap = self.instance.power_cap_kw
@@ -210,7 +241,11 @@ class _Checking:
 
     def _cures(self, nearest: Nearest) -> Cures:
         return smallest_changes(
-            self.instance, lambda _: self.exact, self._ordered(nearest), floor=False
+            self.instance,
+            lambda _: self.exact,
+            self._ordered(nearest),
+            floor=False,
+            parts=self.parts,
         )
 
     def _premises(self, nearest: Nearest, *, possible: bool) -> tuple[Premise, ...]:
@@ -222,10 +257,12 @@ class _Checking:
             ordered = [one for one in ordered if one in near]
         search = CureSearch(self.instance, lambda _: self.target, ordered)
         lpus = any(one.configuration.lpu_units for one in self.search.sources)
-        found = [
-            _premise(self.instance, search, one, possible=possible)
-            for one in estimates(self.instance, lpus=lpus)
-        ]
+        uncertain = estimates(self.instance, lpus=lpus)
+        self.parts.expect(len(uncertain))
+        found = []
+        for one in uncertain:
+            found.append(_premise(self.instance, search, one, possible=possible))
+            self.parts.add()
         return tuple(
             sorted(found, key=lambda one: abs(math.log(one.ratio)) if one.ratio else math.inf)
         )

@@ -18,11 +18,19 @@ Parameters = ParamSpec("Parameters")
 
 
 def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
-    """Turn known errors into one line on stderr and the exit code; a bug keeps its traceback."""
+    """Turn known errors into one line on stderr and the exit code; a bug keeps its traceback.
+
+    A file that cannot be written is told before the work, not after it.
+    """
 
     @wraps(command)
     def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
         try:
+            output = options.get("output")
+            if isinstance(output, Path):
+                from hbmopt.output import check_writable
+
+                check_writable(output)
             code = command(*arguments, **options)
         except HbmoptError as error:
             click.echo(f"hbmopt: {' '.join(str(error).split())}", err=True)
@@ -375,7 +383,7 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
     from hbmopt.instance import load
     from hbmopt.output import render_explanation
 
-    explanation = explain_instance(load(instance, list(overrides)))
+    explanation = explain_instance(load(instance, list(overrides)), progress=_counter("parts"))
     _emit(render_explanation(explanation, style), output)
     return SOLVED if explanation.chosen is not None else INFEASIBLE
 
@@ -461,12 +469,9 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
     infeasible, and the page says which limits conflict; 2: bad input.
     """
     from hbmopt.instance import load
-    from hbmopt.output import check_writable
     from hbmopt.page import report_page
 
-    if output is not None:
-        check_writable(output)
-    elif sys.stdout.isatty():
+    if output is None and sys.stdout.isatty():
         raise InputError("report: name the file of the page: -o report.html")
     page = report_page(load(instance, list(overrides)), progress=_counter("parts"))
     _emit(page.html, output)
@@ -508,7 +513,8 @@ def check(
     from hbmopt.instance import load
     from hbmopt.output import render_check
 
-    found = check_claim(load(instance, list(overrides)), batch, speed, power)
+    loaded = load(instance, list(overrides))
+    found = check_claim(loaded, batch, speed, power, progress=_counter("parts"))
     width = _terminal_width(output)
     _emit(render_check(found, style, width=width, color=width is not None), output)
     return SOLVED if found.possible else INFEASIBLE
@@ -699,9 +705,11 @@ def schema(kind: str, output: Path | None) -> int:
 def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
     """Write the program of INSTANCE to PROGRAM, an .mps or .lp file, for any solver."""
     from hbmopt.instance import load
+    from hbmopt.output import check_writable
 
     if program.suffix not in (".mps", ".lp"):
         raise InputError(f"{program}: the name must end in .mps or .lp")
+    check_writable(program, "export")
     from hbmopt.planning import export_program
 
     export_program(load(instance, list(overrides)), program)

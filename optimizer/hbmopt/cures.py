@@ -31,6 +31,7 @@ from hbmopt.levers import (
     workload_levers,
 )
 from hbmopt.models.quantities import number
+from hbmopt.progress import Parts
 from hbmopt.search import solve_program
 from hbmopt.target_search import source
 from hbmopt.targets import PRECISION, Target, last, one_replica
@@ -97,14 +98,20 @@ def idle_power(instance: Instance) -> float:
 
 
 def smallest_changes(
-    instance: Instance, aim: Aim, ordered: Sequence[Configuration], *, floor: bool
+    instance: Instance,
+    aim: Aim,
+    ordered: Sequence[Configuration],
+    *,
+    floor: bool,
+    parts: Parts | None = None,
 ) -> Cures:
     """Return every single change that lets the instance serve the aim, the least of its kind.
 
-    With `floor` the instance's speed floor is one of the limits that may give way.
+    With `floor` the instance's speed floor is one of the limits that may give way. `parts` counts
+    the changes that are tried.
     """
-    search = CureSearch(instance, aim, ordered)
-    levers = [
+    search = CureSearch(instance, aim, ordered, parts)
+    groups = [
         power_levers(instance),
         pace_levers(instance) if floor else latency_levers(instance),
         budget_levers(instance),
@@ -112,16 +119,20 @@ def smallest_changes(
         rate_levers(instance),
         workload_levers(instance),
     ]
+    levers = [tuple(group) for group in groups]
     choices = [*format_choices(instance), *layout_choices(instance)]
-    cures = search.run([tuple(group) for group in levers], choices)
-    counts = [search.counted(one) for one in counters(instance)]
+    devices = tuple(counters(instance))
+    if parts is not None:
+        parts.expect(sum(map(len, levers)) + len({one.key for one in choices}) + len(devices))
+    cures = search.run(levers, choices)
+    counts = [search.counted(one) for one in devices]
     return Cures(
         (*cures.found, *(one for one in counts if isinstance(one, Cure))),
         (*cures.without, *(one for one in counts if isinstance(one, NoCure))),
     )
 
 
-def cures_of_infeasible(instance: Instance) -> Cures:
+def cures_of_infeasible(instance: Instance, parts: Parts | None = None) -> Cures:
     """Return the smallest single changes that give an instance without a plan one."""
     aim = one_replica
     target = aim(instance)
@@ -130,7 +141,7 @@ def cures_of_infeasible(instance: Instance) -> Cures:
         found = source(instance, one).nearest(target)
         ranked.append((found.factor if found is not None else math.inf, one))
     ranked.sort(key=lambda pair: pair[0])
-    return smallest_changes(instance, aim, [one for _, one in ranked], floor=True)
+    return smallest_changes(instance, aim, [one for _, one in ranked], floor=True, parts=parts)
 
 
 def cure_lines(cures: Cures) -> list[str]:
@@ -176,8 +187,15 @@ def _relative(cure: Cure) -> str:
 class CureSearch:
     """Seeks the smallest changes under which an instance serves what it cannot serve now."""
 
-    def __init__(self, instance: Instance, aim: Aim, ordered: Sequence[Configuration]) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        aim: Aim,
+        ordered: Sequence[Configuration],
+        parts: Parts | None = None,
+    ) -> None:
         self.instance = instance
+        self._parts = parts if parts is not None else Parts(None, 0)
         self.aim = aim
         self.ordered = ordered
         """Configurations of the instance, those that miss by least first."""
@@ -200,6 +218,7 @@ class CureSearch:
                     without.append(
                         NoCure(lever.name, lever.key, lever.text(lever.furthest), lever.rises)
                     )
+                self._parts.add()
         for key, same in groupby(choices, key=lambda choice: choice.key):
             # The smallest change comes first; of what changes more nothing is said.
             tried = list(same)
@@ -209,10 +228,16 @@ class CureSearch:
             else:
                 allowed = ", ".join(one.to for one in tried)
                 without.append(NoCure(tried[0].name, key, allowed))
+            self._parts.add()
         return Cures(tuple(found), tuple(without))
 
     def counted(self, counter: Counter) -> Cure | NoCure:
         """Return the smallest larger count that is enough, or up to which none is."""
+        found = self._counted(counter)
+        self._parts.add()
+        return found
+
+    def _counted(self, counter: Counter) -> Cure | NoCure:
         now, most = counter.now, max(MOST_TIMES * counter.now, LEAST_MOST)
         tried = NoCure(counter.name, counter.key, f"{most:,}")
         first = counter.apply(self.instance, now + 1)

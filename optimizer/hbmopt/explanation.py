@@ -9,6 +9,7 @@ from hbmopt.configuration import Configuration
 from hbmopt.cures import Cures, cure_lines, cures_of_infeasible
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
+from hbmopt.progress import Parts, Progress
 from hbmopt.search import search
 from hbmopt.solution import Conflict, listed
 
@@ -67,6 +68,7 @@ def _ranked(
     bounds: list[tuple[float, Configuration]],
     reached: float,
     idle: list[str],
+    parts: Parts,
 ) -> list[Alternative]:
     """Return the alternatives, best first: the best ones by their own optimum, then by bound.
 
@@ -86,6 +88,7 @@ def _ranked(
             found.append(Alternative(str(one), -negative * 1e3, exact, batch, loss))
             continue
         own = search(instance, only=[one]).plan
+        parts.add()
         if own is None:
             idle.append(str(one))
             continue
@@ -94,14 +97,17 @@ def _ranked(
     return found
 
 
-def explain(instance: Instance) -> Explanation:
+def explain(instance: Instance, *, progress: Progress | None = None) -> Explanation:
     """Return why the optimum's configuration won and why others could not run.
 
     The best alternatives are solved to their own optimum, the others keep the bound by which the
     search dropped them. Those without any plan that meets all limits, such as the speed
-    floor or the power cap, are listed as idle.
+    floor or the power cap, are listed as idle. `progress` is told how many of how many parts of
+    the work are done.
     """
+    parts = Parts(progress, 2)
     found = search(instance)
+    parts.add()
     best, plan = found.best_bounds, found.plan
     reached = plan.throughput if plan is not None else 0.0
     chosen = plan.configuration if plan is not None else None
@@ -113,14 +119,17 @@ def explain(instance: Instance) -> Explanation:
             bounds.append((min(best[one], found.bound), one))
         else:
             idle.append(str(one))
-    alternatives = _ranked(instance, bounds, reached, idle)
+    parts.expect(min(MOST_EXACT, len(bounds)))
+    alternatives = _ranked(instance, bounds, reached, idle, parts)
     reasons: dict[str, list[str]] = {}
     for rejection in found.rejections:
         named = rejection.configuration
         if rejection.detail:
             named += f": {rejection.detail}"
         reasons.setdefault(rejection.reason, []).append(named)
-    infeasible = plan is None
+    conflict = explain_conflict(instance, found) if plan is None else None
+    cures = cures_of_infeasible(instance, parts) if plan is None else None
+    parts.finish()
     return Explanation(
         instance=instance.name,
         status="optimal" if plan is not None else "infeasible",
@@ -132,8 +141,8 @@ def explain(instance: Instance) -> Explanation:
             Rejected(reason, tuple(names))
             for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))
         ),
-        conflict=explain_conflict(instance, found) if infeasible else None,
-        cures=cures_of_infeasible(instance) if infeasible else None,
+        conflict=conflict,
+        cures=cures,
     )
 
 

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST = 1e-9, 1e15
 INFINITY = highspy.kHighsInf
 
+TOLERANCE, LOOSE = 1e-7, 1e-6
+"""How far rows and multipliers may be off: what HiGHS takes, and what a plan is checked to."""
+
+TRIALS = (("off", TOLERANCE), ("choose", TOLERANCE), ("off", LOOSE))
+"""Presolve and tolerance of the trials of a program without integers, until one ends in a proof.
+
+Small programs gain nothing from presolve, but where the simplex method alone cannot tell whether a
+row on the verge of infeasible holds, presolve can. Where neither can, either answer is right to
+the looser tolerance.
+"""
+
+INTEGER_TRIALS = (("choose", TOLERANCE),)
+
 
 @dataclass(frozen=True)
 class Program:
@@ -92,19 +105,19 @@ def solve(program: Program, *, integers: bool) -> Answer:
         When HiGHS does not take the program whole or stops without a proof.
     """
     solver = _load(program, integers=integers)
-    # Small programs gain nothing from presolve, but where the simplex method alone cannot tell
-    # whether a row on the verge of infeasible holds, presolve can.
-    status = None
-    for presolve in ("choose",) if integers else ("off", "choose"):
+    status, stopped = None, ""
+    for presolve, tolerance in INTEGER_TRIALS if integers else TRIALS:
         solver.setOptionValue("presolve", presolve)
+        solver.setOptionValue("primal_feasibility_tolerance", tolerance)
+        solver.setOptionValue("dual_feasibility_tolerance", tolerance)
         solver.run()
         status = _STATUS.get(solver.getModelStatus())
         if status is not None:
             break
+        stopped = solver.modelStatusToString(solver.getModelStatus())
         solver.clearSolver()
     if status is None:
-        name = solver.modelStatusToString(solver.getModelStatus())
-        raise SolverError(f"HiGHS stopped without a proof: {name}")
+        raise SolverError(f"HiGHS stopped without a proof: {stopped}")
     empty = np.empty(0)
     if status != "optimal":
         return Answer(status, float("nan"), empty, empty, empty, 0.0)

@@ -1,14 +1,17 @@
 """Models by the name that measurements give them: an identifier on the Hugging Face hub."""
 
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from hbmopt import catalogue
 from hbmopt.document import read_document
 from hbmopt.errors import InputError, nearest
+from hbmopt.formats import BITS_PER_WEIGHT
 from hbmopt.importing.huggingface import import_llm
 from hbmopt.llm import Llm
-from hbmopt.measured_steps import UnusableRowError, architecture_name
+from hbmopt.measured_steps import WEIGHT_ALIASES, UnusableRowError, architecture_name
 
 
 @cache
@@ -50,35 +53,40 @@ class KnownModels:
             .replace("--", "/", 1): path
             for path in files
         }
-        self._found: dict[str, Llm | str] = {}
+        self._found: dict[tuple[str, str], Llm | str] = {}
 
-    def find(self, model: str) -> Llm:
-        """Return a model. Raises `UnusableRowError` with the reason where there is none."""
+    def find(self, model: str, weight_format: str = "") -> Llm:
+        """Return a model. Raises `UnusableRowError` with the reason where there is none.
+
+        `weight_format` is taken for a configuration that does not say what its weights are.
+        """
         if not model:
             raise UnusableRowError("model: is blank")
-        if model not in self._found:
+        key = model.lower(), weight_format
+        if key not in self._found:
             try:
-                self._found[model] = self._read(model.lower())
+                self._found[key] = self._read(*key)
             except InputError as error:
-                self._found[model] = f"model: {' '.join(str(error).split())}"
-        found = self._found[model]
+                said = " ".join(str(error).split()).replace("--checkpoint-format", "weight_format")
+                self._found[key] = f"model: {said}"
+        found = self._found[key]
         if isinstance(found, str):
             raise UnusableRowError(found)
         return found
 
-    def _read(self, model: str) -> Llm:
+    def _read(self, model: str, weight_format: str) -> Llm:
         known = _catalogue_names()
         if model in known:
             return catalogue_llm(known[model])
         if model in self._files:
-            return import_llm(self._files[model])
+            return _imported(self._files[model], weight_format)
         wanted = architecture_name(model)
         entries = {name for identifier, name in known.items() if _same(identifier, wanted)}
         if len(entries) == 1:
             return catalogue_llm(entries.pop())
         files = [path for identifier, path in self._files.items() if _same(identifier, wanted)]
         if not entries and len(files) == 1:
-            return import_llm(files[0])
+            return _imported(files[0], weight_format)
         close = nearest(model, [*known, *self._files])
         meant = f"{close} Or give" if close.startswith("did you mean") else "give"
         raise InputError(
@@ -87,34 +95,72 @@ class KnownModels:
         )
 
 
+def _imported(path: Path, weight_format: str) -> Llm:
+    """Return a model from its configuration, in a format that this leaves open if need be."""
+    try:
+        return import_llm(path)
+    except InputError:
+        if WEIGHT_ALIASES.get(weight_format, weight_format) not in BITS_PER_WEIGHT:
+            raise
+    return import_llm(path, checkpoint_format=WEIGHT_ALIASES.get(weight_format, weight_format))
+
+
 def _same(identifier: str, wanted: str) -> bool:
     return "/" in identifier and architecture_name(identifier) == wanted
 
 
+def _words(name: str) -> frozenset[str]:
+    """Return the words of a name in lower case; a size and its unit are one word."""
+    joined = re.sub(r"(?<=[0-9])[ _-]+(?=gb\b)", "", name.lower())
+    return frozenset(re.findall(r"[a-z0-9]+", joined))
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """The words of a chip's name, first its vendor, and those of its title besides."""
+
+    vendor: str
+    name: frozenset[str]
+    words: frozenset[str]
+
+
 @cache
-def _chip_names() -> dict[str, frozenset[str]]:
-    """Return the words of the names of the catalogue's accelerators, without LPUs."""
+def _chips() -> dict[str, _Chip]:
+    """Return the words that mean an accelerator of the catalogue, without LPUs."""
     found = {}
     for name in catalogue.names("accelerators"):
         path = catalogue.catalogue_root() / "accelerators" / f"{name}.yaml"
         value = read_document(path).value
         if isinstance(value, dict) and value.get("kind") == "accelerator":
-            found[name] = frozenset(name.split("_"))
+            # What stands in brackets explains a title, and may be true of other chips too.
+            title = str(value.get("title", "")).partition("(")[0]
+            own = _words(name.replace("_", " "))
+            found[name] = _Chip(name.partition("_")[0], own, own | _words(title))
     return found
 
 
 @cache
 def known_chip(written: str) -> str:
-    """Return the accelerator that a name means: `nvidia_h100_sxm`, or words of it (`H100`)."""
+    """Return the accelerator that a name means: `nvidia_h100_sxm`, or words of it (`H100`).
+
+    The words may also be those of its title (`AMD Instinct MI325X`). Every word has to fit, so that
+    another variant of a chip is not taken for it.
+    """
     if not written:
         raise UnusableRowError("accelerator: is blank")
-    known = _chip_names()
-    name = "_".join(written.lower().replace("-", " ").replace("_", " ").split())
-    if name in known:
-        return name
-    words = frozenset(name.split("_"))
-    matching = sorted(chip for chip, parts in known.items() if words <= parts)
+    chips = _chips()
+    words = _words(written.replace("_", " "))
+    exact = [
+        name for name, chip in chips.items() if words in (chip.name, chip.name - {chip.vendor})
+    ]
+    matching = exact or sorted(name for name, chip in chips.items() if words <= chip.words)
     if len(matching) == 1:
         return matching[0]
-    hint = f"it may be {', '.join(matching)}" if matching else nearest(name, known)
+    if not matching:
+        shared = {name: len(words & chip.words - {chip.vendor}) for name, chip in chips.items()}
+        most = max(shared.values())
+        matching = sorted(name for name, count in shared.items() if 0 < most == count)
+    hint = f"it may be {', '.join(matching)}" if matching else nearest(written, chips)
+    if not matching and not hint.startswith("did you mean"):
+        hint = "hbmopt catalog accelerators lists them"
     raise UnusableRowError(f"accelerator: no {written!r} in the catalogue; {hint}")

@@ -15,11 +15,37 @@ from hbmopt.configuration import Layout
 from hbmopt.errors import InputError, nearest
 from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 
+COLUMNS = (
+    "source",
+    "model",
+    "weight_format",
+    "kv_format",
+    "accelerator",
+    "accelerators",
+    "tensor_parallel",
+    "expert_parallel",
+    "attention_data_parallel",
+    "context_tokens",
+    "context_recorded",
+    "batch",
+    "step_ms",
+    "tokens_per_s_per_accelerator",
+    "power_w_per_accelerator",
+    "framework",
+    "date",
+    "quality",
+)
+
 REQUIRED = ("model", "accelerator", "context_tokens", "batch")
 """Columns without which no row says what was run."""
 
 YES, NO = frozenset({"true", "t", "yes", "y"}), frozenset({"false", "f", "no", "n"})
 BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "-"})
+
+LEAST, MOST = 1e-9, 1e15
+"""Numbers beyond are slips; products of such numbers stay finite."""
+
+MOST_DEVICES = 1_000_000
 
 WEIGHT_ALIASES = {
     "bfloat16": "bf16",
@@ -54,10 +80,14 @@ class UnusableRowError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One row as it stands, blank cells left out, keys in lower case."""
+    """One row as it stands, blank cells left out, keys in lower case.
+
+    `torn` says why its cells do not stand in their columns, where they do not.
+    """
 
     line: int
     cells: Mapping[str, str]
+    torn: str | None = None
 
     def text(self, column: str) -> str:
         """Return a cell, or nothing."""
@@ -74,13 +104,17 @@ class Row:
             raise UnusableRowError(f"{column}: {written!r} is not a number") from None
         if not math.isfinite(value) or value <= 0:
             raise UnusableRowError(f"{column}: {written} must be finite and more than 0")
+        if not LEAST <= value <= MOST:
+            raise UnusableRowError(f"{column}: {written} is out of range, {LEAST:g} to {MOST:g}")
         return value
 
     def count(self, column: str) -> int:
         """Return a whole number above 0. Raises `UnusableRowError` for anything else."""
         value = self.number(column)
-        if value != int(value) or value > 1e6:
-            raise UnusableRowError(f"{column}: {self.text(column)} must be a whole number")
+        if value != int(value) or value > MOST_DEVICES:
+            raise UnusableRowError(
+                f"{column}: {self.text(column)} must be a whole number up to {MOST_DEVICES:,}"
+            )
         return int(value)
 
     def optional(self, column: str) -> float | None:
@@ -108,31 +142,48 @@ def read_measured_steps(path: Path) -> MeasuredTable:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    lines = csv.reader(text.splitlines())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    written = text.splitlines()
+    # Tables begin with their head; what is blank before it is kept for the line numbers.
+    above = next((n for n, line in enumerate(written) if line.strip()), len(written))
+    lines = csv.reader(written[above:], delimiter=_separator("".join(written[above : above + 1])))
     try:
         head = [name.strip().lower() for name in next(lines, [])]
         for name in REQUIRED:
             if name not in head:
                 hint = nearest(name, head) if head else "the file is empty"
-                raise InputError(f"{path}:1: the column {name!r} is missing; {hint}")
+                raise InputError(f"{path}:{above + 1}: the column {name!r} is missing; {hint}")
+        for name in head:
+            if name in COLUMNS and head.count(name) > 1:
+                raise InputError(f"{path}:{above + 1}: there are two columns {name!r}; keep one")
         rows = [
-            Row(
-                lines.line_num,
-                {
-                    name: cell.strip()
-                    for name, cell in zip(head, cells, strict=False)
-                    if cell.strip().lower() not in BLANK
-                },
-            )
+            _row(above + lines.line_num, head, cells)
             for cells in lines
             if any(cell.strip() for cell in cells)
         ]
     except csv.Error as error:
-        raise InputError(f"{path}:{lines.line_num}: not valid CSV: {error}") from None
+        raise InputError(f"{path}:{above + lines.line_num}: not valid CSV: {error}") from None
     found = {row.text("attention_data_parallel") for row in rows}
     return MeasuredTable(tuple(rows), flags=bool(found) and found <= {"", "0", "1"})
+
+
+def _separator(head: str) -> str:
+    """Return what separates the columns: spreadsheets also write semicolons and tabs."""
+    return max(",;\t", key=head.count)
+
+
+def _row(line: int, head: list[str], cells: list[str]) -> Row:
+    found = {
+        name: cell.strip()
+        for name, cell in zip(head, cells, strict=False)
+        if cell.strip().lower() not in BLANK
+    }
+    if any(cell.strip() for cell in cells[len(head) :]):
+        return Row(line, found, f"has {len(cells)} cells, and the head has {len(head)} columns")
+    return Row(line, found)
 
 
 def recorded(row: Row) -> bool:
@@ -183,6 +234,15 @@ def placement(row: Row, *, experts: bool, flags: bool) -> Placement:
         )
     if not experts:
         return Placement(Layout(tensor, tensor, 1, 1), count // tensor)
+    group = _sharing_experts(count, tensor, expert, ranks)
+    data = group // tensor
+    return Placement(
+        Layout(group, tensor, group if data > 1 else min(expert, group), data), count // group
+    )
+
+
+def _sharing_experts(count: int, tensor: int, expert: int, ranks: int | None) -> int:
+    """Return how many of `count` accelerators share the experts: those of a replica."""
     if ranks == 1:
         group = max(tensor, expert)
     elif ranks is None:
@@ -194,10 +254,11 @@ def placement(row: Row, *, experts: bool, flags: bool) -> Placement:
             f"expert_parallel: {group} ranks with tensor_parallel {tensor} do not divide "
             f"{count} accelerators"
         )
-    data = group // tensor
-    return Placement(
-        Layout(group, tensor, group if data > 1 else min(expert, group), data), count // group
-    )
+    if group % min(expert, group):
+        raise UnusableRowError(
+            f"expert_parallel: {expert} ranks do not divide the {group} accelerators of a replica"
+        )
+    return group
 
 
 def _attention_ranks(row: Row, *, flags: bool) -> int | None:

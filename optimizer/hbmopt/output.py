@@ -128,17 +128,20 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def check_writable(path: Path) -> None:
-    """Raise `InputError` where a file cannot be written because of folders."""
+def check_writable(path: Path, option: str = "--output") -> None:
+    """Raise `InputError` where a file cannot be written because of folders.
+
+    `option` is what named the file.
+    """
     if not path.parent.is_dir():
-        raise InputError(f"--output {path}: there is no folder {path.parent}; create it first")
+        raise InputError(f"{option} {path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
-        raise InputError(f"--output {path}: is a folder; name a file in it")
+        raise InputError(f"{option} {path}: is a folder; name a file in it")
 
 
-def write(content: str | bytes, path: Path) -> None:
+def write(content: str | bytes, path: Path, option: str = "--output") -> None:
     """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
-    check_writable(path)
+    check_writable(path, option)
     folder = path.parent
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -154,4 +157,4 @@ def write(content: str | bytes, path: Path) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None

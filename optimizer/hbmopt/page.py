@@ -1,6 +1,5 @@
 """`report_page`: one page that a planner can send, with everything that it needs in it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from hbmopt.page_sections import (
 )
 from hbmopt.page_style import POLICY, SCRIPT, STYLE
 from hbmopt.power_curve import power_caps, power_rows
+from hbmopt.progress import Parts, Progress
 from hbmopt.solution import Solution
 from hbmopt.solver import solve
 from hbmopt.speed_frontier import Frontier, frontier
@@ -38,6 +38,9 @@ from hbmopt.upgrades import upgrades
 
 MOST_SOLVES = 16
 """Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
+
+KNOWN_PARTS = 12
+"""Parts that every page has, as they are counted while it is made."""
 
 NARROWEST_BARS = 560
 """Pixels that the bars of the step need for their labels; narrower screens scroll."""
@@ -53,8 +56,6 @@ CONTENTS = {
     "alternatives": "Alternatives",
     "certificate": "Certificate",
 }
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def report_page(instance: Instance, *, progress: Progress | None = None) -> Page
     """
     require_packages()
     with Bundle(SCRIPT) as bundle:
-        return _page(instance, bundle, _Parts(progress))
+        return _page(instance, bundle, Parts(progress, KNOWN_PARTS))
 
 
-def _page(instance: Instance, bundle: Bundle, done: "_Parts") -> Page:
+def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
     solution = solve(instance)
     done.add(4)
     if solution.feasible:
@@ -108,7 +109,7 @@ def _page(instance: Instance, bundle: Bundle, done: "_Parts") -> Page:
     return Page(solution, page)
 
 
-def _served(instance: Instance, solution: Solution, done: "_Parts") -> list[Html]:
+def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     """Return the sections of an instance that has a plan."""
     done.expect(len(solution.inputs))
     explanation = explain(instance)
@@ -143,7 +144,7 @@ def _served(instance: Instance, solution: Solution, done: "_Parts") -> list[Html
     ]
 
 
-def _frontier(instance: Instance, done: "_Parts") -> tuple[Frontier | None, str]:
+def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
     """Return the frontier and a remark, None where the instance has none."""
     if not instance.choices.uniform:
         return None, ""
@@ -161,33 +162,6 @@ def _frontier(instance: Instance, done: "_Parts") -> tuple[Frontier | None, str]
         most_solves=MOST_SOLVES,
     )
     return (drawn, note) if drawn.feasible else (None, "")
-
-
-class _Parts:
-    """How many parts of the work are done, and how many are known of."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self.now, self._all = 0, 12
-
-    def expect(self, count: int) -> None:
-        """Know of more parts."""
-        self._all += count
-
-    def add(self, count: int = 1) -> None:
-        """Count parts that are done."""
-        self.reach(self.now + count)
-
-    def reach(self, count: int) -> None:
-        """Say that so many parts are done in all."""
-        self.now = min(count, self._all - 1)
-        if self._progress is not None:
-            self._progress(self.now, self._all)
-
-    def finish(self) -> None:
-        """Say that all is done."""
-        if self._progress is not None:
-            self._progress(self._all, self._all)
 
 
 def _document(solution: Solution, sections: list[Html], script: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
@@ -18,6 +19,7 @@ import pyomo.environ as pyo
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, load
 from hbmopt.models.throughput import maximise_throughput
+from hbmopt.output import check_writable, write
 from hbmopt.plan_prices import price_racks, price_table
 from hbmopt.rack_columns import RackContents, declare_columns, first_columns, used_columns
 from hbmopt.refinement import Refinement
@@ -232,10 +234,18 @@ def _planned(block: pyo.Block) -> PlannedRack:
 
 
 def export_program(instance: Instance, path: Path) -> None:
-    """Write the program of an instance as an MPS or LP file. Raises `InputError` on failure."""
+    """Write the program of an instance as an MPS or LP file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where no configuration holds a sequence, or the file cannot be written.
+    """
+    check_writable(path, "export")
     model = pyo.ConcreteModel(name=instance.name)
     model.rack = rack_block(instance)
     maximise_throughput(model.rack.program)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; create it first")
-    model.write(str(path), io_options={"symbolic_solver_labels": True})
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / path.name
+        model.write(str(written), io_options={"symbolic_solver_labels": True})
+        write(written.read_bytes(), path, "export")

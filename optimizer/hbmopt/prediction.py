@@ -282,7 +282,9 @@ class Predictor:
 
     def case(self, row: Row, *, flags: bool) -> StepCase:
         """Return a row as the model sees it. Raises `UnusableRowError` where it cannot be."""
-        llm = self._models.find(row.text("model"))
+        if row.torn is not None:
+            raise UnusableRowError(row.torn)
+        llm = self._models.find(row.text("model"), row.text("weight_format").lower())
         base = self._load(known_chip(row.text("accelerator")), row.engine)
         context, batch = row.number("context_tokens"), row.number("batch")
         scheme = weight_scheme(row, llm.native_format, llm.weight_formats, llm.schemes)

@@ -5,7 +5,6 @@ the frontier is solved at speed floors, each to proven optimality, where the ste
 points is largest. It falls with speed, so in between it lies between the two.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +14,7 @@ from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.operating_points import Outline, Points, no_outline
 from hbmopt.optimum import rack_plan
+from hbmopt.progress import Progress
 from hbmopt.search import Operation, search
 
 MOST_SOLVES = 48
@@ -28,9 +28,7 @@ NARROW = 1.002
 
 
 class _Samples:
-    def __init__(
-        self, instance: Instance, progress: Callable[[int, int], None] | None, most: int
-    ) -> None:
+    def __init__(self, instance: Instance, progress: Progress | None, most: int) -> None:
         self.instance = instance
         self.progress = progress
         self.most = most
@@ -78,7 +76,7 @@ def _slowest(plan: Operation) -> float:
 
 def sampled_outline(
     instance: Instance,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     most: int = MOST_SOLVES,
 ) -> Outline:
     """Return the frontier at up to `most` speeds, the largest step between them its gap.

@@ -8,7 +8,7 @@ above, in which everything may change; where it differs from the price, that is 
 
 import fnmatch
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from hbmopt.instance_numbers import LEFT_OUT, InstanceNumber, numbers_of
 from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
 from hbmopt.optimum import PricedRack, priced
 from hbmopt.price_range import NOTHING, HeldOptimum, Side, jumps, price_side, slope
+from hbmopt.progress import Progress
 from hbmopt.search import search
 from hbmopt.solution import Conflict, Solution
 from hbmopt.solver import configuration_of, solution_of, solve
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 STEP = 0.10
 """Relative size of the step of the new solves."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

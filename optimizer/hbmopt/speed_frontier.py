@@ -9,7 +9,7 @@ solved at the ends of every segment.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -32,6 +32,7 @@ from hbmopt.operating_points import (
     no_outline,
     split_range,
 )
+from hbmopt.progress import Progress
 from hbmopt.rounding import round_step
 from hbmopt.sampled_frontier import MOST_SOLVES, sampled_outline
 from hbmopt.search import found_at
@@ -346,7 +347,7 @@ class Frontier:
 def frontier(
     instance: Instance,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     most_solves: int = MOST_SOLVES,
 ) -> Frontier:
     """Return the frontier of an instance over speed floors from its own upwards.
