@@ -31,8 +31,8 @@ from hbmopt.known_models import known_chip
 from hbmopt.measured_steps import Row, UnusableRowError, read_measured_steps, recorded
 from hbmopt.models.quantities import number
 from hbmopt.prediction import CONTEXT_STANDS, ErrorSummary, Predictor, StepCase, summarised
-from hbmopt.step_latency import composite_blocks, latency_layers
 from hbmopt.progress import Progress
+from hbmopt.step_latency import composite_blocks, latency_layers
 
 Array = NDArray[np.float64]
 
