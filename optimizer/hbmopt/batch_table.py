@@ -274,7 +274,7 @@ class BatchTable:
 
     def _around(self, place: Whole, most: Array) -> tuple[Array, Array]:
         """Return between which batches a limit is reached that holds up to a place of the table."""
-        low = np.clip(place + float(self.first), float(self.first), most)
+        low = np.clip(place + float(self.first), float(self.first), most).astype(np.float64)
         return low, np.minimum(low + 1.0, np.maximum(most, low))
 
     def _left(self, power: Array) -> Array:
