@@ -157,7 +157,7 @@ def test_progress_counts_up_to_the_end():
     hbmopt.check(
         hbmopt.load(path), 210, 30, progress=lambda done, known: told.append((done, known))
     )
-    assert len(told) > 30
+    assert len(told) > 10
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert all(done < known for done, known in told[:-1])
     assert told[-1][0] == told[-1][1]

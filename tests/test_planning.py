@@ -132,3 +132,35 @@ def test_the_readme_script_runs_and_prints_what_the_readme_says():
 
 def numbers(text):
     return [float(word) for word in re.findall(r"(?<![\w\[])\d+\.?\d*", text)]
+
+
+def hall_of_one():
+    hall = pyo.ConcreteModel()
+    hall.rack = hbmopt.rack_block(INSTANCES / "h100.yaml")
+    hall.tokens = pyo.Objective(expr=hall.rack.throughput, sense=pyo.maximize)
+    return hall
+
+
+def test_a_model_is_changed_and_solved_again():
+    model = hall_of_one()
+    first = hbmopt.solve_model(model).objective
+    assert hbmopt.solve_model(model).objective == pytest.approx(first, rel=1e-9)
+    model.cap = pyo.Constraint(expr=model.rack.power <= 7.5)
+    capped = hbmopt.load(INSTANCES / "h100.yaml", {"limits.power": "7.5 kW"})
+    expected = hbmopt.solve(capped).throughput_tok_s
+    assert hbmopt.solve_model(model).objective == pytest.approx(expected, rel=1e-6)
+    model.cap.deactivate()
+    assert hbmopt.solve_model(model).objective == pytest.approx(first, rel=1e-9)
+
+
+def test_a_model_that_is_not_linear_says_so():
+    model = hall_of_one()
+    model.square = pyo.Constraint(expr=model.rack.power**2 <= 100)
+    with pytest.raises(hbmopt.InputError, match="the model is not linear"):
+        hbmopt.solve_model(model)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_racks_are_a_whole_number(count):
+    with pytest.raises(hbmopt.InputError, match=f"racks_at_most={count}: must be a whole number"):
+        hbmopt.rack_block(INSTANCES / "closed_form.yaml", racks_at_most=count)

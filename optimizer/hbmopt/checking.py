@@ -20,7 +20,7 @@ from hbmopt.claim import (
     Reachable,
 )
 from hbmopt.configuration import Configuration
-from hbmopt.cures import Cures, CureSearch, smallest_changes
+from hbmopt.cures import Changes, Cures, CureSearch, changes_of, smallest_changes
 from hbmopt.document import parse_path
 from hbmopt.errors import InputError
 from hbmopt.figure import Figure
@@ -38,8 +38,8 @@ from hbmopt.verdict import verdict_of
 LEAST, MOST = 1e-6, 1e12
 """Numbers of a claim beyond are slips, and not asked of the program."""
 
-SEARCHES = 4
-"""Searches over all configurations: the closest, the least power, the fastest, the largest."""
+SEARCHES = 5
+"""Parts besides changes and premises: closest point, least power, speed, batch, and the end."""
 
 FAR = 2.0
 """Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
@@ -72,7 +72,7 @@ def check(
     InputError
         For numbers that are none, and where the instance lets a rack mix configurations.
     """
-    parts = Parts(progress, 1)
+    parts = Parts(progress, SEARCHES)
     found = _Checking(instance, batch, _amount("speed", speed), power, parts).run()
     parts.finish()
     return found
@@ -127,9 +127,10 @@ class _Checking:
         if not instance.choices.uniform:
             raise InputError("choices.uniform: a claim is checked for one configuration at a time")
         self.instance = _claimed(instance, power)
-        self.search = TargetSearch(self.instance, parts)
+        self.search = TargetSearch(self.instance)
         self.parts = parts
-        parts.expect(SEARCHES * len(self.search.sources))
+        lpus = any(one.configuration.lpu_units for one in self.search.sources)
+        self.uncertain = estimates(self.instance, lpus=lpus)
         self.target = self.search.target(float(batch), float(speed))
         self.exact = replace(self.target, slack=EXACT)
         cap = self.instance.power_cap_kw
@@ -166,7 +167,11 @@ class _Checking:
                 found, verdict=f"{verdict}{': ' if reasons else ''}{'; '.join(reasons)}."
             )
         use, possible = point_use(instance, nearest.point), nearest.serves(self.target)
+        changes = None if possible else changes_of(instance, floor=False)
+        self.parts.expect(len(self.uncertain) + (changes.parts if changes is not None else 0))
+        self.parts.add()
         least = self.search.least_power(self.exact)
+        self.parts.add()
         found = replace(
             found,
             possible=possible,
@@ -176,7 +181,7 @@ class _Checking:
             limits=tuple(_claim_limit(one) for one in use.limits),
             reachable=tuple(self._reachable()),
             least_power_w=least * 1e3 if least < math.inf else None,
-            cures=None if possible else self._cures(nearest),
+            cures=self._cures(nearest, changes) if changes is not None else None,
             premises=self._premises(nearest, possible=possible),
             notes=tuple(self._notes(nearest.point)),
         )
@@ -221,10 +226,12 @@ class _Checking:
     def _reachable(self) -> Iterator[Reachable]:
         """Yield the highest speed at the claimed batch, and the largest batch at its speed."""
         fastest = self.search.highest_speed(self.exact)
+        self.parts.add()
         if fastest is not None:
             speed, nearest = fastest
             yield self._reached(AT_BATCH, self.target.batch, speed, nearest)
         largest = self.search.largest_batch(self.exact)
+        self.parts.add()
         if largest is not None:
             batch, nearest = largest
             yield self._reached(AT_SPEED, batch, self.target.speed, nearest)
@@ -239,14 +246,9 @@ class _Checking:
         listed_ones = [one.configuration for one in self.search.sources]
         return sorted(listed_ones, key=lambda one: one != nearest.point.configuration)
 
-    def _cures(self, nearest: Nearest) -> Cures:
-        return smallest_changes(
-            self.instance,
-            lambda _: self.exact,
-            self._ordered(nearest),
-            floor=False,
-            parts=self.parts,
-        )
+    def _cures(self, nearest: Nearest, changes: Changes) -> Cures:
+        ordered = self._ordered(nearest)
+        return smallest_changes(self.instance, lambda _: self.exact, ordered, changes, self.parts)
 
     def _premises(self, nearest: Nearest, *, possible: bool) -> tuple[Premise, ...]:
         """Return the uncertain inputs, those first that need to be off by least."""
@@ -256,11 +258,8 @@ class _Checking:
             near = set(self.search.within(self.target, FAR))
             ordered = [one for one in ordered if one in near]
         search = CureSearch(self.instance, lambda _: self.target, ordered)
-        lpus = any(one.configuration.lpu_units for one in self.search.sources)
-        uncertain = estimates(self.instance, lpus=lpus)
-        self.parts.expect(len(uncertain))
         found = []
-        for one in uncertain:
+        for one in self.uncertain:
             found.append(_premise(self.instance, search, one, possible=possible))
             self.parts.add()
         return tuple(

@@ -97,21 +97,24 @@ def idle_power(instance: Instance) -> float:
     return number(rack.power_overhead) * (number(rack.static_kw) + parked)
 
 
-def smallest_changes(
-    instance: Instance,
-    aim: Aim,
-    ordered: Sequence[Configuration],
-    *,
-    floor: bool,
-    parts: Parts | None = None,
-) -> Cures:
-    """Return every single change that lets the instance serve the aim, the least of its kind.
+@dataclass(frozen=True)
+class Changes:
+    """All single changes of an instance that are tried; levers come in groups of one kind."""
 
-    With `floor` the instance's speed floor is one of the limits that may give way. `parts` counts
-    the changes that are tried.
-    """
-    search = CureSearch(instance, aim, ordered, parts)
-    groups = [
+    levers: tuple[tuple[Lever, ...], ...]
+    choices: tuple[Choice, ...]
+    counters: tuple[Counter, ...]
+
+    @property
+    def parts(self) -> int:
+        """How many parts of work they are."""
+        keys = {one.key for one in self.choices}
+        return sum(map(len, self.levers)) + len(keys) + len(self.counters)
+
+
+def changes_of(instance: Instance, *, floor: bool) -> Changes:
+    """Return the changes to try; with `floor` the instance's speed floor is one of them."""
+    levers = [
         power_levers(instance),
         pace_levers(instance) if floor else latency_levers(instance),
         budget_levers(instance),
@@ -119,13 +122,27 @@ def smallest_changes(
         rate_levers(instance),
         workload_levers(instance),
     ]
-    levers = [tuple(group) for group in groups]
-    choices = [*format_choices(instance), *layout_choices(instance)]
-    devices = tuple(counters(instance))
-    if parts is not None:
-        parts.expect(sum(map(len, levers)) + len({one.key for one in choices}) + len(devices))
-    cures = search.run(levers, choices)
-    counts = [search.counted(one) for one in devices]
+    return Changes(
+        tuple(tuple(group) for group in levers),
+        (*format_choices(instance), *layout_choices(instance)),
+        tuple(counters(instance)),
+    )
+
+
+def smallest_changes(
+    instance: Instance,
+    aim: Aim,
+    ordered: Sequence[Configuration],
+    changes: Changes,
+    parts: Parts | None = None,
+) -> Cures:
+    """Return every single change that lets the instance serve the aim, the least of its kind.
+
+    `parts` counts the changes that are done with.
+    """
+    search = CureSearch(instance, aim, ordered, parts)
+    cures = search.run(changes.levers, changes.choices)
+    counts = [search.counted(one) for one in changes.counters]
     return Cures(
         (*cures.found, *(one for one in counts if isinstance(one, Cure))),
         (*cures.without, *(one for one in counts if isinstance(one, NoCure))),
@@ -134,14 +151,16 @@ def smallest_changes(
 
 def cures_of_infeasible(instance: Instance, parts: Parts | None = None) -> Cures:
     """Return the smallest single changes that give an instance without a plan one."""
-    aim = one_replica
+    aim, changes = one_replica, changes_of(instance, floor=True)
+    if parts is not None:
+        parts.expect(changes.parts)
     target = aim(instance)
     ranked = []
     for one in enumerate_configurations(instance)[0]:
         found = source(instance, one).nearest(target)
         ranked.append((found.factor if found is not None else math.inf, one))
     ranked.sort(key=lambda pair: pair[0])
-    return smallest_changes(instance, aim, [one for _, one in ranked], floor=True, parts=parts)
+    return smallest_changes(instance, aim, [one for _, one in ranked], changes, parts)
 
 
 def cure_lines(cures: Cures) -> list[str]:

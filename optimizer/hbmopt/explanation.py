@@ -88,10 +88,12 @@ def _ranked(
             found.append(Alternative(str(one), -negative * 1e3, exact, batch, loss))
             continue
         own = search(instance, only=[one]).plan
-        parts.add()
         if own is None:
+            parts.expect(1)
+            parts.add()
             idle.append(str(one))
             continue
+        parts.add()
         solved[order] = own.batch
         heapq.heappush(heap, (-own.throughput, order, one))
     return found

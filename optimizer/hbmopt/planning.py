@@ -57,10 +57,10 @@ def rack_block(
         If the instance is not valid, or no configuration holds even one sequence.
     """
     instance = source if isinstance(source, Instance) else load(source, overrides)
-    if racks_at_most is not None and racks_at_most < 1:
-        raise InputError(f"racks_at_most={racks_at_most}: must be at least 1")
-    contents = RackContents(instance, racks_at_most or 1)
-    contents.columns = list(first_columns(instance))
+    if racks_at_most is not None and (racks_at_most < 1 or racks_at_most != int(racks_at_most)):
+        raise InputError(f"racks_at_most={racks_at_most}: must be a whole number, at least 1")
+    contents = RackContents(instance, racks_at_most or 1, tuple(first_columns(instance)))
+    contents.columns = list(contents.first)
     if not contents.columns:
         raise InputError(
             f"{instance.name}: no configuration holds even one sequence; solve it alone"
@@ -166,7 +166,8 @@ def solve_model(
 ) -> Plan:
     """Solve a planning model that holds rack blocks, exactly, and price all its rows.
 
-    The model is left at the optimum: its variables hold the plan.
+    The model is left at the optimum: its variables hold the plan. It may be changed and solved
+    again.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def solve_model(
     Raises
     ------
     InputError
-        If the model has no rack block or not exactly one active objective.
+        If the model has no rack block, not exactly one active objective, or is not linear.
     InfeasiblePlanError
         If no plan satisfies all constraints.
     SolverError

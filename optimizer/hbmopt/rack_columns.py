@@ -43,10 +43,11 @@ class Column:
 
 @dataclass
 class RackContents:
-    """What a rack block was made from, and the columns that it holds now."""
+    """What a rack block was made from, the columns that it began with and those it holds now."""
 
     instance: Instance
     racks_at_most: int
+    first: tuple[Column, ...] = ()
     columns: list[Column] = field(default_factory=list)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.contrib.appsi.base import TerminationCondition
-from pyomo.contrib.appsi.solvers.highs import Highs
+from pyomo.contrib.appsi.solvers.highs import DegreeError, Highs
 
 from hbmopt import highs
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Segment, configuration_data, rack_data
-from hbmopt.errors import HbmoptError, SolverError
+from hbmopt.errors import HbmoptError, InputError, SolverError
 from hbmopt.instance import Instance
 from hbmopt.prices import SHARED
 from hbmopt.rack_columns import (
@@ -53,7 +53,13 @@ def _solver() -> Highs:
 def solve_linear(model: pyo.ConcreteModel) -> tuple[Highs, float]:
     """Solve a model and load its solution. Raises where there is none."""
     solver = _solver()
-    result = solver.solve(model)
+    try:
+        result = solver.solve(model)
+    except DegreeError:
+        raise InputError(
+            "the model is not linear; write every constraint and the objective as a sum of "
+            "variables times numbers"
+        ) from None
     if result.termination_condition in (
         TerminationCondition.infeasible,
         TerminationCondition.infeasibleOrUnbounded,
@@ -92,6 +98,11 @@ class Refinement:
 
     def run(self) -> tuple[float, int]:
         """Leave the model at its exact optimum; return the proven bound and the rounds used."""
+        # A plan that was solved before left its own few columns, and the model may be another now.
+        for block in self.blocks:
+            if block.contents.columns != list(block.contents.first):
+                block.contents.columns = list(block.contents.first)
+                declare_columns(block, uniform=block.contents.instance.choices.uniform)
         self._relax()
         self._declare_promising()
         rounds, bound = 0, math.inf
@@ -163,16 +174,20 @@ class Refinement:
             variable.domain = pyo.Reals
             variable.setlb(lower)
             variable.setub(upper)
-        solver, bound = solve_linear(self.model)
-        duals = solver.get_duals()
-        used = [used_columns(block, least=1e-6) for block in self.blocks]
-        self.relaxed = self.sign * bound
-        self.values = [
-            dict(zip(block.contents.columns, _entry_values(block, duals, self.sign), strict=True))
-            for block in self.blocks
-        ]
-        for variable, domain in integers:
-            variable.domain = domain
+        try:
+            solver, bound = solve_linear(self.model)
+            duals = solver.get_duals()
+            used = [used_columns(block, least=1e-6) for block in self.blocks]
+            self.relaxed = self.sign * bound
+            self.values = [
+                dict(
+                    zip(block.contents.columns, _entry_values(block, duals, self.sign), strict=True)
+                )
+                for block in self.blocks
+            ]
+        finally:
+            for variable, domain in integers:
+                variable.domain = domain
         self._offer([_alone(block, None) for block in self.blocks])
         self._offer(
             [
@@ -251,7 +266,7 @@ def _members(component: Any) -> list[Any]:
 def _whole(instance: Instance, configuration: Configuration, batch: float) -> float:
     if not instance.choices.whole_sequences:
         return batch
-    return max(smallest_batch(configuration), math.floor(batch + 1e-6))
+    return max(smallest_batch(configuration), float(math.floor(batch + 1e-6)))
 
 
 def _exact(block: pyo.Block, used: list[tuple[Column, list[float]]]) -> list[Column]:

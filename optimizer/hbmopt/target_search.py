@@ -6,14 +6,13 @@ where it serves more than the best one so far, which few do.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.instance import Instance
 from hbmopt.offloaded_targets import OffloadedSource
 from hbmopt.plain_targets import PlainSource
-from hbmopt.progress import Parts
 from hbmopt.serving_point import WITHIN
 from hbmopt.targets import PRECISION, Nearest, Source, Target, last
 
@@ -28,17 +27,10 @@ def source(instance: Instance, configuration: Configuration) -> Source:
 class TargetSearch:
     """Answers questions about targets on an instance, over all that it lets choose."""
 
-    def __init__(self, instance: Instance, parts: Parts | None = None) -> None:
+    def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self._parts = parts if parts is not None else Parts(None, 0)
         configurations, self.rejections = enumerate_configurations(instance)
         self.sources: tuple[Source, ...] = tuple(source(instance, one) for one in configurations)
-
-    def _each(self) -> Iterator[Source]:
-        """Yield the sources, and count those that are done with."""
-        for one in self.sources:
-            yield one
-            self._parts.add()
 
     def target(self, batch: float, speed: float) -> Target:
         """Return a target under the instance's own floor, where that is not above the speed."""
@@ -47,7 +39,7 @@ class TargetSearch:
     def closest(self, target: Target) -> Nearest | None:
         """Return the point whose largest factor is smallest, None where nothing can run at all."""
         best: Nearest | None = None
-        for one in self._each():
+        for one in self.sources:
             found = one.nearest(target, best.factor if best is not None else math.inf)
             best = found if found is not None else best
         return best
@@ -55,16 +47,16 @@ class TargetSearch:
     def within(self, target: Target, factor: float) -> list[Configuration]:
         """Return the configurations that miss no limit by more than a factor."""
         above = factor * (1.0 + 1e-6)
-        return [one.configuration for one in self._each() if one.nearest(target, above)]
+        return [one.configuration for one in self.sources if one.nearest(target, above)]
 
     def least_power(self, target: Target) -> float:
         """Return the least kW at which the target can be served, infinity where none is enough."""
-        return min((one.least_power(target) for one in self._each()), default=math.inf)
+        return min((one.least_power(target) for one in self.sources), default=math.inf)
 
     def highest_speed(self, target: Target) -> tuple[float, Nearest] | None:
         """Return the highest speed at which the target's batch is served, and the point there."""
         best, owner = 0.0, None
-        for one in self._each():
+        for one in self.sources:
             reached = one.highest_speed(target, best)
             if reached > best:
                 best, owner = reached, one
@@ -80,7 +72,7 @@ class TargetSearch:
             return replace(target, batch=batch)
 
         whole, best, owner = self.instance.choices.whole_sequences, 0.0, None
-        for one in self._each():
+        for one in self.sources:
             above = best + 1.0 if whole else max(best * (1.0 + PRECISION), 1e-6)
             if one.serves(at(above)):
                 best = _largest(one, at, above, whole=whole)
