@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from itertools import pairwise
 
@@ -212,15 +213,29 @@ def test_what_a_segment_says_holds_at_every_point_of_its_configuration(drawn):
         begin += one.points
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 172])
-@pytest.mark.parametrize("per", ["rack", "mw"])
-def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers(width, per):
-    text = render_frontier(
-        frontier(loaded("h200")), "table", None, per=per, width=width, color=False
-    )
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= width
-    assert ("Left out for want of width" in text) == (width < 172)
+def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers():
+    drawn = frontier(loaded("h200"))
+    for per, width in itertools.product(("rack", "mw"), (60, 80, 100, 172)):
+        text = render_frontier(drawn, "table", None, per=per, width=width, color=False)
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= width
+        assert ("Left out for want of width" in text) == (width < 172)
+
+
+def test_a_budget_has_its_number_in_the_sketch():
+    text = render_frontier(frontier(loaded("cpu_budget")), "table", None, width=None, color=False)
+    assert " │1111" in text
+    assert "1 host_cpu" in text
+
+
+def test_speeds_below_the_floor_of_the_instance_are_that_floor():
+    instance = hbmopt.load(INSTANCES / "mi455x_helios.yaml")
+    own = float(instance.limits.min_speed)
+    solved, drawn = hbmopt.solve(instance), frontier(instance)
+    (one,) = drawn.ladder([0.0, own / 2, own])
+    assert one.floor_tok_s_user == own
+    assert one.limiting_resource == solved.limiting_resource
+    assert drawn.solution(own / 2).elasticities == pytest.approx(solved.elasticities)
 
 
 def invoked(*arguments):

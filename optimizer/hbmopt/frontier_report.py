@@ -26,7 +26,7 @@ MARKS = {
     "lpu_link": "K",
     None: "o",
 }
-"""Letters of the sketch by limiting resource."""
+"""Letters of the sketch by limiting resource; budgets of one's own are numbered."""
 
 WIDTH, HEIGHT = 88, 18
 MOST_SEGMENTS = 30
@@ -93,6 +93,9 @@ def sketch(
     values = frontier.normalised(per)
     most = float(values.max())
     ends = np.array([one.fastest.speed_tok_s_user for one in segments])
+    used = dict.fromkeys(one.limiting_resource for one in segments)
+    budgets = [name for name in used if name not in MARKS]
+    marks = MARKS | {name: str(at) for at, name in enumerate(budgets, start=1)}
     rows = [[" "] * width for _ in range(height)]
     last = height - 1
     for column in range(width):
@@ -101,17 +104,16 @@ def sketch(
         made = float(values[at]) if at is not None else 0.0
         owner = segments[min(int(np.searchsorted(ends, speed)), len(segments) - 1)]
         row = last - round(made / most * last)
-        rows[row][column] = MARKS.get(owner.limiting_resource, "?")
+        rows[row][column] = marks[owner.limiting_resource]
     label = f"{show(most, 4)} {normalisation(per, frontier.instance).unit}"
     lines = [f" {label}"]
     lines += [" │" + "".join(row).rstrip() for row in rows]
     lines.append(" └" + "─" * width)
     right = f"{show(fastest, 4)} tok/s per user"
     lines.append("  0" + right.rjust(width - 1))
-    used = {one.limiting_resource for one in segments}
     legend = [
-        f"{mark} {INPUT_NAMES.get(name or '', 'nothing') if name else 'nothing that is priced'}"
-        for name, mark in MARKS.items()
+        f"{mark} {_named(name) if name else 'nothing that is priced'}"
+        for name, mark in marks.items()
         if name in used
     ]
     lines.append("  limited by  " + "   ".join(legend))

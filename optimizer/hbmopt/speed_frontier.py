@@ -176,7 +176,8 @@ class Frontier:
         return int(np.searchsorted(-self._points.floor, -slack, side="right")) - 1
 
     def solution(self, speed: float) -> Solution:
-        """Return the whole solution at a speed floor, priced."""
+        """Return the whole solution at a speed floor, priced; that of the instance holds too."""
+        speed = max(speed, float(self.instance.limits.min_speed))
         position = self._position(speed)
         if position < 0 or self.gap > 0:
             return solve(self.instance.at_floor(float(speed)))
@@ -251,8 +252,13 @@ class Frontier:
         return [members[:high], *self._split(members[high:])]
 
     def ladder(self, speeds: Sequence[float] | None = None) -> list[FrontierPoint]:
-        """Return the points at given speeds in tok/s per user; by default at round ones."""
+        """Return the points at given speeds in tok/s per user; by default at round ones.
+
+        Speeds below the instance's own floor are that floor.
+        """
         asked = list(speeds) if speeds is not None else self.round_speeds()
+        own = float(self.instance.limits.min_speed)
+        asked = list(dict.fromkeys(max(speed, own) for speed in asked))
         found = [self.point(speed) for speed in asked]
         return [one for one in found if one is not None]
 
