@@ -274,7 +274,7 @@ def other_models(families: list[Family]) -> tuple[ErrorSummary, ErrorSummary, Er
 
     The first is that of universal constants on the same rows as the second, the models.
     """
-    from hbmopt.calibrating import fit_steps
+    from hbmopt.constant_fits import fit_steps
 
     universal = {row.line: row.error or 0.0 for row in predict(MEASURED).rows}
     found: dict[int, list[float]] = {1: [], 2: []}

@@ -200,7 +200,7 @@ _HALF_CLOCK = replace(
     components=tuple(
         replace(part, peak_tflops=part.peak_tflops / 2) for part in _FULL_CLOCK.components
     ),
-    power=AcceleratorPower(1.0, 0.2, 0.1, 0.1, 0.3, 0.5),
+    power=AcceleratorPower(1.0, 0.2, 0.1, 0.3, 0.5),
 )
 _WITHOUT_LPUS = replace(
     _FULL_CLOCK,

@@ -6,17 +6,7 @@ import yaml
 from click.testing import CliRunner
 
 from builders import INSTANCES
-from hbmopt.calibrating import (
-    CalibrationFit,
-    Draw,
-    PowerConstants,
-    Step,
-    StepConstants,
-    calibrate,
-    fit_power,
-    fit_steps,
-    folds,
-)
+from hbmopt.calibrating import CalibrationFit, calibrate, folds
 from hbmopt.calibration import (
     EXPERT_PARALLEL,
     LATENCIES,
@@ -28,6 +18,14 @@ from hbmopt.calibration import (
 )
 from hbmopt.calibration_file import calibration_yaml
 from hbmopt.cli import cli
+from hbmopt.constant_fits import (
+    Draw,
+    PowerConstants,
+    Step,
+    StepConstants,
+    fit_power,
+    fit_steps,
+)
 from hbmopt.errors import InputError
 from hbmopt.instance import load
 from hbmopt.prediction import predict

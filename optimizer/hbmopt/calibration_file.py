@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from hbmopt.calibrating import CalibrationFit, StepConstants
+from hbmopt.calibrating import CalibrationFit
 from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, ErrorBand, StepError
+from hbmopt.constant_fits import StepConstants
 from hbmopt.output import printed
-from hbmopt.prediction import ErrorSummary
-from hbmopt.prediction_report import percent
+from hbmopt.prediction_report import add_errors, error_table
 
 WIDTH = 110
 DIGITS = 3
@@ -119,30 +118,19 @@ def _fit_tables(fit: CalibrationFit) -> RenderableType:
     if fit.skipped:
         line, reason = fit.skipped[0]
         text.append(f", {len(fit.skipped)} not used (the first, line {line}: {reason})")
-    table = Table(box=None, header_style="dim")
-    for name in ("", "rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
-        table.add_column(name, justify="right" if name else "left")
+    table = error_table("")
     for mode in fit.constants:
         name = mode.replace("_", " ")
-        _add(table, f"{name}, fitted rows", fit.fitted_error(mode))
+        add_errors(table, f"{name}, fitted rows", fit.fitted_error(mode))
         held = fit.held_out.get(mode)
         if held is None:
             table.add_row(f"{name}: one series, so nothing can be held out")
         else:
-            _add(table, f"{name}, held out ({held.count} {held.groups})", fit.held_out_error(mode))
+            add_errors(
+                table, f"{name}, held out ({held.count} {held.groups})", fit.held_out_error(mode)
+            )
     if fit.held_out:
-        _add(table, "all held-out rows", fit.held_out_error())
+        add_errors(table, "all held-out rows", fit.held_out_error())
     if fit.power is not None and fit.held_out_power:
-        _add(table, "power, held-out series", fit.power_error())
+        add_errors(table, "power, held-out series", fit.power_error())
     return Group(text, table, Text())
-
-
-def _add(table: Table, name: str, summary: ErrorSummary) -> None:
-    table.add_row(
-        name,
-        str(summary.compared),
-        percent(summary.median_abs_error),
-        percent(summary.mean_abs_error),
-        percent(summary.p90_abs_error),
-        percent(summary.bias, sign=True),
-    )

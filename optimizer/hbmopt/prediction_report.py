@@ -43,16 +43,16 @@ def prediction_tables(prediction: Prediction) -> RenderableType:
         f"{every.predicted} of {every.rows} rows predicted, constants: {prediction.calibration}"
     )
     parts: list[RenderableType] = [text, Text()]
-    overall = _table("Step time, predicted / measured - 1", "rows")
-    _add(overall, "all", every)
+    overall = error_table("rows", "Step time, predicted / measured - 1")
+    add_errors(overall, "all", every)
     if recorded.compared and recorded.compared != every.compared:
-        _add(overall, "with a recorded context", recorded)
+        add_errors(overall, "with a recorded context", recorded)
     parts += [overall, Text()]
     for title in ("chip", "model", "layout"):
         groups = prediction.by(partial(_group, title))
-        table = _table(f"By {title} (recorded contexts)", title)
+        table = error_table(title, f"By {title} (recorded contexts)")
         for name, summary in groups.items():
-            _add(table, name, summary)
+            add_errors(table, name, summary)
         if groups:
             parts += [table, Text()]
     if power.rows:
@@ -67,7 +67,8 @@ def _group(title: str, row: PredictedStep) -> str | None:
     return {"chip": row.accelerator, "model": row.llm, "layout": MODES[row.mode]}[title]
 
 
-def _table(title: str, first: str) -> Table:
+def error_table(first: str, title: str | None = None) -> Table:
+    """Return an empty table of errors, one row per group; `first` heads their names."""
     table = Table(
         title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
     )
@@ -77,7 +78,8 @@ def _table(title: str, first: str) -> Table:
     return table
 
 
-def _add(table: Table, name: str, summary: ErrorSummary) -> None:
+def add_errors(table: Table, name: str, summary: ErrorSummary) -> None:
+    """Add a row of errors to an `error_table`."""
     table.add_row(
         name,
         str(summary.compared),
@@ -89,11 +91,11 @@ def _add(table: Table, name: str, summary: ErrorSummary) -> None:
 
 
 def _power(prediction: Prediction) -> Table:
-    table = _table("Power at the measured step rate, predicted / measured - 1", "rows")
+    table = error_table("rows", "Power at the measured step rate, predicted / measured - 1")
     comparable, every = prediction.power, prediction.power_of_all
-    _add(table, "all", every)
+    add_errors(table, "all", every)
     if comparable.compared != every.compared:
-        _add(table, "step time within a factor 1.5, or context recorded", comparable)
+        add_errors(table, "step time within a factor 1.5, or context recorded", comparable)
     return table
 
 
