@@ -26,7 +26,7 @@ from hbmopt.charts_style import (
     tooltips,
 )
 from hbmopt.errors import InputError
-from hbmopt.report import show
+from hbmopt.wording import show
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from hbmopt.claim import Check, ClosestPoint, Premise
 from hbmopt.cures import cure_lines
-from hbmopt.report import SCOPES, STEP_NAMES, show
+from hbmopt.wording import SCOPES, STEP_NAMES, show
 
 MOST_PREMISES = 8
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from hbmopt.comparison import Comparison, ComparisonRow
 from hbmopt.generation_law import BANDWIDTH, CAPACITY, FLOOR, HOLDS, OTHER, GenerationLaw
 from hbmopt.output import printed
-from hbmopt.report import INPUT_NAMES, SCOPES, show, signed
+from hbmopt.wording import INPUT_NAMES, SCOPES, input_name, show, shown, signed
 
 WIDTH = 172
 LABEL = 28
@@ -205,13 +205,12 @@ def _cut(name: str) -> str:
 
 
 def _input(name: str) -> str:
-    return {"hbm_capacity": "HBM size"}.get(name, INPUT_NAMES.get(name, name))
+    return {"hbm_capacity": "HBM size"}.get(name, input_name(name))
 
 
 def _number(name: str, digits: int) -> Cell:
     def cell(row: ComparisonRow) -> str:
-        value = getattr(row, name)
-        return show(value, digits) if value is not None else ""
+        return shown(getattr(row, name), digits)
 
     return cell
 

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hbmopt.normalisation import Normalisation, normalisation
-from hbmopt.report import INPUT_NAMES, show
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
+from hbmopt.wording import input_name, show
 
 MARKS = {
     "hbm_capacity": "C",
@@ -105,7 +105,7 @@ def sketch(
     lines.append("  0" + right.rjust(width - 1))
     used = {one.limiting_resource for one in segments}
     legend = [
-        f"{mark} {INPUT_NAMES.get(name or '', 'nothing') if name else 'nothing that is priced'}"
+        f"{mark} {input_name(name) or 'nothing that is priced'}"
         for name, mark in MARKS.items()
         if name in used
     ]
@@ -141,7 +141,7 @@ def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> Table:
             *made,
             show(one.batch, 7),
             show(one.power_w / 1e3, 4),
-            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
+            input_name(one.limiting_resource),
             show(_price(one, quoted), 4),
             f"{one.replicas} x {one.configuration}",
         )
@@ -174,7 +174,7 @@ def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> Tab
             show(fast.speed_tok_s_user, 4),
             show(quoted.value(slow.throughput_tok_s, slow.power_w / 1e3), 6),
             show(quoted.value(fast.throughput_tok_s, fast.power_w / 1e3), 6),
-            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or ""),
+            input_name(one.limiting_resource),
             _span(_price(slow, quoted), _price(fast, quoted)),
             " ".join(slow.binding),
             f"{slow.replicas} x {one.configuration}",

@@ -11,8 +11,8 @@ from hbmopt.instance_numbers import TOGETHER
 from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
 from hbmopt.output import printed
 from hbmopt.price_range import AT_BOUND
-from hbmopt.report import show, signed
 from hbmopt.sensitivities import Sensitivity
+from hbmopt.wording import elasticity_text, show, signed
 
 WIDTH = 172
 
@@ -127,7 +127,7 @@ def _per(one: NumberPrice) -> str:
 def _elasticity(one: NumberPrice) -> str:
     if one.elasticity is None or one.value == 0:
         return ""
-    return f"{one.elasticity:+.3f}" if abs(one.elasticity) >= 5e-4 else "0"
+    return elasticity_text(one.elasticity)
 
 
 OPEN = "..."

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hbmopt.output import printed
-from hbmopt.report import INPUT_NAMES, show
 from hbmopt.sweep_files import Row
 from hbmopt.sweeping import Sweep
 from hbmopt.variation import Variation
+from hbmopt.wording import input_name, show, shown
 
 WIDTH = 140
 MOST_ROWS = 40
@@ -54,7 +54,7 @@ def sweep_table(sweep: Sweep) -> RenderableType:
     table.add_column("configuration", style="dim")
     for row in sweep.rows[:MOST_ROWS]:
         inputs = [Text(str(row[one.header])) for one in sweep.variations]
-        paid = [_shown(row[found[0]]) for found in prices.values() if found is not None]
+        paid = [shown(row[found[0]]) for found in prices.values() if found is not None]
         table.add_row(*inputs, *_answer(row), *paid, configuration_text(row))
     heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
     return Group(*heading, table, Text(), *_reasons(sweep), Text(_summary(sweep), style="dim"))
@@ -73,17 +73,12 @@ def _answer(row: Row) -> list[str]:
     if row["status"] != "optimal":
         return [row["status"], "", "", "", "", ""]
     numbers = (("throughput_tok_s", 6), ("speed_tok_s_user", 4), ("batch", 7))
-    limit = row["limiting_resource"] or ""
     return [
         *(show(row[name], digits) for name, digits in numbers),
         show(row["power_w"] / 1e3, 4),
-        _shown(row["tok_s_per_mw"], 6),
-        INPUT_NAMES.get(limit, limit),
+        shown(row["tok_s_per_mw"], 6),
+        input_name(row["limiting_resource"]),
     ]
-
-
-def _shown(value: float | None, digits: int = 4) -> str:
-    return show(value, digits) if value is not None else ""
 
 
 def _reasons(sweep: Sweep) -> list[Text]:
