@@ -1,6 +1,5 @@
 """A comparison as text: instances as columns, the chart of generations, what the law says."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from hbmopt.comparison import Comparison, ComparisonRow
 from hbmopt.generation_law import BANDWIDTH, CAPACITY, FLOOR, HOLDS, OTHER, GenerationLaw
-from hbmopt.output import printed
+from hbmopt.output import json_text, printed
 from hbmopt.wording import INPUT_NAMES, SCOPES, input_name, show, shown, signed
 
 WIDTH = 172
@@ -56,7 +55,7 @@ Cell = Callable[[ComparisonRow], str]
 def render_comparison(comparison: Comparison, style: str, *, width: int | None, color: bool) -> str:
     """Return a comparison as text in the style ``table``, ``json`` or ``csv`` (every instance)."""
     if style == "json":
-        return json.dumps(comparison.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(comparison.to_dict())
     if style == "csv":
         return str(comparison.frame.to_csv(lineterminator="\n"))
     return printed(comparison_tables(comparison), width or WIDTH, color=color)

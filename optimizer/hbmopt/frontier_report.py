@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hbmopt.normalisation import Normalisation, normalisation
+from hbmopt.report import titled
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
 from hbmopt.wording import input_name, show
 
@@ -114,7 +115,7 @@ def sketch(
 
 
 def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> Table:
-    table = _table("The most at round speeds")
+    table = titled("The most at round speeds")
     table.add_column("at least", justify="right")
     table.add_column("tok/s/user", justify="right")
     if quoted.per != "rack":
@@ -155,7 +156,7 @@ def _price(point: FrontierPoint, quoted: Normalisation) -> float:
 
 def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> Table:
     held = ", the power drawn held" if quoted.per == "mw" else ""
-    table = _table(
+    table = titled(
         "Segments (one configuration, one binding set, one limit; price of 1 tok/s/user in "
         f"{quoted.unit}{held})"
     )
@@ -189,9 +190,3 @@ def _span(first: float, last: float) -> str:
     if abs(first - last) <= 5e-4 * max(abs(first), abs(last)):
         return show(first, 4)
     return f"{show(first, 4)} .. {show(last, 4)}"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
-    )

@@ -56,10 +56,16 @@ def setting_text(solution: Solution) -> str:
     return text
 
 
-def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+def titled(title: str | None) -> Table:
+    """Return an empty table in the house style, its title above at the left."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
     )
+
+
+def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = titled(title)
+    table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -162,13 +168,7 @@ def step_title(one: ConfigurationResult) -> str:
 
 
 def _inputs(solution: Solution) -> Table:
-    table = Table(
-        title="What one more unit is worth (local, configuration and replicas held)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled("What one more unit is worth (local, configuration and replicas held)")
     table.add_column("input")
     table.add_column("now", justify="right")
     table.add_column("worth", justify="right")
@@ -192,13 +192,7 @@ def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
 
 
 def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
-    table = Table(
-        title="Limits (binding ones marked; a limit with slack has no price of its own)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled("Limits (binding ones marked; a limit with slack has no price of its own)")
     table.add_column("limit")
     table.add_column("used", justify="right")
     table.add_column("of", justify="right")
