@@ -30,7 +30,7 @@ from hbmopt.charts_style import (
     round_domain,
 )
 from hbmopt.errors import InputError
-from hbmopt.report import INPUT_NAMES, STEP_NAMES
+from hbmopt.wording import INPUT_NAMES, STEP_NAMES
 
 POWER = [
     {"power_kw": 60.0, "throughput_tok_s": None, "price_tok_s_per_kw": None}

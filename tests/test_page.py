@@ -12,8 +12,8 @@ from browser import running
 from builders import INSTANCES
 from hbmopt.cli import cli
 from hbmopt.power_curve import power_caps
-from hbmopt.report import INPUT_NAMES
 from hbmopt.upgrades import upgrades
+from hbmopt.wording import INPUT_NAMES
 
 H200, CLOSED_FORM = str(INSTANCES / "h200.yaml"), str(INSTANCES / "closed_form.yaml")
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)> & "quotes"'

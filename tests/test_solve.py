@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
+from hbmopt.figure import UNCERTAIN
+from hbmopt.output import render
 from racks import ideal, small_instances, solved
 
 ALL = sorted(INSTANCES.glob("*.yaml")) + sorted(INSTANCES.glob("generations/*.yaml"))
@@ -180,6 +182,16 @@ def test_provenance_names_estimates_and_leaves_out_what_is_not_used():
     assert not any("offload" in name for name in named)
     lpx = hbmopt.solve(hbmopt.load(INSTANCES / "rubin_nvl72_lpx.yaml"))
     assert any(one.input == "rack.offload.device.tdp" for one in lpx.provenance)
+
+
+def test_provenance_begins_with_the_weakest_and_takes_any_status_of_a_model():
+    guessed = hbmopt.load(INSTANCES / "ai200.yaml", {"llm.status": "guess"})
+    solution = hbmopt.solve(guessed)
+    statuses = [one.status for one in solution.provenance]
+    assert statuses[0] == "estimate"
+    assert statuses[-1] == "guess"
+    assert statuses == sorted(statuses, key=[*UNCERTAIN, "guess"].index)
+    assert "Rests on numbers" in render(solution, "table", width=None, color=False)
 
 
 def test_frames_hold_the_rows_of_the_solution():

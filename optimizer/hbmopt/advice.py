@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hbmopt.instance import Instance
 from hbmopt.instance_numbers import ACCELERATOR_POWER, LATENCY, LPU_PEAKS, PEAKS
 from hbmopt.number_price import NumberPrice
-from hbmopt.report import show
 from hbmopt.solution import Solution
+from hbmopt.wording import show
 
 MOST_BOUGHT = 2
 """Sentences about what is worth buying."""

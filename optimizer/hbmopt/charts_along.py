@@ -24,8 +24,8 @@ from hbmopt.charts_style import (
     round_domain,
     tooltips,
 )
-from hbmopt.report import STEP_NAMES
 from hbmopt.speed_frontier import MOST_RUNGS, Frontier, FrontierPoint
+from hbmopt.wording import STEP_NAMES
 
 STEEP = 15.0
 """Range of elasticities from which on a linear axis would hide those around 1."""

@@ -29,9 +29,9 @@ from hbmopt.charts_style import (
 )
 from hbmopt.errors import InputError
 from hbmopt.normalisation import Normalisation, normalisation
-from hbmopt.report import show
 from hbmopt.speed_frontier import Frontier, FrontierPoint
 from hbmopt.step_profile import Array
+from hbmopt.wording import show
 
 MOST_POINTS = 600
 """Corners of the staircase that are drawn of one frontier: more than a line has pixels."""

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 
 import altair as alt
 
-from hbmopt.report import INPUT_NAMES
 from hbmopt.rounding import round_step
+from hbmopt.wording import input_name
 
 WIDTH, HEIGHT = 680, 400
 EXTENT = 38
@@ -91,7 +91,7 @@ Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
 
 def resource_label(name: str | None) -> str:
     """Return the name of a limiting resource as a legend shows it."""
-    return INPUT_NAMES.get(name, name.replace("_", " ")) if name else NOTHING
+    return input_name(name) or NOTHING
 
 
 def resource_scales(names: Iterable[str | None]) -> tuple[alt.Scale, alt.Scale]:

@@ -27,8 +27,8 @@ from hbmopt.charts_style import (
     tooltips,
 )
 from hbmopt.errors import InputError
-from hbmopt.report import show
 from hbmopt.rounding import round_step
+from hbmopt.wording import show
 
 Rows = Sequence[Mapping[str, Any]]
 

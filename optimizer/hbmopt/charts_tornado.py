@@ -21,8 +21,8 @@ from hbmopt.charts_style import (
 from hbmopt.errors import InputError
 from hbmopt.instance_numbers import TOGETHER
 from hbmopt.number_price import SMALL, NumberPrice, Resolved
-from hbmopt.report import show
 from hbmopt.sensitivities import Sensitivity
+from hbmopt.wording import show
 
 MOST_ROWS = 24
 """Numbers that a tornado shows."""

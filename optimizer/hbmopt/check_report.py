@@ -6,7 +6,8 @@ from rich.text import Text
 
 from hbmopt.claim import Check, ClosestPoint, Premise
 from hbmopt.cures import cure_lines
-from hbmopt.report import SCOPES, STEP_NAMES, show
+from hbmopt.report import titled
+from hbmopt.wording import SCOPES, STEP_NAMES, show
 
 MOST_PREMISES = 8
 
@@ -46,9 +47,7 @@ def _verdict(found: Check) -> Text:
 
 def _table(title: str, *columns: str) -> Table:
     """Return an empty table; columns whose name starts with > hold numbers."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
-    )
+    table = titled(title)
     for column in columns:
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left")

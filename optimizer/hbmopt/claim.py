@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hbmopt.cures import Cures
-from hbmopt.solution import ClockShare, listed
+from hbmopt.solution import ClockShare, plain
 
 AT_BATCH, AT_SPEED = "highest speed at this batch", "largest batch at this speed"
 """What is reachable: one coordinate of the claim as far as it goes, the other held."""
@@ -115,7 +115,7 @@ class Check:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""
-        return {key: listed(value) for key, value in asdict(self).items()}
+        return plain(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row per limit with the verdict beside it, as CSV has it."""

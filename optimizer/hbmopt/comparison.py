@@ -17,7 +17,7 @@ from hbmopt.generation_law import (
     step_shares,
 )
 from hbmopt.instance import Instance
-from hbmopt.solution import ConfigurationResult, InputResult, Solution, StepAccuracy
+from hbmopt.solution import ConfigurationResult, InputResult, Solution, StepAccuracy, plain
 from hbmopt.solver import configuration_of, solve
 
 if TYPE_CHECKING:
@@ -135,22 +135,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
-        return {
-            "rows": [_plain(row) for row in self.rows],
-            "law": self.law.to_dict() if self.law is not None else None,
-            "law_missing": self.law_missing,
-            "regimes": [{**asdict(one), "instances": list(one.instances)} for one in self.regimes],
-            "notes": list(self.notes),
-            "seconds": self.seconds,
-        }
-
-
-def _plain(row: ComparisonRow) -> dict[str, Any]:
-    return {
-        **asdict(row),
-        "binding": list(row.binding),
-        "inputs": [asdict(one) for one in row.inputs],
-    }
+        return plain(self)
 
 
 def compare(instances: Sequence[Instance]) -> Comparison:
@@ -249,7 +234,7 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         power_w=solution.power_w,
         tok_s_per_mw=solution.tok_s_per_mw,
         limiting_resource=solution.limiting_resource,
-        limiting_elasticity=_limiting_elasticity(solution),
+        limiting_elasticity=solution.limiting_elasticity,
         binding=tuple(row.name for row in solution.constraints if row.binding),
         configuration="; ".join(_words(one) for one in solution.configurations),
         formats="; ".join(dict.fromkeys(_formats(one) for one in solution.configurations)),
@@ -261,11 +246,6 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         step_shares=step_shares(solution),
         inputs=solution.inputs,
     )
-
-
-def _limiting_elasticity(solution: Solution) -> float | None:
-    known = {row.name: row.elasticity for row in solution.constraints} | solution.elasticities
-    return known.get(solution.limiting_resource or "")
 
 
 def _words(one: ConfigurationResult) -> str:

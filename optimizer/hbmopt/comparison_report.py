@@ -1,6 +1,5 @@
 """A comparison as text: instances as columns, the chart of generations, what the law says."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,8 +9,8 @@ from rich.text import Text
 
 from hbmopt.comparison import Comparison, ComparisonRow
 from hbmopt.generation_law import BANDWIDTH, CAPACITY, FLOOR, HOLDS, OTHER, GenerationLaw
-from hbmopt.output import printed
-from hbmopt.report import INPUT_NAMES, SCOPES, show, signed
+from hbmopt.output import json_text, printed
+from hbmopt.wording import INPUT_NAMES, SCOPES, input_name, show, shown, signed
 
 WIDTH = 172
 LABEL = 28
@@ -56,7 +55,7 @@ Cell = Callable[[ComparisonRow], str]
 def render_comparison(comparison: Comparison, style: str, *, width: int | None, color: bool) -> str:
     """Return a comparison as text in the style ``table``, ``json`` or ``csv`` (every instance)."""
     if style == "json":
-        return json.dumps(comparison.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(comparison.to_dict())
     if style == "csv":
         return str(comparison.frame.to_csv(lineterminator="\n"))
     return printed(comparison_tables(comparison), width or WIDTH, color=color)
@@ -207,13 +206,12 @@ def _cut(name: str) -> str:
 
 
 def _input(name: str) -> str:
-    return {"hbm_capacity": "HBM size"}.get(name, INPUT_NAMES.get(name, name))
+    return {"hbm_capacity": "HBM size"}.get(name, input_name(name))
 
 
 def _number(name: str, digits: int) -> Cell:
     def cell(row: ComparisonRow) -> str:
-        value = getattr(row, name)
-        return show(value, digits) if value is not None else ""
+        return shown(getattr(row, name), digits)
 
     return cell
 

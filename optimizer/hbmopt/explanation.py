@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from hbmopt.configuration import Configuration
@@ -11,7 +11,7 @@ from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.progress import Parts, Progress
 from hbmopt.search import search
-from hbmopt.solution import Conflict, listed
+from hbmopt.solution import Conflict, plain
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
-        return {key: listed(value) for key, value in asdict(self).items()}
+        return plain(self)
 
 
 MOST_EXACT = 20

@@ -22,8 +22,8 @@ Status = Literal[
 ]
 """What a number is worth; `given` is the user's own, `counted` follows from a configuration."""
 
-UNCERTAIN: frozenset[str] = frozenset({"announced", "press", "derived", "estimate"})
-"""Statuses that a result has to name, because the product may turn out otherwise."""
+UNCERTAIN = ("estimate", "press", "derived", "announced")
+"""Statuses that a result has to name, as the product may turn out otherwise; the weakest first."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.normalisation import Normalisation, normalisation
-from hbmopt.report import INPUT_NAMES, show
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
+from hbmopt.wording import input_name, show
 
 MARKS = {
     "hbm_capacity": "C",
@@ -112,7 +112,7 @@ def sketch(
     right = f"{show(fastest, 4)} tok/s per user"
     lines.append("  0" + right.rjust(width - 1))
     legend = [
-        f"{mark} {_named(name) if name else 'nothing that is priced'}"
+        f"{mark} {input_name(name) or 'nothing that is priced'}"
         for name, mark in marks.items()
         if name in used
     ]
@@ -138,7 +138,7 @@ def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTab
         *made,
         Column("batch", [show(one.batch, 7) for one in points], rank=5),
         Column("kW", [show(one.power_w / 1e3) for one in points], rank=2),
-        Column("limited by", [_named(one.limiting_resource) for one in points], right=False),
+        Column("limited by", [input_name(one.limiting_resource) for one in points], right=False),
         Column("price\nof speed", [show(_price(one, quoted)) for one in points], rank=1),
         _configurations([f"{one.replicas} x {one.configuration}" for one in points]),
     ]
@@ -148,10 +148,6 @@ def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTab
 def _lines(unit: str) -> str:
     """Return a unit in two lines, as the head of a column."""
     return unit.replace(" ", "\n", 1)
-
-
-def _named(resource: str | None) -> str:
-    return INPUT_NAMES.get(resource or "", resource or "")
 
 
 def _configurations(names: Sequence[str]) -> Column:
@@ -176,7 +172,7 @@ def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> Ren
         Column("to tok/s\n/user", [show(fast.speed_tok_s_user) for _, fast in ends]),
         Column("from", made[0]),
         Column(f"to {_lines(quoted.unit)}", made[1]),
-        Column("limited by", [_named(one.limiting_resource) for one in shown], right=False),
+        Column("limited by", [input_name(one.limiting_resource) for one in shown], right=False),
         Column(
             "price\nof speed",
             [_span(_price(slow, quoted), _price(fast, quoted)) for slow, fast in ends],

@@ -10,12 +10,12 @@ with all else that differs between them.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import linear_regression
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hbmopt.report import INPUT_NAMES, show
 from hbmopt.solution import Solution
+from hbmopt.wording import INPUT_NAMES, input_name, show
 
 if TYPE_CHECKING:
     from hbmopt.comparison import ComparisonRow
@@ -99,10 +99,6 @@ class GenerationLaw:
     fit: LawFit
     rack_fit: LawFit | None
     points: tuple[LawPoint, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, as JSON has it."""
-        return {**asdict(self), "points": [asdict(one) for one in self.points]}
 
 
 @dataclass(frozen=True)
@@ -299,7 +295,7 @@ def _floor_sentence(rows: Sequence["ComparisonRow"], where: str, bandwidth: str)
         name = most.pop() or ""
         values = [abs(row.limiting_elasticity or 0.0) for row in rows]
         amount = span(values, lambda value: f"{value:.2f}")
-        text += f"; {INPUT_NAMES.get(name, name)} counts most ({amount} %)"
+        text += f"; {input_name(name)} counts most ({amount} %)"
     return text + f"; {_parts(rows)}."
 
 

@@ -23,7 +23,7 @@ TABLE_WIDTH = 132
 def render(solution: Solution, style: str, *, width: int | None, color: bool) -> str:
     """Return a solution as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
-        return json.dumps(solution.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(solution.to_dict())
     if style == "csv":
         return _csv([_flat(solution)])
     from hbmopt.report import solution_tables
@@ -34,14 +34,14 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
 def render_explanation(explanation: Explanation, style: str) -> str:
     """Return an explanation as text in the style ``table`` or ``json``."""
     if style == "json":
-        return json.dumps(explanation.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(explanation.to_dict())
     return explanation_text(explanation)
 
 
 def render_check(check: "Check", style: str, *, width: int | None, color: bool) -> str:
     """Return the check of a claim as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
-        return json.dumps(check.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(check.to_dict())
     if style == "csv":
         return _csv(check.rows())
     from hbmopt.check_report import check_tables
@@ -67,13 +67,18 @@ def render_frontier(
     Tables follow `per`; JSON and CSV hold throughput per accelerator, MW and million USD anyway.
     """
     if style == "json":
-        return json.dumps(frontier.to_dict(speeds), indent=2, allow_nan=False) + "\n"
+        return json_text(frontier.to_dict(speeds))
     if style == "csv":
         return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
     from hbmopt.frontier_report import frontier_tables
 
     width = width or FRONTIER_WIDTH
     return printed(frontier_tables(frontier, speeds, per, width), width, color=color)
+
+
+def json_text(data: dict[str, Any]) -> str:
+    """Return plain data as indented JSON."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
 def printed(content: Any, width: int, *, color: bool) -> str:

@@ -12,14 +12,10 @@ from hbmopt.markup import Html, element, joined, table
 from hbmopt.normalisation import millions
 from hbmopt.provenance import estimates, figures, text
 from hbmopt.report import (
-    INPUT_NAMES,
-    SCOPES,
     certificate_text,
     configuration_rows,
     input_row,
     setting_text,
-    show,
-    signed,
     step_parts,
     step_title,
     summary_rows,
@@ -27,21 +23,19 @@ from hbmopt.report import (
 from hbmopt.solution import Solution
 from hbmopt.speed_frontier import MOST_RUNGS, Frontier, FrontierPoint
 from hbmopt.upgrades import LESS_IS_BETTER, NO_GAIN, TENTH, Upgrade
+from hbmopt.wording import INPUT_NAMES, SCOPES, input_name, show, signed
 
 MOST_ALTERNATIVES = 10
 MOST_NAMED = 3
 """Configurations that are named of those that cannot run for one reason."""
 
 LIMIT_NAMES = INPUT_NAMES | {
-    "latency": "latency per layer",
     "step_time": "time of a step",
     "min_speed": "speed floor",
     "min_batch": "smallest batch",
     "accelerators": "accelerators",
     "lpu_units": "LPUs",
 }
-
-STATUS_ORDER = ("estimate", "press", "derived", "announced")
 
 
 def paragraph(text: str, class_: str = "") -> Html:
@@ -87,9 +81,8 @@ def _limited(solution: Solution) -> str:
     name = solution.limiting_resource
     if name is None:
         return "Nothing that has a price limits it."
-    known = INPUT_NAMES.get(name, name.replace("_", " "))
-    rows = {row.name: row.elasticity for row in solution.constraints}
-    elasticity = solution.elasticities.get(name, rows.get(name, 0.0))
+    known = input_name(name)
+    elasticity = solution.limiting_elasticity or 0.0
     change = "more" if elasticity > 0 else "less"
     return (
         f"{known[:1].upper()}{known[1:]} limits it: 1 % {change} of it is worth "
@@ -139,7 +132,7 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
             show(one.batch, 7),
             show(one.power_w / 1e3),
             show(one.price_of_speed),
-            INPUT_NAMES.get(one.limiting_resource or "", one.limiting_resource or "nothing"),
+            input_name(one.limiting_resource) or "nothing",
             f"{one.replicas} x {one.configuration}",
         )
         for one in _rungs(drawn)
@@ -247,7 +240,7 @@ def buying_section(solution: Solution, bought: Sequence[Upgrade]) -> Html:
     """Return what a tenth more of each input makes, in words with numbers, the best first."""
     ranked = sorted(bought, key=lambda one: -one.gain)
     worth = [one for one in ranked if one.gain >= NO_GAIN]
-    rest = [INPUT_NAMES.get(one.input.name, one.input.name) for one in ranked if one not in worth]
+    rest = [input_name(one.input.name) for one in ranked if one not in worth]
     items = [element("li", _bought(one, solution)) for one in worth]
     parts = [
         paragraph(
@@ -264,7 +257,7 @@ def buying_section(solution: Solution, bought: Sequence[Upgrade]) -> Html:
 
 def _bought(one: Upgrade, solution: Solution) -> Html:
     found = one.input
-    known = INPUT_NAMES.get(found.name, found.name)
+    known = input_name(found.name)
     sign = "−" if found.name in LESS_IS_BETTER else "+"
     value = found.value * (1.0 + one.change)
     unit = found.unit_price_unit.partition(" per ")[2]
@@ -285,7 +278,7 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
 def assumptions_section(instance: Instance) -> Html:
     """Return the numbers that may turn out otherwise, then all others, each with its source."""
     lpus = instance.rack.offload is not None
-    uncertain = sorted(estimates(instance, lpus=lpus), key=lambda one: _rank(one.status))
+    uncertain = estimates(instance, lpus=lpus)
     named = {one.input for one in uncertain}
     header = ("number", "value", "status", "source", "note")
     doubtful = [
@@ -305,10 +298,6 @@ def assumptions_section(instance: Instance) -> Html:
     count = f"The other {len(others)} numbers, with their sources"
     parts.append(element("details", element("summary", count), table(header, others, "lr")))
     return section("assumptions", "Assumptions", *parts)
-
-
-def _rank(status: str) -> int:
-    return STATUS_ORDER.index(status) if status in STATUS_ORDER else len(STATUS_ORDER)
 
 
 def _stated(figure: Figure) -> bool:

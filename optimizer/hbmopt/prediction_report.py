@@ -1,6 +1,5 @@
 """Tables of predictions: errors by chip, model and layout, and why rows were left out."""
 
-import json
 from collections import Counter
 from functools import partial
 
@@ -9,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL
-from hbmopt.output import printed
+from hbmopt.output import json_text, printed
 from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction
+from hbmopt.report import titled
 
 WIDTH = 110
 MODES = {
@@ -23,7 +23,7 @@ MOST_REASONS = 12
 def render_prediction(prediction: Prediction, style: str, *, width: int | None, color: bool) -> str:
     """Return a prediction as text in the style ``table``, ``json`` or ``csv`` (every row)."""
     if style == "json":
-        return json.dumps(prediction.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(prediction.to_dict())
     if style == "csv":
         return str(prediction.frame.to_csv(index=False, lineterminator="\n"))
     return printed(prediction_tables(prediction), width or WIDTH, color=color)
@@ -69,9 +69,7 @@ def _group(title: str, row: PredictedStep) -> str | None:
 
 def error_table(first: str, title: str | None = None) -> Table:
     """Return an empty table of errors, one row per group; `first` heads their names."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
-    )
+    table = titled(title)
     table.add_column(first)
     for name in ("rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
         table.add_column(name, justify="right")
@@ -104,13 +102,7 @@ def _reasons(rows: tuple[PredictedStep, ...]) -> list[RenderableType]:
     if not counts:
         return []
     first = {row.reason: row.line for row in reversed(rows) if row.reason is not None}
-    table = Table(
-        title="Not predicted",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled("Not predicted")
     table.add_column("rows", justify="right")
     table.add_column("first at line", justify="right")
     table.add_column("reason")

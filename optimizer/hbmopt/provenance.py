@@ -28,7 +28,7 @@ def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
 
 
 def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
-    """Return the announced, press, derived and estimated figures that an answer rests on."""
+    """Return the uncertain figures that an answer rests on, those of the weakest status first."""
     found = []
     own_law = instance.power_law is instance.rack.accelerator.power_law
     for path, figure in figures(instance):
@@ -53,7 +53,12 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
     if instance.llm.status != "counted":
         source = tuple(instance.llm.source)
         found.append(Estimate("llm", instance.llm.name, instance.llm.status, source, ""))
-    return tuple(found)
+    return tuple(sorted(found, key=_weakness))
+
+
+def _weakness(estimate: Estimate) -> int:
+    """Return the place among uncertain statuses; that of a model may be any word."""
+    return (*UNCERTAIN, estimate.status).index(estimate.status)
 
 
 def text(figure: Figure) -> str:

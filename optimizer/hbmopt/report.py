@@ -14,53 +14,7 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
-
-SCOPES = {
-    "accelerators": "accelerators only",
-    "rack": "whole rack",
-    "facility": "rack and its share of the facility",
-}
-INPUT_NAMES = {
-    "hbm_capacity": "HBM capacity",
-    "hbm_bandwidth": "HBM bandwidth",
-    "compute": "compute",
-    "interconnect": "scale-up links",
-    "latency": "latency per layer",
-    "power_cap": "power cap",
-    "accelerator_power": "accelerator power limit",
-    "sram_capacity": "LPU SRAM capacity",
-    "sram_bandwidth": "LPU SRAM bandwidth",
-    "lpu_compute": "LPU compute",
-    "lpu_link": "LPU links",
-    "lpu_latency": "LPU latency per visit",
-}
-STEP_NAMES = {
-    "weights": "reading weights from HBM",
-    "kv": "reading the KV cache",
-    "gemm": "matrix products",
-    "attention": "attention arithmetic",
-    "link": "traffic between accelerators",
-    "latency": "fixed latency of the layers",
-    "sram": "reading weights from SRAM",
-    "lpu_compute": "matrix products on LPUs",
-    "lpu_link": "activations to LPUs and back",
-    "waiting": "waiting, as power or a budget limits",
-}
-
-
-def show(value: float, digits: int = 4) -> str:
-    """Write a number with `digits` significant digits and thousands separators."""
-    if value == 0:
-        return "0"
-    magnitude = abs(value)
-    if magnitude >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
-
-
-def signed(value: float) -> str:
-    """Write a price with its sign."""
-    return ("+" if value > 0 else "") + show(value)
+from hbmopt.wording import SCOPES, STEP_NAMES, elasticity_text, input_name, show, signed
 
 
 def solution_tables(solution: Solution) -> RenderableType:
@@ -102,10 +56,16 @@ def setting_text(solution: Solution) -> str:
     return text
 
 
-def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+def titled(title: str | None) -> Table:
+    """Return an empty table in the house style, its title above at the left."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
     )
+
+
+def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = titled(title)
+    table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -130,11 +90,11 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     if solution.tok_s_per_mw is not None:
         rows.append(("efficiency", f"{show(solution.tok_s_per_mw, 6)} tok/s/MW", ""))
     if solution.limiting_resource is not None:
-        elasticity = _elasticity(solution, solution.limiting_resource)
+        elasticity = solution.limiting_elasticity or 0.0
         rows.append(
             (
                 "limited by",
-                INPUT_NAMES.get(solution.limiting_resource, solution.limiting_resource),
+                input_name(solution.limiting_resource),
                 f"1 % {'more' if elasticity > 0 else 'less'} of it is worth "
                 f"{abs(elasticity):.2f} % of throughput",
             )
@@ -142,11 +102,6 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     if solution.accuracy is not None:
         rows.append(("step times", solution.accuracy.basis, solution.accuracy.statement))
     return rows
-
-
-def _elasticity(solution: Solution, name: str) -> float:
-    rows = {row.name: row.elasticity for row in solution.constraints}
-    return solution.elasticities.get(name, rows.get(name, 0.0))
 
 
 def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
@@ -213,13 +168,7 @@ def step_title(one: ConfigurationResult) -> str:
 
 
 def _inputs(solution: Solution) -> Table:
-    table = Table(
-        title="What one more unit is worth (local, configuration and replicas held)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled("What one more unit is worth (local, configuration and replicas held)")
     table.add_column("input")
     table.add_column("now", justify="right")
     table.add_column("worth", justify="right")
@@ -234,22 +183,16 @@ def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
     """Return name, value, price, its unit and elasticity of an input."""
     marked = " (est.)" if one.status == "estimate" else ""
     return (
-        INPUT_NAMES.get(one.name, one.name) + marked,
+        input_name(one.name) + marked,
         f"{show(one.value)} {one.unit}",
         signed(one.unit_price),
         one.unit_price_unit,
-        f"{one.elasticity:+.3f}" if abs(one.elasticity) >= 5e-4 else "0",
+        elasticity_text(one.elasticity),
     )
 
 
 def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
-    table = Table(
-        title="Limits (binding ones marked; a limit with slack has no price of its own)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled("Limits (binding ones marked; a limit with slack has no price of its own)")
     table.add_column("limit")
     table.add_column("used", justify="right")
     table.add_column("of", justify="right")
@@ -301,10 +244,8 @@ def _estimates(estimates: tuple[Estimate, ...]) -> list[RenderableType]:
         return []
     rows = [(one.input, one.value, f"{one.status}: {one.note}".rstrip(": ")) for one in estimates]
     hidden = len(rows) - MOST_ESTIMATES
-    order = {"estimate": 0, "press": 1, "derived": 2, "announced": 3}
-    ranked = sorted(zip(estimates, rows, strict=True), key=lambda pair: order[pair[0].status])
     table = _grid("Rests on numbers that may turn out otherwise", [])
-    for _, row in ranked[:MOST_ESTIMATES]:
+    for row in rows[:MOST_ESTIMATES]:
         table.add_row(*row)
     if hidden > 0:
         return [table, Text(f"  and {hidden} more in --format json (provenance)", style="dim")]

@@ -9,7 +9,7 @@ above, in which everything may change; where it differs from the price, that is 
 import fnmatch
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hbmopt.advice import what_to_buy
@@ -23,7 +23,7 @@ from hbmopt.optimum import PricedRack, priced
 from hbmopt.price_range import NOTHING, HeldOptimum, Side, jumps, price_side, slope
 from hbmopt.progress import Progress
 from hbmopt.search import search
-from hbmopt.solution import Conflict, Solution
+from hbmopt.solution import Conflict, Solution, plain
 from hbmopt.solver import configuration_of, solution_of, solve
 from hbmopt.template import coefficients, collect, template_of
 
@@ -75,12 +75,7 @@ class Sensitivity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/sensitivity.schema.json`)."""
-        found = asdict(self)
-        for key in ("advice", "numbers", "unused"):
-            found[key] = list(found[key])
-        if found["conflict"] is not None:
-            found["conflict"]["limits"] = list(found["conflict"]["limits"])
-        return found
+        return plain(self)
 
     @property
     def frame(self) -> "pd.DataFrame":

@@ -1,6 +1,5 @@
 """The table of a sensitivity: price, range and steps of every number, and what to buy next."""
 
-import json
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -9,10 +8,11 @@ from rich.text import Text
 
 from hbmopt.instance_numbers import TOGETHER
 from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
-from hbmopt.output import printed
+from hbmopt.output import json_text, printed
 from hbmopt.price_range import AT_BOUND
-from hbmopt.report import show, signed
+from hbmopt.report import titled
 from hbmopt.sensitivities import Sensitivity
+from hbmopt.wording import elasticity_text, show, signed
 
 WIDTH = 172
 
@@ -20,7 +20,7 @@ WIDTH = 172
 def render_sensitivity(found: Sensitivity, style: str, *, width: int | None, color: bool) -> str:
     """Return a sensitivity as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
-        return json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json_text(found.to_dict())
     if style == "csv":
         return str(found.frame.to_csv(lineterminator="\n"))
     return printed(sensitivity_table(found, width or WIDTH), width or WIDTH, color=color)
@@ -88,13 +88,7 @@ def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Tab
         for name, cells in columns.items()
         if any(cells) and width >= WIDTHS.get(name, 0)
     }
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = titled(title)
     for name in columns:
         words = name in ("number", "tok/s per", "at the nearer end")
         table.add_column(
@@ -127,7 +121,7 @@ def _per(one: NumberPrice) -> str:
 def _elasticity(one: NumberPrice) -> str:
     if one.elasticity is None or one.value == 0:
         return ""
-    return f"{one.elasticity:+.3f}" if abs(one.elasticity) >= 5e-4 else "0"
+    return elasticity_text(one.elasticity)
 
 
 OPEN = "..."

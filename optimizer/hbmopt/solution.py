@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,15 @@ class Solution:
         """Whether there is a plan."""
         return self.status == "optimal"
 
+    @property
+    def limiting_elasticity(self) -> float | None:
+        """The elasticity of what limits, % of throughput per %; None where nothing does."""
+        known = {row.name: row.elasticity for row in self.constraints} | self.elasticities
+        return known.get(self.limiting_resource or "")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/solution.schema.json`)."""
-        return {key: listed(value) for key, value in asdict(self).items()}
+        return plain(self)
 
     @property
     def configurations_frame(self) -> "pd.DataFrame":
@@ -220,10 +227,14 @@ def _frame(rows: list[dict[str, Any]], index: str | None = None) -> "pd.DataFram
     return frame.set_index(index) if index is not None and rows else frame
 
 
-def listed(value: Any) -> Any:
-    """Return the value with tuples as lists, as JSON has them."""
+def plain(result: "DataclassInstance") -> dict[str, Any]:
+    """Return a result as JSON has it: mappings and lists."""
+    return {key: _listed(value) for key, value in asdict(result).items()}
+
+
+def _listed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: listed(item) for key, item in value.items()}
+        return {key: _listed(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [listed(item) for item in value]
+        return [_listed(item) for item in value]
     return value

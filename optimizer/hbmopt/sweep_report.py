@@ -7,10 +7,10 @@ from rich.text import Text
 
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.output import printed
-from hbmopt.report import INPUT_NAMES, show
 from hbmopt.sweep_files import Row
 from hbmopt.sweeping import Sweep
 from hbmopt.variation import Variation
+from hbmopt.wording import input_name, show, shown
 
 WIDTH = 140
 MOST_ROWS = 40
@@ -66,7 +66,7 @@ def sweep_table(sweep: Sweep) -> RenderableType:
         columns.append(Column(name, cells, right=name != LIMITED, rank=rank))
     prices = (price_of(one, sweep.columns) for one in sweep.variations)
     for column, unit in (found for found in prices if found is not None):
-        columns.append(Column(f"tok/s\nper {unit}", [_shown(row[column]) for row in rows], rank=2))
+        columns.append(Column(f"tok/s\nper {unit}", [shown(row[column]) for row in rows], rank=2))
     configurations = [configuration_text(row) for row in rows]
     columns.append(
         Column("configuration", configurations, right=False, least=18, rank=3, style="dim")
@@ -89,17 +89,12 @@ def _answer(row: Row) -> list[str]:
     if row["status"] != "optimal":
         return [row["status"], "", "", "", "", ""]
     numbers = (("throughput_tok_s", 6), ("speed_tok_s_user", 4), ("batch", 7))
-    limit = row["limiting_resource"] or ""
     return [
         *(show(row[name], digits) for name, digits in numbers),
         show(row["power_w"] / 1e3, 4),
-        _shown(row["tok_s_per_mw"], 6),
-        INPUT_NAMES.get(limit, limit),
+        shown(row["tok_s_per_mw"], 6),
+        input_name(row["limiting_resource"]),
     ]
-
-
-def _shown(value: float | None, digits: int = 4) -> str:
-    return show(value, digits) if value is not None else ""
 
 
 def _reasons(sweep: Sweep) -> list[Text]:

@@ -1,0 +1,63 @@
+"""Names and numbers in words, the same in all tables, pages, charts and sentences."""
+
+SCOPES = {
+    "accelerators": "accelerators only",
+    "rack": "whole rack",
+    "facility": "rack and its share of the facility",
+}
+INPUT_NAMES = {
+    "hbm_capacity": "HBM capacity",
+    "hbm_bandwidth": "HBM bandwidth",
+    "compute": "compute",
+    "interconnect": "scale-up links",
+    "latency": "latency per layer",
+    "power_cap": "power cap",
+    "accelerator_power": "accelerator power limit",
+    "sram_capacity": "LPU SRAM capacity",
+    "sram_bandwidth": "LPU SRAM bandwidth",
+    "lpu_compute": "LPU compute",
+    "lpu_link": "LPU links",
+    "lpu_latency": "LPU latency per visit",
+}
+STEP_NAMES = {
+    "weights": "reading weights from HBM",
+    "kv": "reading the KV cache",
+    "gemm": "matrix products",
+    "attention": "attention arithmetic",
+    "link": "traffic between accelerators",
+    "latency": "fixed latency of the layers",
+    "sram": "reading weights from SRAM",
+    "lpu_compute": "matrix products on LPUs",
+    "lpu_link": "activations to LPUs and back",
+    "waiting": "waiting, as power or a budget limits",
+}
+
+
+def show(value: float, digits: int = 4) -> str:
+    """Write a number with `digits` significant digits and thousands separators."""
+    if value == 0:
+        return "0"
+    magnitude = abs(value)
+    if magnitude >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
+
+
+def signed(value: float) -> str:
+    """Write a price with its sign."""
+    return ("+" if value > 0 else "") + show(value)
+
+
+def shown(value: float | None, digits: int = 4) -> str:
+    """Write a number as `show` does, nothing where there is none."""
+    return show(value, digits) if value is not None else ""
+
+
+def input_name(name: str | None) -> str:
+    """Return the words for an input, a limit or a budget that somebody declared; "" for none."""
+    return INPUT_NAMES.get(name, name.replace("_", " ")) if name else ""
+
+
+def elasticity_text(value: float) -> str:
+    """Write an elasticity with its sign, 0 where it is less than is worth a digit."""
+    return f"{value:+.3f}" if abs(value) >= 5e-4 else "0"
