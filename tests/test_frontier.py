@@ -225,7 +225,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers():
 def test_a_budget_has_its_number_in_the_sketch():
     text = render_frontier(frontier(loaded("cpu_budget")), "table", None, width=None, color=False)
     assert " │1111" in text
-    assert "1 host_cpu" in text
+    assert "1 host cpu" in text
 
 
 def test_speeds_below_the_floor_of_the_instance_are_that_floor():
