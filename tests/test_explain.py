@@ -1,5 +1,7 @@
 """Explanations: what lost and by how much, what cannot run and why."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -113,3 +115,20 @@ def test_progress_counts_up_to_the_end(power):
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert all(done < known for done, known in told[:-1])
     assert told[-1][0] == told[-1][1]
+
+
+@pytest.mark.parametrize("power", ["10 kW", "5 kW"])
+def test_csv_has_a_row_per_configuration_or_change(power):
+    arguments = ["explain", str(INSTANCES / "h100.yaml"), "--set", f"limits.power={power}"]
+    text = CliRunner().invoke(cli, [*arguments, "--format", "csv"]).stdout
+    data = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).stdout)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    kinds = [row["kind"] for row in rows]
+    cures = data["cures"] or {"found": [], "without": []}
+    assert kinds.count("chosen") == (data["chosen"] is not None)
+    assert kinds.count("alternative") == len(data["alternatives"])
+    assert kinds.count("idle") == len(data["idle"])
+    assert kinds.count("rejected") == sum(len(one["configurations"]) for one in data["rejected"])
+    assert kinds.count("cure") == len(cures["found"])
+    assert kinds.count("no_cure") == len(cures["without"])
+    assert all(row["settings"].startswith("--set ") for row in rows if row["kind"] == "cure")

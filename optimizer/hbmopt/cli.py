@@ -363,14 +363,7 @@ def _terminal_width(output: Path | None) -> int | None:
 @cli.command()
 @click.argument("instance", type=click.Path(path_type=Path))
 @_set_option
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to write the result.",
-)
+@_format_option
 @_output_option
 @_one_line_errors
 def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path | None) -> int:

@@ -173,7 +173,7 @@ def cure_lines(cures: Cures) -> list[str]:
         for row, one in zip(rows, _ordered(cures), strict=True):
             line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
             runs = f"  (runs {one.configuration})" if one.ratio is None else ""
-            lines.append(f"{line}  {' '.join(_option(text) for text in one.settings)}{runs}")
+            lines.append(f"{line}  {' '.join(option(text) for text in one.settings)}{runs}")
     else:
         lines.append("No single change is enough.")
     if cures.without:
@@ -183,7 +183,7 @@ def cure_lines(cures: Cures) -> list[str]:
     return lines
 
 
-def _option(setting: str) -> str:
+def option(setting: str) -> str:
     """Write a setting as an option that a shell takes."""
     key, _, value = setting.partition("=")
     return f"--set {key}={value}" if value.isalnum() else f'--set {key}="{value}"'

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hbmopt.configuration import Configuration
-from hbmopt.cures import Cures, cure_lines, cures_of_infeasible
+from hbmopt.cures import Cures, cure_lines, cures_of_infeasible, option
 from hbmopt.infeasibility import explain_conflict
 from hbmopt.instance import Instance
 from hbmopt.progress import Parts, Progress
@@ -57,6 +57,45 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
         return plain(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row per configuration or change, as CSV has it.
+
+        `kind` is chosen, alternative, idle or rejected for a configuration, cure or no_cure for a
+        change; what does not apply is None.
+        """
+        found: list[dict[str, Any]] = []
+        if self.chosen is not None:
+            found.append(_row("chosen", self.chosen, throughput_tok_s=self.throughput_tok_s))
+        found += [_row("alternative", **asdict(one)) for one in self.alternatives]
+        found += [_row("idle", name) for name in self.idle]
+        found += [
+            _row("rejected", name, reason=one.reason)
+            for one in self.rejected
+            for name in one.configurations
+        ]
+        if self.cures is not None:
+            found += [
+                _row("cure", change=one.name, settings=" ".join(map(option, one.settings)))
+                for one in self.cures.found
+            ]
+            found += [_row("no_cure", change=one.name) for one in self.cures.without]
+        return found
+
+
+def _row(kind: str, configuration: str | None = None, **cells: Any) -> dict[str, Any]:
+    return {"kind": kind, "configuration": configuration} | {
+        name: cells.get(name)
+        for name in (
+            "throughput_tok_s",
+            "exact",
+            "batch",
+            "loss",
+            "reason",
+            "change",
+            "settings",
+        )
+    }
 
 
 MOST_EXACT = 20

@@ -32,9 +32,11 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
 
 
 def render_explanation(explanation: Explanation, style: str) -> str:
-    """Return an explanation as text in the style ``table`` or ``json``."""
+    """Return an explanation as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
         return json_text(explanation.to_dict())
+    if style == "csv":
+        return _csv(explanation.rows())
     return explanation_text(explanation)
 
 

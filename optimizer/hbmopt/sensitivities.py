@@ -82,8 +82,9 @@ class Sensitivity:
         """One row per number, indexed by its dotted path."""
         import pandas as pd  # 0.3 s that only frames need
 
-        frame = pd.DataFrame([one.flat() for one in self.numbers])
-        return frame.set_index("name") if len(frame) else frame
+        columns = list(NumberPrice("", "", 0.0, "", "").flat())
+        rows = [one.flat() for one in self.numbers]
+        return pd.DataFrame(rows, columns=columns).set_index("name")
 
 
 def sensitivity(
