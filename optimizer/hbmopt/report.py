@@ -58,6 +58,11 @@ def show(value: float, digits: int = 4) -> str:
     return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
 
 
+def counted(count: int, name: str) -> str:
+    """Write a count of things."""
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
 def signed(value: float) -> str:
     """Write a price with its sign."""
     return ("+" if value > 0 else "") + show(value)
@@ -91,7 +96,7 @@ def _heading(solution: Solution) -> Text:
 
 def setting_text(solution: Solution) -> str:
     """Return model, rack, context and speed floor in words."""
-    text = f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)"
+    text = f"{solution.llm} on {solution.rack} ({counted(solution.accelerators, 'accelerator')})"
     text += f", {show(solution.context_tokens, 7)} tokens of context"
     if solution.reserved_context_tokens > solution.context_tokens:
         text += f" (memory for {show(solution.reserved_context_tokens, 7)})"
@@ -151,7 +156,7 @@ def _elasticity(solution: Solution, name: str) -> float:
 
 def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
     """Return name, value and remark of how a configuration runs."""
-    layout = f"{one.accelerators} accelerators each: attention tensor-parallel over "
+    layout = f"{counted(one.accelerators, 'accelerator')} each: attention tensor-parallel over "
     layout += f"{one.tensor_parallel}"
     if one.attention_data_parallel > 1:
         layout += f" and data-parallel over {one.attention_data_parallel}"
@@ -276,12 +281,20 @@ NO_GAP = 1e-12
 """Relative gap that is rounding of the last digits."""
 
 
+def _compared(configurations: int, rejected: int) -> str:
+    """Say over how many configurations a plan is the best."""
+    others = f" ({rejected} more {'is' if rejected == 1 else 'are'} impossible)" if rejected else ""
+    if configurations == 1:
+        return f"of the only configuration{others} no other plan beats this"
+    return f"of {configurations} configurations{others} none beats this plan"
+
+
 def certificate_text(solution: Solution, certificate: Certificate) -> str:
     """Say what proves the answer, and how exact it is."""
     loss, gap = certificate.rounding_loss, certificate.piecewise_error
     text = (
-        f"proven optimal by {certificate.solver}: of {certificate.configurations} configurations "
-        f"({certificate.rejected} more are impossible) none beats this plan"
+        f"proven optimal by {certificate.solver}: "
+        f"{_compared(certificate.configurations, certificate.rejected)}"
         f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
         f"{certificate.nodes} programs in {certificate.seconds:.2f} s."
     )
@@ -319,7 +332,7 @@ def _conflict(solution: Solution) -> list[RenderableType]:
     text.append(conflict.summary + ".", style="")
     parts: list[RenderableType] = [text]
     if conflict.limits:
-        parts.append(Text("Limits that exclude each other: " + ", ".join(conflict.limits)))
+        parts.append(Text(conflict.limits_text()))
     parts.append(Text("`hbmopt explain` lists the smallest changes that cure it."))
     if solution.certificate is not None:
         parts.append(
