@@ -57,6 +57,12 @@ def test_a_solved_instance_is_exit_code_0_with_a_table_on_stdout():
     assert "\x1b" not in outcome.stdout
 
 
+def test_one_accelerator_and_one_configuration_are_told_as_one():
+    text = invoke("solve", CLOSED_FORM).stdout
+    assert "(1 accelerator)" in text
+    assert "of the only configuration no other plan beats this" in " ".join(text.split())
+
+
 def test_an_infeasible_instance_is_exit_code_1_with_the_conflict_on_stdout():
     outcome = invoke("solve", CLOSED_FORM, "--set", TOO_FAST)
     assert outcome.exit_code == 1

@@ -222,6 +222,12 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers():
         assert ("Left out for want of width" in text) == (width < 172)
 
 
+def test_speeds_that_nothing_reaches_are_named():
+    text = invoked("--at", "200,110").stdout
+    assert "Nothing reaches 200 tok/s per user; 114.4 is the most." in text
+    assert "The most at" not in invoked("--at", "200").stdout
+
+
 def test_a_budget_has_its_number_in_the_sketch():
     text = render_frontier(frontier(loaded("cpu_budget")), "table", None, width=None, color=False)
     assert " │1111" in text

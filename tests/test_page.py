@@ -160,10 +160,17 @@ def test_an_infeasible_instance_has_a_page_too(browser, tmp_path):
     shown = browser.run("return document.querySelector('#answer').innerText")
     assert "Nothing can be served" in shown
     assert "900 tok/s/user" in shown
+    assert "Limits that exclude each other: time of a step, speed floor." in shown
+    cured = browser.run("return document.querySelector('#cures').innerText")
+    found = re.search(r'--set limits.min_speed="([^"]+)"', cured)
+    assert hbmopt.solve(hbmopt.load(H200, {"limits.min_speed": found[1]})).feasible
+    links = browser.run("return [...document.querySelectorAll('nav a')].map((one) => one.hash)")
+    assert links == ["#answer", "#cures", "#alternatives", "#assumptions", "#certificate"]
     assert browser.complaints() == []
     assert browser.requests() == []
     assert Reader(path.read_text(encoding="utf-8")).sections == [
         "answer",
+        "cures",
         "alternatives",
         "assumptions",
         "certificate",
@@ -205,6 +212,16 @@ def test_what_to_buy_is_solved_anew(instance):
     found = next(one for one in upgrades(instance, solution) if one.input.name == bandwidth[-1])
     bought = hbmopt.solve(instance.scaled(bandwidth, 1.1))
     assert found.throughput_tok_s == pytest.approx(bought.throughput_tok_s, rel=1e-9)
+
+
+def test_a_budget_is_bought_like_an_input():
+    instance = hbmopt.load(INSTANCES / "cpu_budget.yaml")
+    found = next(
+        one for one in upgrades(instance, hbmopt.solve(instance)) if one.input.name == "host_cpu"
+    )
+    more = hbmopt.load(INSTANCES / "cpu_budget.yaml", {"limits.budgets.0.capacity": 1.1 * 112})
+    assert found.throughput_tok_s == pytest.approx(hbmopt.solve(more).throughput_tok_s, rel=1e-9)
+    assert found.gain > 0.01
 
 
 def test_caps_go_from_parked_to_more_than_is_used(instance):

@@ -102,7 +102,7 @@ def resource_scales(names: Iterable[str | None]) -> tuple[alt.Scale, alt.Scale]:
     labels = [resource_label(one) for one in (*known, *others)]
     colours = [RESOURCE_COLOURS[one] for one in known]
     colours += [OTHER_COLOURS[index % len(OTHER_COLOURS)] for index in range(len(others))]
-    shapes = [RESOURCE_SHAPES[one] for one in known] + ["stroke"] * len(others)
+    shapes = [RESOURCE_SHAPES[one] for one in known] + ["triangle-right"] * len(others)
     if None in used or "" in used:
         labels, colours, shapes = [*labels, NOTHING], [*colours, GREY], [*shapes, "circle"]
     return alt.Scale(domain=labels, range=colours), alt.Scale(domain=labels, range=shapes)

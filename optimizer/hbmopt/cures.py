@@ -163,17 +163,26 @@ def cures_of_infeasible(instance: Instance, parts: Parts | None = None) -> Cures
     return smallest_changes(instance, aim, [one for _, one in ranked], changes, parts)
 
 
+def cure_rows(cures: Cures) -> list[tuple[str, str, str, str]]:
+    """Return name, change, relative change and options of cures, the smallest change first."""
+    rows = []
+    for one in _ordered(cures):
+        options = " ".join(option(text) for text in one.settings)
+        runs = f"  (runs {one.configuration})" if one.ratio is None else ""
+        rows.append((one.name, f"{one.now} -> {one.to}", _relative(one), options + runs))
+    return rows
+
+
 def cure_lines(cures: Cures) -> list[str]:
     """Return cures as lines of text, the smallest relative change first."""
     lines = []
     if cures.found:
         lines.append("Each of these changes alone is enough, and no smaller one of its kind:")
-        rows = [(one.name, f"{one.now} -> {one.to}", _relative(one)) for one in _ordered(cures)]
+        rows = cure_rows(cures)
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        for row, one in zip(rows, _ordered(cures), strict=True):
-            line = f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>8}"
-            runs = f"  (runs {one.configuration})" if one.ratio is None else ""
-            lines.append(f"{line}  {' '.join(option(text) for text in one.settings)}{runs}")
+        for name, change, relative, options in rows:
+            line = f"  {name:<{widths[0]}}  {change:<{widths[1]}}  {relative:>8}"
+            lines.append(f"{line}  {options}")
     else:
         lines.append("No single change is enough.")
     if cures.without:

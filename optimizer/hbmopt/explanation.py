@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hbmopt.configuration import Configuration
@@ -231,9 +231,7 @@ def _conflict_lines(explanation: Explanation) -> list[str]:
     if explanation.conflict is not None:
         lines += [f"{explanation.conflict.summary}."]
         if explanation.conflict.limits:
-            lines.append(
-                "Limits that exclude each other: " + ", ".join(explanation.conflict.limits)
-            )
+            lines.append(explanation.conflict.limits_text())
     if explanation.cures is not None:
         lines += ["", *cure_lines(explanation.cures)]
     return lines

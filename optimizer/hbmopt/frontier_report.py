@@ -9,7 +9,7 @@ from rich.text import Text
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.normalisation import Normalisation, normalisation
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
-from hbmopt.wording import input_name, show
+from hbmopt.wording import counted, input_name, show
 
 MARKS = {
     "hbm_capacity": "C",
@@ -50,16 +50,21 @@ def frontier_tables(
         heading.append(instance.description.strip() + "\n", style="bold")
     heading.append(f"{llm} on {rack}, {show(instance.workload.mean_context, 7)} tokens of context")
     if not frontier.feasible:
-        return Group(heading, Text("\nNothing can be served: no point meets all limits."))
+        return Group(
+            heading,
+            Text("\nNothing can be served: no point meets all limits. `hbmopt solve` says why."),
+        )
     segments, accuracy = frontier.segments, frontier.accuracy
+    rungs = frontier.ladder(speeds)
     columns = min(WIDTH, width - 2) if width is not None else WIDTH
+    ladder: list[RenderableType] = [_ladder(rungs, quoted), Text()] if rungs else []
     return Group(
         heading,
         Text(),
         Text(sketch(frontier, segments, columns, per=per), no_wrap=True),
         Text(),
-        _ladder(frontier.ladder(speeds), quoted),
-        Text(),
+        *_beyond(frontier, speeds),
+        *ladder,
         _segments(segments, quoted),
         Text(),
         Text(f"Step times: {accuracy.basis}, {accuracy.statement}."),
@@ -76,7 +81,7 @@ def _certificate(frontier: Frontier, segments: int) -> str:
         )
     return (
         f"Exact: {len(frontier):,} points of whole sequences in {segments} segments; no batch of "
-        f"{len(frontier.configurations)} configurations makes more at any speed. "
+        f"{counted(len(frontier.configurations), 'configuration')} makes more at any speed. "
         f"{frontier.seconds:.2f} s."
     )
 
@@ -118,6 +123,18 @@ def sketch(
     ]
     lines.append("  limited by  " + "   ".join(legend))
     return "\n".join(lines)
+
+
+def _beyond(frontier: Frontier, speeds: Sequence[float] | None) -> list[RenderableType]:
+    """Name the speeds asked for that nothing reaches."""
+    far = [f"{one:g}" for one in speeds or () if frontier.index(one) is None]
+    if not far:
+        return []
+    fastest = show(float(frontier.speeds[-1]))
+    return [
+        Text(f"Nothing reaches {', '.join(far)} tok/s per user; {fastest} is the most."),
+        Text(),
+    ]
 
 
 def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTable:

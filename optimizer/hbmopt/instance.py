@@ -82,10 +82,10 @@ class Workload(StrictModel):
     @model_validator(mode="after")
     def _one_way(self) -> "Workload":
         if self.context is None and self.prompt is None and self.output is None:
-            raise ValueError("give `context`, or `prompt` and `output` tokens")
+            raise ValueError("give either `context`, or `prompt` and `output` tokens")
         if self.context is not None and not (self.prompt is None and self.output is None):
             raise ValueError(
-                "give `context`, or `prompt` and `output` tokens, not both; to replace them: "
+                "give either `context`, or `prompt` and `output` tokens; to replace them: "
                 f'--set "workload={{context: {self.context.amount:g}}}"'
             )
         if self.context is None and (self.prompt is None or self.output is None):

@@ -22,6 +22,7 @@ from hbmopt.page_sections import (
     buying_section,
     certificate_section,
     conflict,
+    cures_section,
     frontier_section,
     heading,
     limits_section,
@@ -47,6 +48,7 @@ NARROWEST_BARS = 560
 
 CONTENTS = {
     "answer": "Answer",
+    "cures": "What would change that",
     "frontier": "Throughput against speed",
     "limits": "Limits and prices",
     "power": "Under a power cap",
@@ -97,9 +99,11 @@ def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
     if solution.feasible:
         sections = _served(instance, solution, done)
     else:
+        explanation = explain(instance)
         sections = [
             conflict(solution),
-            alternatives_section(explain(instance)),
+            cures_section(explanation.cures),
+            alternatives_section(explanation),
             assumptions_section(instance),
             certificate_section(solution),
         ]
@@ -111,7 +115,7 @@ def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
 
 def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     """Return the sections of an instance that has a plan."""
-    done.expect(len(solution.inputs))
+    done.expect(len(solution.inputs) + len(instance.limits.budgets))
     explanation = explain(instance)
     done.add(3)
     drawn, note = _frontier(instance, done)
@@ -167,7 +171,7 @@ def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
 def _document(solution: Solution, sections: list[Html], script: str) -> str:
     """Return the whole page."""
     top = heading(solution)
-    shown = [name for name in CONTENTS if any(f'<section id="{name}"' in one for one in sections)]
+    shown = [name for one in sections for name in CONTENTS if f'<section id="{name}"' in one]
     links = [element("li", element("a", CONTENTS[name], href=f"#{name}")) for name in shown]
     head = element(
         "head",

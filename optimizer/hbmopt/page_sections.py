@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hbmopt import catalogue
+from hbmopt.cures import Cures, cure_rows
 from hbmopt.document import format_path
 from hbmopt.explanation import Explanation
 from hbmopt.figure import Figure
@@ -65,16 +66,24 @@ def answer(instance: Instance, solution: Solution) -> Html:
         f", and draws {show(power)} kW ({SCOPES[solution.power_scope]}). " if power > 0 else ". ",
         _limited(solution),
     ]
-    rows = [row for row in summary_rows(solution) if row[0] != "limited by"]
+    rows = [row for row in summary_rows(solution) if row[0] not in ("limited by", "step times")]
     rows.append(("by accelerator", f"{show(made / solution.accelerators)} tok/s", ""))
     price = millions(instance)
     if price is not None:
         remark = f"rack at {show(price)} million USD"
         rows.append(("by price", f"{show(made / price, 5)} tok/s per million USD", remark))
-    parts = [element("p", *lead, class_="lead"), _figures(rows)]
+    parts = [element("p", *lead, class_="lead"), _figures(rows), _step_times(solution)]
     for one in solution.configurations:
         parts += [element("h3", "Configuration"), table(("", "", ""), configuration_rows(one))]
     return section("answer", "Answer", *parts)
+
+
+def _step_times(solution: Solution) -> Html:
+    """Return what the step times rest on, in one sentence."""
+    known = solution.accuracy
+    if known is None:
+        return Html()
+    return paragraph(f"Step times: {known.basis}, {known.statement}.", "remark")
 
 
 def _limited(solution: Solution) -> str:
@@ -82,12 +91,10 @@ def _limited(solution: Solution) -> str:
     if name is None:
         return "Nothing that has a price limits it."
     known = input_name(name)
+    known = known[:1].upper() + known[1:]
     elasticity = solution.limiting_elasticity or 0.0
     change = "more" if elasticity > 0 else "less"
-    return (
-        f"{known[:1].upper()}{known[1:]} limits it: 1 % {change} of it is worth "
-        f"{abs(elasticity):.2f} % of throughput."
-    )
+    return f"{known} limits it: 1 % {change} of it is worth {abs(elasticity):.2f} % of throughput."
 
 
 def _figures(rows: Sequence[tuple[str, str, str]]) -> Html:
@@ -116,10 +123,31 @@ def conflict(solution: Solution) -> Html:
         )
     ]
     if found.limits:
-        parts.append(paragraph(f"Limits that exclude each other: {', '.join(found.limits)}."))
+        parts.append(paragraph(found.limits_text(LIMIT_NAMES) + "."))
     if found.configuration:
         parts.append(paragraph(f"The configuration that misses by least: {found.configuration}."))
     return section("answer", "Answer", element("div", *parts, class_="conflict"))
+
+
+def cures_section(cures: Cures | None) -> Html:
+    """Return the smallest single changes under which something can be served."""
+    if cures is None:
+        return Html()
+    parts = [paragraph("No single change is enough.")]
+    if cures.found:
+        header = ("change", "from and to", "by", "on the command line")
+        rows = [
+            (name, change.replace("->", "→"), relative, element("code", options))
+            for name, change, relative, options in cure_rows(cures)
+        ]
+        parts = [
+            paragraph("Each of these alone is enough, and no smaller one of its kind.", "remark"),
+            table(header, rows, "llrl"),
+        ]
+    if cures.without:
+        names = ", ".join(one.name for one in cures.without)
+        parts.append(paragraph(f"Not enough alone, however far it goes: {names}.", "remark"))
+    return section("cures", "What would change that", *parts)
 
 
 def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
@@ -228,7 +256,7 @@ def step_section(solution: Solution, figure: str) -> Html:
                 name,
                 f"{show(ms, 3)} ms",
                 f"{share:.0%}",
-                Html(f'<span class="bar" style="width:{max(12 * share, 0.05):.2f}rem"></span>'),
+                Html(f'<span class="bar" style="--share:{share:.4f}"></span>'),
             )
             for name, ms, share in step_parts(one)
         ]

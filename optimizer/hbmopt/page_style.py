@@ -36,7 +36,9 @@ thead th { color: var(--grey); font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .number { text-align: right; white-space: nowrap; }
 .binds { font-weight: 600; }
-.bar { display: inline-block; height: .8em; background: var(--blue); }
+.bar { display: inline-block; height: .8em; background: var(--blue);
+  width: max(.05rem, calc(12rem * var(--share))); }
+code { font-size: .85em; overflow-wrap: anywhere; }
 .conflict { border-left: .3rem solid #d55e00; background: #fdf3ec; padding: .6rem 1rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--blue); }
@@ -44,6 +46,7 @@ li { max-width: 46rem; }
 footer { margin-top: 2.5rem; color: var(--grey); font-size: .85rem; border-top: 1px solid
   var(--line); padding-top: .6rem; }
 @media screen and (max-width: 44rem) {
+  .bar { width: max(.05rem, calc(4rem * var(--share))); }
   .named, .named tbody, .named tr, .named th, .named td { display: block; }
   .named thead, .named td:empty { display: none; }
   .named tr { border-bottom: 1px solid var(--line); padding: .4rem 0; }

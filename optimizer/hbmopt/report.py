@@ -14,7 +14,7 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
-from hbmopt.wording import SCOPES, STEP_NAMES, elasticity_text, input_name, show, signed
+from hbmopt.wording import SCOPES, STEP_NAMES, counted, elasticity_text, input_name, show, signed
 
 
 def solution_tables(solution: Solution) -> RenderableType:
@@ -45,7 +45,7 @@ def _heading(solution: Solution) -> Text:
 
 def setting_text(solution: Solution) -> str:
     """Return model, rack, context and speed floor in words."""
-    text = f"{solution.llm} on {solution.rack} ({solution.accelerators} accelerators)"
+    text = f"{solution.llm} on {solution.rack} ({counted(solution.accelerators, 'accelerator')})"
     text += f", {show(solution.context_tokens, 7)} tokens of context"
     if solution.reserved_context_tokens > solution.context_tokens:
         text += f" (memory for {show(solution.reserved_context_tokens, 7)})"
@@ -106,7 +106,7 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
 
 def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
     """Return name, value and remark of how a configuration runs."""
-    layout = f"{one.accelerators} accelerators each: attention tensor-parallel over "
+    layout = f"{counted(one.accelerators, 'accelerator')} each: attention tensor-parallel over "
     layout += f"{one.tensor_parallel}"
     if one.attention_data_parallel > 1:
         layout += f" and data-parallel over {one.attention_data_parallel}"
@@ -219,12 +219,20 @@ NO_GAP = 1e-12
 """Relative gap that is rounding of the last digits."""
 
 
+def _compared(configurations: int, rejected: int) -> str:
+    """Say over how many configurations a plan is the best."""
+    others = f" ({rejected} more {'is' if rejected == 1 else 'are'} impossible)" if rejected else ""
+    if configurations == 1:
+        return f"of the only configuration{others} no other plan beats this"
+    return f"of {configurations} configurations{others} none beats this plan"
+
+
 def certificate_text(solution: Solution, certificate: Certificate) -> str:
     """Say what proves the answer, and how exact it is."""
     loss, gap = certificate.rounding_loss, certificate.piecewise_error
     text = (
-        f"proven optimal by {certificate.solver}: of {certificate.configurations} configurations "
-        f"({certificate.rejected} more are impossible) none beats this plan"
+        f"proven optimal by {certificate.solver}: "
+        f"{_compared(certificate.configurations, certificate.rejected)}"
         f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
         f"{certificate.nodes} programs in {certificate.seconds:.2f} s."
     )
@@ -260,7 +268,7 @@ def _conflict(solution: Solution) -> list[RenderableType]:
     text.append(conflict.summary + ".", style="")
     parts: list[RenderableType] = [text]
     if conflict.limits:
-        parts.append(Text("Limits that exclude each other: " + ", ".join(conflict.limits)))
+        parts.append(Text(conflict.limits_text()))
     parts.append(Text("`hbmopt explain` lists the smallest changes that cure it."))
     if solution.certificate is not None:
         parts.append(

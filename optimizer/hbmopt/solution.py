@@ -4,6 +4,7 @@ Every class here is plain data. `Solution.to_dict` is the documented JSON; the f
 same rows for pandas.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,13 @@ class Conflict:
     summary: str
     configuration: str
     limits: tuple[str, ...]
+
+    def limits_text(self, names: Mapping[str, str] | None = None) -> str:
+        """Say which limits it is about, by their own names or by `names`; "" for none."""
+        known = names or {}
+        listed = ", ".join(known.get(one, one) for one in self.limits)
+        title = "Limits that exclude each other" if len(self.limits) > 1 else "Limit in the way"
+        return f"{title}: {listed}" if listed else ""
 
 
 @dataclass(frozen=True)

@@ -356,9 +356,15 @@ def frontier(
         Where the instance lets a rack run a mix of configurations, or batches that are not whole.
     """
     if not instance.choices.uniform:
-        raise InputError("choices.uniform: a frontier is that of one configuration at a time")
+        raise InputError(
+            "choices.uniform: a frontier is that of one configuration at a time; "
+            "--set choices.uniform=true"
+        )
     if not instance.choices.whole_sequences:
-        raise InputError("choices.whole_sequences: a frontier is that of whole sequences")
+        raise InputError(
+            "choices.whole_sequences: a frontier is that of whole sequences; "
+            "--set choices.whole_sequences=true"
+        )
     begun = time.perf_counter()
     configurations, _ = enumerate_configurations(instance)
     if any(one.lpu_units for one in configurations):

@@ -7,10 +7,11 @@ two differ; that difference is part of the answer.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hbmopt.document import KeyPath
 from hbmopt.instance import Instance
 from hbmopt.point_search import PointSearch, has_formula
-from hbmopt.prices import hardware_inputs
-from hbmopt.solution import InputResult, Solution
+from hbmopt.prices import hardware_inputs, scaled
+from hbmopt.solution import ConstraintResult, InputResult, Solution
 from hbmopt.solver import solve
 
 TENTH = 0.1
@@ -33,17 +34,35 @@ class Upgrade:
 
 
 def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
-    """Yield the upgrade of every input that has a price, as they are solved."""
+    """Yield the upgrade of every input that has a price and of every budget, as they are solved."""
     lpus = any(one.lpu_units for one in solution.configurations)
     paths = {one.name: one.paths for one in hardware_inputs(instance, lpus=lpus)}
-    now = solution.throughput_tok_s or 0.0
     for one in solution.inputs:
         change = -TENTH if one.name in LESS_IS_BETTER else TENTH
-        bought = instance
-        for path in paths[one.name]:
-            bought = bought.scaled(path, 1.0 + change)
-        made = _most(bought)
-        yield Upgrade(one, change, made, made / now - 1.0)
+        yield _upgrade(solution, one, change, scaled(instance, paths[one.name], 1.0 + change))
+    rows = {row.name: row for row in solution.constraints}
+    for position, budget in enumerate(instance.limits.budgets):
+        capacity: KeyPath = ("limits", "budgets", position, "capacity")
+        bought = instance.changed(capacity, lambda now: now * (1.0 + TENTH))
+        yield _upgrade(solution, _as_input(rows[budget.name]), TENTH, bought)
+
+
+def _as_input(row: ConstraintResult) -> InputResult:
+    """Return a budget as an input: what is bought is its capacity."""
+    return InputResult(
+        name=row.name,
+        value=row.limit,
+        unit=row.unit,
+        status="given",
+        unit_price=row.unit_price,
+        unit_price_unit=row.unit_price_unit,
+        elasticity=row.elasticity,
+    )
+
+
+def _upgrade(solution: Solution, one: InputResult, change: float, bought: Instance) -> Upgrade:
+    made = _most(bought)
+    return Upgrade(one, change, made, made / (solution.throughput_tok_s or 1.0) - 1.0)
 
 
 def _most(instance: Instance) -> float:

@@ -43,6 +43,11 @@ def show(value: float, digits: int = 4) -> str:
     return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
 
 
+def counted(count: int, name: str) -> str:
+    """Write a count of things."""
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
 def signed(value: float) -> str:
     """Write a price with its sign."""
     return ("+" if value > 0 else "") + show(value)
