@@ -21,9 +21,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Demand, rack_data
+from hbmopt.demand import Demand
 from hbmopt.models.quantities import number
 from hbmopt.operating_points import geometric_batches
+from hbmopt.replica_share import ReplicaShare, share_of_fast
 from hbmopt.sequence import smallest_batch
 from hbmopt.step_profile import Array, StepProfile, step_profile
 
@@ -102,9 +103,7 @@ class BatchTable:
         self._pairs = tuple(combinations(range(len(self._profiles)), 2))
         self._running_kw = np.array([profile.running_kw for profile in self._profiles])
         self._gained = number(demand.whole_replica(1.0).tokens_per_sequence_step) * 1e3
-        self._rack = rack_data(demand.instance)
-        self._parked_kw = number(self._rack.parked_accelerator_kw)
-        self._size = float(demand.configuration.layout.accelerators)
+        self._share = ReplicaShare(demand)
         self._all: tuple[Array, Array] | None = None
         self._bounds = self._bounded()
 
@@ -125,7 +124,7 @@ class BatchTable:
         batches = geometric_batches(self.first, self.last, RATIO)
         rates, energy = self._rates(batches)
         # What a replica draws beyond its accelerators' parked power, which is drawn anyway.
-        beyond = self._running_kw[:, None] + energy * rates - self._size * self._parked_kw
+        beyond = self._running_kw[:, None] + energy * rates - self._share.parked_kw
         tokens = batches * self._gained
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             thrifty = np.where(beyond > 0, rates * tokens / beyond, np.inf).max(axis=0)
@@ -142,7 +141,7 @@ class BatchTable:
         meeting = np.searchsorted(-floors, -limits.floor * (1.0 - SAME), side="right")
         # Batches that meet the floor end before the first of these that does not.
         place = np.minimum(meeting, len(floors) - 1)
-        left = np.maximum(0.0, self._left(limits.power))
+        left = np.maximum(0.0, self._share.left_kw(limits.power))
         with np.errstate(invalid="ignore"):
             by_power = np.where(left > 0, left * per_joule[place], 0.0)
         bound = np.minimum(throughput[place], by_power) * (1.0 + ROUNDING)
@@ -164,7 +163,7 @@ class BatchTable:
     def _best(self, limits: ManyLimits) -> BestBatch:
         rates, energy = self._by_batch
         most = self.demand.replicas_at_most
-        free = bool(np.isinf(limits.power).all()) and not self._rack.budgets
+        free = bool(np.isinf(limits.power).all()) and not self.demand.budgets
         # Fewer replicas pay only where they share what is limited.
         counts = np.arange(most, most - 1 if free else 0, -1)[:, None]
         power, needed = self._of_a_replica(limits, counts)
@@ -175,7 +174,7 @@ class BatchTable:
             at = np.maximum(place, 0)
             rate = self._averages(rates[:, at], energy[:, at], power, needed).max(axis=0)
             batch = at + float(self.first)
-            rate = np.minimum(rate, self._allowed(counts, batch))
+            rate = np.minimum(rate, self._share.steps_allowed(counts, batch))
             meets = (place >= 0) & _reaches(rate, needed)
             made.append(np.where(meets, counts * batch * rate * self._gained, 0.0))
             batches.append(batch)
@@ -207,18 +206,11 @@ class BatchTable:
         found = [np.minimum(np.where(power >= running, slowed, -1.0), rates)]
         drawn = running + energy * rates
         for fast, slow in self._pairs:
-            share = self._share_of_fast(drawn[fast], drawn[slow], power)
+            share = share_of_fast(drawn[fast], drawn[slow], power)
             mixed = rates[slow] + (rates[fast] - rates[slow]) * share
             meet = _reaches(np.minimum(rates[fast], rates[slow]), needed)
             found.append(np.where((share > 0) & (share < 1) & meet, mixed, -1.0)[None])
         return np.concatenate(found)
-
-    @staticmethod
-    def _share_of_fast(high: Array, low: Array, power: Array) -> Array:
-        """Return the share of time at the fast clock at which two draw a power, 0 for none."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            share = (power - low) / (high - low)
-        return np.where((power < high) & (power > low), share, 0.0)
 
     def running(self, limits: ManyLimits, counts: Whole, batches: Array) -> Running:
         """Return how replicas run fastest at given batches, whole or not, one under each limit."""
@@ -234,10 +226,10 @@ class BatchTable:
             share[clock, kind == clock] = 1.0
         for position, (fast, slow) in enumerate(self._pairs):
             mixed = kind == len(rates) + position
-            of_fast = self._share_of_fast(drawn[fast], drawn[slow], power)[mixed]
+            of_fast = share_of_fast(drawn[fast], drawn[slow], power)[mixed]
             share[fast, mixed], share[slow, mixed] = of_fast, 1.0 - of_fast
         # One clock alone is slowed down by the cap, and a budget slows all alike.
-        rate = np.minimum(made, self._allowed(counts, batches))
+        rate = np.minimum(made, self._share.steps_allowed(counts, batches))
         full = (share * rates).sum(axis=0)
         slower = np.divide(rate, full, out=np.zeros_like(rate), where=full > 0)
         return Running(batches, rate, share, share * rates * slower)
@@ -277,49 +269,21 @@ class BatchTable:
         low = np.clip(place + float(self.first), float(self.first), most).astype(np.float64)
         return low, np.minimum(low + 1.0, np.maximum(most, low))
 
-    def _left(self, power: Array) -> Array:
-        """Return the kW that the cap leaves beside static power and parked accelerators."""
-        rack = self._rack
-        idle = number(rack.static_kw) + self._parked_kw * number(rack.accelerators)
-        idle += number(rack.parked_lpu_kw) * number(rack.lpu_units)
-        return power / number(rack.power_overhead) - idle
-
     def _of_a_replica(self, limits: ManyLimits, counts: Whole) -> tuple[Array, Array]:
         """Return the kW that a replica may draw, and the steps per ms that the floor asks for."""
-        power = self._left(limits.power) / counts + self._size * self._parked_kw
+        power = self._share.power_kw(limits.power, counts)
         needed = limits.floor * (1.0 - SAME) / self._gained
         return power, np.broadcast_to(needed, power.shape)
-
-    def _allowed(self, counts: Whole, batches: Array) -> Array:
-        """Return the steps per ms of a replica that declared budgets allow."""
-        allowed = np.full(batches.shape, np.inf)
-        for left, per_step, per_sequence in self._budgets(counts):
-            each = per_step + per_sequence * batches
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                steps = np.where(each > 0, left / each, np.inf)
-            allowed = np.minimum(allowed, np.where(left < 0, -1.0, steps))
-        return allowed
 
     def _affordable(self, counts: Whole, needed: Array, most: float) -> Array:
         """Return the largest batch whose steps at the floor the budgets allow, -1 for none."""
         largest = np.full(needed.shape, most)
-        for left, per_step, per_sequence in self._budgets(counts):
+        for left, per_step, per_sequence in self._share.budgets(counts):
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 room = _joules(left, needed) - per_step
                 at_most = np.inf if per_sequence == 0 else room / per_sequence
             largest = np.minimum(largest, np.where(room < 0, -1.0, at_most))
         return largest
-
-    def _budgets(self, counts: Whole) -> list[tuple[Array, float, float]]:
-        """Return of each budget what is left for a replica's steps, and what these use per ms."""
-        found = []
-        for budget, use in zip(self._rack.budgets, self.demand.budgets, strict=True):
-            left = (number(budget.capacity) - number(budget.fixed)) / counts
-            left = left - number(use.per_replica)
-            # What replicas take exactly leaves nothing, whatever the rounding.
-            left = np.where(np.abs(left) <= SAME * number(budget.capacity), 0.0, left)
-            found.append((left, 1e3 * number(use.per_step), 1e3 * number(use.per_sequence_step)))
-        return found
 
 
 def _joules(spare: Array, needed: Array) -> Array:

@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from hbmopt.errors import HbmoptError, InputError
 SOLVED, INFEASIBLE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Parameters = ParamSpec("Parameters")
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters, None]:
@@ -43,6 +44,7 @@ def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters,
     return run
 
 
+_instance_argument = click.argument("instance", type=click.Path(path_type=Path))
 _set_option = click.option(
     "--set",
     "overrides",
@@ -58,15 +60,21 @@ _format_option = click.option(
     show_default=True,
     help="How to write the result.",
 )
-_output_option = click.option(
-    "--output",
-    "output",
+
+
+def _output_to(text: str) -> Callable[[Command], Command]:
+    """Return the option that names the file to write, with what it says in the help."""
+    path = click.Path(path_type=Path)
+    return click.option("-o", "--output", "output", type=path, metavar="FILE", help=text)
+
+
+_output_option = _output_to("Write to FILE instead of the terminal.")
+_llm_configs_option = click.option(
+    "--llm-configs",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write to FILE instead of the terminal.",
+    metavar="DIR",
+    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
 )
-
-
 _plot_option = click.option(
     "--plot",
     "plot",
@@ -96,8 +104,14 @@ def _emit(text: str, output: Path | None) -> None:
         write(text, output)
 
 
+def _show(render: Callable[..., str], found: object, style: str, output: Path | None) -> None:
+    """Write an answer in a style, as wide as the terminal and in colour where there is one."""
+    width = _terminal_width(output)
+    _emit(render(found, style, width=width, color=width is not None), output)
+
+
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @_set_option
 @_format_option
 @_output_option
@@ -112,13 +126,12 @@ def solve(instance: Path, overrides: tuple[str, ...], style: str, output: Path |
     from hbmopt.solver import solve as solve_instance
 
     solution = solve_instance(load(instance, list(overrides)))
-    width = _terminal_width(output)
-    _emit(render(solution, style, width=width, color=width is not None), output)
+    _show(render, solution, style, output)
     return SOLVED if solution.feasible else INFEASIBLE
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @_set_option
 @click.option(
     "--at",
@@ -173,9 +186,7 @@ def frontier(
     drawn = draw(loaded, progress=progress)
     if progress is not None:
         progress(1, 1)
-    width = _terminal_width(output)
-    color = width is not None
-    _emit(render_frontier(drawn, style, chosen, per=per, width=width, color=color), output)
+    _show(partial(render_frontier, speeds=chosen, per=per), drawn, style, output)
     if plot is not None and drawn.feasible:
         from hbmopt.charts import chart_along, write_chart
 
@@ -217,8 +228,7 @@ def compare(
 
     _check_plot(plot)
     comparison = compare_instances([load(path, list(overrides)) for path in instances])
-    width = _terminal_width(output)
-    _emit(render_comparison(comparison, style, width=width, color=width is not None), output)
+    _show(render_comparison, comparison, style, output)
     if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
         from hbmopt.charts import generation_chart, write_chart
 
@@ -240,7 +250,7 @@ def compare(
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @click.option(
     "--vary",
     "variations",
@@ -260,14 +270,7 @@ def compare(
     type=click.Choice(["table", "csv", "jsonl"]),
     help="How to write to the terminal; default: table. A file's suffix says its format.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write all rows to FILE: .csv, .jsonl or .parquet; what is done is kept on the way.",
-)
+@_output_to("Write all rows to FILE: .csv, .jsonl or .parquet; what is done is kept on the way.")
 @_plot_option
 @_one_line_errors
 def sweep(
@@ -319,8 +322,7 @@ def sweep(
         click.echo(f"hbmopt: {interruption}", err=True)
         swept, code = interruption.sweep, INTERRUPTED
     if output is None:
-        width = _terminal_width(None)
-        _emit(render_sweep(swept, style or "table", width=width, color=width is not None), None)
+        _show(render_sweep, swept, style or "table", None)
     if plot is not None and code == SOLVED:
         from hbmopt.charts import sweep_chart, write_chart
 
@@ -361,7 +363,7 @@ def _terminal_width(output: Path | None) -> int | None:
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @_set_option
 @_format_option
 @_output_option
@@ -382,7 +384,7 @@ def explain(instance: Path, overrides: tuple[str, ...], style: str, output: Path
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @_set_option
 @click.option(
     "--step",
@@ -431,8 +433,7 @@ def sensitivity(
         resolve=not no_resolve,
         progress=_counter("numbers"),
     )
-    width = _terminal_width(output)
-    _emit(render_sensitivity(found, style, width=width, color=width is not None), output)
+    _show(render_sensitivity, found, style, output)
     if plot is not None and found.feasible:
         from hbmopt.charts import sensitivity_chart, write_chart
 
@@ -444,15 +445,8 @@ def sensitivity(
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the page to FILE, such as report.html, instead of standard output.",
-)
+@_instance_argument
+@_output_to("Write the page to FILE, such as report.html, instead of standard output.")
 @_set_option
 @_one_line_errors
 def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> int:
@@ -472,7 +466,7 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @click.option(
     "--batch", type=float, required=True, metavar="N", help="Requests at once on the whole rack."
 )
@@ -508,8 +502,7 @@ def check(
 
     loaded = load(instance, list(overrides))
     found = check_claim(loaded, batch, speed, power, progress=_counter("parts"))
-    width = _terminal_width(output)
-    _emit(render_check(found, style, width=width, color=width is not None), output)
+    _show(render_check, found, style, output)
     return SOLVED if found.possible else INFEASIBLE
 
 
@@ -537,12 +530,7 @@ def catalog(kind: str | None, name: str | None) -> int:
 
 @cli.command()
 @click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
-@click.option(
-    "--llm-configs",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
-)
+@_llm_configs_option
 @click.option(
     "--calibration",
     default="universal",
@@ -575,31 +563,18 @@ def predict(
     found = predict_steps(
         measured, llm_configs=llm_configs, calibration=calibration, recorded_only=recorded_only
     )
-    width = _terminal_width(output)
-    _emit(render_prediction(found, style, width=width, color=width is not None), output)
+    _show(render_prediction, found, style, output)
     return SOLVED if found.summary.predicted else INFEASIBLE
 
 
 @cli.command()
 @click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
-@click.option(
-    "--llm-configs",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
-)
+@_llm_configs_option
 @click.option(
     "--chips", metavar="NAMES", help="Fit only rows of these accelerators, separated by commas."
 )
 @click.option("--name", default="my_fit", show_default=True, help="Name of the calibration.")
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the calibration to FILE (.yaml); name it in an instance as calibration: FILE.",
-)
+@_output_to("Write the calibration to FILE (.yaml); name it in an instance as calibration: FILE.")
 @_one_line_errors
 def calibrate(
     measured: Path, llm_configs: Path | None, chips: str | None, name: str, output: Path | None
@@ -641,14 +616,7 @@ def calibrate(
     show_default=True,
     help="The entry itself (yaml), or the numbers that follow from it.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write to FILE instead of the terminal.",
-)
+@_output_option
 @_one_line_errors
 def import_llm(
     source: str, checkpoint_format: str | None, name: str | None, style: str, output: Path | None
@@ -691,7 +659,7 @@ def schema(kind: str, output: Path | None) -> int:
 
 
 @cli.command()
-@click.argument("instance", type=click.Path(path_type=Path))
+@_instance_argument
 @click.argument("program", type=click.Path(path_type=Path))
 @_set_option
 @_one_line_errors

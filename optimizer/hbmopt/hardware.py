@@ -56,6 +56,12 @@ class PowerLaw(StrictModel):
     parked: Fraction = Figure(0.15, "fraction", "derived", note="idle or parked share of TDP")
 
 
+def _require_known(peaks: dict[str, Figure]) -> None:
+    for name in peaks:
+        if name not in ARITHMETIC:
+            raise ValueError(f"unknown format {name!r}; {nearest(name, ARITHMETIC)}")
+
+
 class Accelerator(StrictModel):
     """One accelerator package as a scheduler sees it."""
 
@@ -77,9 +83,7 @@ class Accelerator(StrictModel):
     @field_validator("peak_flops")
     @classmethod
     def _formats_known(cls, peaks: dict[str, Figure]) -> dict[str, Figure]:
-        for name in peaks:
-            if name not in ARITHMETIC:
-                raise ValueError(f"unknown format {name!r}; {nearest(name, ARITHMETIC)}")
+        _require_known(peaks)
         if "bf16" not in peaks:
             raise ValueError("bf16 is needed: attention and unquantized layers are computed in it")
         return peaks
@@ -106,9 +110,7 @@ class OffloadDevice(StrictModel):
     @field_validator("peak_flops")
     @classmethod
     def _formats_known(cls, peaks: dict[str, Figure]) -> dict[str, Figure]:
-        for name in peaks:
-            if name not in ARITHMETIC:
-                raise ValueError(f"unknown format {name!r}; {nearest(name, ARITHMETIC)}")
+        _require_known(peaks)
         if not peaks:
             raise ValueError("at least one format is needed: bf16, fp8 or fp4")
         return peaks

@@ -13,6 +13,7 @@ its first, which is what proves that nothing in between is missed.
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Demand, rack_data
 from hbmopt.models.quantities import number
+from hbmopt.replica_share import ReplicaShare, share_of_fast
 from hbmopt.sequence import smallest_batch
 from hbmopt.step_profile import Array, StepProfile, step_profile
 
@@ -131,11 +133,11 @@ class OperatingPoints:
         self.configuration = demand.configuration
         self.lowest = smallest_batch(demand.configuration)
         self.highest = demand.largest_batch
-        self._rack = rack_data(demand.instance)
+        self._share = ReplicaShare(demand)
+        cap = rack_data(demand.instance).power_cap_kw
+        self._cap = np.asarray(np.inf if cap is None else number(cap))
         self._most = demand.replicas_at_most
-        self._budgets = demand.budgets
         self._profiles: list[StepProfile] = []
-        self._known: dict[tuple[int, bytes], tuple[Array, Array, NDArray[np.bool_]]] = {}
         self._gained = number(demand.whole_replica(1.0).tokens_per_sequence_step) * 1e3
 
     @property
@@ -145,14 +147,14 @@ class OperatingPoints:
 
     def at(self, batches: Array) -> Points:
         """Return the points of some batches: those at full clock, and mixes where power limits."""
-        rate, energy, throttled = self._rates(0, batches)
+        rate, energy, throttled = self._profile(0).rates(batches)
         counts = np.array([self._most])
-        allowed = self._allowed(counts, batches)[0]
+        allowed = self._share.steps_allowed(counts, batches)
         # A declared budget may favour fewer replicas.
         limited = bool((allowed < rate).any())
         drawn = self._profile(0).running_kw + energy * np.minimum(rate, allowed)
         # A lower clock pays only where power limits: that of the rack, or of the accelerator.
-        free = (drawn <= self._power(counts)[0]) & ~throttled
+        free = (drawn <= self._share.power_kw(self._cap, counts)) & ~throttled
         parts = []
         if free.any():
             reached = np.minimum(rate, allowed)[None, free]
@@ -161,37 +163,11 @@ class OperatingPoints:
             parts += self._under_cap(batches if limited else batches[~free])
         return joined(parts) if parts else nothing()
 
-    def _rates(self, clock: int, batches: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """Return the fastest steps, the joule of a step, and where the chip throttles, by batch.
-
-        They do not depend on limits, so they are kept for the next instance.
-        """
-        key = (clock, batches.tobytes())
-        if key not in self._known:
-            self._known[key] = self._profile(clock).rates(batches)
-        return self._known[key]
-
     def _profile(self, clock: int) -> StepProfile:
         while len(self._profiles) <= clock:
             factor = self.configuration.clocks[len(self._profiles)]
             self._profiles.append(step_profile(self.demand, factor))
         return self._profiles[clock]
-
-    def _power(self, counts: NDArray[np.int64]) -> Array:
-        """Return the kW that each of `counts` replicas may draw."""
-        rack = self._rack
-        if rack.power_cap_kw is None:
-            return np.full(len(counts), np.inf)
-        cap = number(rack.power_cap_kw) / number(rack.power_overhead)
-        return np.asarray((cap - self._idle(counts)) / counts, dtype=float)
-
-    def _idle(self, counts: NDArray[np.int64]) -> Array:
-        """Return the kW that are drawn beside `counts` running replicas."""
-        rack = self._rack
-        size = float(self.configuration.layout.accelerators)
-        parked = number(rack.parked_accelerator_kw) * (number(rack.accelerators) - size * counts)
-        lpus = number(rack.parked_lpu_kw) * number(rack.lpu_units)
-        return np.asarray(number(rack.static_kw) + parked + lpus, dtype=float)
 
     def drawn_kw(self, points: Points) -> Array:
         """Return the kW that the rack draws at points of this configuration, in its own scope.
@@ -200,56 +176,39 @@ class OperatingPoints:
         two clocks is the most that the cap allows, so the cap is what is drawn.
         """
         rate = points.throughput / (points.replicas * points.batch * self._gained)
-        each = self._power(points.replicas)
+        each = self._share.power_kw(self._cap, points.replicas)
         for clock in range(len(self.configuration.clocks)):
             profile = self._profile(clock)
             fastest, energy, _ = profile.rates(points.batch)
             drawn = profile.running_kw + energy * rate
             reached = fastest >= rate * (1.0 - 1e-9)
             each = np.where(reached, np.minimum(each, drawn), each)
-        running = points.replicas * each + self._idle(points.replicas)
-        return np.asarray(number(self._rack.power_overhead) * running, dtype=float)
-
-    def _allowed(self, counts: NDArray[np.int64], batches: Array) -> Array:
-        """Return the steps per ms of a replica that declared budgets allow, by count and batch."""
-        allowed = np.full((len(counts), len(batches)), np.inf)
-        for budget, use in zip(self._rack.budgets, self._budgets, strict=True):
-            left = (number(budget.capacity) - number(budget.fixed)) / counts
-            left = left - number(use.per_replica)
-            each = 1e3 * (number(use.per_step) + number(use.per_sequence_step) * batches)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                steps = np.where(each > 0, left[:, None] / each[None, :], np.inf)
-            steps[left < 0, :] = -1.0
-            allowed = np.minimum(allowed, steps)
-        return allowed
+        return self._share.drawn_kw(each, points.replicas)
 
     def _under_cap(self, batches: Array) -> list[Points]:
         """Return the points of all replica counts and clocks under the power cap."""
         counts = np.arange(1, self._most + 1)
-        if self._rack.power_cap_kw is None and not self._budgets:
+        if np.isinf(self._cap) and not self.demand.budgets:
             counts = counts[-1:]
-        power, allowed = self._power(counts)[:, None], self._allowed(counts, batches)
+        power = self._share.power_kw(self._cap, counts)[:, None]
+        allowed = self._share.steps_allowed(counts[:, None], batches)
         parts: list[Points] = []
         corners: list[tuple[Array, Array]] = []
         for clock in range(len(self.configuration.clocks)):
             profile = self._profile(clock)
-            rate, energy, _ = self._rates(clock, batches)
+            rate, energy, _ = profile.rates(batches)
             corners.append((profile.running_kw + energy * rate, rate))
             with np.errstate(divide="ignore", invalid="ignore"):
                 paid = np.where(energy > 0, (power - profile.running_kw) / energy[None, :], np.inf)
             paid = np.where(power >= profile.running_kw, paid, -1.0)
             reached = np.minimum(np.minimum(paid, rate[None, :]), allowed)
             parts += self._grid(counts, batches, reached, reached)
-        for fast in range(len(corners)):
-            for slow in range(fast + 1, len(corners)):
-                (high, quick), (low, steady) = corners[fast], corners[slow]
-                between = (power < high[None, :]) & (power > low[None, :])
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    share = (power - low[None, :]) / (high - low)[None, :]
-                mixed = steady[None, :] + (quick - steady)[None, :] * share
-                reached = np.where(between, np.minimum(mixed, allowed), -1.0)
-                floor = np.minimum(np.minimum(quick, steady)[None, :], reached)
-                parts += self._grid(counts, batches, reached, floor)
+        for (high, quick), (low, steady) in combinations(corners, 2):
+            share = share_of_fast(high, low, power)
+            mixed = steady + (quick - steady) * share
+            reached = np.where(share > 0, np.minimum(mixed, allowed), -1.0)
+            floor = np.minimum(np.minimum(quick, steady), reached)
+            parts += self._grid(counts, batches, reached, floor)
         return parts
 
     def _grid(

@@ -58,8 +58,8 @@ FRONTIER_WIDTH = 172
 def render_frontier(
     frontier: "Frontier",
     style: str,
-    speeds: Sequence[float] | None,
     *,
+    speeds: Sequence[float] | None = None,
     per: str = "rack",
     width: int | None,
     color: bool,
