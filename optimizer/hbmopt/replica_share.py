@@ -10,7 +10,6 @@ from hbmopt.demand import Demand, rack_data
 from hbmopt.models.quantities import number
 from hbmopt.step_profile import Array
 
-
 ROUNDING = 1e-12
 """Share of a budget up to which a rest is the rounding of a difference."""
 
