@@ -23,8 +23,8 @@ STAGES = {
         offloaded_targets target_search
     """,
     "results": """
-        limits prices plan_prices refinement planning mixed price_range many_optima cures infeasibility
-        explanation claim verdict checking solver
+        limits prices plan_prices refinement planning mixed price_range many_optima cures
+        infeasibility explanation claim verdict checking solver
     """,
     "studies": """
         speed_frontier generation_law comparison advice sensitivities upgrades sweep_files
