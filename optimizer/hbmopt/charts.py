@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hbmopt.errors import InputError, nearest
-from hbmopt.output import check_writable, write
+from hbmopt.files import check_writable, write
 from hbmopt.speed_frontier import Frontier
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def _one_line_errors(command: Callable[Parameters, int]) -> Callable[Parameters,
         try:
             output = options.get("output")
             if isinstance(output, Path):
-                from hbmopt.output import check_writable
+                from hbmopt.files import check_writable
 
                 check_writable(output)
             code = command(*arguments, **options)
@@ -96,7 +96,7 @@ def cli() -> None:
 
 
 def _emit(text: str, output: Path | None) -> None:
-    from hbmopt.output import write  # commands import what they need
+    from hbmopt.files import write  # commands import what they need
 
     if output is None:
         click.echo(text, nl=False)
@@ -665,8 +665,8 @@ def schema(kind: str, output: Path | None) -> int:
 @_one_line_errors
 def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
     """Write the program of INSTANCE to PROGRAM, an .mps or .lp file, for any solver."""
+    from hbmopt.files import check_writable
     from hbmopt.instance import load
-    from hbmopt.output import check_writable
 
     if program.suffix not in (".mps", ".lp"):
         raise InputError(f"{program}: the name must end in .mps or .lp")

@@ -1,15 +1,11 @@
-"""Writing results: as a table, JSON or CSV, to the terminal or to a file."""
+"""Writing results: as a table, JSON or CSV, to print."""
 
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hbmopt.errors import InputError
 from hbmopt.explanation import Explanation, explanation_text
 from hbmopt.solution import Solution
 
@@ -133,35 +129,3 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def check_writable(path: Path, option: str = "--output") -> None:
-    """Raise `InputError` where a file cannot be written because of folders.
-
-    `option` is what named the file.
-    """
-    if not path.parent.is_dir():
-        raise InputError(f"{option} {path}: there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise InputError(f"{option} {path}: is a folder; name a file in it")
-
-
-def write(content: str | bytes, path: Path, option: str = "--output") -> None:
-    """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
-    check_writable(path, option)
-    folder = path.parent
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None

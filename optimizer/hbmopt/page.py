@@ -11,9 +11,9 @@ from hbmopt.charts import (
     step_breakdown_chart,
 )
 from hbmopt.explanation import explain
+from hbmopt.files import write
 from hbmopt.instance import Instance
 from hbmopt.markup import Html, element, joined
-from hbmopt.output import write
 from hbmopt.page_charts import Bundle, chart_figure
 from hbmopt.page_sections import (
     alternatives_section,

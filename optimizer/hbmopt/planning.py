@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pyomo.environ as pyo
 
 from hbmopt.errors import InputError
+from hbmopt.files import check_writable, write
 from hbmopt.instance import Instance, load
 from hbmopt.models.throughput import maximise_throughput
-from hbmopt.output import check_writable, write
 from hbmopt.plan_prices import price_racks, price_table
 from hbmopt.rack_columns import RackContents, declare_columns, first_columns, used_columns
 from hbmopt.refinement import Refinement

@@ -7,7 +7,6 @@ no bound exceeds the best point found. A program is then solved at that point al
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -20,9 +19,8 @@ from hbmopt.batch_table import (
     Whole,
     holds_a_batch,
 )
-from hbmopt.configuration import enumerate_configurations
+from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Demand
-from hbmopt.infeasibility import Conflicts
 from hbmopt.instance import Instance
 from hbmopt.search import no_memory
 from hbmopt.step_profile import Array
@@ -59,21 +57,19 @@ class PointSearch:
     """Searches for the best operating points of instances that differ in cap and floor."""
 
     def __init__(self, instance: Instance) -> None:
-        configurations, self._rejections = enumerate_configurations(instance)
-        self._instance = instance
+        configurations, self.rejections = enumerate_configurations(instance)
         self._tables: list[BatchTable] = []
         for one in configurations:
             demand = Demand(instance, one)
             if holds_a_batch(demand):
                 self._tables.append(BatchTable(demand))
             else:
-                self._rejections.append(no_memory(demand))
+                self.rejections.append(no_memory(demand))
 
-    @cached_property
-    def conflicts(self) -> Conflicts:
-        """What explains instances under whose limits nothing can be served."""
-        configurations = [one.demand.configuration for one in self._tables]
-        return Conflicts(self._instance, configurations, self._rejections)
+    @property
+    def configurations(self) -> list[Configuration]:
+        """The configurations that hold a sequence."""
+        return [one.demand.configuration for one in self._tables]
 
     @property
     def tabled(self) -> bool:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hbmopt.errors import InputError
-from hbmopt.output import check_writable
+from hbmopt.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd

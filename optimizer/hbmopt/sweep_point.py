@@ -48,6 +48,7 @@ class Evaluator:
         self._common: Instance | None = None
         self._prices = InputPrices()
         self._search: PointSearch | None = None
+        self._conflicts: Conflicts | None = None
 
     def rows(self, instances: Sequence[Instance]) -> list[Callable[[], Row]]:
         """Return for each instance the call that gives its row."""
@@ -60,10 +61,14 @@ class Evaluator:
         if common != self._common:
             self._common, self._prices = common, InputPrices()
             self._search = PointSearch(common) if has_formula(common) else None
+            self._conflicts = None
         if self._search is None or not self._search.tabled:
             return [partial(_solved_row, one) for one in instances]
+        if self._conflicts is None:
+            known = self._search.configurations, self._search.rejections
+            self._conflicts = Conflicts(common, *known)
         calls: list[Callable[[], Row]] = [
-            partial(_conflict_row, self._search.conflicts, one) for one in instances
+            partial(_conflict_row, self._conflicts, one) for one in instances
         ]
         for best in self._search.best(instances):
             rows = _rows_of(best, instances[best.places[0]], self._prices)

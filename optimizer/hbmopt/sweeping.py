@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from hbmopt import __version__
 from hbmopt.errors import InputError
+from hbmopt.files import write
 from hbmopt.instance import load_document
-from hbmopt.output import write
 from hbmopt.sweep_files import Journal, Row, contents, format_of, frame_of
 from hbmopt.sweep_point import SHOWN
 from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
