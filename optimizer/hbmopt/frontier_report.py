@@ -57,13 +57,14 @@ def frontier_tables(
     segments, accuracy = frontier.segments, frontier.accuracy
     rungs = frontier.ladder(speeds)
     columns = min(WIDTH, width - 2) if width is not None else WIDTH
+    ladder: list[RenderableType] = [_ladder(rungs, quoted), Text()] if rungs else []
     return Group(
         heading,
         Text(),
         Text(sketch(frontier, segments, columns, per=per), no_wrap=True),
         Text(),
         *_beyond(frontier, speeds),
-        *([_ladder(rungs, quoted), Text()] if rungs else []),
+        *ladder,
         _segments(segments, quoted),
         Text(),
         Text(f"Step times: {accuracy.basis}, {accuracy.statement}."),
