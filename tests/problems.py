@@ -112,7 +112,7 @@ FILES = {
         "workload: {context: 10000}",
         "workload: {context: 10000, prompt: 10}",
         "workload",
-        "give `context`, or `prompt` and `output`",
+        "give either `context`, or `prompt` and `output`",
     ),
     "rack_left_empty": Problem(
         NAMED.replace(" dgx_h100", ""), 1, "rack", "`key: value` lines below this key"

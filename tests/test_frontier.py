@@ -216,7 +216,7 @@ def test_what_a_segment_says_holds_at_every_point_of_its_configuration(drawn):
 def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers():
     drawn = frontier(loaded("h200"))
     for per, width in itertools.product(("rack", "mw"), (60, 80, 100, 172)):
-        text = render_frontier(drawn, "table", None, per=per, width=width, color=False)
+        text = render_frontier(drawn, "table", per=per, width=width, color=False)
         assert "…" not in text
         assert max(map(len, text.splitlines())) <= width
         assert ("Left out for want of width" in text) == (width < 172)
@@ -229,7 +229,7 @@ def test_speeds_that_nothing_reaches_are_named():
 
 
 def test_a_budget_has_its_number_in_the_sketch():
-    text = render_frontier(frontier(loaded("cpu_budget")), "table", None, width=None, color=False)
+    text = render_frontier(frontier(loaded("cpu_budget")), "table", width=None, color=False)
     assert " │1111" in text
     assert "1 host cpu" in text
 
