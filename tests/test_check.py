@@ -18,7 +18,7 @@ from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand, Segment, largest_batch
 from hbmopt.json_schema import schema_text
-from hbmopt.search import solve_program
+from hbmopt.operation import solve_program
 from hbmopt.sequence import smallest_batch
 from hbmopt.serving_point import point_use
 from hbmopt.target_search import TargetSearch

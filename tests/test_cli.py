@@ -11,20 +11,13 @@ import yaml
 from click.testing import CliRunner
 
 from builders import INSTANCES, ROOT
+from commands import invoke, one_line_of_error
 from hbmopt import __version__
 from hbmopt.cli import cli
 from problems import FILES, OVERRIDES
 
 CLOSED_FORM = str(INSTANCES / "closed_form.yaml")
 TOO_FAST = "limits.min_speed=1000 tok/s/user"
-
-
-def invoke(*arguments):
-    """Run the command line in this process; a bug keeps its traceback."""
-    outcome = CliRunner().invoke(cli, list(arguments), prog_name="hbmopt")
-    if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
-        raise outcome.exception
-    return outcome
 
 
 def run(*arguments, folder=None):
@@ -37,15 +30,6 @@ def run(*arguments, folder=None):
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "optimizer"), "COLUMNS": "80"},
     )
-
-
-def one_line_of_error(outcome):
-    assert outcome.exit_code == 2
-    assert outcome.stdout == ""
-    assert outcome.stderr.startswith("hbmopt: ")
-    assert outcome.stderr.count("\n") == 1
-    assert outcome.stderr.endswith("\n")
-    return outcome.stderr
 
 
 def test_a_solved_instance_is_exit_code_0_with_a_table_on_stdout():

@@ -6,16 +6,11 @@ import json
 import re
 
 import pytest
-from click.testing import CliRunner
 
 from builders import INSTANCES
-from hbmopt.cli import cli
+from commands import invoke
 
 H200, H100 = str(INSTANCES / "h200.yaml"), str(INSTANCES / "h100.yaml")
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(cli, list(arguments), prog_name="hbmopt")
 
 
 def test_frontier_draws_a_chart_beside_its_text(tmp_path):

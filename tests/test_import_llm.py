@@ -7,14 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import configurations as tiny
+from commands import invoke, one_line_of_error
 from configurations import CONFIGURATIONS, REQUIRED, changed, stated, without
 from hbmopt.attention import RecurrentAttention
-from hbmopt.cli import cli
 from hbmopt.errors import InputError
 from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
 from hbmopt.importing.families import KNOWN
@@ -40,23 +39,6 @@ def refusal(source, **options):
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     return message
-
-
-def invoke(*arguments):
-    """Run the command line in this process; a bug keeps its traceback."""
-    outcome = CliRunner().invoke(cli, ["import-llm", *map(str, arguments)], prog_name="hbmopt")
-    if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
-        raise outcome.exception
-    return outcome
-
-
-def one_line_of_error(outcome):
-    assert outcome.exit_code == 2
-    assert outcome.stdout == ""
-    assert outcome.stderr.startswith("hbmopt: ")
-    assert outcome.stderr.count("\n") == 1
-    assert outcome.stderr.endswith("\n")
-    return outcome.stderr
 
 
 # ---- Counts by hand, one test per kind of layer
@@ -650,7 +632,7 @@ def test_a_bad_file_beside_the_configuration_is_one_line(content, tmp_path):
     path = written(tmp_path, tiny.MIXTURE, "config.json")
     (tmp_path / "hf_quant_config.json").write_bytes(content)
     assert str(tmp_path) in refusal(path)
-    assert str(tmp_path) in one_line_of_error(invoke(path))
+    assert str(tmp_path) in one_line_of_error(invoke("import-llm", path))
 
 
 @pytest.mark.parametrize("section", ["fp8", ["fp8"], [], 5, True])
@@ -671,7 +653,7 @@ def test_a_named_format_overrides_what_is_stated(section, tmp_path):
     llm = import_llm(values, checkpoint_format="nvfp4")
     assert llm.native_format == "nvfp4"
     assert llm.component_format("nvfp4", "attention") == "nvfp4"
-    outcome = invoke(written(tmp_path, values), "--checkpoint-format", "mxfp4")
+    outcome = invoke("import-llm", written(tmp_path, values), "--checkpoint-format", "mxfp4")
     assert yaml.safe_load(outcome.stdout)["native_format"] == "mxfp4"
 
 
@@ -868,7 +850,7 @@ def test_a_bad_file_is_exit_code_2_with_one_line_and_no_output(case, tmp_path):
     text, part = BAD_FILES[case]
     path, output = tmp_path / "tiny.json", tmp_path / "tiny.yaml"
     path.write_text(text, encoding="utf-8")
-    message = one_line_of_error(invoke(path, "-o", output))
+    message = one_line_of_error(invoke("import-llm", path, "-o", output))
     assert str(path) in message
     assert part in message
     assert list(tmp_path.iterdir()) == [path]
@@ -885,19 +867,19 @@ def test_a_line_of_the_file_is_named(tmp_path):
 def test_a_missing_file_is_one_line(tmp_path):
     path = tmp_path / "none.json"
     assert str(path) in refusal(path)
-    assert str(path) in one_line_of_error(invoke(path))
+    assert str(path) in one_line_of_error(invoke("import-llm", path))
     assert "none/config.json: there is no such file" in refusal("none/config.json")
 
 
 def test_a_folder_is_one_line(tmp_path):
     assert str(tmp_path) in refusal(tmp_path)
-    assert str(tmp_path) in one_line_of_error(invoke(tmp_path))
+    assert str(tmp_path) in one_line_of_error(invoke("import-llm", tmp_path))
 
 
 def test_bytes_that_are_no_text_are_one_line(tmp_path):
     path = tmp_path / "tiny.json"
     path.write_bytes(b"\x80\xff\x00")
-    assert f"{path}: cannot be read: is not text" in one_line_of_error(invoke(path))
+    assert f"{path}: cannot be read: is not text" in one_line_of_error(invoke("import-llm", path))
 
 
 def test_a_mapping_needs_no_file():
@@ -1036,7 +1018,7 @@ def test_an_instance_without_its_configuration_names_the_missing_file(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_an_entry_on_stdout_and_its_size_on_stderr(name, tmp_path):
     path = written(tmp_path, CONFIGURATIONS[name])
-    outcome = invoke(path)
+    outcome = invoke("import-llm", path)
     llm = import_llm(path)
     assert outcome.exit_code == 0
     assert outcome.stdout == entry_yaml(llm)
@@ -1046,7 +1028,7 @@ def test_the_command_prints_an_entry_on_stdout_and_its_size_on_stderr(name, tmp_
 
 def test_the_command_writes_an_entry_that_an_instance_can_name(tmp_path):
     path, output = written(tmp_path, tiny.INDEXED), tmp_path / "entry.yaml"
-    outcome = invoke(path, "-o", output, "--name", "mine")
+    outcome = invoke("import-llm", path, "-o", output, "--name", "mine")
     assert outcome.exit_code == 0
     assert outcome.stdout == ""
     loaded = load({"rack": "dgx_h100", "llm": str(output), "workload": {"context": 8192}})
@@ -1058,7 +1040,7 @@ def test_the_command_writes_an_entry_that_an_instance_can_name(tmp_path):
 def test_json_states_the_numbers_of_the_entry(name, tmp_path):
     path = written(tmp_path, CONFIGURATIONS[name])
     llm = import_llm(path)
-    outcome = invoke(path, "--format", "json")
+    outcome = invoke("import-llm", path, "--format", "json")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     data = json.loads(outcome.stdout)
     assert data == json.loads(json.dumps(facts(llm)))
@@ -1074,7 +1056,7 @@ def test_json_states_the_numbers_of_the_entry(name, tmp_path):
 def test_the_table_states_every_component_that_there_is(name, tmp_path):
     path = written(tmp_path, CONFIGURATIONS[name])
     llm = import_llm(path)
-    outcome = invoke(path, "--format", "table")
+    outcome = invoke("import-llm", path, "--format", "table")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     counts = {}
     for words in (line.split() for line in outcome.stdout.splitlines()):
@@ -1095,9 +1077,14 @@ def test_the_table_states_every_component_that_there_is(name, tmp_path):
 @pytest.mark.parametrize("style", ["table", "json"])
 def test_numbers_go_to_a_file_as_well(style, tmp_path):
     path, output = written(tmp_path, tiny.MIXTURE), tmp_path / "numbers"
-    outcome = invoke(path, "--format", style, "--output", output)
+    outcome = invoke("import-llm", path, "--format", style, "--output", output)
     assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "", "")
-    assert output.read_text(encoding="utf-8") == invoke(path, "--format", style).stdout
+    assert (
+        output.read_text(encoding="utf-8") == invoke("import-llm", path, "--format", style).stdout
+    )
+
+    shown = invoke("import-llm", path, "--format", style).stdout
+    assert output.read_text(encoding="utf-8") == shown
 
 
 @pytest.mark.parametrize(
@@ -1144,7 +1131,7 @@ def test_a_model_of_the_hub_is_imported_by_its_name(monkeypatch, tmp_path):
     assert ("org/Tiny-7B", "config.json") in asked
     assert (llm.name, llm.huggingface, llm.title) == ("tiny_7b", "org/Tiny-7B", "Tiny-7B")
     assert llm.parameters == import_llm(tiny.MIXTURE).parameters
-    outcome = invoke("org/Tiny-7B")
+    outcome = invoke("import-llm", "org/Tiny-7B")
     assert outcome.exit_code == 0
     assert yaml.safe_load(outcome.stdout)["huggingface"] == "org/Tiny-7B"
 
@@ -1152,7 +1139,7 @@ def test_a_model_of_the_hub_is_imported_by_its_name(monkeypatch, tmp_path):
 def test_without_the_package_of_the_hub_one_line_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    message = one_line_of_error(invoke("org/Tiny-7B", "-o", tmp_path / "tiny.yaml"))
+    message = one_line_of_error(invoke("import-llm", "org/Tiny-7B", "-o", tmp_path / "tiny.yaml"))
     assert "org/Tiny-7B: there is no such file" in message
     assert "huggingface_hub" in message
     assert "pip install" in message
@@ -1173,7 +1160,7 @@ def test_a_failing_download_is_one_line(error, said, monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     fake_hub(monkeypatch, download)
-    message = one_line_of_error(invoke("org/Tiny-7B", "-o", tmp_path / "tiny.yaml"))
+    message = one_line_of_error(invoke("import-llm", "org/Tiny-7B", "-o", tmp_path / "tiny.yaml"))
     assert "org/Tiny-7B: config.json cannot be taken from the hub" in message
     assert said in message
     assert "download it and give its path" in message
@@ -1184,7 +1171,7 @@ def test_an_unknown_family_of_the_hub_is_named(monkeypatch, tmp_path):
     path = written(tmp_path, {"model_type": "xyzzy"}, "config.json")
     monkeypatch.chdir(tmp_path)
     fake_hub(monkeypatch, lambda _name, _file: str(path))
-    assert "org/Tiny-7B:" in one_line_of_error(invoke("org/Tiny-7B"))
+    assert "org/Tiny-7B:" in one_line_of_error(invoke("import-llm", "org/Tiny-7B"))
 
 
 def test_a_file_that_exists_is_not_looked_for_on_the_hub(monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ STAGES = {
         replica_share normalisation
     """,
     "build and solve": """
-        highs template search optimum rack_columns operating_points frontier_envelope
+        highs template operation search optimum rack_columns operating_points frontier_envelope
         sampled_frontier batch_table point_search serving_point targets plain_targets
         offloaded_targets target_search
     """,

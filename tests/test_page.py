@@ -5,12 +5,11 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from click.testing import CliRunner
 
 import hbmopt
 from browser import running
 from builders import INSTANCES
-from hbmopt.cli import cli
+from commands import invoke
 from hbmopt.power_curve import power_caps
 from hbmopt.upgrades import upgrades
 from hbmopt.wording import INPUT_NAMES
@@ -31,10 +30,6 @@ return [...document.querySelectorAll(arguments[0] + " .mark-symbol path")].filte
   (one) => one.getBoundingClientRect().width > 4);
 """
 HOVERED = ("batch", "speed", "power", "limited by", "configuration")
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(cli, list(arguments), prog_name="hbmopt")
 
 
 @pytest.fixture(scope="module")

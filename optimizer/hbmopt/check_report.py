@@ -6,7 +6,7 @@ from rich.text import Text
 
 from hbmopt.claim import Check, ClosestPoint, Premise
 from hbmopt.cures import cure_lines
-from hbmopt.report import titled
+from hbmopt.report import clock_text, titled
 from hbmopt.wording import SCOPES, STEP_NAMES, show
 
 MOST_PREMISES = 8
@@ -73,10 +73,7 @@ def _claim(found: Check, point: ClosestPoint) -> Table:
     note = f"sequences each, {spare:,.10g} places to spare" if spare > 0.5 else "sequences each"
     table.add_row("batch", f"{show(point.batch, 7)}", note)
     if any(part.clock < 1.0 for part in point.clocks):
-        mixed = ", ".join(
-            f"{part.share:.0%} of the time at {part.clock:.0%}" for part in point.clocks
-        )
-        table.add_row("clock", "", mixed)
+        table.add_row("clock", "", clock_text(point.clocks))
     return table
 
 

@@ -31,8 +31,8 @@ from hbmopt.levers import (
     workload_levers,
 )
 from hbmopt.models.quantities import number
+from hbmopt.operation import solve_program
 from hbmopt.progress import Parts
-from hbmopt.search import solve_program
 from hbmopt.target_search import source
 from hbmopt.targets import PRECISION, Target, last, one_replica
 

@@ -12,9 +12,9 @@ from hbmopt.errors import SolverError
 from hbmopt.figure import Figure
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
+from hbmopt.operation import Operation, solve_program
 from hbmopt.optimum import RUNNING
 from hbmopt.physics import ClockPoint, exposed_time, work
-from hbmopt.search import Operation, solve_program
 from hbmopt.serving_point import WITHIN, ClockPart, ServingPoint
 from hbmopt.step_profile import Array
 from hbmopt.targets import CommonSource, Nearest, Target

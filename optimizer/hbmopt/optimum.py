@@ -12,8 +12,8 @@ from hbmopt.configuration import Configuration
 from hbmopt.demand import Demand, Point, Segment
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
+from hbmopt.operation import Operation
 from hbmopt.physics import ClockPoint, Work, rack_power, violations, work
-from hbmopt.search import Operation
 from hbmopt.template import Label
 
 RUNNING = 1e-9

@@ -16,9 +16,10 @@ from hbmopt.demand import Demand
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
 from hbmopt.instance_numbers import InstanceNumber
+from hbmopt.operation import Operation
 from hbmopt.optimum import PricedRack, priced
 from hbmopt.prices import STEP, lagrangian
-from hbmopt.search import Operation, polish
+from hbmopt.search import polish
 from hbmopt.sequence import context_regime, smallest_batch
 from hbmopt.template import Label
 

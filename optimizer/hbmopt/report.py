@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hbmopt.solution import (
     Certificate,
+    ClockShare,
     ConfigurationResult,
     ConstraintResult,
     Estimate,
@@ -125,15 +126,17 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
         gained = f"tokens per step and sequence; {show(one.tokens_per_step, 3)} gained"
         rows.append(("drafted", str(one.draft_tokens), gained))
     if any(part.clock < 1.0 for part in one.clocks):
-        mixed = ", ".join(
-            f"{part.share:.0%} of the time at {part.clock:.0%}" for part in one.clocks
-        )
         average = sum(part.share * part.clock for part in one.clocks)
-        rows.append(("clock", f"{average:.0%}", mixed))
+        rows.append(("clock", f"{average:.0%}", clock_text(one.clocks)))
     if one.lpu_units:
         moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
         rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
     return rows
+
+
+def clock_text(clocks: Iterable[ClockShare]) -> str:
+    """Say how much of the time passes at which clock."""
+    return ", ".join(f"{part.share:.0%} of the time at {part.clock:.0%}" for part in clocks)
 
 
 def _cache_text(one: ConfigurationResult) -> str:

@@ -13,9 +13,10 @@ from hbmopt.configuration import Configuration
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.operating_points import Outline, Points, no_outline
+from hbmopt.operation import Operation
 from hbmopt.optimum import rack_plan
 from hbmopt.progress import Progress
-from hbmopt.search import Operation, search
+from hbmopt.search import search
 
 MOST_SOLVES = 48
 """Speeds at which the frontier is solved, if no other number is asked for."""
