@@ -18,6 +18,7 @@ from hbmopt.demand import Demand, Point, rack_data
 from hbmopt.instance import Instance
 from hbmopt.limits import BINDING, NO_ELASTICITY
 from hbmopt.models.quantities import BatchPoint, ConfigurationData, RackData, ReplicaData, number
+from hbmopt.operation import with_replicas
 from hbmopt.optimum import RUNNING
 from hbmopt.physics import ClockPoint, rack_power, violations, work
 from hbmopt.prices import (
@@ -118,27 +119,15 @@ def solved(table: BatchTable, limited: Limited, free: Running) -> Optima:
     )
     slacks, objective = np.zeros_like(duals), np.zeros(points)
     optimal = np.zeros(points, dtype=bool)
-    free_rows = [
-        row for row, one in enumerate(template.rows) if one.family in ("accelerators", "lpu_units")
-    ]
-    replicas = template.column("replicas")
     filled = fill_many(template, numbers, lowest, highest, 0.0)
     for place, (one, running) in enumerate(zip(filled, limited.replicas.tolist(), strict=True)):
-        program = one.program
-        lower, upper = program.column_lower.copy(), program.column_upper.copy()
-        lower[replicas] = upper[replicas] = running
-        row_upper = program.row_upper.copy()
-        row_upper[free_rows] = highs.INFINITY
-        answer = highs.solve(
-            replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper),
-            integers=False,
-        )
+        answer = highs.solve(with_replicas(one, running).program, integers=False)
         if not answer.optimal:
             continue
         optimal[place] = True
         values[:, place] = answer.point * one.scale
         duals[:, place] = answer.duals * one.row_scale * PER_SECOND
-        slacks[:, place] = (program.row_upper - answer.activity) / one.row_scale
+        slacks[:, place] = (one.program.row_upper - answer.activity) / one.row_scale
         objective[place] = answer.objective * PER_SECOND
     found = Optima(template, numbers, values, duals, slacks, objective, optimal)
     steps = np.array(found.by_clock("steps"))
@@ -347,10 +336,14 @@ def throttled(optima: Optima) -> Array:
     return np.asarray(worth / optima.objective)
 
 
-def prices_of_speed(optima: Optima, limits: ManyLimits) -> Array:
-    """Return what one more tok/s per user of the floor is worth at every point, in tok/s."""
+def prices_of_speed(optima: Optima, limits: ManyLimits) -> list[float | None]:
+    """Return what one more tok/s per user of the floor is worth at every point, in tok/s.
+
+    None where there is no floor.
+    """
     running = optima.by_clock("running")
     worth = np.zeros_like(optima.objective)
     for row, clock in optima.rows("min_speed"):
         worth = worth - optima.duals[row] / PER_SECOND * running[clock]
-    return np.where(limits.floor > 0, worth + 0.0, 0.0)
+    floored = zip((worth + 0.0).tolist(), (limits.floor > 0).tolist(), strict=True)
+    return [price if floor else None for price, floor in floored]

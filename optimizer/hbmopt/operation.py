@@ -103,20 +103,25 @@ def solve_program(
     """
     rack, data = rack_data(demand.instance), demand.over(batches)
     filled = fill(rack, data)
-    program = filled.program
     if replicas is not None:
-        position = filled.template.column("replicas")
-        lower, upper = program.column_lower.copy(), program.column_upper.copy()
-        lower[position] = upper[position] = replicas
-        # With the replicas fixed the counts hold or not; free, they cannot take a price.
-        row_upper = program.row_upper.copy()
-        for row, label in enumerate(filled.template.rows):
-            if label.family in ("accelerators", "lpu_units"):
-                row_upper[row] = highs.INFINITY
-        program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
-        filled = replace(filled, program=program)
-    answer = highs.solve(program, integers=integers)
+        filled = with_replicas(filled, replicas)
+    answer = highs.solve(filled.program, integers=integers)
     return Operation(demand.configuration, data, rack, filled, answer)
+
+
+def with_replicas(filled: Filled, replicas: float) -> Filled:
+    """Return a program in which the number of replicas is fixed."""
+    program, template = filled.program, filled.template
+    position = template.column("replicas")
+    lower, upper = program.column_lower.copy(), program.column_upper.copy()
+    lower[position] = upper[position] = replicas
+    # With the replicas fixed the counts hold or not; free, they cannot take a price.
+    row_upper = program.row_upper.copy()
+    for row, label in enumerate(template.rows):
+        if label.family in ("accelerators", "lpu_units"):
+            row_upper[row] = highs.INFINITY
+    program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
+    return replace(filled, program=program)
 
 
 POWER_ROWS = ("power_cap", "accelerator_power")

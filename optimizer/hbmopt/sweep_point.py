@@ -102,7 +102,6 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
     plans, whole = plans.take(good), whole.take(good)
     prices, throttle = input_prices(table, limited, optima, known), throttled(optima)
     speeds = plans.throughput / plans.batch
-    floors = limited.limits.floor
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
         "throughput_tok_s": plans.throughput.tolist(),
@@ -112,12 +111,7 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         "tok_s_per_mw": (plans.throughput / plans.power_w * 1e6).tolist(),
         "limiting_resource": limiting(prices, throttle),
         "binding": [" ".join(names) for names in binding(table, limited, optima)],
-        "price_of_speed": [
-            price if floor > 0 else None
-            for price, floor in zip(
-                prices_of_speed(optima, limited.limits).tolist(), floors.tolist(), strict=True
-            )
-        ],
+        "price_of_speed": prices_of_speed(optima, limited.limits),
         "configurations": [1] * len(good),
     }
     first = running_column(
