@@ -19,6 +19,7 @@ from builders import INSTANCES, ROOT
 from hbmopt import sweep_workers, sweeping
 from hbmopt.errors import InputError, SolverError
 from hbmopt.instance import load_document
+from hbmopt.point_search import PointSearch
 from hbmopt.report import show
 from hbmopt.sweep_files import Journal
 from hbmopt.sweep_report import MOST_ROWS, render_sweep
@@ -256,6 +257,23 @@ def test_a_long_table_ends_with_a_note():
 
 
 # Interruptions.
+
+
+def test_what_is_done_is_told_before_points_of_another_kind_are_begun(monkeypatch):
+    begun = []
+
+    class Counted(PointSearch):
+        def __init__(self, instance):
+            begun.append(instance)
+            super().__init__(instance)
+
+    monkeypatch.setattr("hbmopt.sweep_point.PointSearch", Counted)
+    grid = points([sweeping.parse_variation("workload.prompt=1234,2345,3456")])
+    problem = Problem(load_document(INSTANCES / "b200.yaml"), ("workload.prompt",))
+    for answered, (index, row) in enumerate(sweep_workers.in_this_process(problem, grid)):
+        assert (index, row["status"]) == (answered, "optimal")
+        assert len(begun) == answered + 1
+
 
 DRIVER = """
 import os, sys, time

@@ -1,6 +1,6 @@
 """The answer at one point of a sweep, as one flat row of plain numbers and texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from itertools import groupby
@@ -50,12 +50,10 @@ class Evaluator:
         self._search: PointSearch | None = None
         self._conflicts: Conflicts | None = None
 
-    def rows(self, instances: Sequence[Instance]) -> list[Callable[[], Row]]:
-        """Return for each instance the call that gives its row."""
-        calls: list[Callable[[], Row]] = []
+    def rows(self, instances: Sequence[Instance]) -> Iterator[Callable[[], Row]]:
+        """Yield for each instance the call that gives its row; those that are alike together."""
         for (common, _), group in groupby(instances, _alike):
-            calls += self._rows(common, list(group))
-        return calls
+            yield from self._rows(common, list(group))
 
     def _rows(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Row]]:
         if common != self._common:
