@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hbmopt import catalogue
+from hbmopt import catalogue, shipped
 from hbmopt.calibration import (
     CALIBRATED,
     UNIVERSAL,
@@ -515,7 +515,7 @@ def _file_entry(document: Document, reference: Reference, name: str) -> Document
     from hbmopt.importing.entry import entry_mapping  # 30 ms that few instances need
     from hbmopt.importing.huggingface import import_llm
 
-    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))})
+    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))}, {path})
 
 
 def _overlay(
@@ -582,7 +582,7 @@ def load_document(
         document = Document(_copied(source))
         document.origins.update(dict.fromkeys(_paths(document.value), Origin("<mapping>")))
     else:
-        document = read_document(Path(source))
+        document = read_document(shipped.found(source))
     resolve_references(document)
     for text in overrides if isinstance(overrides, list) else []:
         apply_override(document, text)
@@ -598,7 +598,7 @@ def load_document(
 
 def copied_document(document: Document) -> Document:
     """Return a copy that can be changed without changing the document."""
-    return Document(_copied(document.value), dict(document.origins))
+    return Document(_copied(document.value), dict(document.origins), set(document.files))
 
 
 def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
