@@ -9,7 +9,7 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 
 STAGES = {
     "words and numbers": """
-        errors standard_output declaring units formats rounding wording solution number_price
+        errors verb standard_output declaring units formats rounding wording solution number_price
         files progress
     """,
     "instance": """

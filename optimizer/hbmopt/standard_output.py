@@ -48,13 +48,16 @@ def complain(message: str) -> None:
 def hold_standard_streams() -> None:
     """Open what stands for standard streams that are closed, and let no character be an error.
 
-    The next file that is opened would otherwise take the place of one, and be printed into.
+    The next file that is opened would otherwise take the place of one, and be printed into. What
+    stands for standard output refuses to be written, as a closed one does.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.open(os.devnull, os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
