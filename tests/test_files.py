@@ -263,9 +263,14 @@ def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path, monkeypatch):
 def test_an_interruption_leaves_nothing_half_written(tmp_path):
     path = tmp_path / "answer.txt"
     path.write_text("before", encoding="utf-8")
-    with pytest.raises(KeyboardInterrupt), files.writing(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with files.writing(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text(encoding="utf-8") == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["answer.txt"]
 

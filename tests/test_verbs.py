@@ -2,11 +2,12 @@
 
 import inspect
 import json
+import math
 import pydoc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import hbmopt
