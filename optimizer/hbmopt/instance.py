@@ -188,13 +188,17 @@ class Limits(StrictModel):
     """What the rack has to stay within."""
 
     power: Power | None = Field(default=None, description="default: the rack's provisioned power")
-    power_scope: Literal["accelerators", "rack", "facility"] = "rack"
+    power_scope: Literal["accelerators", "rack", "facility"] = Field(
+        default="rack", description="whose power is limited: accelerators, rack, or with the PUE"
+    )
     power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
         default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
-    budgets: list[BudgetLimit] = Field(default_factory=list)
+    budgets: list[BudgetLimit] = Field(
+        default_factory=list, description="limits of one's own on what accelerators and tokens use"
+    )
 
     @field_validator("pue", mode="before")
     @classmethod
@@ -233,7 +237,9 @@ class Choices(StrictModel):
     weight_formats: list[str] | None = Field(
         default=None, description="default: the model's native one"
     )
-    kv_formats: list[str] = Field(default_factory=lambda: ["fp8"], min_length=1)
+    kv_formats: list[str] = Field(
+        default_factory=lambda: ["fp8"], min_length=1, description="formats of the KV cache"
+    )
     kv_compressions: list[KvCompression] = Field(
         default_factory=lambda: [KvCompression(name=NO_COMPRESSION, ratio=1.0)],
         min_length=1,
@@ -242,17 +248,35 @@ class Choices(StrictModel):
     draft_tokens: list[int] = Field(
         default_factory=lambda: [0], description="tokens drafted per step and sequence"
     )
-    replica_accelerators: list[int] | None = None
-    tensor_parallel: list[int] | None = None
-    expert_parallel: list[int] | None = None
-    attention_data_parallel: list[int] | None = None
-    pipeline_parallel: list[int] = Field(default_factory=lambda: [1])
+    replica_accelerators: list[int] | None = Field(
+        default=None, description="accelerators of a replica"
+    )
+    tensor_parallel: list[int] | None = Field(
+        default=None, description="accelerators that share one attention rank"
+    )
+    expert_parallel: list[int] | None = Field(
+        default=None, description="accelerators that the experts are spread over"
+    )
+    attention_data_parallel: list[int] | None = Field(
+        default=None, description="attention ranks that hold sequences of their own"
+    )
+    pipeline_parallel: list[int] = Field(
+        default_factory=lambda: [1], description="stages that the layers are divided into"
+    )
     lookup_tables: Literal["hbm", "host"] = Field(
         default="hbm", description="where tables are kept of which a token reads a few rows"
     )
-    clocks: list[float] = Field(default_factory=lambda: [1.0, 0.8, 0.6], min_length=1)
-    lpu_units: list[int] | None = None
-    uniform: bool = True
+    clocks: list[float] = Field(
+        default_factory=lambda: [1.0, 0.8, 0.6],
+        min_length=1,
+        description="shares of the full clock that accelerators may run at",
+    )
+    lpu_units: list[int] | None = Field(
+        default=None, description="LPU units of a replica; 0 is none"
+    )
+    uniform: bool = Field(
+        default=True, description="false: replicas of one rack may differ in configuration"
+    )
     whole_sequences: bool = Field(
         default=True, description="round the batch down to whole sequences"
     )
