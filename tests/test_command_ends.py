@@ -91,8 +91,8 @@ def test_ctrl_c_in_a_long_solve_is_one_line():
     time.sleep(3)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
-    # Where the signal meets code that Python compiles from a text, Python ends by the signal itself;
-    # a shell calls both 130.
+    # Where the signal meets code that Python compiles from a text, Python ends by the signal
+    # itself; a shell calls both 130.
     assert running.returncode in (INTERRUPTED, -signal.SIGINT)
     assert said == "hbmopt: interrupted; nothing was written\n"
 
