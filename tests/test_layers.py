@@ -9,7 +9,7 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 
 STAGES = {
     "words and numbers": """
-        errors units formats rounding wording solution number_price files progress
+        errors declaring units formats rounding wording solution number_price files progress
     """,
     "instance": """
         document figure catalogue hardware attention llm calibration instance instance_numbers
@@ -20,8 +20,8 @@ STAGES = {
         replica_share normalisation
     """,
     "build and solve": """
-        highs template operation search optimum rack_columns operating_points frontier_envelope
-        sampled_frontier batch_table point_search serving_point targets plain_targets
+        highs linear_model template operation search optimum rack_columns operating_points
+        frontier_envelope sampled_frontier batch_table point_search serving_point targets plain_targets
         offloaded_targets target_search
     """,
     "results": """
