@@ -24,6 +24,7 @@ from hbmopt.instance import load_document
 from hbmopt.sweep_files import Journal, Row, contents, format_of, frame_of
 from hbmopt.sweep_point import SHOWN
 from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
+from hbmopt.text_file import is_file
 from hbmopt.variation import SweepPoint, Variation, parse_variation, points
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _digest(problem: Problem, variations: Sequence[Variation], grid: Sequence[Sw
         value: sha256(Path(value).read_bytes()).hexdigest()
         for one in variations
         for value in one.values
-        if Path(value).suffix in (".yaml", ".yml", ".json") and Path(value).is_file()
+        if Path(value).suffix in (".yaml", ".yml", ".json") and is_file(Path(value))
     }
     told = [
         [__version__, version("highspy"), version("numpy")],
