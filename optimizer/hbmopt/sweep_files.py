@@ -4,7 +4,6 @@ The journal FILE.partial holds what is done of a sweep that goes on: a header th
 sweep, and one line for each point. A line that was cut short, and all after it, is done again.
 """
 
-import csv
 import io
 import json
 import os
@@ -15,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hbmopt.csv_text import csv_text
 from hbmopt.errors import InputError
 from hbmopt.files import check_writable
+from hbmopt.plain_text import visible_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,11 +55,7 @@ def contents(rows: Sequence[Row], columns: Sequence[str], style: str) -> bytes:
         return file.getvalue()
     if style == "jsonl":
         return "".join(_line(row) for row in rows).encode()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return csv_text(rows, columns).encode()
 
 
 def frame_of(rows: Sequence[Row], columns: Sequence[str]) -> "pd.DataFrame":
@@ -74,7 +71,7 @@ def frame_of(rows: Sequence[Row], columns: Sequence[str]) -> "pd.DataFrame":
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n"
+    return visible_json(json.dumps(value, allow_nan=False, ensure_ascii=False)) + "\n"
 
 
 class Journal:
