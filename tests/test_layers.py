@@ -9,7 +9,7 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 
 STAGES = {
     "words and numbers": """
-        errors units formats rounding wording solution number_price files progress
+        errors units formats rounding wording solution number_price files progress lazy_sequence
     """,
     "instance": """
         document figure catalogue hardware attention llm calibration instance instance_numbers
@@ -30,8 +30,8 @@ STAGES = {
     """,
     "studies": """
         speed_frontier generation_law comparison advice sensitivities upgrades sweep_files
-        sweep_point sweep_workers sweeping measured_steps known_models prediction constant_fits
-        calibrating output json_schema
+        sweep_journal sweep_point sweep_rows sweep_workers sweeping measured_steps known_models
+        prediction constant_fits calibrating output json_schema
     """,
     "report": """
         fitted_table report frontier_report check_report comparison_report prediction_report

@@ -1,5 +1,6 @@
 """The command line: parse, call the library, print. Anything else lives elsewhere."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -321,8 +322,11 @@ def sweep(
     except SweepInterrupted as interruption:
         click.echo(f"hbmopt: {interruption}", err=True)
         swept, code = interruption.sweep, INTERRUPTED
-    if output is None:
-        _show(render_sweep, swept, style or "table", None)
+    if output is None and style in ("csv", "jsonl"):
+        swept.write(sys.stdout.buffer, style)
+        sys.stdout.flush()
+    elif output is None:
+        _show(render_sweep, swept, "table", None)
     if plot is not None and code == SOLVED:
         from hbmopt.charts import sweep_chart, write_chart
 
@@ -693,3 +697,10 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader has seen enough; closing stdout quietly keeps the interpreter quiet too.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
         sys.exit(SOLVED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Files say so where they are written.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        click.echo(f"hbmopt: standard output cannot be written ({error.strerror})", err=True)
+        sys.exit(BAD_INPUT)

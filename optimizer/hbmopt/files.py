@@ -2,7 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from hbmopt.errors import InputError
 
@@ -20,14 +23,26 @@ def check_writable(path: Path, option: str = "--output") -> None:
 
 def write(content: str | bytes, path: Path, option: str = "--output") -> None:
     """Write a file whole or not at all. Raises `InputError` where it cannot be written."""
+    with writing(path, option) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
+    """Open a file that is in its place once all is written, and not at all otherwise.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be written.
+    """
     check_writable(path, option)
     folder = path.parent
-    data = content.encode() if isinstance(content, str) else content
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
