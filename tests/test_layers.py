@@ -9,7 +9,8 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 
 STAGES = {
     "words and numbers": """
-        errors units formats rounding wording solution number_price files progress lazy_sequence
+        errors declaring units formats rounding wording solution number_price files progress
+        lazy_sequence
     """,
     "instance": """
         document figure catalogue hardware attention llm calibration instance instance_numbers
@@ -20,9 +21,9 @@ STAGES = {
         replica_share normalisation
     """,
     "build and solve": """
-        highs template operation search optimum rack_columns operating_points frontier_envelope
-        sampled_frontier batch_table point_search serving_point targets plain_targets
-        offloaded_targets target_search
+        highs linear_model template operation search optimum rack_columns operating_points
+        frontier_envelope sampled_frontier batch_table point_search serving_point targets
+        plain_targets offloaded_targets target_search
     """,
     "results": """
         limits prices plan_prices refinement planning mixed price_range many_optima cures

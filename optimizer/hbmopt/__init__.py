@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from hbmopt.explanation import Explanation, explain
     from hbmopt.importing.huggingface import import_llm
     from hbmopt.instance import Instance, load
+    from hbmopt.linear_model import InfeasiblePlanError
     from hbmopt.llm import Llm
     from hbmopt.page import Page, report_page
     from hbmopt.planning import Plan, rack_block, solve_model
     from hbmopt.prediction import Prediction, predict
-    from hbmopt.refinement import InfeasiblePlanError
     from hbmopt.sensitivities import Sensitivity, sensitivity
     from hbmopt.solution import Solution
     from hbmopt.solver import solve
@@ -34,7 +34,7 @@ _HOME = {
     "Explanation": "explanation",
     "Frontier": "speed_frontier",
     "HbmoptError": "errors",
-    "InfeasiblePlanError": "refinement",
+    "InfeasiblePlanError": "linear_model",
     "InputError": "errors",
     "Instance": "instance",
     "Llm": "llm",

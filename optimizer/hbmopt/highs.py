@@ -1,18 +1,30 @@
-"""HiGHS, called directly, with checks that it solved the program that it was given.
+"""HiGHS, called directly, so that it solves the program that it was given and disturbs nobody.
 
 HiGHS drops matrix entries of at most 1e-9 and refuses rows with an entry of 1e15 or more; either
 gives the optimum of another program. Entries are therefore checked before they are passed, and
 the row count after.
+
+HiGHS shares more than its interface shows. Its scheduler belongs to the *thread* of the first run:
+one of another number of threads then fails in that thread, whoever asks for it. A `Highs` object
+that two threads use at once ends the process. And releases from 1.16 on print a banner at the
+first call that they log, the constructor's own included. So every program is solved by a worker:
+a thread that nobody else knows of, with a silent object of its own. The caller's threads, their
+other uses of HiGHS and the standard output are left as they are.
 """
 
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import highspy
 import numpy as np
 
-from hbmopt.errors import SolverError
+from hbmopt.errors import HbmoptError, SolverError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,23 +89,111 @@ _STATUS = {
 }
 
 
-@cache
-def _solver() -> highspy.Highs:
-    solver = highspy.Highs()
-    for option, value in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("random_seed", 0),
-        ("mip_rel_gap", 1e-9),
-        ("mip_abs_gap", 1e-12),
-    ):
-        solver.setOptionValue(option, value)
-    return solver
+OPTIONS: tuple[tuple[str, bool | float | int], ...] = (
+    ("output_flag", False),
+    ("log_to_console", False),
+    ("threads", 1),
+    ("random_seed", 0),
+    ("mip_rel_gap", 1e-9),
+    ("mip_abs_gap", 1e-12),
+)
+"""Silent, and the same answer whatever was solved before and however busy the machine is."""
+
+
+class _Silent(highspy.Highs):  # type: ignore[misc]  # highspy is not followed by the checker
+    """HiGHS that prints nothing from its first moment on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._configure()
+
+    def enableCallbacks(self) -> None:
+        """Be silent before the first call that HiGHS logs, which its constructor makes here."""
+        self._configure()
+        super().enableCallbacks()
+
+    def _configure(self) -> None:
+        for option, value in OPTIONS:
+            self.setOptionValue(option, value)
+
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[Found]):
+    """What a task returned, or the error that it ended with."""
+
+    found: Found | None
+    error: BaseException | None
+
+
+class _Worker:
+    """A thread with a HiGHS object that no other thread touches."""
+
+    def __init__(self) -> None:
+        self._solver = _Silent()
+        self._tasks: SimpleQueue[Callable[[_Silent], object] | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[_Outcome[object]] = SimpleQueue()
+        # A daemon, as nothing is lost with it: an interrupted program need not be waited for.
+        threading.Thread(target=self._work, name="hbmopt-highs", daemon=True).start()
+
+    def call(self, task: Callable[[_Silent], Found]) -> Found:
+        """Return what a task makes of the HiGHS object; its error is raised here."""
+        self._tasks.put(task)
+        outcome = self._outcomes.get()
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.found  # type: ignore[return-value]  # of this task
+
+    def dismiss(self) -> None:
+        """End the thread after the task that it may still be at."""
+        self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                outcome = _Outcome(task(self._solver), None)
+            except BaseException as error:
+                outcome = _Outcome(None, error)
+            del task
+            self._outcomes.put(outcome)
+            del outcome
+
+
+_IDLE: deque[_Worker] = deque()
+"""Workers that wait for a task: as many as there were callers at once."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)  # threads stay behind in the parent
+
+
+@contextmanager
+def _worker() -> Iterator[_Worker]:
+    """Lend a worker. One that is left in the middle of a task, as by Ctrl-C, is dismissed."""
+    try:
+        worker = _IDLE.pop()
+    except IndexError:
+        worker = _Worker()
+    try:
+        yield worker
+    except HbmoptError:
+        _IDLE.append(worker)  # the task ended, with an answer about the program
+        raise
+    except BaseException:
+        worker.dismiss()
+        raise
+    _IDLE.append(worker)
 
 
 def version() -> str:
     """Return the version of HiGHS that solves."""
-    return str(_solver().version())
+    numbers = (
+        highspy.HIGHS_VERSION_MAJOR,
+        highspy.HIGHS_VERSION_MINOR,
+        highspy.HIGHS_VERSION_PATCH,
+    )
+    return ".".join(map(str, numbers))
 
 
 def solve(program: Program, *, integers: bool) -> Answer:
@@ -104,7 +204,20 @@ def solve(program: Program, *, integers: bool) -> Answer:
     SolverError
         When HiGHS does not take the program whole or stops without a proof.
     """
-    solver = _load(program, integers=integers)
+    (answer,) = solve_all([program], integers=integers)
+    return answer
+
+
+def solve_all(programs: Iterable[Program], *, integers: bool) -> list[Answer]:
+    """Solve programs as `solve` does, one after the other; each as if it stood alone."""
+    with _worker() as worker:
+        return worker.call(
+            lambda solver: [_solved(solver, program, integers=integers) for program in programs]
+        )
+
+
+def _solved(solver: _Silent, program: Program, *, integers: bool) -> Answer:
+    _load(solver, program, integers=integers)
     status, stopped = None, ""
     for presolve, tolerance in INTEGER_TRIALS if integers else TRIALS:
         solver.setOptionValue("presolve", presolve)
@@ -132,7 +245,7 @@ def solve(program: Program, *, integers: bool) -> Answer:
     )
 
 
-def _load(program: Program, *, integers: bool) -> highspy.Highs:
+def _load(solver: _Silent, program: Program, *, integers: bool) -> None:
     magnitudes = np.abs(program.values)
     if magnitudes.size and (
         magnitudes.max() >= LARGEST or magnitudes.min() <= SMALLEST or np.isnan(magnitudes).any()
@@ -145,7 +258,6 @@ def _load(program: Program, *, integers: bool) -> highspy.Highs:
     integrality = np.zeros(columns, dtype=np.int32)
     if integers:
         integrality[list(program.integer)] = 1
-    solver = _solver()
     status = solver.passModel(
         columns,
         rows,
@@ -165,4 +277,3 @@ def _load(program: Program, *, integers: bool) -> highspy.Highs:
     )
     if status == highspy.HighsStatus.kError or solver.getNumRow() != rows:
         raise SolverError("HiGHS refused the program; check the magnitudes of the instance")
-    return solver

@@ -120,8 +120,12 @@ def solved(table: BatchTable, limited: Limited, free: Running) -> Optima:
     slacks, objective = np.zeros_like(duals), np.zeros(points)
     optimal = np.zeros(points, dtype=bool)
     filled = fill_many(template, numbers, lowest, highest, 0.0)
-    for place, (one, running) in enumerate(zip(filled, limited.replicas.tolist(), strict=True)):
-        answer = highs.solve(with_replicas(one, running).program, integers=False)
+    programs = (
+        with_replicas(one, running).program
+        for one, running in zip(filled, limited.replicas.tolist(), strict=True)
+    )
+    answers = highs.solve_all(programs, integers=False)
+    for place, (one, answer) in enumerate(zip(filled, answers, strict=True)):
         if not answer.optimal:
             continue
         optimal[place] = True

@@ -5,6 +5,7 @@ One rack whose configurations may be mixed is the planning program with that rac
 
 import pyomo.environ as pyo
 
+from hbmopt.declaring import one_at_a_time
 from hbmopt.demand import rack_data
 from hbmopt.instance import Instance
 from hbmopt.optimum import PricedRack, RackPlan
@@ -14,6 +15,7 @@ from hbmopt.rack_columns import running_columns
 from hbmopt.refinement import Refinement
 
 
+@one_at_a_time
 def solve_mixed(instance: Instance) -> tuple[RackPlan, PricedRack, float]:
     """Return the best plan of a rack, its priced optimum, and the proven relative gap.
 

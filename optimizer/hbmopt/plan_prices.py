@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pyomo.environ as pyo
-from pyomo.contrib.appsi.solvers.highs import Highs
+from pyomo.common.collections import ComponentMap
 
 from hbmopt.demand import Point, largest_batch, rack_data
 from hbmopt.limits import BINDING, constraint_table
+from hbmopt.linear_model import solve_linear
 from hbmopt.optimum import PricedColumn, PricedRack
 from hbmopt.prices import input_prices
 from hbmopt.rack_columns import (
@@ -23,7 +24,6 @@ from hbmopt.rack_columns import (
     running_columns,
     used_columns,
 )
-from hbmopt.refinement import solve_linear
 from hbmopt.sequence import smallest_batch
 from hbmopt.solution import ConstraintResult, InputResult
 
@@ -47,8 +47,7 @@ def price_racks(
         # Fixed and no longer integer: only then is it a linear program with multipliers.
         variable.domain = pyo.Reals
         variable.fix(round(variable.value or 0.0))
-    solver = _to_first_order(model, blocks)
-    duals = solver.get_duals()
+    duals = _to_first_order(model, blocks)
     racks = tuple(_priced_rack(block, duals, pyo.value(objective), unit) for block in blocks)
     inside = {id(row) for block in blocks for row in _rows(block)}
     rows = tuple(
@@ -86,9 +85,14 @@ def _rows(block: pyo.Block) -> list[pyo.Constraint]:
     return list(block.component_data_objects(pyo.Constraint, descend_into=True))
 
 
-def _to_first_order(model: pyo.ConcreteModel, blocks: list[pyo.Block]) -> Highs:
-    """Replace the running columns by first-order models until their optimum stays in place."""
-    solver = None
+def _to_first_order(
+    model: pyo.ConcreteModel, blocks: list[pyo.Block]
+) -> "ComponentMap[Any, float]":
+    """Replace the running columns by first-order models until their optimum stays in place.
+
+    Return the duals there.
+    """
+    duals = ComponentMap()
     for attempt in range(FIRST_ORDER_ROUNDS):
         moved = 0.0
         # Products of share and batch are trusted less far from round to round.
@@ -104,16 +108,14 @@ def _to_first_order(model: pyo.ConcreteModel, blocks: list[pyo.Block]) -> Highs:
             for part, count in zip(block.program.configuration.values(), replicas, strict=True):
                 part.replicas.domain = pyo.Reals
                 part.replicas.fix(count)
-        solver, _ = solve_linear(model)
+        duals = solve_linear(model).duals
         for block, own in zip(blocks, points, strict=True):
             for (column, _), (_, batch) in zip(own, used_columns(block), strict=False):
                 at = column.batches.batch if isinstance(column.batches, Point) else batch
                 moved = max(moved, abs(batch / at - 1.0))
         if moved <= 1e-10:
             break
-    if solver is None:
-        raise AssertionError
-    return solver
+    return duals
 
 
 def _points(block: pyo.Block, spread: float) -> list[tuple[Column, int]]:

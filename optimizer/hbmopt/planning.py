@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
+from hbmopt.declaring import one_at_a_time
 from hbmopt.errors import InputError
 from hbmopt.files import check_writable, write
 from hbmopt.instance import Instance, load
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@one_at_a_time
 def rack_block(
     source: Instance | str | Path | Mapping[str, Any],
     overrides: Mapping[str, Any] | list[str] | None = None,
@@ -161,6 +163,7 @@ class Plan:
         return pd.DataFrame([vars(one) for one in self.racks]).set_index("name")
 
 
+@one_at_a_time
 def solve_model(
     model: pyo.ConcreteModel, *, objective_unit: str = "objective", tolerance: float = 1e-6
 ) -> Plan:
@@ -234,6 +237,7 @@ def _planned(block: pyo.Block) -> PlannedRack:
     )
 
 
+@one_at_a_time
 def export_program(instance: Instance, path: Path) -> None:
     """Write the program of an instance as an MPS or LP file, whole or not at all.
 

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
-from pyomo.contrib.appsi.base import TerminationCondition
-from pyomo.contrib.appsi.solvers.highs import DegreeError, Highs
 
 from hbmopt import highs
 from hbmopt.configuration import Configuration
 from hbmopt.demand import Segment, configuration_data, rack_data
-from hbmopt.errors import HbmoptError, InputError, SolverError
 from hbmopt.instance import Instance
+from hbmopt.linear_model import InfeasiblePlanError, solve_linear
 from hbmopt.prices import SHARED
 from hbmopt.rack_columns import (
     Column,
@@ -37,41 +35,6 @@ from hbmopt.template import coefficients, collect, fill
 
 TOLERANCE = 1e-6
 MOST_ROUNDS = 60
-
-
-class InfeasiblePlanError(HbmoptError):
-    """No plan satisfies all constraints of the model."""
-
-
-def _solver() -> Highs:
-    solver = Highs()
-    solver.config.load_solution = False
-    solver.highs_options = {"threads": 1, "mip_rel_gap": 1e-9, "random_seed": 0}
-    return solver
-
-
-def solve_linear(model: pyo.ConcreteModel) -> tuple[Highs, float]:
-    """Solve a model and load its solution. Raises where there is none."""
-    solver = _solver()
-    try:
-        result = solver.solve(model)
-    except DegreeError:
-        raise InputError(
-            "the model is not linear; write every constraint and the objective as a sum of "
-            "variables times numbers"
-        ) from None
-    if result.termination_condition in (
-        TerminationCondition.infeasible,
-        TerminationCondition.infeasibleOrUnbounded,
-    ):
-        raise InfeasiblePlanError(
-            "no plan satisfies all constraints of the model; relax one of them, or solve each rack "
-            "alone to see its own limits"
-        )
-    if result.termination_condition != TerminationCondition.optimal:
-        raise SolverError(f"HiGHS stopped without a proof: {result.termination_condition.name}")
-    solver.load_vars()
-    return solver, float(result.best_feasible_objective)
 
 
 class Refinement:
@@ -108,7 +71,7 @@ class Refinement:
         rounds, bound = 0, math.inf
         while rounds < MOST_ROUNDS:
             rounds += 1
-            _, bound = solve_linear(self.model)
+            bound = solve_linear(self.model).objective
             used = [used_columns(block) for block in self.blocks]
             self._offer([_candidates(block) for block in self.blocks])
             gap = self.sign * bound - self.incumbent
@@ -137,7 +100,7 @@ class Refinement:
         before = [take_out(block) for block in self.blocks]
         self._take(exact)
         try:
-            _, value = solve_linear(self.model)
+            value = solve_linear(self.model).objective
         except InfeasiblePlanError:
             value = -self.sign * math.inf
         if self.sign * value > self.incumbent:
@@ -175,16 +138,10 @@ class Refinement:
             variable.setlb(lower)
             variable.setub(upper)
         try:
-            solver, bound = solve_linear(self.model)
-            duals = solver.get_duals()
+            relaxed = solve_linear(self.model)
             used = [used_columns(block, least=1e-6) for block in self.blocks]
-            self.relaxed = self.sign * bound
-            self.values = [
-                dict(
-                    zip(block.contents.columns, _entry_values(block, duals, self.sign), strict=True)
-                )
-                for block in self.blocks
-            ]
+            self.relaxed = self.sign * relaxed.objective
+            self.values = [_entry_values(block, relaxed.duals, self.sign) for block in self.blocks]
         finally:
             for variable, domain in integers:
                 variable.domain = domain
@@ -206,8 +163,8 @@ def _alone(block: pyo.Block, only: list[Configuration] | None) -> list[tuple[Col
     return [(Column(plan.configuration, Segment(batch, batch)), [batch])]
 
 
-def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
-    """Return what the relaxation changes if it has to run one replica of each column.
+def _entry_values(block: pyo.Block, duals: Any, sign: float) -> dict[Column, float]:
+    """Return what the relaxation changes if it has to run one replica, by column.
 
     The Lagrangian bound: rows that the column shares with others are priced by their
     multipliers, its own rows hold. No plan that runs the column exceeds the relaxation plus
@@ -224,7 +181,7 @@ def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
         for name in SHARED
         for row in _members(program.component(name))
     }
-    found = []
+    found = {}
     for index, column in enumerate(contents.columns):
         data = configuration_data(contents.instance, column.configuration, column.batches)
         raw, filled = coefficients(rack, data), fill(rack, data)
@@ -255,7 +212,7 @@ def _entry_values(block: pyo.Block, duals: Any, sign: float) -> list[float]:
             ),
             integers=False,
         )
-        found.append(answer.objective - entry if answer.optimal else -math.inf)
+        found[column] = answer.objective - entry if answer.optimal else -math.inf
     return found
 
 

@@ -19,6 +19,7 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 from pyomo.repn import generate_standard_repn
 
+from hbmopt.declaring import one_at_a_time
 from hbmopt.highs import INFINITY, Program
 from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.models.rack import declare_rack
@@ -188,6 +189,15 @@ _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
 def template_of(rack: RackData, configuration: ConfigurationData) -> "Template":
     """Return the template of this shape, extracted when it is met for the first time."""
     shape = _shape(rack, configuration)
+    known = _TEMPLATES.get(shape)
+    return known if known is not None else _extracted(shape, rack, configuration)
+
+
+@one_at_a_time
+def _extracted(
+    shape: tuple[object, ...], rack: RackData, configuration: ConfigurationData
+) -> "Template":
+    """Return the template of a shape that was not known when it was asked for."""
     if shape not in _TEMPLATES:
         _TEMPLATES[shape] = _extract(rack, configuration)
     return _TEMPLATES[shape]

@@ -1,0 +1,178 @@
+"""HiGHS beside other users of HiGHS in the process, and in many threads of the caller at once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import product
+
+import highspy
+import numpy as np
+import pytest
+
+import hbmopt
+import neighbour
+from builders import ROOT
+from hbmopt import highs
+from hbmopt.errors import SolverError
+
+PAIRS = list(product(neighbour.NEIGHBOURS, neighbour.VERBS))
+
+
+def run(*arguments, program=ROOT / "tests" / "neighbour.py", options=()):
+    """Run a program of its own; return what it prints. Nothing may stand on stderr."""
+    outcome = subprocess.run(
+        [sys.executable, *options, str(program), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "optimizer")},
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    return outcome.stdout
+
+
+@cache
+def alone(verb):
+    """Return what hbmopt answers in this process."""
+    return json.loads(json.dumps(neighbour.VERBS[verb]()))
+
+
+@pytest.mark.parametrize(("other", "verb"), PAIRS, ids=[f"{a}-{b}" for a, b in PAIRS])
+def test_answers_beside_another_user_of_highs(other, verb):
+    first = ("hbmopt", "other")[PAIRS.index((other, verb)) % 2]
+    printed = run(other, verb, first)
+    answer = json.loads(printed)  # the whole of stdout is one document
+    assert answer == alone(verb)
+
+
+@pytest.mark.parametrize("first", ["hbmopt", "other"])
+def test_each_may_come_first(first):
+    assert json.loads(run("threads=2", "solve", first)) == alone("solve")
+
+
+def test_the_first_solve_of_a_process_prints_nothing(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import hbmopt\n"
+        f"solution = hbmopt.solve(hbmopt.load({str(ROOT / 'instances' / 'closed_form.yaml')!r}))\n"
+        "assert solution.feasible\n"
+    )
+    assert run(program=script) == ""
+
+
+NAMES = ("h100", "a100", "b200", "closed_form", "deepseek_r1_h200", "h200_kv_compression")
+
+
+def answer(place):
+    """Return the numbers of one of many different solves."""
+    name, speed = NAMES[place % len(NAMES)], 5 + place % 7
+    changes = {"limits.min_speed": f"{speed} tok/s/user"}
+    solution = hbmopt.solve(hbmopt.load(ROOT / "instances" / f"{name}.yaml", changes))
+    prices = [(one.name, one.unit_price) for one in solution.inputs]
+    return solution.throughput_tok_s, solution.batch, solution.power_w, prices
+
+
+def test_many_threads_get_the_numbers_of_one():
+    # Each of 8 threads solves 50 instances; those that recur are solved anew.
+    places = range(8 * 50)
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(answer, places))
+    different = len(NAMES) * 7
+    one_by_one = [answer(place) for place in range(different)]
+    assert together == [one_by_one[place % different] for place in places]
+
+
+def test_a_cold_process_may_begin_with_many_threads(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "import hbmopt\n"
+        "def answer(name):\n"
+        f"    path = f{str(ROOT / 'instances')!r} + f'/{{name}}.yaml'\n"
+        "    return hbmopt.solve(hbmopt.load(path)).throughput_tok_s\n"
+        "with ThreadPoolExecutor(8) as threads:\n"
+        "    found = list(threads.map(answer, ['h100', 'closed_form'] * 8))\n"
+        "assert len(set(found)) == 2, found\n"
+        "print(len(found))\n"
+    )
+    assert run(program=script) == "16\n"
+
+
+def program(value=1.0):
+    """The program of the largest x below 3 times `value`."""
+    one = np.array([1.0])
+    return highs.Program(
+        cost=one,
+        column_lower=np.zeros(1),
+        column_upper=np.array([highs.INFINITY]),
+        integer=(),
+        row_lower=np.array([-highs.INFINITY]),
+        row_upper=np.array([3.0]),
+        starts=np.array([0, 1], dtype=np.int32),
+        indices=np.array([0], dtype=np.int32),
+        values=np.array([value]),
+    )
+
+
+def workers():
+    """Return the threads that run HiGHS."""
+    return {one for one in threading.enumerate() if one.name == "hbmopt-highs"}
+
+
+def test_a_program_that_is_refused_leaves_its_worker_as_it_was():
+    highs.solve(program(), integers=False)
+    before = workers()
+    with pytest.raises(SolverError, match="outside what HiGHS keeps"):
+        highs.solve(program(1e15), integers=False)
+    assert highs.solve(program(2.0), integers=False).objective == 1.5
+    assert workers() == before
+
+
+def test_a_worker_that_was_left_in_the_middle_is_not_used_again():
+    def broken():
+        yield program()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        highs.solve_all(broken(), integers=False)
+    assert highs.solve(program(), integers=False).objective == 3.0
+
+
+def test_the_thread_of_the_caller_runs_nothing():
+    """A scheduler of the caller's own, made afterwards, may have any number of threads."""
+    highs.solve(program(), integers=False)
+
+    def own(threads):
+        return neighbour.by_highspy(threads)
+
+    for threads in (4, 2, 1):
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(own, threads).result() == neighbour.OPTIMUM
+    assert highs.solve(program(), integers=False).objective == 3.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_solves_with_workers_of_its_own(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "import hbmopt\n"
+        f"path = {str(ROOT / 'instances' / 'closed_form.yaml')!r}\n"
+        "def answer(_):\n"
+        "    return hbmopt.solve(hbmopt.load(path)).throughput_tok_s\n"
+        "before = answer(0)\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    found = pool.map(answer, range(4))\n"
+        "assert found == [before] * 4, found\n"
+        "print('same')\n"
+    )
+    # Python warns of any fork beside threads from 3.12 on.
+    assert run(program=script, options=("-W", "ignore")) == "same\n"
+
+
+def test_the_version_is_that_of_the_library():
+    assert highs.version() == highspy.Highs().version()
