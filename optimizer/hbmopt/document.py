@@ -44,10 +44,11 @@ class Origin:
 
 @dataclass
 class Document:
-    """Plain data with the origin of each key path."""
+    """Plain data with the origin of each key path, and the files that were read for it."""
 
     value: Value
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    files: set[Path] = field(default_factory=set)
 
     def origin(self, path: KeyPath) -> Origin:
         """Return the origin of `path`, or of the nearest enclosing key that has one."""
@@ -80,6 +81,7 @@ class Document:
             if len(known) > len(path):
                 del self.origins[known]
         self._assign(path, other)
+        self.files |= other.files
         self.origins.update({path + below: origin for below, origin in other.origins.items()})
 
     def _assign(self, path: KeyPath, other: "Document") -> None:
@@ -135,6 +137,7 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     document = parse_document(text, str(path))
+    document.files.add(path)
     if document.value is None:
         raise InputError(f"{path}:1: the file is empty; an instance needs rack, llm and workload")
     if not isinstance(document.value, dict):

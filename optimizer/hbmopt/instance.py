@@ -4,17 +4,25 @@
 Every problem found is one `InputError` with file, line and key.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SkipValidation,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from hbmopt import catalogue
+from hbmopt import catalogue, shipped
 from hbmopt.calibration import (
     CALIBRATED,
     UNIVERSAL,
@@ -44,6 +52,7 @@ from hbmopt.figure import (
 from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 from hbmopt.hardware import PowerLaw, Rack
 from hbmopt.llm import Llm
+from hbmopt.verb import verb
 
 
 def _problem_at(key: str, message: str) -> PydanticCustomError:
@@ -515,7 +524,7 @@ def _file_entry(document: Document, reference: Reference, name: str) -> Document
     from hbmopt.importing.entry import entry_mapping  # 30 ms that few instances need
     from hbmopt.importing.huggingface import import_llm
 
-    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))})
+    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))}, {path})
 
 
 def _overlay(
@@ -554,51 +563,73 @@ def apply_override(document: Document, text: str, option: str = "--set") -> None
     resolve_references(document)
 
 
-def load(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
-) -> Instance:
+Source: TypeAlias = Annotated[Instance | str | os.PathLike[str] | Mapping[str, Any], SkipValidation]
+"""What an instance may be given as: itself, a file, the name of a shipped one, or a mapping."""
+
+Overrides: TypeAlias = Mapping[str, Any] | Sequence[str] | str | None
+"""Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``"limits.power=90 kW"``, or several."""
+
+
+@verb
+def load(source: Source, overrides: Overrides = None) -> Instance:
     """Load and validate an instance.
 
     Parameters
     ----------
     source
-        The path of a YAML file, or a mapping of the same shape.
+        The path of a YAML file, the name of a shipped instance (``"h200"``), a mapping of the same
+        shape as a file, or an instance, of which a changed copy is returned.
     overrides
-        Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``["limits.power=90 kW"]``.
+        Changes by dotted key: ``{"limits.power": "90 kW"}``, ``"limits.power=90 kW"``, or a list of
+        the latter. An instance keeps the constants of calibration that it was loaded with.
 
     Raises
     ------
     InputError
         With file, line, key, what is wrong and what to do, in one line.
     """
+    if isinstance(source, Instance) and not overrides:
+        return source
     return validate(load_document(source, overrides))
 
 
-def load_document(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
-) -> Document:
+def load_document(source: Source, overrides: Overrides = None) -> Document:
     """Load an instance as `load` does, entries resolved and overrides applied, not validated."""
-    if isinstance(source, Mapping):
-        document = Document(_copied(source))
-        document.origins.update(dict.fromkeys(_paths(document.value), Origin("<mapping>")))
-    else:
-        document = read_document(Path(source))
+    document = _document(source)
     resolve_references(document)
-    for text in overrides if isinstance(overrides, list) else []:
-        apply_override(document, text)
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             change = Document(_copied(value), {(): Origin(f"override {key}")})
-            document.graft(parse_path(key), change)
+            document.graft(parse_path(str(key)), change)
             resolve_references(document)
-    if isinstance(document.value, dict) and not isinstance(source, Mapping):
-        document.value.setdefault("name", Path(source).stem)
+    else:
+        for text in [overrides] if isinstance(overrides, str) else overrides or ():
+            apply_override(document, text)
+    return document
+
+
+def _document(source: Source) -> Document:
+    """Return a source as a document of its own."""
+    if isinstance(source, Instance | Mapping):
+        kind = "instance" if isinstance(source, Instance) else "mapping"
+        document = Document(_copied(source))
+        document.origins.update(dict.fromkeys(_paths(document.value), Origin(f"<{kind}>")))
+        return document
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"an instance is a path, the name of a shipped one, a mapping or an Instance, not of "
+            f"type {type(source).__name__}"
+        )
+    path = shipped.found(os.fspath(source))
+    document = read_document(path)
+    if isinstance(document.value, dict):
+        document.value.setdefault("name", path.stem)
     return document
 
 
 def copied_document(document: Document) -> Document:
     """Return a copy that can be changed without changing the document."""
-    return Document(_copied(document.value), dict(document.origins))
+    return Document(_copied(document.value), dict(document.origins), set(document.files))
 
 
 def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
@@ -612,6 +643,10 @@ def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
 
 
 def _copied(value: Any) -> Any:
+    """Return a copy of plain data; of models as mappings of what they say, figures as they are."""
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return {name: _copied(item) for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
         return {str(key): _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ from hbmopt.charts import (
 )
 from hbmopt.explanation import explain
 from hbmopt.files import write
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.markup import Html, element, joined
 from hbmopt.page_charts import Bundle, chart_figure
 from hbmopt.page_sections import (
@@ -36,6 +36,7 @@ from hbmopt.solution import Solution
 from hbmopt.solver import solve
 from hbmopt.speed_frontier import Frontier, frontier
 from hbmopt.upgrades import upgrades
+from hbmopt.verb import verb
 
 MOST_SOLVES = 16
 """Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
@@ -77,11 +78,14 @@ class Page:
         write(self.html, Path(path))
 
 
-def report_page(instance: Instance, *, progress: Progress | None = None) -> Page:
+@verb
+def report_page(
+    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+) -> Page:
     """Return the report of an instance: the answer, why, what it costs, and what it rests on.
 
-    Where nothing can be served it says which limits conflict. `progress` is told how many of how
-    many parts are done.
+    `source` and `overrides` are those of `load`. Where nothing can be served it says which limits
+    conflict. `progress` is told how many of how many parts are done.
 
     Raises
     ------
@@ -89,6 +93,7 @@ def report_page(instance: Instance, *, progress: Progress | None = None) -> Page
         Where the packages that draw charts are missing.
     """
     require_packages()
+    instance = load(source, overrides)
     with Bundle(SCRIPT) as bundle:
         return _page(instance, bundle, Parts(progress, KNOWN_PARTS))
 

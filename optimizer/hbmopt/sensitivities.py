@@ -16,7 +16,7 @@ from hbmopt.advice import what_to_buy
 from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Segment, configuration_data, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.instance_numbers import LEFT_OUT, InstanceNumber, numbers_of
 from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
 from hbmopt.optimum import PricedRack, priced
@@ -26,6 +26,7 @@ from hbmopt.search import search
 from hbmopt.solution import Conflict, Solution, plain
 from hbmopt.solver import configuration_of, solution_of, solve
 from hbmopt.template import coefficients, collect, template_of
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,10 +88,12 @@ class Sensitivity:
         return pd.DataFrame(rows, columns=columns).set_index("name")
 
 
+@verb
 def sensitivity(
-    instance: Instance,
+    source: Source,
+    overrides: Overrides = None,
     *,
-    step: float = STEP,
+    step: float | str = STEP,
     top: int | None = None,
     only: str | None = None,
     resolve: bool = True,
@@ -100,8 +103,10 @@ def sensitivity(
 
     Parameters
     ----------
+    source, overrides
+        As of `load`.
     step
-        Relative size of the re-solved steps.
+        Relative size of the re-solved steps: 0.1, or ``"10%"``.
     top
         Only so many numbers, those that are worth most.
     only
@@ -118,6 +123,8 @@ def sensitivity(
     SolverError
         As `solve` does.
     """
+    instance = load(source, overrides)
+    step = parse_step(step) if isinstance(step, str) else step
     if not 0.0 < step < 1.0:
         raise InputError(f"a step of {step:g} is not a share between 0 and 1, such as 0.05")
     begun = time.perf_counter()

@@ -16,6 +16,7 @@ from hbmopt.importing.families import KNOWN, blueprint
 from hbmopt.importing.keys import Keys
 from hbmopt.importing.quantization import Formats, named_format, stated_formats
 from hbmopt.llm import Draft, Llm, Mixture, Parameters
+from hbmopt.verb import verb
 
 NESTED = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config")
 """Keys under which multimodal models keep the configuration of their decoder."""
@@ -28,6 +29,7 @@ FAMILY_NEEDS = (
 )
 
 
+@verb
 def import_llm(
     source: str | Path | Mapping[str, Any],
     *,
