@@ -144,7 +144,7 @@ def test_a_bug_keeps_its_traceback_and_says_at_which_point(monkeypatch):
         pytest.param(POWER, {"dask": "host"}, "write it as tcp://HOST:8786", marks=DASK),
         (POWER, {"resume": True}, "--resume: needs --output"),
         (POWER, {"output": "rows.xlsx"}, "must end in .csv, .jsonl, .parquet"),
-        (POWER, {"output": "none/rows.csv"}, "there is no folder none"),
+        (POWER, {"output": "none/rows.csv"}, "there is no folder"),
         ([], {}, "name at least one field"),
         ([POWER, SPEED], {"zipped": True}, "the values have to be as many"),
     ],

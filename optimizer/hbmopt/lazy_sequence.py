@@ -112,17 +112,18 @@ class Combinations(LazySequence[tuple[Item_co, ...]], Generic[Item_co]):
 
     def __init__(self, sequences: Sequence[Sequence[Item_co]], *, zipped: bool) -> None:
         self._sequences, self._zipped = tuple(sequences), zipped
+        self._counts = [len(one) for one in self._sequences]
+        self._length = min(self._counts) if zipped else prod(self._counts)
 
     def __len__(self) -> int:
-        counts = [len(one) for one in self._sequences]
-        return min(counts) if self._zipped else prod(counts)
+        return self._length
 
     def item(self, place: int) -> tuple[Item_co, ...]:
         """Return the combination at a place from 0 on."""
         if self._zipped:
             return tuple(one[place] for one in self._sequences)
         found: list[Item_co] = []
-        for one in reversed(self._sequences):
-            place, position = divmod(place, len(one))
+        for one, count in zip(reversed(self._sequences), reversed(self._counts), strict=True):
+            place, position = divmod(place, count)
             found.append(one[position])
         return tuple(reversed(found))

@@ -53,7 +53,10 @@ def write_rows(rows: Sequence[Row], columns: Sequence[str], style: str, file: Bi
 
 def json_line(value: Row) -> bytes:
     """Return a line of JSON."""
-    return (json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (_JSON.encode(value) + "\n").encode()
+
+
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 class _Encoded:

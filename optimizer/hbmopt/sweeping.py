@@ -232,7 +232,7 @@ def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> 
     digest = sha256(json.dumps(told, default=repr).encode())
     for one in variations:
         for value in one.values:
-            digest.update(json.dumps(value).encode())
+            digest.update(repr(value).encode())
             if value.endswith((".yaml", ".yml", ".json")):
                 # A point of which the file cannot be read is invalid, and says so.
                 with suppress(OSError, ValueError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
-from math import prod
+from math import lcm, prod
 from typing import TypeVar
 
 from hbmopt import units
@@ -72,41 +72,49 @@ class Variation:
         numbers = [number * _ratio(unit, first) for number, unit in quantities]
         whole = all(one.denominator == 1 and abs(one) < LARGEST_WHOLE for one in numbers)
 
-        def cell(quantity: Quantity) -> Cell:
-            number = quantity[0] * _ratio(quantity[1], first)
+        def cell(number: Fraction | float) -> Cell:
             return int(number) if whole else float(number)
 
-        return first, _joined(
-            [
-                Computed(cell, part.quantities) if isinstance(part, Range) else tuple(map(cell, of))
-                for part, of in zip(parts, known, strict=True)
-            ]
-        )
+        def cells(part: Sequence[str], known: Sequence[Quantity]) -> Sequence[Cell]:
+            if not isinstance(part, Range):
+                return tuple(cell(number * _ratio(unit, first)) for number, unit in known)
+            if part.unit == first:
+                return Computed(lambda text: cell(float(text)), part.numbers)
+            ratio = _ratio(part.unit, first)
+            return Computed(lambda text: cell(Fraction(text) * ratio), part.numbers)
+
+        return first, _joined([cells(*one) for one in zip(parts, known, strict=True)])
 
 
 class Range(LazySequence[str]):
     """The values of FROM:TO:STEP, in the unit of FROM."""
 
     def __init__(self, first: Fraction, step: Fraction, steps: Fraction, unit: str) -> None:
-        self._first, self._step, self._unit = first, step, unit
+        self.unit = unit
+        # Whole numbers over one denominator, as a sum of fractions takes ten times as long.
+        self._denominator = lcm(first.denominator, step.denominator)
+        self._first, self._step = int(first * self._denominator), int(step * self._denominator)
         self._last = int(steps + ON_GRID)
         on_grid = abs(steps - self._last) <= ON_GRID
-        self._end = first + step * (steps if on_grid else self._last)
+        end = first + step * (steps if on_grid else self._last)
+        self._end = _written(end.numerator, end.denominator)
 
     def __len__(self) -> int:
         return self._last + 1
 
     def item(self, place: int) -> str:
         """Return the value at a place from 0 on."""
-        return f"{self._number(place)} {self._unit}".rstrip()
+        return f"{self._number(place)} {self.unit}" if self.unit else self._number(place)
 
     @property
-    def quantities(self) -> Sequence[Quantity]:
-        """The values as numbers with their unit."""
-        return Computed(lambda place: (Fraction(self._number(place)), self._unit), range(len(self)))
+    def numbers(self) -> Sequence[str]:
+        """The values without their unit."""
+        return Computed(self._number, range(len(self)))
 
     def _number(self, place: int) -> str:
-        return _written(self._end if place == self._last else self._first + self._step * place)
+        if place == self._last:
+            return self._end
+        return _written(self._first + self._step * place, self._denominator)
 
 
 @dataclass(frozen=True)
@@ -285,10 +293,11 @@ def _end_of_range(part: str, source: str) -> tuple[Fraction, str]:
     return found
 
 
-def _written(number: Fraction) -> str:
-    if number.denominator == 1 and abs(number) < LARGEST_WHOLE:
-        return str(number.numerator)
-    return repr(float(number))
+def _written(numerator: int, denominator: int) -> str:
+    whole, rest = divmod(numerator, denominator)
+    if rest == 0 and abs(whole) < LARGEST_WHOLE:
+        return str(whole)
+    return repr(numerator / denominator)
 
 
 _OPENING, _CLOSING, _QUOTES = "[{", "]}", "'\""
