@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from builders import INSTANCES
+from commands import runner
 from hbmopt.calibrating import CalibrationFit, calibrate, folds
 from hbmopt.calibration import (
     EXPERT_PARALLEL,
@@ -204,9 +204,7 @@ def test_the_shipped_calibrations_are_what_the_command_makes(fits):
 
 def test_a_fit_is_a_calibration_that_an_instance_names(tmp_path):
     path = tmp_path / "my_fit.yaml"
-    found = CliRunner().invoke(
-        cli, ["calibrate", str(MEASURED), "--chips", "mi355x", "-o", str(path)]
-    )
+    found = runner().invoke(cli, ["calibrate", str(MEASURED), "--chips", "mi355x", "-o", str(path)])
     assert found.exit_code == 0, found.stderr
     assert "held out" in found.stderr
     problem = tmp_path / "problem.yaml"
@@ -236,7 +234,7 @@ def test_a_fit_is_a_calibration_that_an_instance_names(tmp_path):
     ],
 )
 def test_wrong_calls_of_calibrate_are_one_line(arguments, problem):
-    found = CliRunner().invoke(cli, ["calibrate", str(MEASURED), *arguments])
+    found = runner().invoke(cli, ["calibrate", str(MEASURED), *arguments])
     assert found.exit_code == 2
     assert problem in found.stderr
     assert found.stderr.count("\n") == 1

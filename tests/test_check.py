@@ -8,12 +8,12 @@ from dataclasses import replace
 import jsonschema
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
+from commands import runner
 from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand, Segment, largest_batch
@@ -258,7 +258,7 @@ def test_where_no_layout_can_run_nothing_is_possible():
 
 
 def run(*arguments):
-    return CliRunner().invoke(cli, ["check", *arguments])
+    return runner().invoke(cli, ["check", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -307,13 +307,13 @@ def test_bad_numbers_are_one_line(arguments, words):
 def test_explain_lists_the_cures_of_an_infeasible_instance():
     path = str(INSTANCES / "h100.yaml")
     options = ["explain", path, "--set", "limits.power=5 kW"]
-    outcome = CliRunner().invoke(cli, options)
+    outcome = runner().invoke(cli, options)
     assert outcome.exit_code == 1
     assert "exceed the power cap of 5 kW" in outcome.stdout
     assert '--set limits.power="' in outcome.stdout
-    data = json.loads(CliRunner().invoke(cli, [*options, "--format", "json"]).stdout)
+    data = json.loads(runner().invoke(cli, [*options, "--format", "json"]).stdout)
     jsonschema.Draft202012Validator(json.loads(schema_text("explanation"))).validate(data)
     assert data["conflict"]["limits"] == ["power_cap"]
     assert data["cures"]["found"][0]["key"] == "limits.power"
-    solved = CliRunner().invoke(cli, ["solve", *options[1:]])
+    solved = runner().invoke(cli, ["solve", *options[1:]])
     assert "hbmopt explain" in solved.stdout

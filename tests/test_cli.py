@@ -8,10 +8,9 @@ import sys
 import jsonschema
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from builders import INSTANCES, ROOT
-from commands import invoke, one_line_of_error
+from commands import invoke, one_line_of_error, runner
 from hbmopt import __version__
 from hbmopt.cli import COMMANDS, cli
 from problems import FILES, OVERRIDES
@@ -282,7 +281,7 @@ def test_version_is_that_of_the_package():
 
 def test_kept_help_is_what_the_command_line_prints():
     kept = (ROOT / "optimizer" / "hbmopt" / "help.txt").read_text(encoding="utf-8")
-    outcome = CliRunner().invoke(cli, ["--help"], prog_name="hbmopt", terminal_width=80)
+    outcome = runner().invoke(cli, ["--help"], prog_name="hbmopt", terminal_width=80)
     assert kept == outcome.output
     for name in cli.commands:
         assert name in kept

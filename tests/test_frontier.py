@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
+from commands import runner
 from hbmopt.cli import cli
 from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand, Segment, replica_data
@@ -245,7 +245,7 @@ def test_speeds_below_the_floor_of_the_instance_are_that_floor():
 
 
 def invoked(*arguments):
-    return CliRunner().invoke(cli, ["frontier", str(INSTANCES / "h200.yaml"), *arguments])
+    return runner().invoke(cli, ["frontier", str(INSTANCES / "h200.yaml"), *arguments])
 
 
 def test_the_command_draws_a_sketch_a_ladder_and_segments():
@@ -344,7 +344,7 @@ def test_throughput_is_divided_by_accelerators_power_and_price():
 )
 def test_the_text_follows_what_throughput_is_divided_by(per, unit):
     drawn = frontier(hbmopt.load(INSTANCES / "h200.yaml", PRICED))
-    outcome = CliRunner().invoke(
+    outcome = runner().invoke(
         cli,
         ["frontier", str(INSTANCES / "h200.yaml"), "--per", per, "--set", "rack.price=500000 USD"],
     )
@@ -357,7 +357,7 @@ def test_the_text_follows_what_throughput_is_divided_by(per, unit):
 
 def test_a_price_that_is_missing_is_told_before_the_work():
     path = str(INSTANCES / "rubin_nvl72_lpx.yaml")
-    outcome = CliRunner().invoke(cli, ["frontier", path, "--per", "usd"])
+    outcome = runner().invoke(cli, ["frontier", path, "--per", "usd"])
     assert outcome.exit_code == 2
     assert "rack.offload.price" in outcome.stderr
     assert outcome.stderr.count("\n") == 1

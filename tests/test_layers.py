@@ -10,7 +10,7 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 STAGES = {
     "words and numbers": """
         errors verb standard_output declaring units formats rounding wording solution number_price
-        files progress lazy_sequence
+        files progress plain_text text_file csv_text yaml_nodes lazy_sequence
     """,
     "instance": """
         document shipped figure catalogue hardware attention llm calibration instance
@@ -35,8 +35,8 @@ STAGES = {
         prediction constant_fits calibrating output json_schema starting
     """,
     "report": """
-        fitted_table report frontier_report check_report comparison_report prediction_report
-        sensitivity_report
+        table_text fitted_table report frontier_report check_report comparison_report
+        prediction_report sensitivity_report
         sweep_report calibration_file power_curve charts charts_along charts_frontier
         charts_generation charts_labels charts_style charts_sweep charts_swept charts_tornado
         markup page page_charts page_sections page_style

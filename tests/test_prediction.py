@@ -2,9 +2,9 @@ import json
 import math
 
 import pytest
-from click.testing import CliRunner
 
 from builders import INSTANCES
+from commands import runner
 from hbmopt.cli import cli
 from hbmopt.configuration import Layout
 from hbmopt.errors import InputError
@@ -339,7 +339,7 @@ def test_a_chip_is_not_taken_for_another_variant(written, hint):
 def test_a_file_that_is_no_such_table_is_one_line(tmp_path, text, problem):
     path = tmp_path / "wrong.csv"
     path.write_text(text, encoding="utf-8")
-    found = CliRunner().invoke(cli, ["predict", str(path)])
+    found = runner().invoke(cli, ["predict", str(path)])
     assert found.exit_code == 2
     assert problem in found.stderr
     assert found.stderr.count("\n") == 1
@@ -395,7 +395,7 @@ def test_a_row_with_more_cells_than_columns_says_so(tmp_path):
     ],
 )
 def test_wrong_calls_of_predict_are_one_line(arguments, problem):
-    found = CliRunner().invoke(cli, ["predict", *arguments])
+    found = runner().invoke(cli, ["predict", *arguments])
     assert found.exit_code == 2
     assert problem in found.stderr
     assert found.stderr.count("\n") == 1
@@ -403,20 +403,20 @@ def test_wrong_calls_of_predict_are_one_line(arguments, problem):
 
 def test_predict_writes_tables_json_and_csv(tmp_path):
     path = table(tmp_path, LLAMA, LLAMA.replace("h100", "h9"))
-    printed = CliRunner().invoke(cli, ["predict", str(path)])
+    printed = runner().invoke(cli, ["predict", str(path)])
     assert printed.exit_code == 0
     for word in ("1 of 2 rows predicted", "By chip", "By model", "By layout", "Not predicted"):
         assert word in printed.stdout
-    found = json.loads(CliRunner().invoke(cli, ["predict", str(path), "--format", "json"]).stdout)
+    found = json.loads(runner().invoke(cli, ["predict", str(path), "--format", "json"]).stdout)
     assert found["summary"]["rows"] == 2
     assert {"predicted", "median_abs_error", "mean_abs_error", "p90_abs_error", "bias"} <= set(
         found["summary"]
     )
     assert [row["reason"] is None for row in found["rows"]] == [True, False]
-    lines = CliRunner().invoke(cli, ["predict", str(path), "--format", "csv"]).stdout.splitlines()
+    lines = runner().invoke(cli, ["predict", str(path), "--format", "csv"]).stdout.splitlines()
     assert len(lines) == 3
     nothing = table(tmp_path, LLAMA.replace("h100", "h9"))
-    assert CliRunner().invoke(cli, ["predict", str(nothing)]).exit_code == 1
+    assert runner().invoke(cli, ["predict", str(nothing)]).exit_code == 1
 
 
 def test_the_batch_is_shared_by_the_replicas(tmp_path):

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import jsonschema
 import pytest
-from click.testing import CliRunner
 
 import hbmopt
 from builders import INSTANCES
+from commands import runner
 from hbmopt.attention import whole_groups
 from hbmopt.charts import sensitivity_chart
 from hbmopt.cli import cli
@@ -343,7 +343,7 @@ def test_groups_of_tokens_are_counted_on_average(tokens, size):
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(cli, ["sensitivity", *map(str, arguments)], prog_name="hbmopt")
+    return runner().invoke(cli, ["sensitivity", *map(str, arguments)], prog_name="hbmopt")
 
 
 def test_the_command_writes_table_json_and_csv(tmp_path):
@@ -380,7 +380,7 @@ def test_an_infeasible_instance_has_no_prices():
     "arguments", [("--step", "0"), ("--only", "nothing"), ("--plot", "a.pdf"), ("--top", "0")]
 )
 def test_bad_options_are_one_line(arguments):
-    outcome = CliRunner().invoke(
+    outcome = runner().invoke(
         cli, ["sensitivity", str(CLOSED_FORM), *arguments], prog_name="hbmopt"
     )
     assert outcome.exit_code == 2

@@ -18,7 +18,7 @@ from hbmopt.demand import Segment, configuration_data, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.instance_numbers import LEFT_OUT, InstanceNumber, numbers_of
-from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
+from hbmopt.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
 from hbmopt.optimum import PricedRack, priced
 from hbmopt.price_range import NOTHING, HeldOptimum, Side, jumps, price_side, slope
 from hbmopt.progress import Progress
@@ -83,9 +83,8 @@ class Sensitivity:
         """One row per number, indexed by its dotted path."""
         import pandas as pd  # 0.3 s that only frames need
 
-        columns = list(NumberPrice("", "", 0.0, "", "").flat())
         rows = [one.flat() for one in self.numbers]
-        return pd.DataFrame(rows, columns=columns).set_index("name")
+        return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("name")
 
 
 @verb

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hbmopt.document import read_document
 from hbmopt.errors import InputError, nearest
+from hbmopt.text_file import exists
 
 INSTANCES = "instances"
 """What the catalogue calls them, and the folder in which documents name them."""
@@ -39,7 +40,7 @@ def found(source: str | Path) -> Path:
     Raises `InputError` for a bare name that is neither.
     """
     path = Path(source)
-    if path.exists():
+    if exists(path):
         return path
     name = path.as_posix()
     if path.suffix in ("", ".yaml") and path.parts[:1] == (INSTANCES,):

@@ -92,9 +92,6 @@ def _others(given: Value) -> list[str]:
         width = max((len(f"{key}: {value}") for key, value in left.items()), default=0)
         lines.append(f"# {block}:\n")
         for key, value in left.items():
-            described = schema.model_fields[key].description
-            setting = f"{key}: {value}"
-            lines.append(
-                f"#   {setting:<{width}}  # {described}\n" if described else f"#   {setting}\n"
-            )
+            setting, said = f"{key}: {value}", schema.model_fields[key].description
+            lines.append(f"#   {setting:<{width}}  # {said}\n")
     return lines

@@ -1,6 +1,5 @@
 """Files of a sweep's rows: CSV, JSON lines or Parquet, written row by row."""
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -9,8 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from hbmopt.csv_text import write_csv
 from hbmopt.errors import InputError
 from hbmopt.files import check_writable
+from hbmopt.plain_text import visible_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,20 +44,11 @@ def write_rows(rows: Sequence[Row], columns: Sequence[str], style: str, file: Bi
     if style == "parquet":
         _write_parquet(rows, columns, file)
     elif style == "jsonl":
+        encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
         for row in rows:
-            file.write(json_line(row))
+            file.write(f"{visible_json(encoder.encode(row))}\n".encode())
     else:
-        writer = csv.writer(_Encoded(file), lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([row[name] for name in columns] for row in rows)
-
-
-def json_line(value: Row) -> bytes:
-    """Return a line of JSON."""
-    return (_JSON.encode(value) + "\n").encode()
-
-
-_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+        write_csv(_Encoded(file), rows, columns)
 
 
 class _Encoded:

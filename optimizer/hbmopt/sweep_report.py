@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.output import printed
 from hbmopt.sweep_files import Row
 from hbmopt.sweeping import Sweep
+from hbmopt.table_text import Text
 from hbmopt.variation import Variation
 from hbmopt.wording import input_name, show, shown
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +27,7 @@ from hbmopt.sweep_files import Row, format_of, frame_of, write_rows
 from hbmopt.sweep_journal import Journal
 from hbmopt.sweep_rows import Rows
 from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
+from hbmopt.text_file import is_file
 from hbmopt.variation import Points, SweepPoint, Variation, parse_variation, points
 
 if TYPE_CHECKING:
@@ -233,10 +234,10 @@ def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> 
     for one in variations:
         for value in one.values:
             digest.update(repr(value).encode())
-            if value.endswith((".yaml", ".yml", ".json")):
-                # A point of which the file cannot be read is invalid, and says so.
-                with suppress(OSError, ValueError):
-                    digest.update(Path(value).read_bytes())
+            if value.endswith((".yaml", ".yml", ".json")) and is_file(Path(value)):
+                # A point whose file cannot be read says so in its row.
+                with suppress(OSError), Path(value).open("rb") as read:
+                    digest.update(file_digest(read, "sha256").digest())
     return digest.hexdigest()
 
 

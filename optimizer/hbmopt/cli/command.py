@@ -13,6 +13,7 @@ from typing import ParamSpec
 
 from hbmopt import __version__
 from hbmopt.errors import HbmoptError
+from hbmopt.plain_text import one_line
 from hbmopt.standard_output import complain
 
 SOLVED, INFEASIBLE, BAD_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
@@ -49,8 +50,8 @@ def command(run: Callable[Parameters, int]) -> Callable[Parameters, None]:
 
 
 def say(message: str) -> None:
-    """Write one line to stderr."""
-    complain(" ".join(message.split()))
+    """Write one line to stderr; what a terminal would obey in it is shown."""
+    complain(one_line(message))
 
 
 def _kept(options: Mapping[str, object]) -> str:

@@ -44,6 +44,7 @@ def import_llm(
 
     from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
     from hbmopt.importing.huggingface import import_llm as import_model
+    from hbmopt.plain_text import visible
 
     answer = destination(output, style, ENTRY)
     protect([Path(source), Path(source, "config.json")], output=output)
@@ -52,7 +53,7 @@ def import_llm(
     found = texts[answer.style](llm)
     answer.emit(found if isinstance(found, str) else json.dumps(found, indent=2) + "\n")
     if answer.style == "yaml":
-        click.echo(summary(llm), err=True)
+        click.echo(visible(summary(llm)), err=True)
         if llm.note:
-            click.echo(llm.note, err=True)
+            click.echo(visible(llm.note), err=True)
     return SOLVED

@@ -30,9 +30,9 @@ def new(file: Path, shipped_name: str) -> int:
     """
     from hbmopt.starting import starting_text
 
+    answer = destination(file, formats=INSTANCE)
     if file.exists() or file.is_symlink():
         raise InputError(f"{file}: is there already; name a file that is not")
-    answer = destination(file, formats=INSTANCE)
     answer.emit(starting_text(shipped_name))
     say(f"wrote {file}; now: hbmopt solve {file}")
     return SOLVED
