@@ -10,7 +10,7 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 STAGES = {
     "words and numbers": """
         errors verb standard_output declaring units formats rounding wording solution number_price
-        files progress plain_text text_file csv_text yaml_nodes
+        files progress plain_text text_file csv_text yaml_nodes lazy_sequence
     """,
     "instance": """
         document shipped figure catalogue hardware attention llm calibration instance
@@ -31,8 +31,8 @@ STAGES = {
     """,
     "studies": """
         speed_frontier generation_law comparison advice sensitivities upgrades sweep_files
-        sweep_point sweep_workers sweeping measured_steps known_models prediction constant_fits
-        calibrating output json_schema starting
+        sweep_journal sweep_point sweep_rows sweep_workers sweeping measured_steps known_models
+        prediction constant_fits calibrating output json_schema starting
     """,
     "report": """
         table_text fitted_table report frontier_report check_report comparison_report

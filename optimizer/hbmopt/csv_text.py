@@ -7,9 +7,12 @@ gets an apostrophe in front, as spreadsheets themselves mark texts; numbers are 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hbmopt.plain_text import visible
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a cell begins that a spreadsheet may calculate; the last four are wide forms of the first."""
@@ -31,7 +34,14 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = 
     if columns is None:
         columns = list(dict.fromkeys(name for row in listed for name in row))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(csv_cell, columns))
-    writer.writerows([csv_cell(row.get(name)) for name in columns] for row in listed)
+    write_csv(text, listed, columns)
     return text.getvalue()
+
+
+def write_csv(
+    file: "SupportsWrite[str]", rows: Iterable[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Write rows under a line of names, one after the other, so that they need not be held."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows([csv_cell(row.get(name)) for name in columns] for row in rows)

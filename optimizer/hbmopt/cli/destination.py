@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hbmopt.cli.command import say
 from hbmopt.errors import InputError
 from hbmopt.files import check_different, check_writable, write
-from hbmopt.standard_output import write_out
+from hbmopt.standard_output import not_written, write_out
 
 TABLE, JSON, CSV = {"": "table", ".txt": "table"}, {".json": "json"}, {".csv": "csv"}
 """Suffixes of files, and the format that each stands for; the first one is that of a terminal."""
@@ -39,6 +40,15 @@ class Destination:
             wrote(self.path)
         elif code := write_out(text):
             sys.exit(code)
+
+    def stream(self, write: Callable[[BinaryIO], None]) -> None:
+        """Have an answer written to standard output as it is made, so that it is never held."""
+        try:
+            write(sys.stdout.buffer)
+            sys.stdout.flush()
+        except OSError as error:
+            if code := not_written(error):
+                sys.exit(code)
 
     def show(self, render: Callable[..., str], found: object) -> None:
         """Write an answer, as wide as the terminal and in colour where there is one."""

@@ -1,5 +1,6 @@
 """The optimum at every point of a grid, with a chart."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -85,8 +86,10 @@ def sweep(
     except SweepInterrupted as interruption:
         say(str(interruption))
         swept, code = interruption.sweep, INTERRUPTED
-    if answer.path is None:
-        Destination(None, style or "table").show(render_sweep, swept)
+    if answer.path is None and style in ("csv", "jsonl"):
+        answer.stream(partial(swept.write, style=style))
+    elif answer.path is None:
+        Destination(None, "table").show(render_sweep, swept)
     elif code != INTERRUPTED:
         wrote(answer.path)
     if plot is not None and code == SOLVED:
