@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from accuracy_rows import Judged
 
 from hbmopt import catalogue
 from hbmopt.calibrating import CONTRADICTION, CalibrationFit, calibrate
@@ -66,18 +67,6 @@ def fitted_families() -> list[Family]:
         relatives = tuple(entry.get("same_architecture") or ())
         found.append(Family(path.stem, entry["title"], relatives, fit))
     return found
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One measured row with its step by universal, by held-out, and by ideal constants."""
-
-    row: PredictedStep
-    family: str
-    universal: float
-    held_out: float
-    ideal: float
-    contradicts: bool
 
 
 def judged_rows(families: list[Family]) -> list[Judged]:

@@ -1,14 +1,11 @@
 """The charts of docs/accuracy.md."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import altair as alt
+from accuracy_rows import Judged
 
 from hbmopt.charts_style import INK, inline
-
-if TYPE_CHECKING:
-    from accuracy import Judged
 
 COLOURS = {
     "NVIDIA Hopper": "#0072B2",
@@ -24,7 +21,7 @@ PANEL = 330
 CLIPPED = 1.0
 
 
-def _family_scales(rows: Sequence["Judged"]) -> tuple[alt.Scale, alt.Scale]:
+def _family_scales(rows: Sequence[Judged]) -> tuple[alt.Scale, alt.Scale]:
     used = {one.family for one in rows}
     names = [name for name in COLOURS if name in used]
     return (
@@ -33,7 +30,7 @@ def _family_scales(rows: Sequence["Judged"]) -> tuple[alt.Scale, alt.Scale]:
     )
 
 
-def scatter_chart(rows: Sequence["Judged"]) -> alt.HConcatChart:
+def scatter_chart(rows: Sequence[Judged]) -> alt.HConcatChart:
     """Return predicted over measured steps, by universal and by held-out constants."""
     colour, shape = _family_scales(rows)
     panels = []
@@ -87,7 +84,7 @@ def scatter_chart(rows: Sequence["Judged"]) -> alt.HConcatChart:
     )
 
 
-def error_chart(rows: Sequence["Judged"]) -> alt.LayerChart:
+def error_chart(rows: Sequence[Judged]) -> alt.LayerChart:
     """Return the share of rows within an error, by family and constants."""
     colour, _ = _family_scales(rows)
     points = []

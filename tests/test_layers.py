@@ -30,7 +30,7 @@ STAGES = {
         infeasibility explanation claim verdict checking solver
     """,
     "studies": """
-        speed_frontier generation_law comparison advice sensitivities upgrades sweep_files
+        speed_frontier comparison_row generation_law comparison advice sensitivities upgrades sweep_files
         sweep_journal sweep_point sweep_rows sweep_workers sweeping measured_steps known_models
         prediction constant_fits calibrating output json_schema starting
     """,

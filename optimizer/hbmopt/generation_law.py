@@ -12,13 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression
-from typing import TYPE_CHECKING
 
+from hbmopt.comparison_row import ComparisonRow
 from hbmopt.solution import Solution
 from hbmopt.wording import INPUT_NAMES, input_name, show
-
-if TYPE_CHECKING:
-    from hbmopt.comparison import ComparisonRow
 
 LAW = "throughput ∝ HBM size × bandwidth"
 
@@ -149,7 +146,7 @@ def regime_of(solution: Solution) -> str:
     return renamed.get(limiting, limiting or OTHER)
 
 
-def regimes(rows: Sequence["ComparisonRow"]) -> tuple[Regime, ...]:
+def regimes(rows: Sequence[ComparisonRow]) -> tuple[Regime, ...]:
     """Return the regimes of the rows that run, the largest first, a sentence each."""
     running = [row for row in rows if row.regime is not None]
     groups: dict[tuple[str, bool], list[ComparisonRow]] = {}
@@ -168,11 +165,11 @@ def regimes(rows: Sequence["ComparisonRow"]) -> tuple[Regime, ...]:
     )
 
 
-def _crowded(row: "ComparisonRow") -> bool:
+def _crowded(row: ComparisonRow) -> bool:
     return (row.weights_share_of_hbm or 0.0) >= MUCH_HELD
 
 
-def _where(group: Sequence["ComparisonRow"], running: int) -> str:
+def _where(group: Sequence[ComparisonRow], running: int) -> str:
     if len(group) == running > 1:
         return f"all {running} instances"
     return listed([row.name for row in group])
@@ -195,12 +192,12 @@ def _percent(values: Sequence[float]) -> str:
     return span(values, lambda value: f"{100 * value:.0f}") + " %"
 
 
-def _elasticities(rows: Sequence["ComparisonRow"], name: str) -> str:
+def _elasticities(rows: Sequence[ComparisonRow], name: str) -> str:
     values = [row.elasticities.get(name, 0.0) for row in rows]
     return span(values, lambda value: "0" if abs(value) < NEAR_ZERO else f"{value:.2f}")
 
 
-def _parts(rows: Sequence["ComparisonRow"]) -> str:
+def _parts(rows: Sequence[ComparisonRow]) -> str:
     """Say what a step is made of, the largest part first."""
     shares = {part: [row.step_shares.get(part, 0.0) for row in rows] for part in PARTS}
     told = [part for part in shares if max(shares[part]) >= MENTIONED]
@@ -211,7 +208,7 @@ def _parts(rows: Sequence["ComparisonRow"]) -> str:
     return listed(texts) + (" (parts overlap)" if overlap else "")
 
 
-def _sentence(regime: str, rows: Sequence["ComparisonRow"], where: str) -> str:
+def _sentence(regime: str, rows: Sequence[ComparisonRow], where: str) -> str:
     """Return one sentence on the rows of a regime."""
     size, bandwidth = _elasticities(rows, "hbm_capacity"), _elasticities(rows, "hbm_bandwidth")
     both = (
@@ -238,7 +235,7 @@ def _sentence(regime: str, rows: Sequence["ComparisonRow"], where: str) -> str:
     return f"The law breaks at {where}, where the limit is {limit}: {both}; {_parts(rows)}."
 
 
-def _limit_text(regime: str, rows: Sequence["ComparisonRow"]) -> str:
+def _limit_text(regime: str, rows: Sequence[ComparisonRow]) -> str:
     values = [abs(row.limiting_elasticity or 0.0) for row in rows]
     amount = span(values, lambda value: f"{value:.2f}")
     named = INPUT_NAMES.get(regime, f"the budget {regime}")
@@ -247,7 +244,7 @@ def _limit_text(regime: str, rows: Sequence["ComparisonRow"]) -> str:
     return f"{named} (1 % {'less' if less else 'more'} of it is worth {amount} %)"
 
 
-def _only_nearby(rows: Sequence["ComparisonRow"]) -> str:
+def _only_nearby(rows: Sequence[ComparisonRow]) -> str:
     """Say where weights fill so much of the memory that the law holds by a balance of two ends."""
     held = [row.weights_share_of_hbm or 0.0 for row in rows]
     if max(held) < MUCH_HELD:
@@ -258,7 +255,7 @@ def _only_nearby(rows: Sequence["ComparisonRow"]) -> str:
     )
 
 
-def _why_not_size(rows: Sequence["ComparisonRow"]) -> str:
+def _why_not_size(rows: Sequence[ComparisonRow]) -> str:
     grows = ("weights", "arithmetic", "link", "lpu")
     if not all(row.step_shares["kv"] >= max(row.step_shares[one] for one in grows) for row in rows):
         return "not 1 % each, because a larger batch makes a longer step"
@@ -270,7 +267,7 @@ def _why_not_size(rows: Sequence["ComparisonRow"]) -> str:
     return "not 1 % each, because a larger batch reads more KV cache"
 
 
-def _why_size(rows: Sequence["ComparisonRow"]) -> str:
+def _why_size(rows: Sequence[ComparisonRow]) -> str:
     if all(_crowded(row) for row in rows):
         held = [row.weights_share_of_hbm or 0.0 for row in rows]
         return (
@@ -282,7 +279,7 @@ def _why_size(rows: Sequence["ComparisonRow"]) -> str:
     return ", because little of a step is read from HBM"
 
 
-def _floor_sentence(rows: Sequence["ComparisonRow"], where: str, bandwidth: str) -> str:
+def _floor_sentence(rows: Sequence[ComparisonRow], where: str, bandwidth: str) -> str:
     floors = span([row.min_speed_tok_s_user for row in rows], lambda value: show(value, 4))
     filled = _percent([row.hbm_filled or 0.0 for row in rows])
     text = (
@@ -299,7 +296,7 @@ def _floor_sentence(rows: Sequence["ComparisonRow"], where: str, bandwidth: str)
     return text + f"; {_parts(rows)}."
 
 
-def generation_law(rows: Sequence["ComparisonRow"]) -> GenerationLaw | str:
+def generation_law(rows: Sequence[ComparisonRow]) -> GenerationLaw | str:
     """Return the law over the rows that run, or why there is none."""
     running = [row for row in rows if row.throughput_tok_s]
     if len(running) < 2:
@@ -321,7 +318,7 @@ def generation_law(rows: Sequence["ComparisonRow"]) -> GenerationLaw | str:
     )
 
 
-def _point(row: "ComparisonRow", first: "ComparisonRow") -> LawPoint:
+def _point(row: ComparisonRow, first: ComparisonRow) -> LawPoint:
     size, bandwidth = row.hbm_gb / first.hbm_gb, row.hbm_tb_s / first.hbm_tb_s
     per_accelerator = row.tok_s_per_accelerator or 0.0
     count = row.accelerators / first.accelerators
@@ -348,7 +345,7 @@ def _fit(pairs: Sequence[tuple[float, float]]) -> LawFit:
     return LawFit(slope, intercept, scatter)
 
 
-def _summary(rows: Sequence["ComparisonRow"], points: Sequence[LawPoint], fit: LawFit) -> str:
+def _summary(rows: Sequence[ComparisonRow], points: Sequence[LawPoint], fit: LawFit) -> str:
     least = min(points, key=lambda one: one.size_bandwidth)
     most = max(points, key=lambda one: one.size_bandwidth)
 

@@ -250,7 +250,9 @@ class Prices:
     elasticities: Array
 
 
-def input_prices(table: BatchTable, limited: Limited, optima: Optima, known: InputPrices) -> Prices:
+def prices_of_inputs(
+    table: BatchTable, limited: Limited, optima: Optima, known: InputPrices
+) -> Prices:
     """Return price and elasticity of every hardware input at every point."""
     instance, configuration = limited.instance, table.demand.configuration
     inputs = hardware_inputs(instance, lpus=False)

@@ -14,8 +14,8 @@ from hbmopt.instance import Instance
 from hbmopt.many_optima import (
     Limited,
     binding,
-    input_prices,
     limiting,
+    prices_of_inputs,
     prices_of_speed,
     solved,
     throttled,
@@ -98,7 +98,7 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         return rows
     limited, optima = limited.take(good), optima.take(good)
     plans, whole = plans.take(good), whole.take(good)
-    prices, throttle = input_prices(table, limited, optima, known), throttled(optima)
+    prices, throttle = prices_of_inputs(table, limited, optima, known), throttled(optima)
     speeds = plans.throughput / plans.batch
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
