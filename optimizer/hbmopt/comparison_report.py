@@ -7,7 +7,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 
-from hbmopt.comparison import Comparison, ComparisonRow
+from hbmopt.comparison import Comparison
+from hbmopt.comparison_row import ComparisonRow
 from hbmopt.csv_text import csv_text
 from hbmopt.generation_law import BANDWIDTH, CAPACITY, FLOOR, HOLDS, OTHER, GenerationLaw
 from hbmopt.output import json_text, printed

@@ -250,7 +250,7 @@ class Prices:
     elasticities: Array
 
 
-def prices_of_inputs(
+def priced_inputs(
     table: BatchTable, limited: Limited, optima: Optima, known: InputPrices
 ) -> Prices:
     """Return price and elasticity of every hardware input at every point."""

@@ -15,7 +15,7 @@ from hbmopt.many_optima import (
     Limited,
     binding,
     limiting,
-    prices_of_inputs,
+    priced_inputs,
     prices_of_speed,
     solved,
     throttled,
@@ -98,7 +98,7 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         return rows
     limited, optima = limited.take(good), optima.take(good)
     plans, whole = plans.take(good), whole.take(good)
-    prices, throttle = prices_of_inputs(table, limited, optima, known), throttled(optima)
+    prices, throttle = priced_inputs(table, limited, optima, known), throttled(optima)
     speeds = plans.throughput / plans.batch
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
