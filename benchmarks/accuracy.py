@@ -17,14 +17,29 @@ from typing import Any
 import yaml
 from accuracy_rows import Judged
 
-from hbmopt import catalogue
-from hbmopt.calibrating import CONTRADICTION, CalibrationFit, calibrate
-from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, StepError, VendorError
-from hbmopt.calibration_file import band_lines, calibration_yaml, error_lines
-from hbmopt.known_models import catalogue_llm
-from hbmopt.measured_steps import read_measured_steps
-from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction, predict, summarised
-from hbmopt.prediction_report import percent
+from hbmopt.documents import catalogue
+from hbmopt.instance.calibration import (
+    EXPERT_PARALLEL,
+    TENSOR_PARALLEL,
+    StepError,
+    VendorError,
+)
+from hbmopt.report.tables.calibration_file import (
+    band_lines,
+    calibration_yaml,
+    error_lines,
+)
+from hbmopt.report.tables.prediction_report import percent
+from hbmopt.studies.accuracy.calibrating import CONTRADICTION, CalibrationFit, calibrate
+from hbmopt.studies.accuracy.known_models import catalogue_llm
+from hbmopt.studies.accuracy.measured_steps import read_measured_steps
+from hbmopt.studies.accuracy.prediction import (
+    ErrorSummary,
+    PredictedStep,
+    Prediction,
+    predict,
+    summarised,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "instances" / "measured" / "decode_steps.csv"
@@ -263,7 +278,7 @@ def other_models(families: list[Family]) -> tuple[ErrorSummary, ErrorSummary, Er
 
     The first is that of universal constants on the same rows as the second, the models.
     """
-    from hbmopt.constant_fits import fit_steps
+    from hbmopt.studies.accuracy.constant_fits import fit_steps
 
     universal = {row.line: row.error or 0.0 for row in predict(MEASURED).rows}
     found: dict[int, list[float]] = {1: [], 2: []}
@@ -437,7 +452,7 @@ def outputs() -> dict[Path, Callable[[], str]]:
 
 def main() -> None:
     """Write calibrations, document and charts."""
-    from hbmopt.charts import write_chart
+    from hbmopt.report.charts.chart_files import write_chart
 
     if sys.argv[1:]:
         print(__doc__)

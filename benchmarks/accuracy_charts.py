@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 from accuracy_rows import Judged
 
-from hbmopt.charts_style import INK, inline
+from hbmopt.report.charts.style import INK, inline
 
 COLOURS = {
     "NVIDIA Hopper": "#0072B2",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hbmopt.prediction import PredictedStep
+from hbmopt.studies.accuracy.prediction import PredictedStep
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import highspy
 
-from hbmopt import highs
-from hbmopt.instance import load_document
-from hbmopt.sweep_workers import Problem, in_this_process
-from hbmopt.variation import parse_variation, points
+from hbmopt.instance.schema import load_document
+from hbmopt.instance.variation import parse_variation, points
+from hbmopt.program import highs
+from hbmopt.studies.sweep.workers import Problem, in_this_process
 
 INSTANCE = Path(__file__).parents[1] / "instances" / "rubin_ultra.yaml"
 CAPS = "limits.power=180 kW:599.58 kW:0.42 kW"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from hbmopt import highs
-from hbmopt.infeasibility import _one_replica
-from hbmopt.sequence import step_tokens
+from hbmopt.demand.sequence import step_tokens
+from hbmopt.plan.infeasibility import _one_replica
+from hbmopt.program import highs
 
 
 def extreme(filled, family, without):

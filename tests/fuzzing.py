@@ -14,9 +14,9 @@ from copy import deepcopy
 from hypothesis import strategies as st
 
 import hbmopt
-from hbmopt import catalogue
+from hbmopt.documents import catalogue
 from hbmopt.errors import InputError
-from hbmopt.point_search import PointSearch, has_formula
+from hbmopt.points.point_search import PointSearch, has_formula
 from racks import small_instances
 
 TOLERANCE = 2e-6

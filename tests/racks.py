@@ -6,10 +6,10 @@ import math
 from hypothesis import strategies as st
 
 import hbmopt
-from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Segment, largest_batch, rack_data, replica_data
-from hbmopt.physics import ClockPoint, exposed_time, rack_power, work
-from hbmopt.sequence import smallest_batch
+from hbmopt.demand.coefficients import Segment, largest_batch, rack_data, replica_data
+from hbmopt.demand.configuration import enumerate_configurations
+from hbmopt.demand.sequence import smallest_batch
+from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, work
 
 IDEAL = {
     "efficiency": {"weights": 1.0, "kv": 1.0, "gemm": 1.0, "attention": 1.0, "link": 1.0},

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import pytest
 
 from builders import ROOT
-from hbmopt.comparison import compare
-from hbmopt.comparison_report import render_comparison
-from hbmopt.instance import load
-from hbmopt.output import render_frontier
-from hbmopt.solver import solve
-from hbmopt.speed_frontier import frontier
+from hbmopt.instance.schema import load
+from hbmopt.plan.one_rack import solve
+from hbmopt.report.tables.comparison_report import render_comparison
+from hbmopt.report.tables.output import render_frontier
+from hbmopt.studies.comparison.side_by_side import compare
+from hbmopt.studies.frontier.speed_frontier import frontier
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import accuracy

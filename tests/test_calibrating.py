@@ -6,8 +6,9 @@ import yaml
 
 from builders import INSTANCES
 from commands import runner
-from hbmopt.calibrating import CalibrationFit, calibrate, folds
-from hbmopt.calibration import (
+from hbmopt.cli import cli
+from hbmopt.errors import InputError
+from hbmopt.instance.calibration import (
     EXPERT_PARALLEL,
     LATENCIES,
     STEP_RESOURCES,
@@ -16,9 +17,10 @@ from hbmopt.calibration import (
     entry_for,
     universal,
 )
-from hbmopt.calibration_file import calibration_yaml
-from hbmopt.cli import cli
-from hbmopt.constant_fits import (
+from hbmopt.instance.schema import load
+from hbmopt.report.tables.calibration_file import calibration_yaml
+from hbmopt.studies.accuracy.calibrating import CalibrationFit, calibrate, folds
+from hbmopt.studies.accuracy.constant_fits import (
     Draw,
     PowerConstants,
     Step,
@@ -26,9 +28,7 @@ from hbmopt.constant_fits import (
     fit_power,
     fit_steps,
 )
-from hbmopt.errors import InputError
-from hbmopt.instance import load
-from hbmopt.prediction import predict
+from hbmopt.studies.accuracy.prediction import predict
 
 MEASURED = INSTANCES / "measured" / "decode_steps.csv"
 

@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from builders import INSTANCES
-from hbmopt import catalogue
+from hbmopt.documents import catalogue
+from hbmopt.documents.figure import Figure
 from hbmopt.errors import InputError
-from hbmopt.figure import Figure
-from hbmopt.hardware import Accelerator, Offload, OffloadDevice, Rack
-from hbmopt.instance import Instance, load
-from hbmopt.llm import COMPONENTS, Llm
+from hbmopt.instance.hardware import Accelerator, Offload, OffloadDevice, Rack
+from hbmopt.instance.schema import Instance, load
+from hbmopt.llm.schema import COMPONENTS, Llm
 
 CATALOGUE = INSTANCES / "catalog"
 ENTRIES = [(kind, name) for kind in catalogue.KINDS for name in catalogue.names(kind)]

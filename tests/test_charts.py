@@ -10,7 +10,9 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.charts import (
+from hbmopt.basics.wording import INPUT_NAMES, STEP_NAMES
+from hbmopt.errors import InputError
+from hbmopt.report.charts.chart_files import (
     elasticity_chart,
     frontier_chart,
     generation_chart,
@@ -19,9 +21,9 @@ from hbmopt.charts import (
     step_breakdown_chart,
     write_chart,
 )
-from hbmopt.charts_generation import slope_of
-from hbmopt.charts_labels import Box, placed
-from hbmopt.charts_style import (
+from hbmopt.report.charts.generation import slope_of
+from hbmopt.report.charts.labels import Box, placed
+from hbmopt.report.charts.style import (
     RESOURCE_COLOURS,
     RESOURCE_SHAPES,
     STEP_COLOURS,
@@ -29,8 +31,6 @@ from hbmopt.charts_style import (
     resource_scales,
     round_domain,
 )
-from hbmopt.errors import InputError
-from hbmopt.wording import INPUT_NAMES, STEP_NAMES
 
 POWER = [
     {"power_kw": 60.0, "throughput_tok_s": None, "price_tok_s_per_kw": None}

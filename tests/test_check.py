@@ -15,14 +15,14 @@ import hbmopt
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
-from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Demand, Segment, largest_batch
-from hbmopt.json_schema import schema_text
-from hbmopt.operation import solve_program
-from hbmopt.sequence import smallest_batch
-from hbmopt.serving_point import point_use
-from hbmopt.target_search import TargetSearch
-from hbmopt.targets import EXACT
+from hbmopt.demand.coefficients import Demand, Segment, largest_batch
+from hbmopt.demand.configuration import enumerate_configurations
+from hbmopt.demand.sequence import smallest_batch
+from hbmopt.points.serving_point import point_use
+from hbmopt.points.target_search import TargetSearch
+from hbmopt.points.targets import EXACT
+from hbmopt.program.operation import solve_program
+from hbmopt.report.tables.json_schema import schema_text
 from racks import small_instances
 
 SHIPPED = sorted([*INSTANCES.glob("*.yaml"), *INSTANCES.glob("generations/*.yaml")])

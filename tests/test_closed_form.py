@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Segment, replica_data
+from hbmopt.demand.coefficients import Segment, replica_data
+from hbmopt.demand.configuration import enumerate_configurations
 from racks import ideal
 
 

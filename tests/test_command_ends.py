@@ -8,16 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import hbmopt.solver
 import pytest
 import yaml
 
 import hbmopt
-import hbmopt.solver
 from builders import ROOT
 from commands import invoke, one_line_of_error
-from hbmopt import shipped
 from hbmopt.cli.command import BUG, INTERRUPTED
-from hbmopt.starting import BLOCKS, starting_text
+from hbmopt.documents import shipped
+from hbmopt.instance.starting import BLOCKS, starting_text
 
 H100 = ROOT / "instances" / "h100.yaml"
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.comparison import compare, comparison_of
-from hbmopt.comparison_report import chart, render_comparison
 from hbmopt.errors import InputError
-from hbmopt.generation_law import LAW, listed, span
+from hbmopt.report.tables.comparison_report import chart, render_comparison
+from hbmopt.studies.comparison.generation_law import LAW, listed, span
+from hbmopt.studies.comparison.side_by_side import compare, comparison_of
 from racks import ideal, small_instances
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -5,9 +5,7 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from conflict_reference import fastest, thriftiest
-from hbmopt.cures import cures_of_infeasible
-from hbmopt.infeasibility import explain_conflict, fixed_power
-from hbmopt.levers import (
+from hbmopt.instance.levers import (
     budget_levers,
     memory_levers,
     pace_levers,
@@ -15,10 +13,12 @@ from hbmopt.levers import (
     rate_levers,
     workload_levers,
 )
-from hbmopt.search import search
-from hbmopt.serving_point import point_use
-from hbmopt.target_search import TargetSearch, source
-from hbmopt.targets import one_replica
+from hbmopt.plan.infeasibility import explain_conflict, fixed_power
+from hbmopt.points.configuration_search import search
+from hbmopt.points.serving_point import point_use
+from hbmopt.points.target_search import TargetSearch, source
+from hbmopt.points.targets import one_replica
+from hbmopt.studies.conflict.cures import cures_of_infeasible
 
 SMALL_SRAM = {"base": "lpx", "units": 8}
 NICS = {"name": "nics", "capacity": 4, "fixed": 3, "per_accelerator": 2}

@@ -3,7 +3,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbmopt.document import (
+from hbmopt.documents.document import (
     Document,
     Origin,
     format_path,

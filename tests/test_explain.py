@@ -10,8 +10,8 @@ import hbmopt
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
-from hbmopt.configuration import enumerate_configurations
-from hbmopt.search import search
+from hbmopt.demand.configuration import enumerate_configurations
+from hbmopt.points.configuration_search import search
 
 
 @pytest.fixture(scope="module")

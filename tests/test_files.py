@@ -12,7 +12,7 @@ import pytest
 
 from builders import ROOT
 from commands import invoke, one_line_of_error
-from hbmopt import files
+from hbmopt.basics import files
 from hbmopt.errors import InputError
 
 CLOSED_FORM = ROOT / "instances" / "closed_form.yaml"

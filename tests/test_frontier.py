@@ -15,14 +15,14 @@ import hbmopt
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
-from hbmopt.configuration import enumerate_configurations
-from hbmopt.demand import Demand, Segment, replica_data
+from hbmopt.demand.coefficients import Demand, Segment, replica_data
+from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.errors import InputError
-from hbmopt.operating_points import OperatingPoints
-from hbmopt.output import render_frontier
-from hbmopt.physics import ClockPoint, exposed_time, work
-from hbmopt.speed_frontier import frontier
-from hbmopt.step_profile import step_profile
+from hbmopt.points.operating_points import OperatingPoints
+from hbmopt.points.step_profile import step_profile
+from hbmopt.program.witness import ClockPoint, exposed_time, work
+from hbmopt.report.tables.output import render_frontier
+from hbmopt.studies.frontier.speed_frontier import frontier
 from racks import small_instances
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

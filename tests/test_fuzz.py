@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 
 from builders import INSTANCES
 from fuzzing import any_instances, verdict
-from hbmopt.document import read_document
+from hbmopt.documents.document import read_document
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 

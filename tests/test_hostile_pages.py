@@ -7,8 +7,8 @@ import pytest
 
 from browser import running
 from commands import invoke
-from hbmopt.markup import data_script, element
-from hbmopt.plain_text import hidden
+from hbmopt.basics.plain_text import hidden
+from hbmopt.report.html.markup import data_script, element
 from hostile import ESCAPES, MARKUP, hostile
 
 TEXT = MARKUP + ESCAPES

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hbmopt.attention import RecurrentAttention
 from hbmopt.errors import InputError
-from hbmopt.importing.huggingface import import_llm
-from hbmopt.llm import Llm
+from hbmopt.llm.attention import RecurrentAttention
+from hbmopt.llm.importing.huggingface import import_llm
+from hbmopt.llm.schema import Llm
 
 FACTS = Path(
     os.environ.get("HBMOPT_FACTS") or Path(__file__).resolve().parents[2] / "shared" / "facts"

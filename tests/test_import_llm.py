@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 import configurations as tiny
 from commands import invoke, one_line_of_error
 from configurations import CONFIGURATIONS, REQUIRED, changed, stated, without
-from hbmopt.attention import RecurrentAttention
 from hbmopt.errors import InputError
-from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
-from hbmopt.importing.families import KNOWN
-from hbmopt.importing.huggingface import import_llm
-from hbmopt.instance import load
-from hbmopt.llm import COMPONENTS, Llm
+from hbmopt.instance.schema import load
+from hbmopt.llm.attention import RecurrentAttention
+from hbmopt.llm.importing.entry import entry_yaml, facts, facts_table, summary
+from hbmopt.llm.importing.families import KNOWN
+from hbmopt.llm.importing.huggingface import import_llm
+from hbmopt.llm.schema import COMPONENTS, Llm
 
 NAMES = sorted(CONFIGURATIONS)
 REQUIRED_KEYS = [(name, key) for name in sorted(REQUIRED) for key in REQUIRED[name]]

@@ -4,7 +4,7 @@ import pytest
 
 from builders import INSTANCES
 from hbmopt.errors import HbmoptError, InputError
-from hbmopt.instance import load
+from hbmopt.instance.schema import load
 from problems import FILES, GOOD, NAMED, OVERRIDES
 
 

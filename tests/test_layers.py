@@ -1,98 +1,145 @@
-"""Data flows one way: no module imports one of a later stage, and none imports in a circle."""
+"""Data flows one way: rooms import what earlier rooms show, and nothing of what is inside them."""
 
 import ast
 from graphlib import TopologicalSorter
+
+import pytest
 
 from builders import ROOT
 
 PACKAGE = ROOT / "optimizer" / "hbmopt"
 
-STAGES = {
-    "words and numbers": """
-        errors verb standard_output declaring units formats rounding wording solution number_price
-        files progress plain_text text_file csv_text yaml_nodes lazy_sequence
-    """,
-    "instance": """
-        document shipped figure catalogue hardware attention llm calibration instance
-        instance_numbers variation provenance step_accuracy levers
-    """,
-    "demand": """
-        configuration placement sequence step_latency components demand physics step_profile
-        replica_share normalisation
-    """,
-    "build and solve": """
-        highs linear_model template operation search optimum rack_columns operating_points
-        frontier_envelope sampled_frontier batch_table point_search serving_point targets
-        plain_targets offloaded_targets target_search
-    """,
-    "results": """
-        limits prices plan_prices refinement planning mixed price_range many_optima cures
-        infeasibility explanation claim verdict checking solver
-    """,
-    "studies": """
-        speed_frontier comparison_row generation_law comparison advice sensitivities upgrades sweep_files
-        sweep_journal sweep_point sweep_rows sweep_workers sweeping measured_steps known_models
-        prediction constant_fits calibrating output json_schema starting
-    """,
-    "report": """
-        table_text fitted_table report frontier_report check_report comparison_report
-        prediction_report sensitivity_report
-        sweep_report calibration_file power_curve charts charts_along charts_frontier
-        charts_generation charts_labels charts_style charts_sweep charts_swept charts_tornado
-        markup page page_charts page_sections page_style
-    """,
-    "command line": "cli __main__ __init__",
-}
-PLACE = {name: place for place, names in enumerate(STAGES.values()) for name in names.split()}
+ROOMS = (
+    "basics",
+    "documents",
+    "llm",
+    "llm.importing",
+    "instance",
+    "demand",
+    "program",
+    "points",
+    "results",
+    "plan",
+    "studies.frontier",
+    "studies.sweep",
+    "studies.comparison",
+    "studies.conflict",
+    "studies.claim",
+    "studies.sensitivity",
+    "studies.accuracy",
+    "report.tables",
+    "report.html",
+    "report.charts",
+    "report.page",
+    "cli",
+)
+"""In the order in which data flows; `models` stands before `demand` and imports nothing."""
+
+AT_THE_DOOR = {"errors", "standard_output", "__version__"}
+"""What stands outside of the rooms and every one of them may use; it imports nothing."""
+
+MOST_FILES = 16
 
 
-def imported(path):
-    """Return the modules of the package that a file imports when it is, or later when it runs."""
+def folder(room):
+    return PACKAGE.joinpath(*room.split("."))
+
+
+def files(room):
+    """Return the modules of a room; those of rooms inside it are theirs."""
+    inner = [folder(other) for other in ROOMS if other.startswith(f"{room}.")]
+    return [
+        path
+        for path in sorted(folder(room).rglob("*.py"))
+        if not any(one in path.parents for one in inner)
+    ]
+
+
+def imports(path):
+    """Return what a module imports of hbmopt: dotted names, and the names taken from each."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    always, later = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hbmopt":
-            _, _, module = node.module.partition(".")
-            names = {module.split(".")[0]} if module else {one.name for one in node.names}
-            (always if node.col_offset == 0 else later).update(names)
-    return always & PLACE.keys(), later & PLACE.keys()
+    return [
+        (node.module, [one.name for one in node.names])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hbmopt"
+    ]
 
 
-MODULES = {path.stem: imported(path) for path in PACKAGE.glob("*.py")}
-COMMANDS = [imported(path) for path in PACKAGE.glob("cli/*.py")]
-MODULES["cli"] = tuple(set.union(*found) - {"cli"} for found in zip(*COMMANDS, strict=True))
+def room_of(module):
+    """Return the innermost room of a dotted name, None for what stands outside of all."""
+    _, _, inside = module.partition(".")
+    found = [room for room in ROOMS if inside == room or inside.startswith(f"{room}.")]
+    return max(found, key=len, default=None)
 
 
-def test_every_module_has_a_stage():
-    assert sorted(MODULES) == sorted(PLACE)
-    assert len(PLACE) == sum(len(names.split()) for names in STAGES.values())
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_earlier_rooms_show(room):
+    wrong = []
+    for path in files(room):
+        for module, names in imports(path):
+            target = room_of(module)
+            if target == room:
+                continue
+            if target is None:
+                inside = module.split(".")[1:2]
+                if inside not in ([], ["models"], ["errors"], ["first_use"], ["standard_output"]):
+                    wrong.append(f"{path.name} imports {module}")
+                if not inside and not AT_THE_DOOR.issuperset(names):
+                    wrong.append(f"{path.name} imports {names} of hbmopt")
+                continue
+            if module != f"hbmopt.{target}":
+                wrong.append(f"{path.name} imports {module}, inside of a room")
+            if ROOMS.index(target) > ROOMS.index(room):
+                wrong.append(f"{path.name} imports {module}, of a later room")
+    assert wrong == []
 
 
-def test_no_module_imports_one_of_a_later_stage():
-    assert {
-        f"{name} imports {other}"
-        for name, (always, _) in MODULES.items()
-        for other in always
-        if PLACE[other] > PLACE[name]
-    } == set()
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_imports_itself_by_others(room):
+    prefix = f"hbmopt.{room}."
+    graph = {}
+    for path in files(room):
+        name = ".".join(path.relative_to(folder(room)).with_suffix("").parts)
+        graph[name] = {
+            module.removeprefix(prefix) for module, _ in imports(path) if module.startswith(prefix)
+        }
+    graph.pop("__init__", None)
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)
 
 
-def test_no_module_imports_itself_by_others():
-    order = TopologicalSorter({name: always | later for name, (always, later) in MODULES.items()})
-    assert len(list(order.static_order())) == len(MODULES)
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "cli"])
+def test_a_room_is_small_and_says_what_it_holds(room):
+    own = [path for path in folder(room).glob("*.py") if path.name != "__init__.py"]
+    assert 0 < len(own) <= MOST_FILES
+    face = ast.parse((folder(room) / "__init__.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(face)
 
 
-def test_every_module_says_what_it_holds():
-    folders = ("*.py", "cli/*.py", "importing/**/*.py")
-    paths = [path for one in folders for path in PACKAGE.glob(one)] + [*ROOT.glob("models/*.py")]
-    assert len(paths) > 120
-    for path in paths:
+def test_every_module_stands_in_a_room_and_says_what_it_holds():
+    paths = [path for path in PACKAGE.rglob("*.py") if "models" not in path.parts]
+    paths = [path for path in paths if "instances" not in path.parts]
+    inside = {path for room in ROOMS for path in files(room)}
+    outside = {path.relative_to(PACKAGE).as_posix() for path in paths if path not in inside}
+    assert outside == {
+        "__init__.py",
+        "__main__.py",
+        "errors.py",
+        "first_use.py",
+        "standard_output.py",
+        "studies/__init__.py",
+        "report/__init__.py",
+    }
+    assert len(inside) > 150
+    for path in [*paths, *ROOT.glob("models/*.py")]:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
 def test_the_mathematics_reads_nothing_but_itself():
     for path in (ROOT / "models").glob("*.py"):
-        assert imported(path) == (set(), set()), path
+        assert all(module.startswith("hbmopt.models") for module, _ in imports(path)), path
+
+
+def test_what_stands_outside_imports_nothing_inside():
+    assert imports(PACKAGE / "errors.py") == []
+    assert imports(PACKAGE / "first_use.py") == []
+    assert imports(PACKAGE / "standard_output.py") == []

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hbmopt.lazy_sequence import Chosen, Combinations, Computed, Joined
+from hbmopt.basics.lazy_sequence import Chosen, Combinations, Computed, Joined
 
 LETTERS, NUMBERS = ("a", "b", "c"), tuple(range(4))
 

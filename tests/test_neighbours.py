@@ -15,8 +15,8 @@ import pytest
 
 from builders import ROOT
 from compatibility import neighbour
-from hbmopt import highs
 from hbmopt.errors import SolverError
+from hbmopt.program import highs
 
 PAIRS = list(product(neighbour.NEIGHBOURS, neighbour.VERBS))
 

@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.demand import Segment, configuration_data, rack_data
+from hbmopt.demand.coefficients import Segment, configuration_data, rack_data
 from hbmopt.models.rack import declare_rack
 from hbmopt.models.throughput import maximise_throughput
-from hbmopt.search import search
+from hbmopt.points.configuration_search import search
 from racks import brute_force, ideal, small_instances
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -69,10 +69,12 @@ def packaged():
     """The files of the tree that have to be in a wheel, by their name there, and their bytes."""
     package = ROOT / "optimizer" / "hbmopt"
     found = {f"hbmopt/{path.name}": path for path in package.glob("*.py")}
+    linked = {package / "models", package / "instances"}
     found |= {
         f"hbmopt/{path.relative_to(package).as_posix()}": path
-        for folder in ("cli", "importing")
-        for path in (package / folder).rglob("*.py")
+        for folder in package.iterdir()
+        if folder.is_dir() and folder not in linked
+        for path in folder.rglob("*.py")
     }
     found |= {f"hbmopt/models/{path.name}": path for path in (ROOT / "models").glob("*.py")}
     instances = ROOT / "instances"
@@ -99,7 +101,7 @@ def test_the_wheel_holds_what_the_tree_holds(wheel):
 def test_the_list_of_what_is_packaged_is_not_empty():
     names = packaged()
     assert "hbmopt/models/rack.py" in names
-    assert "hbmopt/importing/families/dense.py" in names
+    assert "hbmopt/llm/importing/families/dense.py" in names
     assert "hbmopt/instances/catalog/racks/dgx_h100.yaml" in names
     assert "hbmopt/instances/generations/01_a100.yaml" in names
     assert "hbmopt/instances/measured/decode_steps.csv" in names
@@ -114,7 +116,7 @@ def test_the_sdist_holds_the_sources(sdist):
         "LICENSE",
         "README.md",
         "models/rack.py",
-        "optimizer/hbmopt/solver.py",
+        "optimizer/hbmopt/plan/one_rack.py",
         "optimizer/hbmopt/help.txt",
         "instances/closed_form.yaml",
         "instances/catalog/sources.yaml",

@@ -10,9 +10,9 @@ import hbmopt
 from browser import running
 from builders import INSTANCES
 from commands import invoke
-from hbmopt.power_curve import power_caps
-from hbmopt.upgrades import upgrades
-from hbmopt.wording import INPUT_NAMES
+from hbmopt.basics.wording import INPUT_NAMES
+from hbmopt.report.page.power_curve import power_caps
+from hbmopt.studies.sensitivity.upgrades import upgrades
 
 H200, CLOSED_FORM = str(INSTANCES / "h200.yaml"), str(INSTANCES / "closed_form.yaml")
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)> & "quotes"'

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt import catalogue
-from hbmopt.attention import GroupedAttention, cache_copies
-from hbmopt.components import components_of
-from hbmopt.configuration import Configuration, Layout, enumerate_configurations
-from hbmopt.demand import Segment, replica_data
-from hbmopt.llm import COMPONENTS, Llm
-from hbmopt.placement import copies, placed_bytes
+from hbmopt.demand.coefficients import Segment, replica_data
+from hbmopt.demand.components import components_of
+from hbmopt.demand.configuration import Configuration, Layout, enumerate_configurations
+from hbmopt.demand.placement import copies, placed_bytes
+from hbmopt.documents import catalogue
+from hbmopt.llm.attention import GroupedAttention, cache_copies
+from hbmopt.llm.schema import COMPONENTS, Llm
 
 
 def instance_of(llm, **choices):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.figure import Figure
-from hbmopt.point_search import PointSearch, has_formula
+from hbmopt.documents.figure import Figure
+from hbmopt.points.point_search import PointSearch, has_formula
 from racks import small_instances
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

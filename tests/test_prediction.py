@@ -6,10 +6,10 @@ import pytest
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
-from hbmopt.configuration import Layout
+from hbmopt.demand.configuration import Layout
 from hbmopt.errors import InputError
-from hbmopt.known_models import KnownModels, known_chip
-from hbmopt.measured_steps import (
+from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
+from hbmopt.studies.accuracy.measured_steps import (
     Row,
     UnusableRowError,
     architecture_name,
@@ -17,7 +17,7 @@ from hbmopt.measured_steps import (
     placement,
     read_measured_steps,
 )
-from hbmopt.prediction import predict, summarised
+from hbmopt.studies.accuracy.prediction import predict, summarised
 
 MEASURED = INSTANCES / "measured" / "decode_steps.csv"
 HEAD = (

@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, assume, given, settings
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.demand import Demand
-from hbmopt.optimum import priced
-from hbmopt.prices import hardware_inputs, worth
-from hbmopt.search import polish, search
+from hbmopt.demand.coefficients import Demand
+from hbmopt.points.configuration_search import polish, search
+from hbmopt.program.optimum import priced
+from hbmopt.results.prices import hardware_inputs, worth
 from racks import small_instances
 
 STEP = 1e-5

@@ -5,9 +5,13 @@ import pytest
 import yaml
 
 from builders import INSTANCES
-from hbmopt.instance import load
-from hbmopt.json_schema import SCHEMAS, schema_text, write_schemas
-from hbmopt.solver import solve
+from hbmopt.instance.schema import load
+from hbmopt.plan.one_rack import solve
+from hbmopt.report.tables.json_schema import (
+    SCHEMAS,
+    schema_text,
+    write_schemas,
+)
 from problems import FILES
 
 PROBLEMS = sorted(INSTANCES.glob("*.yaml")) + sorted(INSTANCES.glob("generations/*.yaml"))
@@ -28,7 +32,7 @@ def test_shipped_schema_is_the_derived_one(kind, derive):
 
 @pytest.mark.locked
 def test_writing_the_schemas_gives_what_is_shipped(tmp_path, monkeypatch):
-    monkeypatch.setattr("hbmopt.json_schema.FOLDER", tmp_path)
+    monkeypatch.setattr("hbmopt.report.tables.json_schema.FOLDER", tmp_path)
     write_schemas()
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     monkeypatch.undo()

@@ -4,9 +4,9 @@ import time
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.prices import hardware_inputs
-from hbmopt.search import search
-from hbmopt.solver import solution_of
+from hbmopt.plan.one_rack import solution_of
+from hbmopt.points.configuration_search import search
+from hbmopt.results.prices import hardware_inputs
 
 
 def test_a_flat_optimum_ends_with_a_stated_gap():

@@ -11,17 +11,17 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from commands import runner
-from hbmopt.attention import whole_groups
-from hbmopt.charts import sensitivity_chart
 from hbmopt.cli import cli
+from hbmopt.documents.figure import Figure
 from hbmopt.errors import InputError
-from hbmopt.figure import Figure
-from hbmopt.instance_numbers import ACCELERATOR_POWER, KV_CACHE, PEAKS, WEIGHTS, numbers_of
-from hbmopt.json_schema import schema_text
-from hbmopt.optimum import priced
-from hbmopt.price_range import HeldOptimum, held_optimum, slope
-from hbmopt.search import search
-from hbmopt.sensitivities import parse_step
+from hbmopt.instance.numbers import ACCELERATOR_POWER, KV_CACHE, PEAKS, WEIGHTS, numbers_of
+from hbmopt.llm.attention import whole_groups
+from hbmopt.points.configuration_search import search
+from hbmopt.program.optimum import priced
+from hbmopt.report.charts.chart_files import sensitivity_chart
+from hbmopt.report.tables.json_schema import schema_text
+from hbmopt.studies.sensitivity.price_range import HeldOptimum, held_optimum, slope
+from hbmopt.studies.sensitivity.study import parse_step
 
 CLOSED_FORM = INSTANCES / "closed_form.yaml"
 FAST = {"limits.min_speed": "60 tok/s/user"}

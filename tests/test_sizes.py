@@ -10,13 +10,13 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from commands import invoke, one_line_of_error
-from hbmopt.document import MOST_BYTES, parse_document, parse_path, read_document
+from hbmopt.basics.text_file import read_text
+from hbmopt.basics.units import split
+from hbmopt.documents.document import MOST_BYTES, parse_document, parse_path, read_document
+from hbmopt.documents.yaml_nodes import DEEPEST, MOST_CHARACTERS, MOST_VALUES, composed
 from hbmopt.errors import InputError
-from hbmopt.importing import json_file
-from hbmopt.measured_steps import MOST_COLUMNS
-from hbmopt.text_file import read_text
-from hbmopt.units import split
-from hbmopt.yaml_nodes import DEEPEST, MOST_CHARACTERS, MOST_VALUES, composed
+from hbmopt.llm.importing import json_file
+from hbmopt.studies.accuracy.measured_steps import MOST_COLUMNS
 
 MOST_SECONDS = 20.0
 """What no refusal takes, not on a slow machine either; without limits it is minutes and more."""

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.figure import UNCERTAIN
-from hbmopt.output import render
+from hbmopt.documents.figure import UNCERTAIN
+from hbmopt.report.tables.output import render
 from racks import ideal, small_instances, solved
 
 ALL = sorted(INSTANCES.glob("*.yaml")) + sorted(INSTANCES.glob("generations/*.yaml"))

@@ -16,16 +16,17 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES, ROOT
-from hbmopt import sweep_workers, sweeping
 from hbmopt.errors import InputError, SolverError
-from hbmopt.instance import load_document
-from hbmopt.point_search import PointSearch
-from hbmopt.report import show
-from hbmopt.sweep_journal import Journal
-from hbmopt.sweep_report import MOST_ROWS, render_sweep
-from hbmopt.sweep_workers import Problem
-from hbmopt.sweeping import SweepInterrupted, sweep
-from hbmopt.variation import points
+from hbmopt.instance.schema import load_document
+from hbmopt.instance.variation import points
+from hbmopt.points.point_search import PointSearch
+from hbmopt.report.tables.solution_report import show
+from hbmopt.report.tables.sweep_report import MOST_ROWS, render_sweep
+from hbmopt.studies.sweep import sweeping
+from hbmopt.studies.sweep import workers as sweep_workers
+from hbmopt.studies.sweep.journal import Journal
+from hbmopt.studies.sweep.sweeping import SweepInterrupted, sweep
+from hbmopt.studies.sweep.workers import Problem
 
 H100 = INSTANCES / "h100.yaml"
 POWER = "limits.power=5 kW:8 kW:0.5 kW"
@@ -157,7 +158,7 @@ def test_a_wrong_call_is_one_line(variations, options, problem):
 
 
 def test_parquet_without_pyarrow_is_an_error_that_names_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setattr("hbmopt.sweep_files.find_spec", lambda _: None)
+    monkeypatch.setattr("hbmopt.studies.sweep.files.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'hbmopt\[parquet\]'"):
         sweep(H100, POWER, output=tmp_path / "rows.parquet")
 
@@ -267,7 +268,7 @@ def test_what_is_done_is_told_before_points_of_another_kind_are_begun(monkeypatc
             begun.append(instance)
             super().__init__(instance)
 
-    monkeypatch.setattr("hbmopt.sweep_point.PointSearch", Counted)
+    monkeypatch.setattr("hbmopt.studies.sweep.point.PointSearch", Counted)
     grid = points([sweeping.parse_variation("workload.prompt=1234,2345,3456")])
     problem = Problem(load_document(INSTANCES / "b200.yaml"), ("workload.prompt",))
     for answered, (index, row) in enumerate(sweep_workers.in_this_process(problem, grid)):
@@ -279,7 +280,7 @@ DRIVER = """
 import os, sys, time
 from hbmopt import sweep_workers
 from hbmopt.errors import HbmoptError
-from hbmopt.sweeping import sweep
+from hbmopt.studies.sweep.sweeping import sweep
 
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 plain = sweep_workers.answer
@@ -476,8 +477,8 @@ def test_a_finished_sweep_is_replaced_only_by_a_finished_one(interrupted):
 
 def test_lines_are_on_the_disk_within_a_second(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("hbmopt.sweep_journal.SYNCED_EVERY", 0.02)
-    monkeypatch.setattr("hbmopt.sweep_journal.os.fsync", synced.append)
+    monkeypatch.setattr("hbmopt.studies.sweep.journal.SYNCED_EVERY", 0.02)
+    monkeypatch.setattr("hbmopt.studies.sweep.journal.os.fsync", synced.append)
     journal = Journal(tmp_path / "rows.csv", "digest", 3)
     journal.begin(resume=False)
     with journal:

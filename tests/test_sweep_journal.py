@@ -14,10 +14,12 @@ import pytest
 
 from builders import INSTANCES
 from commands import invoke, one_line_of_error
-from hbmopt import sweep_journal, sweep_workers, sweeping
 from hbmopt.errors import InputError, SolverError
-from hbmopt.sweep_journal import Journal
-from hbmopt.sweeping import SweepInterrupted, sweep
+from hbmopt.studies.sweep import journal as sweep_journal
+from hbmopt.studies.sweep import sweeping
+from hbmopt.studies.sweep import workers as sweep_workers
+from hbmopt.studies.sweep.journal import Journal
+from hbmopt.studies.sweep.sweeping import SweepInterrupted, sweep
 
 H100 = INSTANCES / "h100.yaml"
 POWER = "limits.power=1 kW:8 kW:0.5 kW"

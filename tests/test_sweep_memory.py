@@ -7,11 +7,12 @@ from importlib.util import find_spec
 import pytest
 
 from builders import INSTANCES
-from hbmopt import sweep_journal, sweep_workers
-from hbmopt.instance import load_document
-from hbmopt.sweep_workers import CHUNKS_AHEAD, Problem
-from hbmopt.sweeping import sweep
-from hbmopt.variation import parse_variation, points
+from hbmopt.instance.schema import load_document
+from hbmopt.instance.variation import parse_variation, points
+from hbmopt.studies.sweep import journal as sweep_journal
+from hbmopt.studies.sweep import workers as sweep_workers
+from hbmopt.studies.sweep.sweeping import sweep
+from hbmopt.studies.sweep.workers import CHUNKS_AHEAD, Problem
 
 H100 = INSTANCES / "h100.yaml"
 FEW, MANY = 2_000, 22_000

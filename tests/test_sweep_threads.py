@@ -5,12 +5,12 @@ from itertools import zip_longest
 from threading import Barrier
 
 from builders import INSTANCES
-from hbmopt import sweep_workers
-from hbmopt.instance import load_document
-from hbmopt.point_search import PointSearch
-from hbmopt.sweep_workers import Problem
-from hbmopt.sweeping import sweep
-from hbmopt.variation import parse_variation, points
+from hbmopt.instance.schema import load_document
+from hbmopt.instance.variation import parse_variation, points
+from hbmopt.points.point_search import PointSearch
+from hbmopt.studies.sweep import workers as sweep_workers
+from hbmopt.studies.sweep.sweeping import sweep
+from hbmopt.studies.sweep.workers import Problem
 
 CAPS = "limits.power=4 kW:9 kW:0.25 kW"
 FLOORS = "limits.min_speed=0 tok/s/user:120 tok/s/user:8 tok/s/user"
@@ -38,7 +38,7 @@ def test_what_one_sweep_knows_is_not_undone_by_another(monkeypatch):
             begun.append(instance.name)
             super().__init__(instance)
 
-    monkeypatch.setattr("hbmopt.sweep_point.PointSearch", Counted)
+    monkeypatch.setattr("hbmopt.studies.sweep.point.PointSearch", Counted)
     monkeypatch.setattr(sweep_workers, "MOST_TOGETHER", 1)
     runs = []
     for path, text in SWEEPS:
@@ -58,7 +58,7 @@ def test_the_chunks_of_a_worker_share_what_they_have_in_common(monkeypatch):
             begun.append(instance.name)
             super().__init__(instance)
 
-    monkeypatch.setattr("hbmopt.sweep_point.PointSearch", Counted)
+    monkeypatch.setattr("hbmopt.studies.sweep.point.PointSearch", Counted)
     problem = Problem(load_document(INSTANCES / "h100.yaml"), ("limits.power",))
     grid = points([parse_variation(CAPS)])
     with ThreadPoolExecutor(1) as worker:

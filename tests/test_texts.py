@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 import hbmopt
 from builders import INSTANCES
 from commands import invoke, one_line_of_error
-from hbmopt.calibration_file import _scalar
-from hbmopt.csv_text import FORMULA, csv_cell, csv_text
-from hbmopt.document import parse_document
-from hbmopt.output import printed, render
-from hbmopt.plain_text import MOST_OF_A_LINE, hidden, one_line, visible, visible_in, visible_json
-from hbmopt.report import solution_tables
-from hbmopt.table_text import Text
+from hbmopt.basics.csv_text import FORMULA, csv_cell, csv_text
+from hbmopt.basics.plain_text import (
+    MOST_OF_A_LINE,
+    hidden,
+    one_line,
+    visible,
+    visible_in,
+    visible_json,
+)
+from hbmopt.documents.document import parse_document
+from hbmopt.report.tables.calibration_file import _scalar
+from hbmopt.report.tables.output import printed, render
+from hbmopt.report.tables.solution_report import solution_tables
+from hbmopt.report.tables.table_text import Text
 from hostile import ESCAPES, RICH, hostile
 from test_layers import PACKAGE
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbmopt.units import DIMENSIONS, EXAMPLES, INTERNAL_UNITS, parse
+from hbmopt.basics.units import DIMENSIONS, EXAMPLES, INTERNAL_UNITS, parse
 
 UNITS = [(dimension, unit) for dimension, units in DIMENSIONS.items() for unit in units]
 AMOUNTS = st.floats(0, 1e12, allow_nan=False) | st.integers(0, 10**12)

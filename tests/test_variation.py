@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbmopt.errors import InputError
-from hbmopt.variation import Variation, parse_variation, points
+from hbmopt.instance.variation import Variation, parse_variation, points
 
 
 @pytest.mark.parametrize(

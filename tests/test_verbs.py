@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import hbmopt
 from builders import ROOT
 from hbmopt.errors import InputError
-from hbmopt.instance import load_document, validate
+from hbmopt.instance.schema import load_document, validate
 
 CLOSED_FORM = ROOT / "instances" / "closed_form.yaml"
 H100 = ROOT / "instances" / "h100.yaml"

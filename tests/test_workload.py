@@ -4,12 +4,12 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.components import components_of
-from hbmopt.configuration import Configuration, Layout, enumerate_configurations
-from hbmopt.demand import Point, Segment, replica_data
+from hbmopt.demand.coefficients import Point, Segment, replica_data
+from hbmopt.demand.components import components_of
+from hbmopt.demand.configuration import Configuration, Layout, enumerate_configurations
+from hbmopt.demand.sequence import sequence_cache, smallest_batch, step_tokens
 from hbmopt.errors import InputError
 from hbmopt.models.expert_reads import distinct_experts
-from hbmopt.sequence import sequence_cache, smallest_batch, step_tokens
 
 LAYERS, HIDDEN = 10, 1000
 CONTEXT = 4096

@@ -24,64 +24,64 @@ Wrong input raises `InputError`, in one line of what, where and what to do. Any 
 may call at once. Public names are loaded on first use, so that importing the package costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
-    from hbmopt.calibrating import CalibrationFit, calibrate
-    from hbmopt.checking import check
-    from hbmopt.claim import Check
-    from hbmopt.comparison import Comparison, compare
     from hbmopt.errors import HbmoptError, InputError, SolverError
-    from hbmopt.explanation import Explanation, explain
-    from hbmopt.importing.huggingface import import_llm
     from hbmopt.instance import Instance, load
-    from hbmopt.linear_model import InfeasiblePlanError
     from hbmopt.llm import Llm
-    from hbmopt.page import Page, report_page
-    from hbmopt.planning import Plan, rack_block, solve_model
-    from hbmopt.prediction import Prediction, predict
-    from hbmopt.sensitivities import Sensitivity, sensitivity
-    from hbmopt.solution import Solution
-    from hbmopt.solver import solve
-    from hbmopt.speed_frontier import Frontier, frontier
-    from hbmopt.sweeping import Sweep, SweepInterrupted, sweep
+    from hbmopt.llm.importing import import_llm
+    from hbmopt.plan import Plan, rack_block, solve, solve_model
+    from hbmopt.program import InfeasiblePlanError
+    from hbmopt.report.page import Page, report_page
+    from hbmopt.results import Solution
+    from hbmopt.studies.accuracy import CalibrationFit, Prediction, calibrate, predict
+    from hbmopt.studies.claim import Check, check
+    from hbmopt.studies.comparison import Comparison, compare
+    from hbmopt.studies.conflict import Explanation, explain
+    from hbmopt.studies.frontier import Frontier, frontier
+    from hbmopt.studies.sensitivity import Sensitivity, sensitivity
+    from hbmopt.studies.sweep import Sweep, SweepInterrupted, sweep
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "CalibrationFit": "calibrating",
-    "Check": "claim",
-    "Comparison": "comparison",
-    "Explanation": "explanation",
-    "Frontier": "speed_frontier",
+    "calibrate": "studies.accuracy",
+    "check": "studies.claim",
+    "compare": "studies.comparison",
+    "explain": "studies.conflict",
+    "frontier": "studies.frontier",
+    "import_llm": "llm.importing",
+    "load": "instance",
+    "predict": "studies.accuracy",
+    "rack_block": "plan",
+    "report_page": "report.page",
+    "sensitivity": "studies.sensitivity",
+    "solve": "plan",
+    "solve_model": "plan",
+    "sweep": "studies.sweep",
+    "CalibrationFit": "studies.accuracy",
+    "Check": "studies.claim",
+    "Comparison": "studies.comparison",
+    "Explanation": "studies.conflict",
+    "Frontier": "studies.frontier",
     "HbmoptError": "errors",
-    "InfeasiblePlanError": "linear_model",
+    "InfeasiblePlanError": "program",
     "InputError": "errors",
     "Instance": "instance",
     "Llm": "llm",
-    "Page": "page",
-    "Plan": "planning",
-    "Prediction": "prediction",
-    "Sensitivity": "sensitivities",
-    "Solution": "solution",
+    "Page": "report.page",
+    "Plan": "plan",
+    "Prediction": "studies.accuracy",
+    "Sensitivity": "studies.sensitivity",
+    "Solution": "results",
     "SolverError": "errors",
-    "Sweep": "sweeping",
-    "SweepInterrupted": "sweeping",
-    "calibrate": "calibrating",
-    "check": "checking",
-    "compare": "comparison",
-    "explain": "explanation",
-    "frontier": "speed_frontier",
-    "import_llm": "importing.huggingface",
-    "load": "instance",
-    "predict": "prediction",
-    "rack_block": "planning",
-    "sensitivity": "sensitivities",
-    "report_page": "page",
-    "solve": "solver",
-    "sweep": "sweeping",
-    "solve_model": "planning",
+    "Sweep": "studies.sweep",
+    "SweepInterrupted": "studies.sweep",
 }
+"""Public names, and the room that each comes from."""
 
 __all__ = [
     "CalibrationFit",
@@ -119,12 +119,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'hbmopt' has no attribute {name!r}")
-    from importlib import import_module  # costs nothing until it is needed
-
-    return getattr(import_module(f"hbmopt.{_HOME[name]}"), name)
+__getattr__ = on_first_use(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

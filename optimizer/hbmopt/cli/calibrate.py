@@ -29,8 +29,8 @@ def calibrate(
     Prints the error on whole series that were held out, and the calibration, or writes it to a
     file. Only rows with a recorded context are fitted; power takes those that have it.
     """
-    from hbmopt.calibrating import calibrate as fit
-    from hbmopt.calibration_file import calibration_yaml, fit_table
+    from hbmopt.report.tables import calibration_yaml, fit_table
+    from hbmopt.studies.accuracy import calibrate as fit
 
     answer = destination(output, formats=CALIBRATION)
     protect([measured, *([llm_configs] if llm_configs is not None else [])], output=output)

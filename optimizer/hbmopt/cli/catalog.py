@@ -16,7 +16,7 @@ def catalog(kind: str | None, name: str | None) -> int:
     With NAME, print the entry as it stands, each number with its status and source. Instances are
     listed with their questions; solve one of them by its name.
     """
-    from hbmopt import catalogue, shipped
+    from hbmopt.documents import catalogue, shipped
 
     if kind is None:
         lists = {one: catalogue.names(one) for one in catalogue.KINDS}

@@ -42,8 +42,8 @@ def check(
 
     Exit code 0: possible; 1: not possible; 2: bad input.
     """
-    from hbmopt.checking import check as check_claim
-    from hbmopt.output import render_check
+    from hbmopt.report.tables import render_check
+    from hbmopt.studies.claim import check as check_claim
 
     answer = destination(output, style)
     asked = question(instance, overrides, output=output)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import ParamSpec
 
 from hbmopt import __version__
+from hbmopt.basics import one_line
 from hbmopt.errors import HbmoptError
-from hbmopt.plain_text import one_line
 from hbmopt.standard_output import complain
 
 SOLVED, INFEASIBLE, BAD_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130

@@ -30,8 +30,8 @@ def compare(
     Where all serve the same model and workload, says where throughput follows HBM size times
     bandwidth, with the fitted slope, and where it does not.
     """
-    from hbmopt.comparison import compare as compare_instances
-    from hbmopt.comparison_report import render_comparison
+    from hbmopt.report.tables import render_comparison
+    from hbmopt.studies.comparison import compare as compare_instances
 
     check_plot(plot)
     answer = destination(output, style)
@@ -39,7 +39,7 @@ def compare(
     comparison = compare_instances(asked)
     answer.show(render_comparison, comparison)
     if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
-        from hbmopt.charts import generation_chart
+        from hbmopt.report.charts import generation_chart
 
         rows = [
             {

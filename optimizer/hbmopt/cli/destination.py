@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from hbmopt.basics import check_different, check_writable, write
 from hbmopt.cli.command import say
 from hbmopt.errors import InputError
-from hbmopt.files import check_different, check_writable, write
 from hbmopt.standard_output import not_written, write_out
 
 TABLE, JSON, CSV = {"": "table", ".txt": "table"}, {".json": "json"}, {".csv": "csv"}

@@ -25,8 +25,8 @@ def explain(
     Where nothing can run: which limits exclude each other, and the smallest single change of each
     limit, input or choice that cures it.
     """
-    from hbmopt.explanation import explain as explain_instance
-    from hbmopt.output import render_explanation
+    from hbmopt.report.tables import render_explanation
+    from hbmopt.studies.conflict import explain as explain_instance
 
     answer = destination(output, style)
     asked = question(instance, overrides, output=output)

@@ -21,7 +21,7 @@ def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:
     if program.suffix not in (".mps", ".lp"):
         raise InputError(f"{program}: the name must end in .mps or .lp")
     asked = question(instance, overrides, export=program)
-    from hbmopt.planning import export_program  # Pyomo only where the input is right
+    from hbmopt.plan import export_program  # Pyomo only where the input is right
 
     export_program(asked, program)
     wrote(program)

@@ -60,10 +60,9 @@ def frontier(
     With what limits each stretch and what speed costs there. Speeds below the instance's own
     floor are left out. CSV lists every point.
     """
-    from hbmopt.normalisation import normalisation
-    from hbmopt.output import render_frontier
-    from hbmopt.speed_frontier import frontier as frontier_of
-    from hbmopt.speed_frontier import parse_speeds
+    from hbmopt.report.tables import render_frontier
+    from hbmopt.studies.frontier import frontier as frontier_of
+    from hbmopt.studies.frontier import normalisation, parse_speeds
 
     chosen = parse_speeds(speeds) if speeds is not None else None
     if chart is not None and plot is None:
@@ -78,7 +77,7 @@ def frontier(
         progress(1, 1)
     answer.show(partial(render_frontier, speeds=chosen, per=per), drawn)
     if plot is not None and drawn.feasible:
-        from hbmopt.charts import chart_along
+        from hbmopt.report.charts import chart_along
 
         draw(plot, chart_along(drawn, chart or "frontier", per))
     return SOLVED if drawn.feasible else INFEASIBLE

@@ -42,9 +42,9 @@ def import_llm(
     """
     import json
 
-    from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
-    from hbmopt.importing.huggingface import import_llm as import_model
-    from hbmopt.plain_text import visible
+    from hbmopt.basics import visible
+    from hbmopt.llm.importing import entry_yaml, facts, facts_table, summary
+    from hbmopt.llm.importing import import_llm as import_model
 
     answer = destination(output, style, ENTRY)
     protect([Path(source), Path(source, "config.json")], output=output)

@@ -28,7 +28,7 @@ def new(file: Path, shipped_name: str) -> int:
     It is a shipped instance that solves as it stands, followed by every other key that may be
     set, as comments. An existing file is never changed.
     """
-    from hbmopt.starting import starting_text
+    from hbmopt.instance import starting_text
 
     answer = destination(file, formats=INSTANCE)
     if file.exists() or file.is_symlink():

@@ -38,8 +38,8 @@ def predict(
     Columns as in instances/measured/decode_steps.csv. A row that cannot be predicted says why.
     Exit code 0: done; 1: no row can be predicted; 2: bad input.
     """
-    from hbmopt.prediction import predict as predict_steps
-    from hbmopt.prediction_report import render_prediction
+    from hbmopt.report.tables import render_prediction
+    from hbmopt.studies.accuracy import predict as predict_steps
 
     answer = destination(output, style)
     read = [measured, Path(calibration), *([llm_configs] if llm_configs is not None else [])]

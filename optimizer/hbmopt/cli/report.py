@@ -25,7 +25,7 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
     A single HTML file that works offline, with charts to hover. Exit code 0: solved; 1:
     infeasible, and the page says which limits conflict; 2: bad input.
     """
-    from hbmopt.page import report_page
+    from hbmopt.report.page import report_page
 
     answer = destination(output, formats=PAGE)
     if answer.width is not None:

@@ -17,7 +17,7 @@ from hbmopt.cli.options import output_to
 @command
 def schema(kind: str, output: Path | None) -> int:
     """Print the JSON Schema of instances (for editors) or of an answer."""
-    from hbmopt.json_schema import schema_text
+    from hbmopt.report.tables import schema_text
 
     destination(output, formats=JSON).emit(schema_text(kind))
     return SOLVED

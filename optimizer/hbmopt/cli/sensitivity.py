@@ -54,9 +54,9 @@ def sensitivity(
     Price and range hold configuration and replicas; the steps beside them are solved anew, with
     everything free. Exit code 0: solved; 1: infeasible; 2: bad input; 130: interrupted.
     """
-    from hbmopt.sensitivities import parse_step
-    from hbmopt.sensitivities import sensitivity as study
-    from hbmopt.sensitivity_report import render_sensitivity
+    from hbmopt.report.tables import render_sensitivity
+    from hbmopt.studies.sensitivity import parse_step
+    from hbmopt.studies.sensitivity import sensitivity as study
 
     check_plot(plot)
     answer = destination(output, style)
@@ -70,7 +70,7 @@ def sensitivity(
     )
     answer.show(render_sensitivity, found)
     if plot is not None and found.feasible:
-        from hbmopt.charts import sensitivity_chart
+        from hbmopt.report.charts import sensitivity_chart
 
         draw(plot, sensitivity_chart(found))
     if found.interrupted:

@@ -56,16 +56,15 @@ def sweep(
     Exit code 0: done; 1: no point can be served; 2: bad input; 130: interrupted.
     """
     from hbmopt.instance import load_document
-    from hbmopt.sweep_files import FORMATS
-    from hbmopt.sweep_report import render_sweep
-    from hbmopt.sweeping import SweepInterrupted
-    from hbmopt.sweeping import sweep as sweep_instance
+    from hbmopt.report.tables import render_sweep
+    from hbmopt.studies.sweep import FORMATS, SweepInterrupted
+    from hbmopt.studies.sweep import sweep as sweep_instance
 
     answer = destination(output, style, FORMATS)
     check_plot(plot)
     if plot is not None:
-        from hbmopt.charts_swept import check_sweep_chart
-        from hbmopt.variation import parse_variation
+        from hbmopt.instance import parse_variation
+        from hbmopt.report.charts import check_sweep_chart
 
         check_sweep_chart([parse_variation(one) for one in variations], zipped=zipped)
     files = load_document(instance, list(overrides)).files
@@ -93,7 +92,7 @@ def sweep(
     elif code != INTERRUPTED:
         wrote(answer.path)
     if plot is not None and code == SOLVED:
-        from hbmopt.charts import sweep_chart
+        from hbmopt.report.charts import sweep_chart
 
         draw(plot, sweep_chart(swept))
     return code

@@ -1,0 +1,58 @@
+"""What every room needs: units, words, files, and how public functions are called."""
+
+from hbmopt.basics.calling import verb
+from hbmopt.basics.csv_text import csv_text, write_csv
+from hbmopt.basics.files import check_different, check_writable, write, writing
+from hbmopt.basics.lazy_sequence import Chosen, Combinations, Computed, Joined, LazySequence, Places
+from hbmopt.basics.plain_text import Plain, one_line, visible, visible_in, visible_json
+from hbmopt.basics.progress import Parts, Progress
+from hbmopt.basics.rounding import round_step
+from hbmopt.basics.text_file import MILLION, exists, is_file, read_text
+from hbmopt.basics.wording import (
+    INPUT_NAMES,
+    SCOPES,
+    STEP_NAMES,
+    counted,
+    elasticity_text,
+    input_name,
+    show,
+    shown,
+    signed,
+)
+
+__all__ = [
+    "INPUT_NAMES",
+    "MILLION",
+    "SCOPES",
+    "STEP_NAMES",
+    "Chosen",
+    "Combinations",
+    "Computed",
+    "Joined",
+    "LazySequence",
+    "Parts",
+    "Places",
+    "Plain",
+    "Progress",
+    "check_different",
+    "check_writable",
+    "counted",
+    "csv_text",
+    "elasticity_text",
+    "exists",
+    "input_name",
+    "is_file",
+    "one_line",
+    "read_text",
+    "round_step",
+    "show",
+    "shown",
+    "signed",
+    "verb",
+    "visible",
+    "visible_in",
+    "visible_json",
+    "write",
+    "write_csv",
+    "writing",
+]

@@ -1,0 +1,56 @@
+"""Demand: what a configuration asks of a rack, as coefficients.
+
+In: an `Instance` and a `Configuration`. Out: the numbers of the program:
+bytes, FLOPs, seconds, joules.
+"""
+
+from hbmopt.demand.coefficients import (
+    Demand,
+    ExpertReads,
+    Point,
+    Segment,
+    accelerator_power,
+    configuration_data,
+    largest_batch,
+    rack_data,
+    replica_data,
+)
+from hbmopt.demand.components import offloadable_components
+from hbmopt.demand.configuration import (
+    NO_MEMORY,
+    Configuration,
+    Layout,
+    Rejection,
+    enumerate_configurations,
+    replica_sizes,
+    why_not,
+)
+from hbmopt.demand.sequence import context_regime, sequence_cache, smallest_batch, step_tokens
+from hbmopt.demand.step_latency import composite_blocks, latency_layers, layer_latency
+
+__all__ = [
+    "NO_MEMORY",
+    "Configuration",
+    "Demand",
+    "ExpertReads",
+    "Layout",
+    "Point",
+    "Rejection",
+    "Segment",
+    "accelerator_power",
+    "composite_blocks",
+    "configuration_data",
+    "context_regime",
+    "enumerate_configurations",
+    "largest_batch",
+    "latency_layers",
+    "layer_latency",
+    "offloadable_components",
+    "rack_data",
+    "replica_data",
+    "replica_sizes",
+    "sequence_cache",
+    "smallest_batch",
+    "step_tokens",
+    "why_not",
+]

@@ -1,0 +1,427 @@
+"""From an instance and a configuration to the coefficients of the program.
+
+This is where architecture, layout and data sheet meet: bytes held and read, FLOPs, traffic,
+latency and power per step and per sequence, in GB, GFLOP, joule and ms. Everything is one
+copy's demand times the copies that the layout keeps.
+"""
+
+import math
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+from hbmopt.demand.components import (
+    DRAFT_EXPERTS,
+    component_data,
+    components_of,
+    imbalance,
+    offloadable_components,
+    offloaded_data,
+    stored_gigabytes,
+)
+from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.placement import stage_imbalance
+from hbmopt.demand.sequence import GIGA, StepTokens, attention_gflop, sequence_cache, step_tokens
+from hbmopt.demand.step_latency import fixed_latency
+from hbmopt.instance import Instance
+from hbmopt.llm import Mixture
+from hbmopt.models.expert_reads import LinearPiece, chord, tangent
+from hbmopt.models.quantities import (
+    AcceleratorPower,
+    BatchPoint,
+    BatchSegment,
+    BudgetData,
+    BudgetUse,
+    ComponentData,
+    ConfigurationData,
+    EfficiencyData,
+    LpuUnits,
+    OffloadedData,
+    OverlapData,
+    RackData,
+    ReplicaData,
+    number,
+)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Batches from `lowest` to `highest`, in sequences per replica."""
+
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One batch and the offloaded share of each offloadable component there."""
+
+    batch: float
+    offloaded_share: tuple[float, ...]
+    steps: tuple[float, ...]
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class ExpertReads:
+    """GB that a step reads of routed experts: all of them, and how its tokens choose among them."""
+
+    gigabytes: float
+    mixture: Mixture
+    tokens_per_sequence: float
+
+    def over(self, batches: Segment | Point) -> LinearPiece:
+        """Return the GB of distinct experts as a linear piece over the batch.
+
+        The tokens of a step that reach the same experts at once are all of a stage's, whatever
+        rank they are on.
+        """
+        mixture, tokens = self.mixture, self.tokens_per_sequence
+        if isinstance(batches, Segment):
+            piece = chord(mixture.experts, mixture.active, batches.lowest, batches.highest, tokens)
+        else:
+            piece = tangent(mixture.experts, mixture.active, batches.batch, tokens)
+        whole = self.gigabytes / mixture.experts
+        return LinearPiece(whole * piece.per_step, whole * piece.per_sequence)
+
+
+Part = TypeVar("Part", ComponentData, OffloadedData)
+
+
+def _reading(part: Part, experts: ExpertReads | None, batches: Segment | Point) -> Part:
+    """Return a component that reads what batches touch of its experts."""
+    if experts is None:
+        return part
+    piece = experts.over(batches)
+    return replace(part, read_gb_per_step=piece.per_step, read_gb_per_sequence=piece.per_sequence)
+
+
+class Demand:
+    """What replicas of one configuration demand, over any batches.
+
+    Only reads of distinct experts depend on the batches; the rest is computed once.
+    """
+
+    def __init__(self, instance: Instance, configuration: Configuration) -> None:
+        self.instance, self.configuration = instance, configuration
+        self._full = _replica(instance, configuration)
+        self.experts = _experts(instance, configuration)
+        """Of each component, None for one that a step reads whole."""
+        self._offloaded_experts = _offloaded_experts(instance, configuration)
+        self._clocks: dict[float, ReplicaData] = {}
+
+    def with_clocks(self, clocks: tuple[float, ...]) -> "Demand":
+        """Return the demand of the configuration with other clocks to choose from."""
+        other = copy(self)
+        other.configuration = replace(self.configuration, clocks=clocks)
+        return other
+
+    @cached_property
+    def replicas_at_most(self) -> int:
+        """Replicas that the rack's accelerators and LPUs make up."""
+        rack, configuration = self.instance.rack, self.configuration
+        at_most = math.floor(float(rack.accelerators) / configuration.layout.accelerators)
+        if configuration.lpu_units and rack.offload is not None:
+            at_most = min(at_most, math.floor(float(rack.offload.units) / configuration.lpu_units))
+        return at_most
+
+    @cached_property
+    def largest_batch(self) -> float:
+        """The most sequences that the HBM of a replica can hold, maybe less than 1 or none.
+
+        Without LPUs this is (g C - M) / S; with them the share that SRAM can take is added.
+        """
+        data = self._full
+        resident = sum(number(part.resident_gb) for part in data.components)
+        if data.offloaded:
+            sram = number(data.lpu.units) * number(data.lpu.sram_gb)
+            taken = 0.0
+            # The cheapest gigabytes first: what frees most HBM per byte of SRAM.
+            order = sorted(
+                zip(data.offloadable, data.offloaded, strict=True),
+                key=lambda pair: (
+                    -number(data.components[pair[0]].resident_gb) / number(pair[1].resident_gb)
+                ),
+            )
+            for position, part in order:
+                share = min(1.0, sram / number(part.resident_gb))
+                taken += share * number(data.components[position].resident_gb)
+                sram -= share * number(part.resident_gb)
+            resident -= taken
+        free = number(data.accelerators) * number(data.hbm_gb) - resident
+        return free / number(data.kv_held_gb)
+
+    @property
+    def budgets(self) -> tuple[BudgetUse, ...]:
+        """What a replica uses of the declared budgets."""
+        size = self.configuration.layout.accelerators
+        accepted = number(self._full.tokens_per_sequence_step)
+        return tuple(
+            BudgetUse(
+                per_replica=budget.per_replica + budget.per_accelerator * size,
+                per_step=budget.per_step,
+                per_sequence_step=budget.per_token * accepted,
+            )
+            for budget in self.instance.limits.budgets
+        )
+
+    def replica(self, clock: float, batches: Segment | Point) -> ReplicaData:
+        """Return the coefficients of one replica at a clock.
+
+        The fullest pipeline stage decides: where layers do not divide evenly, demands are those
+        of a replica whose stages all are as full.
+        """
+        found = self.whole_replica(clock)
+        components, offloaded = found.components, found.offloaded
+        if any(self.experts):
+            components = tuple(
+                _reading(part, experts, batches)
+                for part, experts in zip(components, self.experts, strict=True)
+            )
+        if any(self._offloaded_experts):
+            offloaded = tuple(
+                _reading(part, experts, batches)
+                for part, experts in zip(offloaded, self._offloaded_experts, strict=True)
+            )
+        return replace(found, components=components, offloaded=offloaded)
+
+    def whole_replica(self, clock: float) -> ReplicaData:
+        """Return the coefficients of one replica at a clock whose steps read all experts."""
+        if clock not in self._clocks:
+            self._clocks[clock] = _at_clock(self.instance, self._full, clock)
+        return self._clocks[clock]
+
+    def over(self, batches: Segment | Point) -> ConfigurationData:
+        """Return the coefficients of the configuration over a range of batches or around one."""
+        if isinstance(batches, Segment):
+            span: BatchSegment | BatchPoint = BatchSegment(batches.lowest, batches.highest)
+        else:
+            span = BatchPoint(
+                batches.lowest,
+                batches.highest,
+                batches.batch,
+                batches.offloaded_share,
+                batches.steps,
+            )
+        return ConfigurationData(
+            replicas_at_most=float(self.replicas_at_most),
+            clocks=tuple(self.replica(clock, batches) for clock in self.configuration.clocks),
+            batches=span,
+            budgets=self.budgets,
+        )
+
+
+def configuration_data(
+    instance: Instance, configuration: Configuration, batches: Segment | Point
+) -> ConfigurationData:
+    """Return the coefficients of `configuration` over a range of batches or around one."""
+    return Demand(instance, configuration).over(batches)
+
+
+def replica_data(
+    instance: Instance, configuration: Configuration, clock: float, batches: Segment | Point
+) -> ReplicaData:
+    """Return the coefficients of one replica of `configuration` at `clock`."""
+    return Demand(instance, configuration).replica(clock, batches)
+
+
+def largest_batch(instance: Instance, configuration: Configuration) -> float:
+    """Return the most sequences that the HBM of a replica can hold, maybe less than 1 or none."""
+    return Demand(instance, configuration).largest_batch
+
+
+def rack_data(instance: Instance) -> RackData:
+    """Return what the configurations share, in the instance's power scope."""
+    rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
+    static = float(rack.static_power) + (float(offload.static_power) if offload else 0.0)
+    law = instance.power_law
+    return RackData(
+        racks=1.0,
+        accelerators=float(rack.accelerators),
+        lpu_units=float(offload.units) if offload else 0.0,
+        power_cap_kw=instance.power_cap_kw,
+        static_kw=0.0 if limits.power_scope == "accelerators" else static,
+        parked_accelerator_kw=float(law.parked) * float(rack.accelerator.tdp),
+        parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,
+        power_overhead=float(limits.pue) if limits.power_scope == "facility" else 1.0,
+        budgets=tuple(
+            BudgetData(budget.name, budget.capacity, budget.fixed) for budget in limits.budgets
+        ),
+    )
+
+
+def _min_speed_per_ms(instance: Instance) -> float:
+    return float(instance.limits.min_speed) / 1000.0
+
+
+def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
+    """Return the coefficients of one replica at full clock whose steps read all experts."""
+    accelerator, calibration, llm = instance.rack.accelerator, instance.calibration, instance.llm
+    layout = configuration.layout
+    tokens = step_tokens(instance, configuration)
+    names = components_of(llm, configuration)
+    offloadable = offloadable_components(instance, configuration)
+    cache = sequence_cache(instance, configuration)
+    fuller = stage_imbalance(llm.layers, layout)
+    constants = calibration.constants(layout.attention_data_parallel)
+    return ReplicaData(
+        accelerators=float(layout.accelerators),
+        hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
+        hbm_tb_per_s=float(accelerator.hbm_bandwidth),
+        link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
+        attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
+        components=tuple(component_data(instance, configuration, name) for name in names),
+        kv_held_gb=cache.held * fuller,
+        kv_read_gb=cache.read * fuller,
+        attention_gflop=attention_gflop(instance, configuration) * fuller,
+        link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
+        fixed_latency_ms=fixed_latency(instance, layout, tokens.drafted),
+        tokens_per_sequence_step=tokens.accepted,
+        min_speed_per_ms=_min_speed_per_ms(instance),
+        efficiency=EfficiencyData(
+            **{
+                name: float(getattr(constants.efficiency, name))
+                for name in type(constants.efficiency).model_fields
+            }
+        ),
+        overlap=OverlapData(
+            **{
+                name: float(getattr(calibration.overlap, name))
+                for name in type(calibration.overlap).model_fields
+            }
+        ),
+        power=accelerator_power(instance, 1.0),
+        lpu=_lpu_units(instance, configuration),
+        offloadable=tuple(names.index(name) for name in offloadable),
+        offloaded=tuple(offloaded_data(instance, configuration, name) for name in offloadable),
+    )
+
+
+def _at_clock(instance: Instance, full: ReplicaData, clock: float) -> ReplicaData:
+    """Return a replica at a share of the full clock: its peaks and its power."""
+    return replace(
+        full,
+        attention_peak_tflops=number(full.attention_peak_tflops) * clock,
+        components=tuple(
+            replace(part, peak_tflops=number(part.peak_tflops) * clock) for part in full.components
+        ),
+        power=accelerator_power(instance, clock),
+    )
+
+
+def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertReads | None, ...]:
+    """Return what a step reads of the experts of each component, None where there are none.
+
+    A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
+    for each of them.
+    """
+    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
+    stages, drafted = float(layout.pipeline_parallel), configuration.draft_tokens
+    found: dict[str, ExpertReads] = {}
+    if llm.mixture is not None:
+        gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
+        gigabytes *= stage_imbalance(llm.layers, layout) * stages * imbalance(instance, layout)
+        passing = step_tokens(instance, configuration).passing
+        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, passing / stages)
+    if llm.draft is not None and llm.draft.mixture is not None:
+        gigabytes = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA * stages * drafted
+        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages)
+    return tuple(found.get(name) for name in components_of(llm, configuration))
+
+
+def _offloaded_experts(
+    instance: Instance, configuration: Configuration
+) -> tuple[ExpertReads | None, ...]:
+    """Return what a step reads of the experts of each offloadable component."""
+    mixture, offload = instance.llm.mixture, instance.rack.offload
+    names = offloadable_components(instance, configuration)
+    if mixture is None or offload is None or "routed_experts" not in names:
+        return (None,) * len(names)
+    stored = stored_gigabytes(
+        instance.llm, configuration.weight_format, "routed_experts", offload.device
+    )
+    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing)
+    return tuple(reads if name == "routed_experts" else None for name in names)
+
+
+def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float:
+    """Return the bytes that a replica's accelerators send per sequence and step.
+
+    A ring all-reduce of h activations over t ranks makes them send 2 (t - 1) h elements in all,
+    after every attention and every feed-forward block. Wide expert parallelism sends each token
+    once to every other accelerator that holds one of its experts, and gets the result back.
+    Pipeline stages hand activations on.
+    """
+    llm, calibration = instance.llm, instance.calibration
+    activation = float(calibration.activation_bytes) * llm.hidden_size
+    moe_layers = llm.mixture.layers if llm.mixture else 0
+    dense_layers = max(llm.feed_forward_blocks - moe_layers, 0)
+    per_token = _block_traffic(instance, layout, llm.mixer_blocks, dense_layers, llm.mixture)
+    per_token += (layout.pipeline_parallel - 1) * activation
+    per_draft = 0.0
+    if llm.draft is not None and tokens.drafted:
+        drafting = llm.draft
+        experts = drafting.mixture.layers if drafting.mixture else 0
+        per_draft = _block_traffic(
+            instance, layout, drafting.layers, drafting.layers - experts, drafting.mixture
+        )
+    return tokens.passing * per_token + tokens.drafted * per_draft
+
+
+def _block_traffic(
+    instance: Instance, layout: Layout, mixers: int, dense: int, mixture: Mixture | None
+) -> float:
+    """Return the bytes sent for one token by attention, dense and expert blocks."""
+    llm, calibration = instance.llm, instance.calibration
+    activation = float(calibration.activation_bytes) * llm.hidden_size
+    reduce_once = 2.0 * (layout.tensor_parallel - 1) * activation
+    total = (mixers + dense) * reduce_once
+    if mixture is None:
+        return total
+    if layout.attention_data_parallel == 1:
+        return total + mixture.layers * reduce_once
+    ranks = layout.expert_parallel
+    visited = ranks * -math.expm1(mixture.active * math.log1p(-1.0 / ranks))
+    remote = visited * (ranks - 1) / ranks
+    width = mixture.expert_width or llm.hidden_size
+    dispatched = float(calibration.dispatch_bytes) * width
+    returned = float(calibration.activation_bytes) * width
+    return total + mixture.layers * remote * (dispatched + returned)
+
+
+def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
+    offload = instance.rack.offload
+    if offload is None or configuration.lpu_units == 0:
+        return LpuUnits(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    device = offload.device
+    parked, tdp = float(device.parked), float(device.tdp)
+    return LpuUnits(
+        units=float(configuration.lpu_units),
+        sram_gb=float(device.sram_capacity),
+        sram_tb_per_s=float(device.sram_bandwidth),
+        link_tb_per_s=float(device.link_bandwidth),
+        active_kw=parked * tdp,
+        joule_per_gb=(1.0 - parked) * tdp / float(device.sram_bandwidth),
+    )
+
+
+def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
+    """Return the power law at a clock.
+
+    Lower clocks cut the dynamic share of the running power and the energy of an operation by
+    clock**exponent; reading HBM costs the same at every clock.
+    """
+    accelerator, law = instance.rack.accelerator, instance.power_law
+    tdp = float(accelerator.tdp)
+    slower = clock ** float(instance.calibration.clock_power_exponent)
+    parked, active = float(law.parked), float(law.active)
+    link = float(accelerator.scale_up_bandwidth) or 1.0
+    return AcceleratorPower(
+        limit_kw=tdp,
+        active_kw=tdp * (parked + max(active - parked, 0.0) * slower),
+        joule_per_gb=float(law.hbm) * tdp / float(accelerator.hbm_bandwidth),
+        kw_at_peak_flops=float(law.flop) * tdp * slower * clock,
+        joule_per_link_gb=float(law.link) * tdp / link,
+    )

@@ -1,0 +1,232 @@
+"""The parts of a model's weights: what each keeps, reads and computes on accelerators and LPUs.
+
+Per step and per sequence, in GB and GFLOP: one copy's demand times the copies of the layout.
+"""
+
+from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.placement import computed_copies, copies, stage_imbalance
+from hbmopt.demand.sequence import GIGA, StepTokens, step_tokens
+from hbmopt.demand.step_latency import layer_latency
+from hbmopt.instance import ARITHMETIC, Instance, OffloadDevice, arithmetic_format
+from hbmopt.llm import ARITHMETIC_BITS, BITS_PER_WEIGHT, COMPONENTS, Draft, Llm
+from hbmopt.models.quantities import ComponentData, OffloadedData
+
+DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
+"""Weights of the draft module: all but its routed experts, and these."""
+
+
+OFFLOADABLE = ("attention", "dense_ffn", "shared_experts", "routed_experts", "lm_head")
+
+
+def components_of(llm: Llm, configuration: Configuration) -> tuple[str, ...]:
+    """Return the components that take part in a step; an output head always does."""
+    found = [
+        component
+        for component in COMPONENTS
+        if component == "lm_head" or getattr(llm.parameters, component) > 0
+    ]
+    if configuration.draft_tokens and llm.draft is not None:
+        found.append(DRAFT_DENSE)
+        if llm.draft.mixture is not None:
+            found.append(DRAFT_EXPERTS)
+    return tuple(found)
+
+
+def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:
+    """Return the components that the configuration's LPUs can compute."""
+    offload = instance.rack.offload
+    if offload is None or configuration.lpu_units == 0:
+        return ()
+    widest = max(ARITHMETIC[name] for name in offload.device.peak_flops)
+    return tuple(
+        component
+        for component in components_of(instance.llm, configuration)
+        if component in OFFLOADABLE
+        and _arithmetic_bits(instance.llm, configuration.weight_format, component) <= widest
+    )
+
+
+def _arithmetic_bits(llm: Llm, scheme: str, component: str) -> int:
+    return ARITHMETIC_BITS[llm.component_format(scheme, component)]
+
+
+def _gflop(model: Llm | Draft, component: str) -> float:
+    """Return the GFLOP of one token in a component: two per weight that it visits."""
+    if component in ("embedding", "lookup_tables"):
+        return 0.0
+    weights = float(getattr(model.parameters, component))
+    if component == "lm_head" and weights == 0:
+        weights = model.parameters.embedding
+    if component == "routed_experts" and model.mixture is not None:
+        weights *= model.mixture.active / model.mixture.experts
+    return 2.0 * weights * GIGA
+
+
+def component_data(
+    instance: Instance, configuration: Configuration, component: str
+) -> ComponentData:
+    """Return what one component keeps, reads and computes over a replica, all experts read.
+
+    A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
+    for each of them.
+    """
+    if component in (DRAFT_DENSE, DRAFT_EXPERTS):
+        return _draft_component(instance, configuration, component)
+    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
+    tokens = step_tokens(instance, configuration)
+    fuller, stages = stage_imbalance(llm.layers, layout), float(layout.pipeline_parallel)
+    one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
+    resident = one_copy * copies(llm, layout, component)
+    per_step, per_sequence = resident * stages, 0.0
+    visits, computed = tokens.passing, computed_copies(llm, layout, component)
+    stored_as = component
+    if component == "routed_experts":
+        fullest = imbalance(instance, layout)
+        per_step = one_copy * stages * fullest
+        computed *= fullest
+    elif component in ("embedding", "lookup_tables"):
+        bits = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
+        per_step, per_sequence = 0.0, tokens.passing * llm.hidden_size * bits / 8 * GIGA
+        if component == "lookup_tables" and instance.choices.lookup_tables == "host":
+            resident = 0.0
+    elif component == "lm_head":
+        visits = tokens.at_head + _drafts_at_head(llm, tokens)
+        if llm.parameters.lm_head == 0:
+            # Tied: the head multiplies with the embedding table, which is resident already.
+            stored_as = "embedding"
+            table = llm.component_bytes(scheme, "embedding") * GIGA * fuller
+            per_step = table * copies(llm, layout, "embedding") * stages
+        # Every draft pass needs the head to say which token it drafts.
+        per_step *= 1.0 + _drafts_at_head(llm, tokens)
+    return ComponentData(
+        resident_gb=resident,
+        read_gb_per_step=per_step,
+        read_gb_per_sequence=per_sequence,
+        gflop_per_sequence=_gflop(llm, component) * visits * computed * fuller,
+        peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
+    )
+
+
+def imbalance(instance: Instance, layout: Layout) -> float:
+    """Return the work of the fullest expert-parallel rank per mean one."""
+    if layout.expert_parallel == 1:
+        return 1.0
+    return float(instance.calibration.expert_imbalance)
+
+
+def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
+    """Return the draft passes of a step that end in the model's own output head."""
+    if llm.draft is None or llm.draft.parameters.lm_head > 0:
+        return 0.0
+    return float(tokens.drafted)
+
+
+def _peak(instance: Instance, stored: str) -> float:
+    peaks = instance.rack.accelerator.peak_flops
+    return float(peaks[arithmetic_format(peaks, ARITHMETIC_BITS[stored])])
+
+
+def _draft_component(
+    instance: Instance, configuration: Configuration, component: str
+) -> ComponentData:
+    """Return what the draft module keeps, reads and computes: one pass per drafted token."""
+    llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
+    draft, drafted = llm.draft, configuration.draft_tokens
+    if draft is None:
+        raise AssertionError("only models with a draft module draft tokens")
+    stages, modules = float(layout.pipeline_parallel), min(draft.modules, drafted)
+    if component == DRAFT_EXPERTS:
+        one_copy = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA
+        read = one_copy
+        resident = one_copy * copies(draft, layout, "routed_experts")
+        gflop = _gflop(draft, "routed_experts")
+        stored = llm.draft_format(scheme, "routed_experts")
+    else:
+        parts = tuple(name for name in COMPONENTS if name not in ("routed_experts", "embedding"))
+        resident = GIGA * sum(
+            llm.draft_bytes(scheme, (name,)) * copies(draft, layout, name) for name in parts
+        )
+        read = resident
+        resident += GIGA * llm.draft_bytes(scheme, ("embedding",))
+        gflop = sum(
+            _gflop(draft, name) * computed_copies(draft, layout, name)
+            for name in parts
+            if name != "lm_head" or draft.parameters.lm_head > 0
+        )
+        stored = llm.draft_format(scheme, "attention")
+    return ComponentData(
+        resident_gb=resident * modules,
+        read_gb_per_step=read * stages * drafted,
+        read_gb_per_sequence=0.0,
+        gflop_per_sequence=gflop * drafted,
+        peak_tflops=_peak(instance, stored),
+    )
+
+
+def _visits(llm: Llm, component: str) -> tuple[float, float]:
+    """Return (layers that wait for the component, trips to it per such layer).
+
+    Attention's projections are visited before and after attention proper. Shared experts run
+    beside the routed ones, so no layer waits for them alone.
+    """
+    moe_layers = llm.mixture.layers if llm.mixture else 0
+    return {
+        "attention": (float(llm.mixer_blocks), 2.0),
+        "dense_ffn": (float(max(llm.feed_forward_blocks - moe_layers, 0)), 1.0),
+        "routed_experts": (float(moe_layers), 1.0),
+        "shared_experts": (0.0, 1.0),
+        "lm_head": (1.0, 1.0),
+    }[component]
+
+
+def offloaded_data(
+    instance: Instance, configuration: Configuration, component: str
+) -> OffloadedData:
+    """Return what one component keeps, reads and computes on LPUs, all experts read."""
+    llm, scheme, offload = instance.llm, configuration.weight_format, instance.rack.offload
+    if offload is None:
+        raise AssertionError("only racks with LPUs have offloadable components")
+    device, latency = offload.device, instance.calibration.latency
+    tokens = step_tokens(instance, configuration)
+    visits, passes = tokens.passing, 1.0
+    if component == "lm_head":
+        passes += _drafts_at_head(llm, tokens)
+        visits = tokens.at_head + _drafts_at_head(llm, tokens)
+    waiting, trips = _visits(llm, component)
+    each = layer_latency(instance, configuration.layout)
+    kernels, collectives = each.kernels, each.collectives
+    attention = float(latency.attention_share)
+    saved = {
+        "attention": attention * float(latency.projection_share) * kernels + collectives / 2,
+        "dense_ffn": (1 - attention) * kernels + collectives / 2,
+        "routed_experts": (1 - attention) * kernels + each.composite + collectives / 2,
+    }.get(component, 0.0)
+    stored_as = "embedding" if component == "lm_head" and not llm.parameters.lm_head else component
+    gigabytes = stored_gigabytes(llm, scheme, stored_as, device)
+    peaks = device.peak_flops
+    peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]
+    layers = {"shared_experts": float(llm.mixture.layers if llm.mixture else 0)}.get(
+        component, waiting
+    )
+    crossing = 2.0 * float(instance.calibration.activation_bytes) * llm.hidden_size
+    return OffloadedData(
+        latency_saved_ms=waiting * saved,
+        latency_added_ms=waiting
+        * passes
+        * trips
+        * (float(device.layer_latency) + 2.0 * float(device.hop_latency)),
+        resident_gb=gigabytes,
+        read_gb_per_step=gigabytes * passes,
+        read_gb_per_sequence=0.0,
+        gflop_per_sequence=_gflop(llm, component) * visits,
+        peak_tflops=float(peak),
+        crossing_gb_per_sequence=layers * trips * crossing * visits * GIGA,
+    )
+
+
+def stored_gigabytes(llm: Llm, scheme: str, component: str, device: OffloadDevice) -> float:
+    """Return the GB of a component in SRAM: the device stores what it computes in."""
+    stored = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
+    arithmetic = arithmetic_format(device.peak_flops, _arithmetic_bits(llm, scheme, component))
+    bits = max(stored, float(ARITHMETIC[arithmetic]))
+    return float(getattr(llm.parameters, component)) * bits / 8 * GIGA

@@ -1,0 +1,182 @@
+"""What one sequence asks of a replica in one step: tokens, cache, attention.
+
+A step verifies the drafted tokens of every sequence together with one token that is sure. Where
+prompts are computed on the same accelerators, their tokens are spread evenly over the steps.
+"""
+
+from dataclasses import dataclass
+
+from hbmopt.demand.configuration import Configuration, Layout, compression
+from hbmopt.demand.placement import placed_bytes
+from hbmopt.instance import Instance
+from hbmopt.llm import Cache, Llm, bounds_passed
+
+GIGA = 1e-9
+PREFILL_POSITIONS = 16
+"""Positions of a prompt at which its attention is sampled (midpoints of equal parts)."""
+
+
+@dataclass(frozen=True)
+class StepTokens:
+    """Tokens of one sequence in one step."""
+
+    drafted: int
+    verified: float
+    accepted: float
+    prefilled: float
+
+    @property
+    def passing(self) -> float:
+        """Tokens that pass through the layers of the model."""
+        return self.verified + self.prefilled
+
+    @property
+    def at_head(self) -> float:
+        """Tokens that pass through the output head of the model."""
+        return self.verified
+
+
+def step_tokens(instance: Instance, configuration: Configuration) -> StepTokens:
+    """Return the tokens of one sequence in one step of a configuration."""
+    drafted = configuration.draft_tokens
+    accepted = instance.workload.accepted_tokens(drafted)
+    return StepTokens(
+        drafted=drafted,
+        verified=1.0 + drafted,
+        accepted=accepted,
+        prefilled=accepted * instance.workload.prefilled_per_output,
+    )
+
+
+@dataclass(frozen=True)
+class SequenceCache:
+    """Cache of one sequence over a replica in GB, and how often it is kept."""
+
+    held: float
+    read: float
+    copies: float
+
+
+def sequence_cache(instance: Instance, configuration: Configuration) -> SequenceCache:
+    """Return the cache that a sequence keeps and reads per step, all copies and drafts included.
+
+    Held bytes are those of the context that capacity is reserved for, read bytes those of the
+    mean context. Compression shrinks what grows with the context, not recurrent states.
+    """
+    llm, layout, workload = instance.llm, configuration.layout, instance.workload
+    tokens = step_tokens(instance, configuration)
+    ratio = compression(instance, configuration).ratio
+    reserved = _caches(llm, workload.reserved_context, configuration, tokens.verified)
+    mean = _caches(llm, workload.mean_context, configuration, tokens.verified)
+    states = tuple(one for group in llm.attention for one in group.state(tokens.verified))
+    held = ratio * placed_bytes(reserved, layout, held=True)
+    held += placed_bytes(states, layout, held=True)
+    read = ratio * placed_bytes(mean, layout, held=False)
+    read += placed_bytes(states, layout, held=False)
+    # How often the cache that grows is kept; a model without one keeps states.
+    counted = reserved if any(one.held for one in reserved) else states
+    once = sum(one.held for one in counted)
+    drafts = _draft_cache(instance, configuration, ratio)
+    return SequenceCache(
+        held=GIGA * (held + drafts[0]),
+        read=GIGA * (read + drafts[1]),
+        copies=placed_bytes(counted, layout, held=True) / once if once > 0 else 1.0,
+    )
+
+
+def _caches(
+    llm: Llm, context: float, configuration: Configuration, at_once: float
+) -> tuple[Cache, ...]:
+    return tuple(
+        one
+        for group in llm.attention
+        for one in group.cache(context, configuration.kv_format, at_once)
+    )
+
+
+def _draft_cache(
+    instance: Instance, configuration: Configuration, ratio: float
+) -> tuple[float, float]:
+    """Return bytes held and read per step by the draft module's own attention."""
+    draft, drafted = instance.llm.draft, configuration.draft_tokens
+    if draft is None or drafted == 0:
+        return 0.0, 0.0
+    layout, kv_format = configuration.layout, configuration.kv_format
+    held = read = 0.0
+    for group in draft.attention:
+        reserved = group.cache(instance.workload.reserved_context, kv_format)
+        mean = group.cache(instance.workload.mean_context, kv_format)
+        held += ratio * placed_bytes(reserved, layout, held=True)
+        held += placed_bytes(group.state(1.0), layout, held=True)
+        read += ratio * placed_bytes(mean, layout, held=False)
+        read += placed_bytes(group.state(1.0), layout, held=False)
+    return held * min(draft.modules, drafted), read * drafted
+
+
+def attention_gflop(instance: Instance, configuration: Configuration) -> float:
+    """Return the GFLOP of attention proper per sequence and step, restoring the cache included."""
+    llm, workload = instance.llm, instance.workload
+    tokens = step_tokens(instance, configuration)
+    context = workload.mean_context
+    flops = tokens.verified * sum(group.flops(context) for group in llm.attention)
+    if llm.draft is not None and tokens.drafted:
+        flops += tokens.drafted * sum(group.flops(context) for group in llm.draft.attention)
+    if tokens.prefilled > 0:
+        flops += tokens.prefilled * _prefill_flops(instance)
+    compressed = compression(instance, configuration)
+    if compressed.flops_per_byte > 0:
+        caches = _caches(llm, context, configuration, tokens.verified)
+        read = placed_bytes(caches, configuration.layout, held=False)
+        flops += compressed.flops_per_byte * read
+    return flops * GIGA
+
+
+def _prefill_flops(instance: Instance) -> float:
+    """Return the mean FLOPs of attention of one prompt token that is computed here."""
+    return (
+        sum(
+            group.prefill_flops(position)
+            for position in _prefill_positions(instance)
+            for group in instance.llm.attention
+        )
+        / PREFILL_POSITIONS
+    )
+
+
+def _prefill_positions(instance: Instance) -> list[float]:
+    """Return the positions of the prompt at which its attention is sampled."""
+    prompt = instance.workload.prompt
+    if prompt is None:
+        return []
+    first = prompt.amount * float(instance.workload.prefix_hit_rate)
+    part = (prompt.amount - first) / PREFILL_POSITIONS
+    return [first + (index + 0.5) * part for index in range(PREFILL_POSITIONS)]
+
+
+def context_regime(instance: Instance, configuration: Configuration) -> tuple[bool, ...]:
+    """Return which bounds on what a token sees the contexts have passed: where demands have kinks.
+
+    While it stays the same, demands are smooth functions of contexts and bounds.
+    """
+    llm, workload = instance.llm, instance.workload
+    tokens = step_tokens(instance, configuration)
+    contexts = [workload.mean_context, workload.reserved_context]
+    if tokens.prefilled > 0:
+        contexts += _prefill_positions(instance)
+    drafting = llm.draft.attention if llm.draft is not None and tokens.drafted else []
+    return tuple(
+        passed
+        for group in [*llm.attention, *drafting]
+        for context in contexts
+        for passed in bounds_passed(group, context, tokens.verified)
+    )
+
+
+def smallest_batch(configuration: Configuration) -> float:
+    """Return the fewest sequences of a replica: one for every attention-data-parallel rank.
+
+    With fewer, ranks would idle, and work per accelerator would not be even. A pipeline needs
+    that many in every stage.
+    """
+    layout: Layout = configuration.layout
+    return float(layout.attention_data_parallel * layout.pipeline_parallel)

@@ -1,0 +1,53 @@
+"""The catalogue: accelerators, racks, offload devices, LLMs and calibrations by name."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hbmopt.documents.document import Document, read_document
+from hbmopt.errors import InputError, nearest
+
+KINDS = ("accelerators", "racks", "offloads", "llms", "calibrations")
+
+
+def catalogue_root() -> Path:
+    """Return the folder of the catalogue that ships with hbmopt."""
+    return Path(__file__).parents[1] / "instances" / "catalog"
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Return the names of all entries of one of the `KINDS`."""
+    if kind not in KINDS:
+        raise InputError(f"the catalogue has no {kind!r}; {nearest(kind, KINDS)}")
+    return tuple(sorted(path.stem for path in (catalogue_root() / kind).glob("*.yaml")))
+
+
+def entry(kind: str, name: str) -> Document:
+    """Read one entry as a document. Raises `InputError` that names the nearest entry."""
+    known = names(kind)
+    if name not in known:
+        raise InputError(f"no {name!r} among the catalogue's {kind}; {nearest(name, known)}")
+    return read_document(catalogue_root() / kind / f"{name}.yaml")
+
+
+@cache
+def sources() -> dict[str, dict[str, Any]]:
+    """Return title and address of the sources by the keys that figures name."""
+    known: Any = read_document(catalogue_root() / "sources.yaml").value
+    return {key: dict(source) for key, source in known.items()}
+
+
+def text(kind: str, name: str) -> str:
+    """Return an entry as it stands in its file, with the titles of the sources it names."""
+    entry(kind, name)
+    body = (catalogue_root() / kind / f"{name}.yaml").read_text(encoding="utf-8")
+    known = sources()
+    words = set(re.findall(r"\w+", body))
+    lines = ["", "# Sources"]
+    for key, source in known.items():
+        if key in words:
+            url = source.get("url")
+            lines.append(f"# {key}: {source.get('title')}" + (f" <{url}>" if url else ""))
+    return body + ("\n".join(lines) + "\n" if len(lines) > 2 else "")

@@ -1,1 +1,0 @@
-"""From a published model configuration to an entry of the catalogue."""

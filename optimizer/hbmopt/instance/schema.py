@@ -1,0 +1,693 @@
+"""The instance: one problem, from YAML to validated data.
+
+`load` reads a file, resolves the names of catalogue entries, applies overrides and validates.
+Every problem found is one `InputError` with file, line and key.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    Field,
+    SkipValidation,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from hbmopt.basics import exists, is_file, verb
+from hbmopt.documents import (
+    DEEPEST,
+    Count,
+    Document,
+    Figure,
+    Fraction,
+    KeyPath,
+    Origin,
+    Power,
+    Speed,
+    StrictModel,
+    Value,
+    catalogue,
+    parse_path,
+    parse_scalar,
+    paths,
+    read_document,
+    shipped,
+)
+from hbmopt.errors import InputError, nearest
+from hbmopt.instance.calibration import (
+    CALIBRATED,
+    UNIVERSAL,
+    Calibration,
+    at_least_one,
+    entry_for,
+    universal,
+)
+from hbmopt.instance.hardware import PowerLaw, Rack
+from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
+
+
+def _problem_at(key: str, message: str) -> PydanticCustomError:
+    """Return the error of a check that spans keys, to be reported at one of them."""
+    return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
+
+
+class Workload(StrictModel):
+    """What a sequence looks like while it decodes, and who computes its prompt."""
+
+    context: Count | None = Field(default=None, description="mean tokens resident per sequence")
+    prompt: Count | None = Field(default=None, description="prompt tokens")
+    output: Count | None = Field(default=None, description="output tokens")
+    capacity_context: Count | None = Field(
+        default=None,
+        description="tokens per sequence that capacity is reserved for: a high quantile of the "
+        "context; default: the mean",
+    )
+    prefill: Literal["elsewhere", "shared"] = Field(
+        default="elsewhere", description="whether prompts are computed on these accelerators too"
+    )
+    prefix_hit_rate: Fraction = Field(
+        default=Figure(0.0, "fraction"),
+        description="share of prompt tokens that need no prefill, as their cache is there",
+    )
+    draft_acceptance: Fraction | None = Field(
+        default=None,
+        description="probability that a drafted token is accepted where all before it are",
+    )
+    draft_acceptance_by_position: list[Fraction] | None = Field(
+        default=None,
+        min_length=1,
+        description="instead: probability that the first, second, ... drafted token is accepted",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Workload":
+        if self.context is None and self.prompt is None and self.output is None:
+            raise ValueError("give either `context`, or `prompt` and `output` tokens")
+        if self.context is not None and not (self.prompt is None and self.output is None):
+            raise ValueError(
+                "give either `context`, or `prompt` and `output` tokens; to replace them: "
+                f'--set "workload={{context: {self.context.amount:g}}}"'
+            )
+        if self.context is None and (self.prompt is None or self.output is None):
+            raise ValueError("`prompt` and `output` belong together")
+        if self.prefill == "shared" and self.prompt is None:
+            raise _problem_at(
+                "prefill", "shared prefill needs `prompt` and `output` tokens, not `context`"
+            )
+        reserved = self.capacity_context
+        if reserved is not None and reserved.amount < self.mean_context:
+            raise _problem_at(
+                "capacity_context",
+                f"{reserved.amount:g} tokens are fewer than the mean of {self.mean_context:g}",
+            )
+        if self.draft_acceptance is not None and self.draft_acceptance_by_position is not None:
+            raise _problem_at(
+                "draft_acceptance", "give this or `draft_acceptance_by_position`, not both"
+            )
+        listed = [float(one) for one in self.draft_acceptance_by_position or []]
+        if any(later > earlier for earlier, later in pairwise(listed)):
+            raise _problem_at(
+                "draft_acceptance_by_position",
+                "a later token cannot be accepted more often than one before it",
+            )
+        return self
+
+    @property
+    def mean_context(self) -> float:
+        """Mean tokens of a sequence over its decoding: prompt plus half of the output."""
+        if self.context is not None:
+            return self.context.amount
+        if self.prompt is None or self.output is None:  # excluded by validation
+            raise AssertionError
+        return self.prompt.amount + self.output.amount / 2
+
+    @property
+    def reserved_context(self) -> float:
+        """Tokens per sequence that capacity is reserved for."""
+        if self.capacity_context is not None:
+            return self.capacity_context.amount
+        return self.mean_context
+
+    def accepted_tokens(self, drafted: int) -> float:
+        """Return the tokens that a sequence gains in a step with `drafted` tokens drafted.
+
+        One that the model makes itself, and every drafted token with the probability that it and
+        all before it are accepted. Raises `ValueError` where no acceptance is given for them.
+        """
+        if drafted == 0:
+            return 1.0
+        if self.draft_acceptance is not None:
+            each = float(self.draft_acceptance)
+            return sum(each**position for position in range(drafted + 1))
+        listed = self.draft_acceptance_by_position or []
+        if len(listed) < drafted:
+            raise ValueError(
+                f"{drafted} tokens are drafted, and the acceptance is known of {len(listed)}; set "
+                "workload.draft_acceptance, or one value for each of them by position"
+            )
+        return 1.0 + sum(float(one) for one in listed[:drafted])
+
+    @property
+    def prefilled_per_output(self) -> float:
+        """Prompt tokens computed on these accelerators per output token."""
+        if self.prefill == "elsewhere" or self.prompt is None or self.output is None:
+            return 0.0
+        computed = self.prompt.amount * (1.0 - float(self.prefix_hit_rate))
+        return computed / self.output.amount
+
+
+class BudgetLimit(StrictModel):
+    """A budget that the user declares, in a unit of their own."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    unit: str = "1"
+    capacity: float = Field(gt=0, allow_inf_nan=False)
+    fixed: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    per_accelerator: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per used one"
+    )
+    per_replica: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    per_step: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per decode step per s"
+    )
+    per_token: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per output token per s"
+    )
+
+
+class Limits(StrictModel):
+    """What the rack has to stay within."""
+
+    power: Power | None = Field(default=None, description="default: the rack's provisioned power")
+    power_scope: Literal["accelerators", "rack", "facility"] = Field(
+        default="rack", description="whose power is limited: accelerators, rack, or with the PUE"
+    )
+    power_capped: bool = Field(default=True, description="false: no power limit at all")
+    pue: Figure = Field(
+        default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
+    )
+    min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
+    budgets: list[BudgetLimit] = Field(
+        default_factory=list, description="limits of one's own on what accelerators and tokens use"
+    )
+
+    @field_validator("pue", mode="before")
+    @classmethod
+    def _pue_at_least_one(cls, value: object) -> Figure:
+        return at_least_one(value, "facility power includes the rack")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Limits":
+        names = [budget.name for budget in self.budgets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two budgets are called {name!r}")
+        return self
+
+
+NO_COMPRESSION = "none"
+
+
+class KvCompression(StrictModel):
+    """A way to keep the KV cache in fewer bytes at the price of arithmetic.
+
+    Spare compute buys bandwidth and capacity: `ratio` of the bytes are held and read, and
+    every byte of the cache as it was takes `flops_per_byte` to restore when it is read.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
+    ratio: float = Field(gt=0, le=1, description="bytes kept per byte of the KV format")
+    flops_per_byte: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="per byte before compression"
+    )
+
+
+class Choices(StrictModel):
+    """What the solver may choose from. A list left out means: whatever is possible."""
+
+    weight_formats: list[str] | None = Field(
+        default=None, description="default: the model's native one"
+    )
+    kv_formats: list[str] = Field(
+        default_factory=lambda: ["fp8"], min_length=1, description="formats of the KV cache"
+    )
+    kv_compressions: list[KvCompression] = Field(
+        default_factory=lambda: [KvCompression(name=NO_COMPRESSION, ratio=1.0)],
+        min_length=1,
+        description="default: none; with `name: none, ratio: 1` in the list it stays a choice",
+    )
+    draft_tokens: list[int] = Field(
+        default_factory=lambda: [0], description="tokens drafted per step and sequence"
+    )
+    replica_accelerators: list[int] | None = Field(
+        default=None, description="accelerators of a replica"
+    )
+    tensor_parallel: list[int] | None = Field(
+        default=None, description="accelerators that share one attention rank"
+    )
+    expert_parallel: list[int] | None = Field(
+        default=None, description="accelerators that the experts are spread over"
+    )
+    attention_data_parallel: list[int] | None = Field(
+        default=None, description="attention ranks that hold sequences of their own"
+    )
+    pipeline_parallel: list[int] = Field(
+        default_factory=lambda: [1], description="stages that the layers are divided into"
+    )
+    lookup_tables: Literal["hbm", "host"] = Field(
+        default="hbm", description="where tables are kept of which a token reads a few rows"
+    )
+    clocks: list[float] = Field(
+        default_factory=lambda: [1.0, 0.8, 0.6],
+        min_length=1,
+        description="shares of the full clock that accelerators may run at",
+    )
+    lpu_units: list[int] | None = Field(
+        default=None, description="LPU units of a replica; 0 is none"
+    )
+    uniform: bool = Field(
+        default=True, description="false: replicas of one rack may differ in configuration"
+    )
+    whole_sequences: bool = Field(
+        default=True, description="round the batch down to whole sequences"
+    )
+
+    @field_validator("kv_formats")
+    @classmethod
+    def _kv_formats_known(cls, formats: list[str]) -> list[str]:
+        for name in formats:
+            if name not in BITS_PER_CACHE_ELEMENT:
+                hint = nearest(name, BITS_PER_CACHE_ELEMENT)
+                raise ValueError(f"no KV format {name!r}; {hint}")
+        return formats
+
+    @field_validator("kv_compressions")
+    @classmethod
+    def _compressions_differ(cls, compressions: list[KvCompression]) -> list[KvCompression]:
+        names = [one.name for one in compressions]
+        for one in compressions:
+            if names.count(one.name) > 1:
+                raise ValueError(f"two compressions are called {one.name!r}")
+            if one.name == NO_COMPRESSION and (one.ratio, one.flops_per_byte) != (1.0, 0.0):
+                raise ValueError("`none` means ratio 1 and no arithmetic")
+        return compressions
+
+    @field_validator("clocks")
+    @classmethod
+    def _clocks_in_range(cls, clocks: list[float]) -> list[float]:
+        for clock in clocks:
+            if not 0.1 <= clock <= 1.0:
+                raise ValueError(f"clock {clock} must be a share of the full clock, 0.1 to 1")
+        return sorted(set(clocks), reverse=True)
+
+    @field_validator(
+        "weight_formats",
+        "kv_formats",
+        "replica_accelerators",
+        "tensor_parallel",
+        "expert_parallel",
+        "attention_data_parallel",
+        "pipeline_parallel",
+        "draft_tokens",
+        "lpu_units",
+    )
+    @classmethod
+    def _not_empty(cls, values: list[Any] | None) -> list[Any] | None:
+        if values is not None and not values:
+            raise ValueError("an empty list leaves nothing to choose; leave the key out for all")
+        for value in values or []:
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{value} must not be negative")
+        return values
+
+    @field_validator(
+        "replica_accelerators",
+        "tensor_parallel",
+        "expert_parallel",
+        "attention_data_parallel",
+        "pipeline_parallel",
+    )
+    @classmethod
+    def _at_least_one(cls, values: list[int] | None) -> list[int] | None:
+        if values is not None and 0 in values:
+            raise ValueError("0 must be at least 1")
+        return values
+
+
+class Instance(StrictModel):
+    """One problem: rack, llm, workload, limits, choices, objective."""
+
+    name: str = "instance"
+    description: str = ""
+    rack: Rack
+    llm: Llm
+    workload: Workload
+    limits: Limits = Field(default_factory=Limits)
+    choices: Choices = Field(default_factory=Choices)
+    calibration: Calibration = Field(default_factory=universal)
+    objective: Literal["throughput"] = "throughput"
+
+    @model_validator(mode="after")
+    def _formats_of_the_model(self) -> "Instance":
+        for name in self.choices.weight_formats or []:
+            if name not in self.llm.schemes:
+                hint = nearest(name, self.llm.schemes)
+                raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
+        if any(self.choices.lpu_units or []) and self.rack.offload is None:
+            raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
+        deepest = max(self.choices.draft_tokens)
+        if deepest and self.llm.draft is None:
+            raise _problem_at(
+                "choices.draft_tokens", "the llm has no `draft` (MTP layers or a small model)"
+            )
+        try:
+            self.workload.accepted_tokens(deepest)
+        except ValueError as error:
+            raise _problem_at("choices.draft_tokens", str(error)) from None
+        return self
+
+    @property
+    def power_cap_kw(self) -> float | None:
+        """The power limit in kW, or None where there is none."""
+        if not self.limits.power_capped:
+            return None
+        if self.limits.power is not None:
+            return self.limits.power.amount
+        if self.rack.power is None:
+            return None
+        offload = self.rack.offload
+        beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
+        return self.rack.power.amount + beside
+
+    @property
+    def power_law(self) -> PowerLaw:
+        """The law of the accelerators' power, the best known one.
+
+        One given with the accelerator, one measured together with the calibration's other
+        constants, that of the catalogue, or the calibration's for chips without one.
+        """
+        own, fitted = self.rack.accelerator.power_law, self.calibration.power_law
+        if own is None or (fitted.active.status == "measured" and own.active.status != "given"):
+            return fitted
+        return own
+
+    def at_floor(self, speed: float) -> "Instance":
+        """Return a copy with another speed floor, in tok/s per user."""
+        limits = self.limits.model_copy(update={"min_speed": Figure(speed, "speed")})
+        return self.model_copy(update={"limits": limits})
+
+    def scaled(self, path: KeyPath, factor: float) -> "Instance":
+        """Return a copy in which the figure at `path` is multiplied by `factor`."""
+        return self.changed(path, lambda figure: figure.scaled(factor))
+
+    def changed(self, path: KeyPath, change: Callable[[Any], Any]) -> "Instance":
+        """Return a copy in which `change` is applied to what stands at `path`, not validated."""
+        changed = _changed(self, path, change)
+        if not isinstance(changed, Instance):
+            raise TypeError("a path below the instance is needed")
+        return changed
+
+    def figure(self, path: KeyPath) -> Figure:
+        """Return the figure at `path`."""
+        found = reduce(_below, path, self)
+        if not isinstance(found, Figure):
+            raise TypeError(f"{path} is not a figure")
+        return found
+
+
+def _below(node: Any, step: str | int) -> Any:
+    if isinstance(node, Mapping):
+        return node[step]
+    return node[step] if isinstance(step, int) else getattr(node, step)
+
+
+def _changed(node: Any, path: KeyPath, change: Callable[[Any], Any]) -> Any:
+    if not path:
+        return change(node)
+    step, rest = path[0], path[1:]
+    changed = _changed(_below(node, step), rest, change)
+    if isinstance(node, BaseModel):
+        return node.model_copy(update={str(step): changed})
+    if isinstance(node, list):
+        return [changed if index == step else item for index, item in enumerate(node)]
+    return {**node, step: changed}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place in an instance that may name a catalogue entry."""
+
+    path: KeyPath
+    kind: str
+
+
+REFERENCES = (
+    Reference(("rack",), "racks"),
+    Reference(("rack", "accelerator"), "accelerators"),
+    Reference(("rack", "offload"), "offloads"),
+    Reference(("rack", "offload", "device"), "accelerators"),
+    Reference(("llm",), "llms"),
+    Reference(("calibration",), "calibrations"),
+)
+
+
+def resolve_references(document: Document) -> None:
+    """Replace catalogue names by their entries, and ``{base: NAME, ...}`` by the entry changed."""
+    for reference in REFERENCES:
+        value = document.get(reference.path)
+        if reference.kind == "calibrations" and _by_chip(value):
+            # Which entry it is depends on the rack, which may still change.
+            if isinstance(value, str):
+                chosen = Document({"base": CALIBRATED}, {(): document.origin(reference.path)})
+                document.graft(reference.path, chosen)
+        elif isinstance(value, str):
+            document.graft(reference.path, _entry(document, reference, value))
+        elif isinstance(value, dict) and "base" in value:
+            base = value.pop("base")
+            if not isinstance(base, str):
+                raise document.error((*reference.path, "base"), "must name a catalogue entry")
+            document.origins.pop((*reference.path, "base"), None)
+            merged = _entry(document, reference, base)
+            _overlay(merged, value, document, reference.path)
+            document.graft(reference.path, merged)
+
+
+@cache
+def _calibration(name: str) -> Document:
+    """Return an entry that every validation needs, to be copied before it is changed."""
+    return catalogue.entry("calibrations", name)
+
+
+def _by_chip(calibration: Value) -> bool:
+    """Whether a calibration is the one that covers the rack's chip, maybe with changes."""
+    if isinstance(calibration, dict):
+        calibration = calibration.get("base")
+    return calibration == CALIBRATED
+
+
+def _complete_calibration(document: Document) -> Document:
+    """Return the document with all constants: the chosen entry's, and `universal` for the rest.
+
+    Bands of error and chips belong to an entry; constants of one's own do not inherit them.
+    """
+    path: KeyPath = ("calibration",)
+    value = document.get(path)
+    if not isinstance(document.value, dict) or not (value is None or isinstance(value, dict)):
+        return document
+    changes = dict(value or {})
+    chip = document.get(("rack", "accelerator", "name"))
+    name = entry_for(str(chip)) if _by_chip(changes) else UNIVERSAL
+    changes.pop("base", None)
+    complete = copied_document(document)
+    constants = copied_document(_calibration(UNIVERSAL))
+    if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
+        for name_of_errors in ("errors", "overall"):
+            constants.value.pop(name_of_errors, None)
+    if name != UNIVERSAL:
+        own = copied_document(_calibration(name))
+        if isinstance(own.value, dict):
+            _overlay(constants, own.value, own, ())
+    _overlay(constants, changes, document, path)
+    complete.graft(path, constants)
+    return complete
+
+
+def _entry(document: Document, reference: Reference, name: str) -> Document:
+    """Return what a name stands for: a catalogue entry, or a file beside the instance."""
+    if Path(name).suffix in (".yaml", ".yml", ".json"):
+        return _file_entry(document, reference, name)
+    try:
+        return catalogue.entry(reference.kind, name)
+    except InputError as error:
+        if "among the catalogue" not in str(error):
+            raise
+        if reference.kind == "calibrations":
+            error = InputError(f"{error}; or {CALIBRATED}, by the rack's chip, or a file .yaml")
+        raise document.error(reference.path, str(error)) from None
+
+
+def _file_entry(document: Document, reference: Reference, name: str) -> Document:
+    """Read an entry of the user's own; a model's config.json is imported on the way."""
+    written_in = Path(document.origin(reference.path).source)
+    folder = written_in.parent if is_file(written_in) else Path()
+    path = Path(name) if Path(name).is_absolute() else folder / name
+    if not exists(path):
+        raise document.error(reference.path, f"there is no file {path}")
+    if path.suffix != ".json":
+        return read_document(path)
+    if reference.kind != "llms":
+        raise document.error(reference.path, f"{name}: only models are read from JSON")
+    from hbmopt.llm.importing import (
+        entry_mapping,  # 30 ms that few instances need
+        import_llm,
+    )
+
+    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))}, {path})
+
+
+def _overlay(
+    merged: Document, changes: dict[str, Value], document: Document, path: KeyPath
+) -> None:
+    """Lay `changes`, which stand at `path` of `document`, over the entry `merged`."""
+    for key, value in changes.items():
+        part = document.part((*path, key))
+        below = merged.get((key,))
+        if isinstance(value, dict) and isinstance(below, dict) and "value" not in value:
+            nested = merged.part((key,))
+            _overlay(nested, value, document, (*path, key))
+            merged.graft((key,), nested)
+        else:
+            merged.graft((key,), part)
+
+
+def apply_override(document: Document, text: str, option: str = "--set") -> None:
+    """Apply one ``key.path=value`` override. Raises `InputError` when it is not of that form."""
+    source = f"{option} {text}"
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
+    path = parse_path(key.strip())
+    document.graft(path, parse_scalar(value, source))
+    resolve_references(document)
+
+
+Source: TypeAlias = Annotated[Instance | str | os.PathLike[str] | Mapping[str, Any], SkipValidation]
+"""What an instance may be given as: itself, a file, the name of a shipped one, or a mapping."""
+
+Overrides: TypeAlias = Mapping[str, Any] | Sequence[str] | str | None
+"""Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``"limits.power=90 kW"``, or several."""
+
+
+@verb
+def load(source: Source, overrides: Overrides = None) -> Instance:
+    """Load and validate an instance.
+
+    Parameters
+    ----------
+    source
+        The path of a YAML file, the name of a shipped instance (``"h200"``), a mapping of the same
+        shape as a file, or an instance, of which a changed copy is returned.
+    overrides
+        Changes by dotted key: ``{"limits.power": "90 kW"}``, ``"limits.power=90 kW"``, or a list of
+        the latter. An instance keeps the constants of calibration that it was loaded with.
+
+    Raises
+    ------
+    InputError
+        With file, line, key, what is wrong and what to do, in one line.
+    """
+    if isinstance(source, Instance) and not overrides:
+        return source
+    return validate(load_document(source, overrides))
+
+
+def load_document(source: Source, overrides: Overrides = None) -> Document:
+    """Load an instance as `load` does, entries resolved and overrides applied, not validated."""
+    document = _document(source)
+    resolve_references(document)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            change = Document(_copied(value), {(): Origin(f"override {key}")})
+            document.graft(parse_path(str(key)), change)
+            resolve_references(document)
+    else:
+        for text in [overrides] if isinstance(overrides, str) else overrides or ():
+            apply_override(document, text)
+    return document
+
+
+def _document(source: Source) -> Document:
+    """Return a source as a document of its own."""
+    if isinstance(source, Instance | Mapping):
+        kind = "instance" if isinstance(source, Instance) else "mapping"
+        document = Document(_copied(source))
+        document.origins.update(dict.fromkeys(paths(document.value), Origin(f"<{kind}>")))
+        return document
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"an instance is a path, the name of a shipped one, a mapping or an Instance, not of "
+            f"type {type(source).__name__}"
+        )
+    path = shipped.found(os.fspath(source))
+    document = read_document(path)
+    if isinstance(document.value, dict):
+        document.value.setdefault("name", path.stem)
+    return document
+
+
+def copied_document(document: Document) -> Document:
+    """Return a copy that can be changed without changing the document."""
+    return Document(_copied(document.value), dict(document.origins), set(document.files))
+
+
+def _copied(value: Any, depth: int = 0) -> Any:
+    """Return a copy of plain data; of models as mappings of what they say, figures as they are."""
+    if depth > DEEPEST:
+        raise InputError("<mapping>: nested too deeply to be an instance")
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        value = {name: item for name, item in fields.items() if item is not None}
+    if isinstance(value, Mapping):
+        return {str(key): _copied(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(item, depth + 1) for item in value]
+    return value
+
+
+def validate(document: Document) -> Instance:
+    """Validate a document. Raises `InputError` for the first thing that is wrong."""
+    document = _complete_calibration(document)
+    try:
+        return Instance.model_validate(document.value)
+    except ValidationError as error:
+        raise _first_problem(document, error) from None
+
+
+_UNION_TAGS = {"grouped", "latent", "compressed", "recurrent"}
+"""Steps that pydantic adds to a location to say which kind of attention it tried."""
+
+
+def _first_problem(document: Document, error: ValidationError) -> InputError:
+    problem = error.errors(include_url=False)[0]
+    path: KeyPath = tuple(step for step in problem["loc"] if step not in _UNION_TAGS)
+    context = problem.get("ctx", {})
+    if problem["type"] == "unknown_key":
+        path = (*path, str(context["key"]))
+    elif problem["type"] == "at_key":
+        path = (*path, *parse_path(str(context["key"])))
+    elif problem["type"] == "missing":
+        message = f"the key {path[-1]!r} is missing"
+        return document.error(path[:-1], message)
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] not in ("value_error", "unknown_key", "mapping", "at_key"):
+        message = f"{message[0].lower()}{message[1:]} (got {problem['input']!r})"
+    return document.error(path, message)

@@ -1,0 +1,182 @@
+"""What several families read alike: sizes, layer kinds, experts, output head."""
+
+from dataclasses import dataclass
+
+from hbmopt.llm.importing.blocks import DraftPlan, Layer
+from hbmopt.llm.importing.keys import Keys
+
+FULL, SLIDING, CHUNKED, LINEAR = (
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "linear_attention",
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that every decoder has."""
+
+    hidden: int
+    layers: int
+    vocabulary: int
+
+
+MOST_LAYERS = 10_000
+"""More layers than this are a mistake."""
+
+
+def layer_count(keys: Keys, *names: str, default: int | None = None) -> int:
+    """Return the number of layers."""
+    layers = keys.whole(*names, default=default)
+    if layers > MOST_LAYERS:
+        named = next((name for name in names if keys.has(name)), names[0])
+        raise keys.error(named, f"{layers} is more than any model has")
+    return layers
+
+
+def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = None) -> Sizes:
+    """Return hidden size, layers and vocabulary; `layers` where a list of them stands alone."""
+    return Sizes(
+        keys.whole("hidden_size", "n_embd", "d_model"),
+        layer_count(keys, "num_hidden_layers", "n_layer", "n_layers", "num_layers", default=layers),
+        keys.whole("vocab_size", default=vocabulary),
+    )
+
+
+def head_dimension(keys: Keys, hidden: int, heads: int, default: int | None = None) -> int:
+    """Return the width of a head: as stated, else the family's default, else hidden / heads."""
+    if keys.has("head_dim"):
+        return keys.whole("head_dim")
+    if default is not None:
+        return default
+    if hidden % heads:
+        raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
+    return hidden // heads
+
+
+def layer_kinds(
+    keys: Keys,
+    layers: int,
+    *,
+    period: int | None = None,
+    full_at: int = -1,
+    default: str = FULL,
+) -> list[str]:
+    """Return the kind of every layer: as listed, or one of every `period` full, others sliding.
+
+    `full_at` is where in a period the full layer stands: the last, unless said otherwise.
+    """
+    listed = keys.listed("layer_types", layers)
+    if listed is not None:
+        known = (FULL, SLIDING, CHUNKED, LINEAR)
+        for kind in listed:
+            if kind not in known:
+                raise keys.error("layer_types", f"{kind!r} is not a kind of layer that is known")
+        return [str(kind) for kind in listed]
+    if period is None:
+        return [default] * layers
+    return [FULL if layer % period == full_at % period else SLIDING for layer in range(layers)]
+
+
+def windows(keys: Keys, kinds: list[str], default: int | None = None) -> list[int | None]:
+    """Return the window of every layer, None where it attends to everything."""
+    window = keys.whole("sliding_window", default=default or 0, least=0) or None
+    if window is None and SLIDING in kinds:
+        raise keys.missing("sliding_window")
+    return [window if kind == SLIDING else None for kind in kinds]
+
+
+def uniform_window(
+    keys: Keys, layers: int, *, used: bool = True, layered: bool = False, stated: bool = False
+) -> list[int | None]:
+    """Return one window for all layers, where the configuration has one and uses it.
+
+    A null window is none. `used` is what an absent `use_sliding_window` means, `layered` that
+    only layers from `max_window_layers` on have the window, `stated` that the model class has a
+    window of its own, so that the key must be there.
+    """
+    if not keys.flag("use_sliding_window", default=used):
+        keys.ignore("sliding_window", "max_window_layers", "layer_types")
+        return [None] * layers
+    if keys.has("layer_types"):
+        keys.ignore("max_window_layers")
+        return windows(keys, layer_kinds(keys, layers))
+    if stated and "sliding_window" not in keys.values:
+        raise keys.missing("sliding_window")
+    window = keys.whole("sliding_window", default=0, least=0) or None
+    below = keys.whole("max_window_layers", least=0) if layered and window is not None else 0
+    keys.ignore("max_window_layers")
+    return [window if layer >= below else None for layer in range(layers)]
+
+
+def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
+    """Return whether the output head is the embedding.
+
+    Of a nested configuration the outermost statement counts, as the model class around it ties.
+    """
+    inner = keys.flag("tie_word_embeddings", default=default)
+    if keys.parent is not None and keys.parent is not outer:
+        inner = keys.parent.flag("tie_word_embeddings", default=inner)
+    return outer.flag("tie_word_embeddings", default=inner)
+
+
+def dense_layers(
+    keys: Keys,
+    layers: int,
+    *,
+    first_keys: tuple[str, ...] = ("first_k_dense_replace",),
+    stated: bool = False,
+) -> list[bool]:
+    """Return which layers have experts, by the spellings that mixture-of-experts families use.
+
+    `mlp_layer_types`, a list `moe_layer_freq`, or `first_k_dense_replace` dense layers and every
+    `moe_layer_freq`-th of the others. `stated`: one of them must be there.
+    """
+    kinds = keys.listed("mlp_layer_types", layers)
+    if kinds is not None:
+        keys.ignore("moe_layer_freq", *first_keys)
+        for kind in kinds:
+            if kind not in ("dense", "sparse"):
+                raise keys.error("mlp_layer_types", f"{kind!r} is neither 'dense' nor 'sparse'")
+        return [kind == "sparse" for kind in kinds]
+    if isinstance(keys.raw("moe_layer_freq"), list):
+        keys.ignore(*first_keys)
+        return [bool(one) for one in keys.wholes("moe_layer_freq", layers) or []]
+    first = keys.whole(*first_keys, default=None if stated else 0, least=0)
+    if first > layers:
+        raise keys.error(first_keys[0], f"{first} dense layers are more than all {layers}")
+    every = keys.whole("moe_layer_freq", default=1)
+    return [layer >= first and layer % every == 0 for layer in range(layers)]
+
+
+def step_layers(keys: Keys, layers: int, first_dense: tuple[int, ...] = ()) -> list[bool]:
+    """Return which layers have experts where `decoder_sparse_step` and `mlp_only_layers` say so.
+
+    `first_dense` are the dense layers of the model class, where the list is absent.
+    """
+    dense = keys.wholes("mlp_only_layers")
+    if dense is None:
+        dense = list(first_dense)
+    step = keys.whole("decoder_sparse_step", default=1)
+    return [layer not in dense and (layer + 1) % step == 0 for layer in range(layers)]
+
+
+def layer_draft(
+    layer: Layer, hidden: int, modules: int, *, repeats_tables: bool = False, listed: bool = True
+) -> DraftPlan | None:
+    """Return multi-token prediction by a decoder layer of the usual kind.
+
+    One layer with its own experts, a projection of two hidden states to one (2 h^2), and three
+    norms (3 h): of the embedding, of the state, of the output.
+    """
+    if modules == 0:
+        return None
+    return DraftPlan(
+        modules=modules,
+        layers=(layer,),
+        projection=2 * hidden * hidden,
+        norms=3 * hidden,
+        in_checkpoint=listed,
+        repeats_tables=repeats_tables,
+    )

@@ -1,0 +1,241 @@
+"""Families of multi-head latent attention: DeepSeek-V2 to V3.2, Kimi-K2, GLM-5, Mistral 4."""
+
+from dataclasses import replace
+
+from hbmopt.llm.importing.blocks import (
+    Blueprint,
+    DenseBlock,
+    DraftPlan,
+    ExpertBlock,
+    LatentMixer,
+    Layer,
+)
+from hbmopt.llm.importing.families.common import layer_draft, sizes, tied
+from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.parts import (
+    INDEXED,
+    dense_block,
+    either,
+    expert_layers,
+    experts_of,
+    mixer_kinds,
+    require,
+    routed_experts,
+)
+from hbmopt.llm.importing.keys import Keys
+
+SPARSE_ENTRY = (("fp8", 656.0),)
+"""Bytes of a sparse-attention latent in fp8: 512 fp8, 16 of scales, 128 of bf16 rotary key."""
+
+INDEX_KEY = 132.0
+"""Bytes of an index key: 128 fp8 and a 4-byte scale."""
+
+SPARSE = frozenset({"deepseek_v32", "glm_moe_dsa"})
+"""Families of this kind with a sparse indexer."""
+
+
+def query_rank(keys: Keys) -> int | None:
+    """Return the rank of the query projection; null is a full one."""
+    require(keys, "q_lora_rank")
+    return keys.whole("q_lora_rank") if keys.has("q_lora_rank") else None
+
+
+def latent_mixer(keys: Keys, hidden: int, *, low_rank_query: bool = True) -> LatentMixer:
+    """Return dense latent attention."""
+    if not low_rank_query and keys.has("q_lora_rank"):
+        raise keys.error("q_lora_rank", "this family has no low-rank query projection")
+    return LatentMixer(
+        hidden=hidden,
+        heads=keys.whole("num_attention_heads"),
+        query_rank=query_rank(keys) if low_rank_query else None,
+        latent_rank=keys.whole("kv_lora_rank"),
+        nope_dimension=keys.whole("qk_nope_head_dim"),
+        rope_dimension=keys.whole("qk_rope_head_dim", least=0),
+        value_dimension=keys.whole("v_head_dim"),
+        bias=keys.flag("attention_bias", default=False),
+    )
+
+
+def with_indexer(keys: Keys, mixer: LatentMixer) -> LatentMixer:
+    """Return the attention with its sparse indexer (DSA)."""
+    entry: tuple[tuple[str, float], ...] = ()
+    if (mixer.latent_rank, mixer.rope_dimension) == (512, 64):
+        entry = SPARSE_ENTRY
+    dimension = keys.whole("index_head_dim")
+    return replace(
+        mixer,
+        index_heads=keys.whole("index_n_heads"),
+        index_dimension=dimension,
+        index_top_k=keys.whole("index_topk"),
+        runs_indexer=True,
+        cache_entry_bytes=entry,
+        index_entry_bytes=INDEX_KEY if dimension == 128 else None,
+    )
+
+
+def indexer_layers(keys: Keys, layers: int, *, offset: int) -> list[bool]:
+    """Return which layers run their own indexer; the others reuse the choice of one before."""
+    keys.ignore("index_topk_freq", "index_skip_topk_offset", "index_topk_pattern")
+    listed = keys.listed("indexer_types", layers)
+    name = "indexer_types"
+    if listed is None and keys.has("index_topk_pattern"):
+        name = "index_topk_pattern"
+        pattern = keys.raw(name)
+        listed = list(pattern) if isinstance(pattern, str) else keys.listed(name, layers) or []
+        if len(listed) < layers:
+            raise keys.error(name, f"has {len(listed)} items for {layers} layers")
+        listed = [{"F": "full", "S": "shared"}.get(str(one), one) for one in listed[:layers]]
+    if listed is not None:
+        for kind in listed:
+            if kind not in ("full", "shared"):
+                raise keys.error(name, f"{kind!r} is neither 'full' nor 'shared'")
+        return [kind == "full" for kind in listed]
+    every = keys.whole("index_topk_freq", default=1)
+    start = keys.whole("index_skip_topk_offset", default=offset, least=0)
+    return [max(layer - start + 1, 0) % every == 0 for layer in range(layers)]
+
+
+def all_indexed(keys: Keys, layers: int) -> None:
+    """Raise an error where a list of layer kinds names other than sparse attention."""
+    mixer_kinds(keys, layers, (INDEXED,))
+
+
+def draft_of(
+    keys: Keys, layer: Layer, hidden: int, *, repeats_tables: bool = False
+) -> DraftPlan | None:
+    """Return multi-token prediction by one more layer, where the file states any."""
+    modules = keys.whole("num_nextn_predict_layers", default=0, least=0)
+    return layer_draft(layer, hidden, modules, repeats_tables=repeats_tables)
+
+
+def deepseek(keys: Keys, outer: Keys) -> Blueprint:
+    """DeepSeek-V2 and V3, Kimi-K2, Mistral 4, A.X-K1, and with an indexer V3.2 and GLM-5."""
+    size = sizes(keys)
+    sparse_attention = keys.family in SPARSE
+    mixer = latent_mixer(keys, size.hidden)
+    runs = [False] * size.layers
+    if sparse_attention:
+        all_indexed(keys, size.layers)
+        mixer = with_indexer(keys, mixer)
+        runs = indexer_layers(keys, size.layers, offset=2)
+        if not runs[0]:
+            raise keys.error("indexer_types", "the first layer has no choice before it to reuse")
+    with_experts = expert_layers(keys, size.layers)
+    experts = experts_of(keys, size.hidden)
+    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
+    # A.X-K1 also normalises the output of its experts.
+    after = size.hidden if keys.family == "axk1" else 0
+    layers = [
+        either(
+            (replace(mixer, runs_indexer=running),),
+            experts,
+            dense,
+            sparse=sparse,
+            norms=2 * size.hidden + (after if sparse else 0),
+        )
+        for sparse, running in zip(with_experts, runs, strict=True)
+    ]
+    # Its MTP layer may reuse the choice of the layers before.
+    drafting = replace(
+        mixer,
+        runs_indexer=sparse_attention
+        and not keys.flag("index_share_for_mtp_iteration", default=False),
+    )
+    # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
+    own = keys.family in ("deepseek_v3", "deepseek_v32") and size.vocabulary == 129_280
+    return Blueprint(
+        size.hidden,
+        size.vocabulary,
+        tied(keys, outer, default=False),
+        tuple(layers),
+        size.hidden,
+        draft_of(
+            keys,
+            Layer((drafting,), None, experts, 2 * size.hidden + after),
+            size.hidden,
+            repeats_tables=own,
+        ),
+    )
+
+
+def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
+    """MiniCPM3 and Youtu: latent attention with dense feed-forward blocks."""
+    size = sizes(keys)
+    width = keys.whole("intermediate_size")
+    bias = 2 * width + size.hidden if keys.flag("mlp_bias", default=False) else 0
+    layer = Layer(
+        (latent_mixer(keys, size.hidden),),
+        DenseBlock(size.hidden, width, small=bias),
+        None,
+        2 * size.hidden,
+    )
+    return Blueprint(
+        size.hidden,
+        size.vocabulary,
+        tied(keys, outer, default=True),
+        (layer,) * size.layers,
+        size.hidden,
+        draft_of(keys, layer, size.hidden),
+    )
+
+
+def longcat_flash(keys: Keys, outer: Keys) -> Blueprint:
+    """LongCat-Flash: two attention and two dense blocks beside one mixture of experts per layer.
+
+    Each is counted as two layers, experts with the second. Some of the experts that the router
+    chooses from do nothing and have no weights: a token visits fewer than its top-k on average.
+    """
+    pairs = keys.whole("num_layers")
+    size = sizes(keys)
+    if size.layers not in (pairs, 2 * pairs):
+        raise keys.error("num_hidden_layers", f"{size.layers} is not twice `num_layers`, {pairs}")
+    real, idle = routed_experts(keys), keys.whole("zero_expert_num", least=0)
+    chosen = keys.whole("moe_topk", "num_experts_per_tok")
+    if chosen * real % (real + idle):
+        raise keys.error("moe_topk", f"{chosen} of {real} experts and {idle} idle ones: no whole")
+    width = keys.whole("expert_ffn_hidden_size", "moe_intermediate_size")
+    bias = real + idle if keys.flag("router_bias", default=False) else 0
+    experts = ExpertBlock(
+        size.hidden,
+        real,
+        chosen * real // (real + idle),
+        width,
+        router_small=idle * size.hidden + bias,
+    )
+    attention = latent_mixer(keys, size.hidden)
+    dense = DenseBlock(size.hidden, keys.whole("ffn_hidden_size", "intermediate_size"))
+    pair = (
+        Layer((attention,), dense, None, 2 * size.hidden),
+        Layer((attention,), dense, experts, 2 * size.hidden),
+    )
+    return Blueprint(
+        size.hidden,
+        size.vocabulary,
+        tied(keys, outer, default=False),
+        pair * pairs,
+        size.hidden,
+        # Its draft layer has no experts.
+        draft_of(keys, pair[0], size.hidden),
+        notes=(
+            f"A token visits {experts.active} experts on average: {chosen} of {real} with weights "
+            f"and {idle} without.",
+        )
+        if idle
+        else (),
+    )
+
+
+LATENT: dict[str, Builder] = {
+    "deepseek_v2": deepseek,
+    "deepseek_v3": deepseek,
+    "deepseek_v32": deepseek,
+    "kimi_k2": deepseek,
+    "kimi_k25": deepseek,
+    "glm_moe_dsa": deepseek,
+    "glm4_moe_lite": deepseek,
+    "mistral4": deepseek,
+    "axk1": deepseek,
+    "minicpm3": dense_latent,
+    "youtu": dense_latent,
+    "longcat_flash": longcat_flash,
+}

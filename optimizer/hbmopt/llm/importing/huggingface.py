@@ -1,0 +1,339 @@
+"""Import a Hugging Face configuration as an entry of the catalogue."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hbmopt.basics import is_file, verb
+from hbmopt.errors import InputError, nearest
+from hbmopt.llm import AttentionGroup, Draft, Llm, Mixture, Parameters
+from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
+from hbmopt.llm.importing.families import KNOWN, blueprint
+from hbmopt.llm.importing.json_file import read_mapping
+from hbmopt.llm.importing.keys import Keys
+from hbmopt.llm.importing.quantization import Formats, named_format, stated_formats
+
+NESTED = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config")
+"""Keys under which multimodal models keep the configuration of their decoder."""
+
+QUANTIZED_NAME = re.compile(r"nvfp4|mxfp4|fp8|fp4|int4|int8|awq|gptq|w4a16|w8a8", re.IGNORECASE)
+"""What names of quantized checkpoints say."""
+
+FAMILY_NEEDS = (
+    "its layers would have to be described: kind of attention, cache, experts, norms and biases"
+)
+
+
+@verb
+def import_llm(
+    source: str | Path | Mapping[str, Any],
+    *,
+    checkpoint_format: str | None = None,
+    name: str | None = None,
+) -> Llm:
+    """Return the catalogue entry of a model from its Hugging Face configuration.
+
+    Parameters
+    ----------
+    source
+        The path of a ``config.json``, its content as a mapping, or ``ORG/NAME`` on the hub,
+        which needs the huggingface_hub package and a connection.
+    checkpoint_format
+        Format of the weights (bf16, fp8, nvfp4, ...), where the configuration does not say.
+    name
+        Name of the entry; default: made from the file's or the model's name.
+
+    Raises
+    ------
+    InputError
+        For a family that is not known, a missing key, or a key that is not understood: file,
+        line, key and what to do, in one line.
+    """
+    if name is not None and not re.fullmatch(r"[\w.-]+", name):
+        raise InputError(f"--name: {name!r} must be letters, digits, '_', '.' and '-'")
+    if isinstance(source, Mapping):
+        return _imported(source, "<mapping>", "", name or "model", checkpoint_format, "")
+    path, hub_name = Path(source), ""
+    if source and is_file(path / "config.json"):
+        path = path / "config.json"
+    if not is_file(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        hub_name = str(source)
+        if path.suffix == ".json":
+            raise InputError(f"{source}: there is no such file")
+        path = _from_hub(hub_name)
+    text, values = read_mapping(path, str(source))
+    if path.name == "config.json" and "quantization_config" not in values:
+        values.update(_beside(path.with_name("hf_quant_config.json")))
+    stem = hub_name.split("/")[-1] or _stem(path, values)
+    hub_name = hub_name or (
+        path.stem.removesuffix("_config").replace("--", "/", 1) if "--" in path.stem else ""
+    )
+    return _imported(values, str(source), text, name or slug(stem), checkpoint_format, hub_name)
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return the quantization that a file beside the configuration states, if there is one."""
+    if not is_file(path):
+        return {}
+    _, stated = read_mapping(path, str(path))
+    return {"quantization": stated.get("quantization")}
+
+
+def _stem(path: Path, values: Mapping[str, Any]) -> str:
+    if path.stem.lower() in ("config", "configuration"):
+        return str(values.get("_name_or_path") or path.resolve().parent.name).split("/")[-1]
+    return path.stem.split("--")[-1].removesuffix("_config")
+
+
+def slug(name: str) -> str:
+    """Return a name as entries are named: lower case, words joined by underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
+
+
+def _from_hub(name: str) -> Path:
+    """Return the configuration file of a model on the hub."""
+    try:
+        from huggingface_hub import hf_hub_download  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise InputError(
+            f"{name}: there is no such file, and to take it from the hub the huggingface_hub "
+            "package is needed: pip install 'hbmopt[hub]'"
+        ) from None
+    try:
+        path = Path(hf_hub_download(name, "config.json"))
+    except Exception as error:  # the hub raises many kinds; each means that there is no file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{name}: config.json cannot be taken from the hub: {reason}; "
+            "download it and give its path"
+        ) from None
+    # Some models state their quantization in a file of its own; most have none.
+    with suppress(Exception):
+        hf_hub_download(name, "hf_quant_config.json")
+    return path
+
+
+def _decoder(outer: Keys) -> tuple[Keys, str]:
+    """Return the keys of the decoder, and the family that they belong to."""
+    inner = outer
+    for _ in range(3):
+        for key in NESTED:
+            nested = inner.below(key) if isinstance(inner.raw(key), Mapping) else None
+            if nested is not None:
+                inner = nested
+                break
+        else:
+            break
+    stated = str(inner.values.get("model_type") or ""), str(outer.values.get("model_type") or "")
+    # A nested configuration without a family of its own is of the outer one.
+    found = stated[0] or stated[1]
+    if found in KNOWN:
+        inner.family = found
+        return inner, found
+    if not found:
+        raise InputError(
+            f"{outer.source}: the key 'model_type' is missing; without it the family is not known"
+        )
+    where = (
+        f", in the nested configuration of {stated[1]!r}"
+        if stated[0] and inner is not outer
+        else ""
+    )
+    raise outer.error(
+        "model_type",
+        f"{found!r} is not a family that is known{where} ({nearest(found, KNOWN)}); {FAMILY_NEEDS}",
+    )
+
+
+def _imported(
+    values: Mapping[str, Any],
+    source: str,
+    text: str,
+    name: str,
+    checkpoint_format: str | None,
+    hub_name: str,
+) -> Llm:
+    outer = Keys(values, source, text=text)
+    keys, family = _decoder(outer)
+    plan = blueprint(keys, outer, family)
+    if checkpoint_format is not None:
+        formats = Formats(named_format(checkpoint_format), {})
+    else:
+        formats = stated_formats(
+            outer, keys, layers=_components_by_layer(plan), mtp=plan.draft is not None
+        )
+    keys.ignore("quantization_config", "expert_dtype")
+    outer.ignore("quantization_config", "quantization")
+    overlooked = list(keys.unread())
+    if overlooked:
+        listed = ", ".join(repr(key) for key in overlooked[:4])
+        raise keys.error(
+            overlooked[0].split(".")[-1],
+            f"{listed} may change what is stored or read, and model_type {family!r} is not known "
+            "to have it; remove it if it changes nothing",
+        )
+    notes = list(plan.notes) + list(formats.notes)
+    status = "counted"
+    named = QUANTIZED_NAME.search(f"{source} {hub_name}")
+    if named and checkpoint_format is None and formats.scheme == "bf16":
+        notes.append(
+            f"The name says {named.group()}, the configuration states no quantization: counted "
+            "as bf16. Say what the weights are with --checkpoint-format."
+        )
+        status = "estimate"
+    if any(key in values for key in ("vision_config", "audio_config")):
+        notes.append("The decoder alone; vision and audio parts are left out.")
+    try:
+        entry = assemble(plan, formats, name=name, hub_name=hub_name, notes=notes)
+        return entry.model_copy(update={"status": status})
+    except ValidationError as error:
+        raise InputError(f"{source}: {_first(error)}") from None
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first thing that is wrong with an entry, in one line."""
+    found = error.errors()[0]
+    place = ".".join(str(part) for part in found["loc"])
+    message = found["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _components_by_layer(plan: Blueprint) -> list[frozenset[str]]:
+    """Return which components of quantized weights each layer has."""
+    found = []
+    for layer in plan.layers:
+        names = {"attention"} if layer.mixers else set()
+        if layer.dense is not None:
+            names.add("dense_ffn" if layer.experts is None else "shared_experts")
+        if layer.experts is not None:
+            names.add("routed_experts")
+            if layer.experts.shared_weights:
+                names.add("shared_experts")
+        found.append(frozenset(names))
+    return found
+
+
+def assemble(
+    plan: Blueprint, formats: Formats, *, name: str, hub_name: str, notes: Sequence[str]
+) -> Llm:
+    """Return the entry of a model from its blocks and formats."""
+    mixers = [mixer for layer in plan.layers for mixer in layer.mixers]
+    experts = [layer.experts for layer in plan.layers if layer.experts is not None]
+    parameters = _parameters(plan.layers)
+    table = plan.vocabulary * plan.hidden
+    parameters = parameters.model_copy(
+        update={
+            "router": parameters.router + plan.final_norms + plan.head_bias,
+            "embedding": float(table + plan.embedding_extra),
+            "lm_head": 0.0 if plan.tied else float(table),
+            "lookup_tables": float(plan.lookup_tables),
+        }
+    )
+    layers = len(plan.layers)
+    blocks = sum((layer.dense is not None or layer.experts is not None) for layer in plan.layers)
+    with_mixer = sum(bool(layer.mixers) for layer in plan.layers)
+    schemes = {formats.scheme: formats.components} if formats.components else {}
+    if experts:
+        schemes = _served_formats(parameters, schemes, formats.scheme)
+    return Llm(
+        name=name,
+        title=hub_name.rsplit("/", maxsplit=1)[-1],
+        huggingface=hub_name,
+        source=["hf_config"],
+        note=" ".join(notes),
+        layers=layers,
+        mixers=with_mixer if with_mixer != layers else None,
+        feed_forwards=blocks if blocks != layers else None,
+        hidden_size=plan.hidden,
+        parameters=parameters,
+        mixture=_mixture(experts),
+        attention=_groups(mixers),
+        draft=_draft(plan.draft),
+        weight_formats=schemes,
+        native_format=formats.scheme,
+    )
+
+
+def _served_formats(
+    parameters: Parameters, schemes: dict[str, dict[str, str]], native: str
+) -> dict[str, dict[str, str]]:
+    """Return the schemes of a mixture of experts: its own, and the ones that it is served in.
+
+    FP8 throughout, and 4-bit experts with attention in FP8; where the publisher's own scheme has
+    4-bit experts already, that is what `fp4` stands for.
+    """
+    names = ("dense_ffn", "shared_experts", "routed_experts")
+    present = [name for name in names if getattr(parameters, name)]
+    own = schemes.get(native, {})
+    four_bits = own.get("routed_experts", native) in ("fp4", "mxfp4", "nvfp4")
+    return {
+        **schemes,
+        "fp8": schemes.get("fp8") or dict.fromkeys(["attention", *present], "fp8"),
+        "fp4": own
+        if own and four_bits and own.get("attention") != "bf16"
+        else {"attention": "fp8", **dict.fromkeys(present, "nvfp4")},
+    }
+
+
+def _parameters(layers: Sequence[Layer]) -> Parameters:
+    count = dict.fromkeys(Parameters.model_fields, 0)
+    for layer in layers:
+        count["router"] += layer.norms
+        for mixer in layer.mixers:
+            count["attention"] += mixer.weights
+            count["router"] += mixer.small
+        if layer.dense is not None:
+            # Beside routed experts a dense block is one that every token visits.
+            place = "dense_ffn" if layer.experts is None else "shared_experts"
+            count[place] += layer.dense.weights
+            count["router"] += layer.dense.small
+        if layer.experts is not None:
+            count["routed_experts"] += layer.experts.routed_weights
+            count["shared_experts"] += layer.experts.shared_weights
+            count["router"] += layer.experts.small
+    return Parameters(**{key: float(value) for key, value in count.items()})
+
+
+def _mixture(experts: Sequence[ExpertBlock]) -> Mixture | None:
+    if not experts:
+        return None
+    kinds = {(one.experts, one.active, one.latent) for one in experts}
+    if len(kinds) > 1:
+        raise InputError(f"layers with different mixtures of experts: {sorted(kinds, key=str)}")
+    count, active, latent = kinds.pop()
+    return Mixture(layers=len(experts), experts=count, active=active, expert_width=latent)
+
+
+def _groups(mixers: Sequence[Mixer]) -> list[AttentionGroup]:
+    """Return one group per kind of mixer, in the order in which they first appear."""
+    found: dict[object, list[Mixer]] = {}
+    for mixer in mixers:
+        found.setdefault(mixer.group_key, []).append(mixer)
+    return [alike[0].group(alike) for alike in found.values()]
+
+
+def _draft(plan: DraftPlan | None) -> Draft | None:
+    if plan is None:
+        return None
+    parameters = _parameters(plan.layers)
+    parameters = parameters.model_copy(
+        update={
+            "attention": parameters.attention + plan.projection,
+            "router": parameters.router + plan.norms,
+        }
+    )
+    return Draft(
+        modules=plan.modules,
+        layers=len(plan.layers),
+        parameters=parameters,
+        mixture=_mixture([one.experts for one in plan.layers if one.experts is not None]),
+        attention=_groups([mixer for layer in plan.layers for mixer in layer.mixers]),
+        in_checkpoint=plan.in_checkpoint,
+        repeats_tables=plan.repeats_tables,
+    )

@@ -1,0 +1,68 @@
+"""The program: declared once, filled with numbers, solved by HiGHS, checked by a witness.
+
+In: coefficients. Out: an optimum with its multipliers.
+"""
+
+from hbmopt.program.declaring import one_at_a_time
+from hbmopt.program.linear_model import InfeasiblePlanError, solve_linear
+from hbmopt.program.operation import Operation, solve_program, solve_relaxed, with_replicas
+from hbmopt.program.optimum import (
+    RUNNING,
+    ClockOperation,
+    PricedColumn,
+    PricedRack,
+    RackPlan,
+    RunningColumn,
+    priced,
+    rack_plan,
+    running_column,
+)
+from hbmopt.program.template import (
+    NEGLIGIBLE,
+    Array,
+    Filled,
+    Label,
+    Template,
+    coefficients,
+    collect,
+    fill,
+    fill_many,
+    replaced,
+    template_of,
+)
+from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, violations, work
+
+__all__ = [
+    "NEGLIGIBLE",
+    "RUNNING",
+    "Array",
+    "ClockOperation",
+    "ClockPoint",
+    "Filled",
+    "InfeasiblePlanError",
+    "Label",
+    "Operation",
+    "PricedColumn",
+    "PricedRack",
+    "RackPlan",
+    "RunningColumn",
+    "Template",
+    "coefficients",
+    "collect",
+    "exposed_time",
+    "fill",
+    "fill_many",
+    "one_at_a_time",
+    "priced",
+    "rack_plan",
+    "rack_power",
+    "replaced",
+    "running_column",
+    "solve_linear",
+    "solve_program",
+    "solve_relaxed",
+    "template_of",
+    "violations",
+    "with_replicas",
+    "work",
+]

@@ -1,0 +1,250 @@
+"""A priced optimum: values and multipliers of a rack, wherever they were solved.
+
+`hbmopt.solve` reads them from HiGHS, a planning model from Pyomo; limits and prices are computed
+from this one form.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hbmopt.demand import Configuration, Demand, Point, Segment
+from hbmopt.instance import Instance
+from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
+from hbmopt.program.operation import Operation
+from hbmopt.program.template import Label
+from hbmopt.program.witness import ClockPoint, Work, rack_power, violations, work
+
+RUNNING = 1e-9
+"""Replicas, or shares of their time, below which a clock does not run."""
+
+
+@dataclass(frozen=True)
+class ClockOperation:
+    """One clock of a configuration: its coefficients, rates and work."""
+
+    index: int
+    replica: ReplicaData
+    point: ClockPoint
+    done: Work
+
+
+@dataclass(frozen=True)
+class RunningColumn:
+    """One running configuration: its coefficients and the values of its variables."""
+
+    configuration: Configuration
+    data: ConfigurationData
+    values: dict[Label, float]
+
+    def value(self, family: str, clock: int | None = None, index: int | None = None) -> float:
+        """Return the value of one variable."""
+        return self.values[Label(family, clock, index)]
+
+    def total(self, family: str, index: int | None = None) -> float:
+        """Return the sum of a rate over the clocks."""
+        return sum(
+            value
+            for label, value in self.values.items()
+            if label.family == family and label.index == index
+        )
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that run."""
+        return round(self.value("replicas"))
+
+    @property
+    def batch(self) -> float:
+        """Sequences per replica."""
+        span = self.data.batches
+        if isinstance(span.lowest, float) and span.lowest == span.highest:
+            return span.lowest
+        return self.total("sequences") / self.total("steps")
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens per second."""
+        return 1e3 * sum(
+            clock.point.sequences * number(clock.replica.tokens_per_sequence_step)
+            for clock in self.clocks
+        )
+
+    @property
+    def offloaded_share(self) -> tuple[float, ...]:
+        """Offloaded share of each offloadable component."""
+        steps = self.total("steps")
+        return tuple(
+            min(1.0, max(0.0, self.total("offloaded_steps", index) / steps))
+            for index in range(len(self.data.clocks[0].offloaded))
+        )
+
+    @cached_property
+    def clocks(self) -> tuple[ClockOperation, ...]:
+        """The clocks at which replicas run, with what they do there."""
+        return clock_operations(self.data, self.values)
+
+
+@dataclass(frozen=True)
+class PricedColumn(RunningColumn):
+    """A running configuration with the multipliers of its rows at a first-order model."""
+
+    batches: Point
+    duals: dict[Label, float]
+
+    def dual(self, family: str, clock: int | None = None, index: int | None = None) -> float:
+        """Return the multiplier of one row: d(objective) / d(right-hand side)."""
+        return self.duals[Label(family, clock, index)]
+
+
+@dataclass(frozen=True)
+class RackPlan:
+    """What a rack runs: its shared numbers and its running configurations."""
+
+    rack: RackData
+    columns: tuple[RunningColumn, ...]
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens per second."""
+        return sum(column.throughput for column in self.columns)
+
+    @property
+    def batch(self) -> float:
+        """Sequences that decode at once, over all replicas."""
+        return sum(column.batch * column.replicas for column in self.columns)
+
+    @property
+    def power_kw(self) -> float:
+        """Power in the rack's scope, from the physics."""
+        clocks = [clock for column in self.columns for clock in column.clocks]
+        running = sum(clock.done.power_kw + clock.done.lpu_power_kw for clock in clocks)
+        return rack_power(self.rack, running, self.used_accelerators, self.used_lpus)
+
+    @property
+    def used_accelerators(self) -> float:
+        """Accelerators of the running replicas."""
+        return sum(number(c.data.clocks[0].accelerators) * c.replicas for c in self.columns)
+
+    @property
+    def used_lpus(self) -> float:
+        """LPUs of the running replicas."""
+        return sum(number(c.data.clocks[0].lpu.units) * c.replicas for c in self.columns)
+
+    @property
+    def violation(self) -> float:
+        """The largest relative violation of a limit in the exact physics, 0 if there is none.
+
+        That of a clock counts by its share of the time: a solver's tolerance may leave a
+        millionth of it at a clock where nothing fits to the last digit.
+        """
+        worst = 0.0
+        for column in self.columns:
+            running = sum(clock.point.running for clock in column.clocks)
+            for clock in column.clocks:
+                exceeded = max(violations(clock.replica, clock.point).values())
+                worst = max(worst, exceeded * clock.point.running / running)
+        used = [(self.used_accelerators, self.rack.accelerators)]
+        if self.used_lpus:
+            used.append((self.used_lpus, self.rack.lpu_units))
+        if self.rack.power_cap_kw is not None:
+            used.append((self.power_kw, self.rack.power_cap_kw))
+        for position, budget in enumerate(self.rack.budgets):
+            used.append((self.budget_used(position), budget.capacity))
+        return float(max(worst, *(amount / number(limit) - 1.0 for amount, limit in used)))
+
+    def budget_used(self, position: int) -> float:
+        """Return what is used of a declared budget, in its own unit."""
+        fixed = number(self.rack.budgets[position].fixed) * number(self.rack.racks)
+        return fixed + sum(
+            number(column.data.budgets[position].per_replica) * column.replicas
+            + 1e3 * number(column.data.budgets[position].per_step) * column.total("steps")
+            + 1e3
+            * number(column.data.budgets[position].per_sequence_step)
+            * column.total("sequences")
+            for column in self.columns
+        )
+
+
+@dataclass(frozen=True)
+class PricedRack(RackPlan):
+    """The optimum of a rack inside some program.
+
+    `objective` is the program's value, `throughput_weight` and `power_weight` its derivatives
+    with respect to the rack's tokens per ms and kW from outside the rack's own rows.
+    """
+
+    columns: tuple[PricedColumn, ...]
+    instance: Instance
+    duals: dict[Label, float]
+    objective: float
+    throughput_weight: float
+    power_weight: float
+    objective_unit: str = "tok/s"
+
+
+def clock_operations(
+    data: ConfigurationData, values: dict[Label, float]
+) -> tuple[ClockOperation, ...]:
+    """Return the clocks at which replicas run, with their work from the physics."""
+    found = []
+    for index, replica in enumerate(data.clocks):
+        running = values[Label("running", index, None)]
+        steps = values[Label("steps", index, None)]
+        if running <= RUNNING or steps <= 0:
+            continue
+        share = tuple(
+            min(1.0, max(0.0, values[Label("offloaded_steps", index, part)] / steps))
+            for part in range(len(replica.offloaded))
+        )
+        point = ClockPoint(running, steps, values[Label("sequences", index, None)], share)
+        found.append(ClockOperation(index, replica, point, work(replica, point)))
+    return tuple(found)
+
+
+def priced(instance: Instance, operation: Operation, batches: Point) -> PricedRack:
+    """Return the priced optimum of a rack that was solved alone, in tokens per second."""
+    template = operation.filled.template
+    per_second = 1e3
+    duals = {
+        label: per_second * float(dual)
+        for label, dual in zip(template.rows, operation.duals, strict=True)
+    }
+    values = labelled_values(operation)
+    column = PricedColumn(operation.configuration, operation.data, values, batches, duals)
+    return PricedRack(
+        instance=instance,
+        rack=operation.rack,
+        columns=(column,),
+        duals=duals,
+        objective=operation.throughput * per_second,
+        throughput_weight=per_second,
+        power_weight=0.0,
+    )
+
+
+def rack_plan(operation: Operation) -> RackPlan:
+    """Return what a rack that was solved alone runs."""
+    column = RunningColumn(operation.configuration, operation.data, labelled_values(operation))
+    return RackPlan(operation.rack, (column,))
+
+
+def running_column(
+    demand: Demand, replicas: int, batch: float, shares: Sequence[float], steps: Sequence[float]
+) -> RunningColumn:
+    """Return replicas that run at one batch; `shares` of their time and `steps` are by clock.
+
+    Steps per ms are those of one replica.
+    """
+    values = {Label("replicas", None, None): float(replicas)}
+    for clock, (share, rate) in enumerate(zip(shares, steps, strict=True)):
+        values[Label("running", clock, None)] = replicas * share
+        values[Label("steps", clock, None)] = replicas * rate
+        values[Label("sequences", clock, None)] = replicas * rate * batch
+    return RunningColumn(demand.configuration, demand.over(Segment(batch, batch)), values)
+
+
+def labelled_values(operation: Operation) -> dict[Label, float]:
+    """Return the values of an operation's variables by label."""
+    labels = operation.filled.template.columns
+    return {label: float(value) for label, value in zip(labels, operation.values, strict=True)}

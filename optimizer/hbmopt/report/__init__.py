@@ -1,0 +1,1 @@
+"""Reports: what studies found, as text, tables, charts and pages."""

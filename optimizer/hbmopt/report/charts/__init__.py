@@ -1,0 +1,34 @@
+"""Charts, from one specification to HTML, PNG and SVG. Colours stand in `style.py`."""
+
+from typing import TYPE_CHECKING
+
+from hbmopt.report.charts.chart_files import (
+    chart_along,
+    check_chart_path,
+    frontier_chart,
+    generation_chart,
+    power_curve_chart,
+    require_packages,
+    sensitivity_chart,
+    step_breakdown_chart,
+    sweep_chart,
+    write_chart,
+)
+from hbmopt.report.charts.swept import check_sweep_chart
+
+if TYPE_CHECKING:
+    from hbmopt.report.charts.chart_files import Chart as Chart
+
+__all__ = [
+    "chart_along",
+    "check_chart_path",
+    "check_sweep_chart",
+    "frontier_chart",
+    "generation_chart",
+    "power_curve_chart",
+    "require_packages",
+    "sensitivity_chart",
+    "step_breakdown_chart",
+    "sweep_chart",
+    "write_chart",
+]

@@ -1,0 +1,306 @@
+"""The chart of frontiers: throughput over speed, coloured by what limits it."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.basics import show
+from hbmopt.errors import InputError
+from hbmopt.points import Array
+from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
+from hbmopt.report.charts.style import (
+    DASHES,
+    HEIGHT,
+    INK,
+    LIMITED_BY,
+    WIDTH,
+    Ends,
+    axis,
+    finished,
+    heading,
+    inline,
+    layered,
+    linear,
+    resource_label,
+    resource_scales,
+    round_domain,
+    tooltips,
+)
+from hbmopt.studies.frontier import Frontier, FrontierPoint, Normalisation, normalisation
+
+MOST_POINTS = 600
+"""Corners of the staircase that are drawn of one frontier: more than a line has pixels."""
+
+HOVERED = 30
+"""Points between the ends of segments that can be hovered; each is solved for its prices."""
+
+LABEL_SIZE = 13
+UNCLEAR = 4.0
+"""Cost from which on a name beside a line could be read as that of another."""
+
+SPEED = "speed, tok/s per user"
+HOVER = tooltips(
+    ("instance", "instance", ""),
+    ("speed", "speed (tok/s per user)", ",.4~r"),
+    ("throughput", "throughput (tok/s)", ",.6~r"),
+    ("batch", "batch (sequences)", ",.6~r"),
+    ("power_kw", "power (kW)", ",.4~r"),
+    ("limit", "limited by", ""),
+    ("price", "price of speed (tok/s per tok/s/user)", ",.4~r"),
+    ("configuration", "configuration", ""),
+)
+
+
+def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.LayerChart:
+    """Return frontiers coloured by what limits them."""
+    drawn = [drawable(one) for one in frontiers]
+    if not drawn:
+        raise InputError("a chart of frontiers needs one at least")
+    names = _names(drawn)
+    values = [one.normalised(per) for one in drawn]
+    quoted = [normalisation(per, one.instance) for one in drawn]
+    named = list(zip(drawn, names, values, strict=True))
+    lines = [row for one in named for row in _staircase(*one)]
+    ends = [row for one in named for row in _ends(*one)]
+    between = [row for one in named for row in _between(*one)]
+    limits = [segment.limiting_resource for one in drawn for segment in one.segments]
+    colours, shapes = resource_scales(limits)
+    across = round_domain(row["speed"] for row in lines)
+    up = round_domain((row["value"] for row in lines), zero=True)
+    x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
+    y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
+    hover = HOVER if per == "rack" else [*HOVER[:3], _value_hover(quoted[0]), *HOVER[3:]]
+    legend = alt.Legend(title=LIMITED_BY)
+    colour = alt.Color("limit:N", scale=colours, legend=legend)
+    styles = (
+        alt.Legend(title="instance", symbolType="stroke", symbolSize=400, symbolStrokeWidth=2)
+        if len(drawn) > 1
+        else None
+    )
+    dashes = alt.Scale(domain=names, range=[DASHES[at % len(DASHES)] for at in range(len(names))])
+    curve = (
+        alt.Chart(inline(lines))
+        .mark_line(interpolate="step-before", strokeWidth=2.5, strokeJoin="round")
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash("instance:N", scale=dashes, legend=styles),
+            detail=["instance:N", "segment:N"],
+        )
+    )
+    touched = (
+        alt.Chart(inline(between))
+        .mark_point(filled=True, size=260, opacity=0.0)
+        .encode(x=x, y=y, tooltip=hover)
+    )
+    breaks = (
+        alt.Chart(inline(ends))
+        .mark_point(filled=True, size=46, opacity=1.0, stroke="white", strokeWidth=0.7)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=alt.Shape("limit:N", scale=shapes, legend=legend),
+            tooltip=hover,
+        )
+    )
+    layers: list[alt.Chart] = [curve, touched, breaks]
+    if len(drawn) > 1:
+        layers.append(_direct_labels(named, across, up).encode(x=x, y=y))
+    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0]))
+
+
+def drawable(frontier: Frontier) -> Frontier:
+    """Return a frontier that has points. Raises `InputError` where nothing can be served."""
+    if not frontier.feasible:
+        raise InputError(
+            f"{frontier.instance.name}: nothing can be served, so there is no frontier to draw; "
+            "hbmopt explain says why"
+        )
+    return frontier
+
+
+def spans(frontier: Frontier) -> list[tuple[int, int]]:
+    """Return the first and last point of every segment, the slowest first."""
+    counts = np.cumsum([0, *(one.points for one in frontier.segments)])
+    return [(int(first), int(last) - 1) for first, last in pairwise(counts)]
+
+
+def _value_hover(quoted: Normalisation) -> alt.Tooltip:
+    (made,) = tooltips(("value", f"throughput ({quoted.unit})", ",.6~r"))
+    return made
+
+
+def _staircase(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
+    """Return the corners to draw, evenly along the line, ends of segments among them.
+
+    Between two points the throughput is that of the faster one. So each segment begins where the
+    one before ends, and the colour changes there.
+    """
+    speeds, throughputs = frontier.speeds, frontier.throughputs
+    kept = _thinned(speeds, values, MOST_POINTS)
+    for index, (first, last) in enumerate(spans(frontier)):
+        chosen = {first, last, *kept[(kept >= first) & (kept <= last)].tolist()}
+        if first > 0:
+            chosen.add(first - 1)
+        for at in sorted(chosen):
+            yield {
+                "instance": name,
+                "segment": index,
+                "speed": float(speeds[at]),
+                "throughput": float(throughputs[at]),
+                "value": float(values[at]),
+                "limit": resource_label(frontier.segments[index].limiting_resource),
+            }
+
+
+def _thinned(speeds: Array, values: Array, most: int) -> NDArray[np.int64]:
+    """Return at most `most` positions, evenly along the drawn line; sparse points all stay."""
+    along = _length(speeds, values)
+    place = np.floor(along * (most - 1)).astype(np.int64)
+    _, first = np.unique(place, return_index=True)
+    return first.astype(np.int64)
+
+
+def _length(speeds: Array, values: Array) -> Array:
+    """Return how far along the drawn line each point lies, from 0 to 1."""
+    right = np.diff(speeds) / max(float(np.ptp(speeds)), 1e-300)
+    down = np.diff(values) / max(float(np.ptp(values)), 1e-300)
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(right, down))])
+    return np.asarray(along / max(float(along[-1]), 1e-300))
+
+
+def _ends(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
+    """Return the ends of all segments with everything a reader may ask of them."""
+    for segment, (first, last) in zip(frontier.segments, spans(frontier), strict=True):
+        for at, point in ((first, segment.slowest), (last, segment.fastest)):
+            yield hover_row(point, name) | _position(frontier, values, at)
+            if first == last:
+                break
+
+
+def _between(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
+    """Return points within segments that can be hovered, evenly along the line."""
+    ends = {at for span in spans(frontier) for at in span}
+    along = _length(frontier.speeds, values)
+    places = np.minimum(np.searchsorted(along, np.linspace(0.0, 1.0, HOVERED)), len(along) - 1)
+    for at in sorted({int(one) for one in places} - ends):
+        yield hover_row(frontier.point_at(at), name) | _position(frontier, values, at)
+
+
+def _position(frontier: Frontier, values: Array, at: int) -> dict[str, float]:
+    return {
+        "speed": float(frontier.speeds[at]),
+        "throughput": float(frontier.throughputs[at]),
+        "value": float(values[at]),
+    }
+
+
+def hover_row(point: FrontierPoint, name: str) -> dict[str, Any]:
+    """Return what is shown of a point when it is hovered."""
+    return {
+        "instance": name,
+        "speed": point.speed_tok_s_user,
+        "throughput": point.throughput_tok_s,
+        "batch": point.batch,
+        "power_kw": point.power_w / 1e3,
+        "limit": resource_label(point.limiting_resource),
+        "price": point.price_of_speed,
+        "configuration": f"{point.replicas} x {point.configuration}",
+    }
+
+
+def _direct_labels(
+    named: Sequence[tuple[Frontier, str, Array]], across: Ends, up: Ends
+) -> alt.Chart:
+    """Return the names of frontiers beside their lines, clear of all lines."""
+
+    def pixels(frontier: Frontier, values: Array, count: int) -> list[tuple[float, float]]:
+        along = _length(frontier.speeds, values)
+        at = np.minimum(np.searchsorted(along, np.linspace(0, 1, count)), len(along) - 1)
+        right = (frontier.speeds[at] - across[0]) / (across[1] - across[0]) * WIDTH
+        down = (1.0 - values[at] / up[1]) * HEIGHT
+        return list(zip(right.tolist(), down.tolist(), strict=True))
+
+    high = LABEL_SIZE * LETTER_HEIGHT
+    names = [name for _, name, _ in named]
+    curves = [pixels(one, values, 300) for one, _, values in named]
+    choices = []
+    for index, (frontier, name, values) in enumerate(named):
+        wide = len(name) * LABEL_SIZE * LETTER
+        own = curves[index]
+        other = [spot for place, curve in enumerate(curves) if place != index for spot in curve]
+        boxes = []
+        for x, y in pixels(frontier, values, 60):
+            boxes.append(Box(x + 8, y - 6 - high, x + 8 + wide, y - 6))
+            boxes.append(Box(x - 8 - wide, y + 6, x - 8, y + 6 + high))
+        # A name closer to another line than to its own would be read as that line's.
+        costs = [
+            1000.0 * box.outside(WIDTH, HEIGHT)
+            + 50.0 * covering(box, own + other, 4.0)
+            + 5.0 * covering(box, other, 16.0)
+            + 0.01 * rank
+            for rank, box in enumerate(boxes)
+        ]
+        choices.append(list(zip(boxes, costs, strict=True)))
+    # The legend names what has no place of its own.
+    places = placed(choices, worst=UNCLEAR)
+    rows = [
+        {
+            "name": name,
+            "speed": across[0] + box.left / WIDTH * (across[1] - across[0]),
+            "value": up[1] * (1.0 - (box.top + box.bottom) / 2 / HEIGHT),
+        }
+        for name, box in zip(names, places, strict=True)
+        if box is not None
+    ]
+    texts = alt.Chart(inline(rows)).mark_text(
+        align="left", baseline="middle", fontSize=LABEL_SIZE, fontWeight="bold", color=INK
+    )
+    labels: alt.Chart = texts.encode(text="name:N")
+    return labels
+
+
+def _names(frontiers: Sequence[Frontier]) -> list[str]:
+    """Return what tells the frontiers apart: the rack, else the file, else a number as well."""
+    racks = [one.instance.rack.title or one.instance.rack.name for one in frontiers]
+    files = [one.instance.name for one in frontiers]
+    for names in (racks, files):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} ({count})" for count, name in enumerate(files, 1)]
+
+
+def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitleParams:
+    settings = list(dict.fromkeys(setting(one) for one in frontiers))
+    if len(frontiers) > 1:
+        workloads = {_workload(one) for one in frontiers}
+        settings = [workloads.pop()] if len(workloads) == 1 else settings
+    marks = "Marks: what limits, what binds or the configuration changes there."
+    lines, gap = [*(f"{one}." for one in settings), marks], max(one.gap for one in frontiers)
+    if quoted.per == "mw":
+        lines.append("Of the plans with the most throughput, at the power that each draws.")
+    if gap > 0:
+        lines.append(f"Corners are exact; between two, up to {100 * gap:.2g} % of the peak more.")
+    return heading("The most throughput at every speed per user", lines)
+
+
+def _workload(frontier: Frontier) -> str:
+    llm = frontier.instance.llm
+    return f"{llm.title or llm.name}, {_context(frontier)}"
+
+
+def _context(frontier: Frontier) -> str:
+    return f"{show(frontier.instance.workload.mean_context, 7)} tokens of context"
+
+
+def setting(frontier: Frontier) -> str:
+    """Return model, rack and context of a frontier in words."""
+    llm, rack = frontier.instance.llm, frontier.instance.rack
+    named = f"{llm.title or llm.name} on {rack.title or rack.name}"
+    return f"{named}, {_context(frontier)}"

@@ -1,0 +1,112 @@
+"""Which chart a sweep is drawn as: a curve with prices, bars by name, or a heat map."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hbmopt.errors import InputError
+from hbmopt.instance import Variation
+from hbmopt.report.tables import configuration_text, price_of
+from hbmopt.studies.sweep import Sweep
+
+if TYPE_CHECKING:
+    import altair as alt
+
+FIELD_NAMES = {
+    "limits.power": "power cap",
+    "rack.power": "provisioned power of the rack",
+    "limits.min_speed": "speed floor",
+    "rack.accelerators": "accelerators of the rack",
+    "rack.accelerator.hbm_capacity": "HBM capacity per accelerator",
+    "rack.accelerator.hbm_bandwidth": "HBM bandwidth per accelerator",
+    "rack.accelerator.scale_up_bandwidth": "scale-up links per accelerator",
+    "rack.accelerator.tdp": "TDP of an accelerator",
+    "workload.context": "context, tokens",
+    "workload.prompt": "prompt, tokens",
+    "workload.output": "output, tokens",
+    "calibration.latency.per_layer": "latency per layer",
+    "llm": "model",
+    "rack": "rack",
+}
+"""Fields in words, as the title of an axis."""
+
+
+def check_sweep_chart(variations: Sequence[Variation], *, zipped: bool) -> None:
+    """Raise `InputError` where a sweep of these variations has no chart."""
+    points = 0 if zipped else math.prod(len(one.values) for one in variations)
+    _check(variations, points)
+
+
+def _check(variations: Sequence[Variation], points: int) -> None:
+    if len(variations) == 1:
+        return
+    if len(variations) > 2:
+        raise InputError(
+            f"--plot: draws one or two variations, and {len(variations)} are given; --set the rest"
+        )
+    if points != math.prod(len(one.values) for one in variations):
+        raise InputError("--plot: two variations are drawn as a grid, without --zip")
+
+
+def sweep_layers(sweep: Sweep) -> "alt.LayerChart | alt.VConcatChart":
+    """Return the curve or the bars of one variation, or the heat map of two."""
+    from hbmopt.report.charts.sweep import (  # altair: 0.3 s
+        Curve,
+        curve_panels,
+        heat_map_cells,
+        name_bars,
+    )
+
+    variations, title = sweep.variations, sweep.title.strip()
+    subtitle = f"Varied from: {title}" if title else ""
+    _check(variations, sweep.points)
+    rows = _rows(sweep)
+    if len(variations) == 2:
+        across, up = (0, 1)
+        if _named(variations[0]) and not _named(variations[1]):
+            across, up = (1, 0)
+        labels = (field_label(variations[across]), field_label(variations[up]))
+        return heat_map_cells(
+            rows,
+            (f"at_{across}", f"at_{up}", "throughput_tok_s"),
+            (*labels, "throughput of the rack, tok/s"),
+            f"Throughput by {_bare(labels[0])} and {_bare(labels[1])}",
+            subtitle,
+        )
+    label = field_label(variations[0])
+    title = f"Throughput by {_bare(label)}"
+    if _named(variations[0]):
+        return name_bars(rows, "at_0", label, title, subtitle)
+    price = price_of(variations[0], sweep.columns)
+    curve = Curve("at_0", label)
+    if price is not None:
+        unit = price[1].replace("/s/user", "/s per user")
+        curve = Curve("at_0", label, price[0], f"price, tok/s per {unit}", f"one more {unit}")
+        title += f", and what one more {unit} is worth"
+    return curve_panels(rows, curve, title, subtitle)
+
+
+def field_label(variation: Variation) -> str:
+    """Return a field in words with its unit, as the title of an axis."""
+    path = variation.path.removesuffix(".value")
+    known = FIELD_NAMES.get(path, path)
+    unit = variation.unit.replace("tok/s/user", "tok/s per user")
+    return f"{known}, {unit}" if unit else known
+
+
+def _bare(label: str) -> str:
+    return label.partition(", ")[0]
+
+
+def _named(variation: Variation) -> bool:
+    return any(isinstance(cell, str) for cell in variation.cells)
+
+
+def _rows(sweep: Sweep) -> list[dict[str, Any]]:
+    """Return the rows with their inputs under names that are no paths, and all that is hovered."""
+    return [
+        row
+        | {f"at_{index}": row[one.header] for index, one in enumerate(sweep.variations)}
+        | {"configuration": configuration_text(row)}
+        for row in sweep.rows
+    ]

@@ -1,0 +1,57 @@
+"""The optimum under power caps, from what a parked rack draws to more than it can use."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from hbmopt.basics import round_step
+from hbmopt.demand import rack_data
+from hbmopt.documents import Figure
+from hbmopt.instance import Instance
+from hbmopt.points import has_formula
+from hbmopt.program import rack_power
+from hbmopt.report.tables import configuration_text
+from hbmopt.studies.sweep import Evaluator
+
+BY_FORMULA, BY_SEARCH = 24, 7
+"""Steps of a curve: where a point has a formula, and where each takes a search."""
+
+
+def power_caps(instance: Instance) -> list[float]:
+    """Return round caps in kW for a curve, that of the instance among them.
+
+    They go from what a rack draws whose accelerators are all parked to more than one draws that
+    nothing caps. None where the rack draws no power.
+    """
+    (solved,) = Evaluator().rows([_under(instance, None)])
+    uncapped = solved()
+    if uncapped["status"] != "optimal" or uncapped["power_w"] <= 0:
+        return []
+    used, cap = uncapped["power_w"] / 1e3, instance.power_cap_kw or 0.0
+    parked = rack_power(rack_data(instance), 0.0, 0.0, 0.0)
+    step = round_step(
+        (max(used, cap) - parked) / (BY_FORMULA if has_formula(instance) else BY_SEARCH)
+    )
+    first, last = math.floor(parked / step) + 1, max(math.ceil(used / step), math.floor(cap / step))
+    caps = {round(step * one, 9) for one in range(first, last + 1)}
+    if cap:
+        caps.add(cap)
+    return sorted(caps)
+
+
+def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `hbmopt.charts.power_curve_chart` at caps in kW."""
+    solved = Evaluator().rows([_under(instance, cap) for cap in caps])
+    for cap, call in zip(caps, solved, strict=True):
+        row = call()
+        yield row | {
+            "power_kw": cap,
+            "price_tok_s_per_kw": row.get("price_power_cap"),
+            "configuration": configuration_text(row),
+        }
+
+
+def _under(instance: Instance, cap: float | None) -> Instance:
+    power = Figure(cap, "power") if cap is not None else None
+    changed = {"power": power, "power_capped": cap is not None}
+    return instance.model_copy(update={"limits": instance.limits.model_copy(update=changed)})

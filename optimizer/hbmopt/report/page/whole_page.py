@@ -1,0 +1,188 @@
+"""`report_page`: one page that a planner can send, with everything that it needs in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hbmopt import __version__
+from hbmopt.basics import Parts, Progress, verb, write
+from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.plan import solve
+from hbmopt.report.charts import (
+    frontier_chart,
+    power_curve_chart,
+    require_packages,
+    step_breakdown_chart,
+)
+from hbmopt.report.html import SCRIPT, STYLE, Bundle, Html, chart_figure, element, page, script
+from hbmopt.report.page.power_curve import power_caps, power_rows
+from hbmopt.report.page.sections import (
+    alternatives_section,
+    answer,
+    assumptions_section,
+    buying_section,
+    certificate_section,
+    conflict,
+    cures_section,
+    frontier_section,
+    heading,
+    limits_section,
+    power_section,
+    step_section,
+)
+from hbmopt.results import Solution
+from hbmopt.studies.conflict import explain
+from hbmopt.studies.frontier import Frontier, frontier
+from hbmopt.studies.sensitivity import upgrades
+
+MOST_SOLVES = 16
+"""Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
+
+KNOWN_PARTS = 12
+"""Parts that every page has, as they are counted while it is made."""
+
+NARROWEST_BARS = 560
+"""Pixels that the bars of the step need for their labels; narrower screens scroll."""
+
+CONTENTS = {
+    "answer": "Answer",
+    "cures": "What would change that",
+    "frontier": "Throughput against speed",
+    "limits": "Limits and prices",
+    "power": "Under a power cap",
+    "step": "The decode step",
+    "buy": "What to buy next",
+    "assumptions": "Assumptions",
+    "alternatives": "Alternatives",
+    "certificate": "Certificate",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report as one HTML page, and the solution that it is about."""
+
+    solution: Solution
+    html: str
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served."""
+        return self.solution.feasible
+
+    def write(self, path: str | Path) -> None:
+        """Write the page, whole or not at all. Raises `InputError` where it cannot be written."""
+        write(self.html, Path(path))
+
+
+@verb
+def report_page(
+    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+) -> Page:
+    """Return the report of an instance: the answer, why, what it costs, and what it rests on.
+
+    `source` and `overrides` are those of `load`. Where nothing can be served it says which limits
+    conflict. `progress` is told how many of how many parts are done.
+
+    Raises
+    ------
+    InputError
+        Where the packages that draw charts are missing.
+    """
+    require_packages()
+    instance = load(source, overrides)
+    with Bundle(SCRIPT) as bundle:
+        return _page(instance, bundle, Parts(progress, KNOWN_PARTS))
+
+
+def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
+    solution = solve(instance)
+    done.add(4)
+    if solution.feasible:
+        sections = _served(instance, solution, done)
+    else:
+        explanation = explain(instance)
+        sections = [
+            conflict(solution),
+            cures_section(explanation.cures),
+            alternatives_section(explanation),
+            assumptions_section(instance),
+            certificate_section(solution),
+        ]
+    charts = any("<figure" in one for one in sections)
+    scripts = [script(bundle.text())] if charts else []
+    whole = _document(solution, sections, scripts)
+    done.finish()
+    return Page(solution, whole)
+
+
+def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
+    """Return the sections of an instance that has a plan."""
+    done.expect(len(solution.inputs) + len(instance.limits.budgets))
+    explanation = explain(instance)
+    done.add(3)
+    drawn, note = _frontier(instance, done)
+    caps = power_caps(instance)
+    done.expect(len(caps))
+    rows = []
+    for row in power_rows(instance, caps):
+        rows.append(row)
+        done.add()
+    bought = []
+    for one in upgrades(instance, solution):
+        bought.append(one)
+        done.add()
+    power = chart_figure(power_curve_chart(rows)) if rows else Html()
+    steps, curve = Html(), []
+    if drawn is not None:
+        bars = step_breakdown_chart(drawn)
+        steps = chart_figure(bars, narrowest=NARROWEST_BARS)
+        curve = [frontier_section(drawn, chart_figure(frontier_chart([drawn])), note)]
+    return [
+        answer(instance, solution),
+        *curve,
+        limits_section(solution),
+        power_section(instance, solution, power),
+        step_section(solution, steps),
+        buying_section(solution, bought),
+        assumptions_section(instance),
+        alternatives_section(explanation),
+        certificate_section(solution),
+    ]
+
+
+def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
+    """Return the frontier and a remark, None where the instance has none."""
+    if not instance.choices.uniform:
+        return None, ""
+    note, choices = "", instance.choices
+    if not choices.whole_sequences:
+        note = "It is that of whole sequences, unlike the answer above."
+        whole = choices.model_copy(update={"whole_sequences": True})
+        instance = instance.model_copy(update={"choices": whole})
+    before = done.now
+    if instance.rack.offload is not None:
+        done.expect(MOST_SOLVES)
+    drawn = frontier(
+        instance,
+        progress=lambda count, _: done.reach(before + count),
+        most_solves=MOST_SOLVES,
+    )
+    return (drawn, note) if drawn.feasible else (None, "")
+
+
+def _document(solution: Solution, sections: list[Html], scripts: list[Html]) -> str:
+    """Return the whole page."""
+    top = heading(solution)
+    shown = [name for one in sections for name in CONTENTS if f'<section id="{name}"' in one]
+    links = [element("li", element("a", CONTENTS[name], href=f"#{name}")) for name in shown]
+    head = [
+        element("title", f"{solution.title.strip() or solution.instance} - hbmopt"),
+        Html(f"<style>{STYLE}</style>"),
+    ]
+    body = [
+        element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
+        element("main", *sections),
+        element("footer", f"{solution.instance}, by hbmopt {__version__}."),
+        *scripts,
+    ]
+    return page(head, body)

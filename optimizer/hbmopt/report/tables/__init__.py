@@ -1,0 +1,77 @@
+"""Texts: answers as tables, JSON, CSV and YAML, each loaded when it is asked for."""
+
+from typing import TYPE_CHECKING
+
+from hbmopt.first_use import on_first_use
+
+if TYPE_CHECKING:
+    from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table
+    from hbmopt.report.tables.comparison_report import render_comparison
+    from hbmopt.report.tables.json_schema import schema_text
+    from hbmopt.report.tables.output import (
+        render,
+        render_check,
+        render_explanation,
+        render_frontier,
+    )
+    from hbmopt.report.tables.prediction_report import render_prediction
+    from hbmopt.report.tables.sensitivity_report import render_sensitivity
+    from hbmopt.report.tables.solution_report import (
+        certificate_text,
+        configuration_rows,
+        input_row,
+        setting_text,
+        step_parts,
+        step_title,
+        summary_rows,
+    )
+    from hbmopt.report.tables.sweep_report import configuration_text, price_of, render_sweep
+
+__all__ = [
+    "calibration_yaml",
+    "certificate_text",
+    "configuration_rows",
+    "configuration_text",
+    "fit_table",
+    "input_row",
+    "price_of",
+    "render",
+    "render_check",
+    "render_comparison",
+    "render_explanation",
+    "render_frontier",
+    "render_prediction",
+    "render_sensitivity",
+    "render_sweep",
+    "schema_text",
+    "setting_text",
+    "step_parts",
+    "step_title",
+    "summary_rows",
+]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "calibration_yaml": "calibration_file",
+        "certificate_text": "solution_report",
+        "configuration_rows": "solution_report",
+        "configuration_text": "sweep_report",
+        "fit_table": "calibration_file",
+        "input_row": "solution_report",
+        "price_of": "sweep_report",
+        "render": "output",
+        "render_check": "output",
+        "render_comparison": "comparison_report",
+        "render_explanation": "output",
+        "render_frontier": "output",
+        "render_prediction": "prediction_report",
+        "render_sensitivity": "sensitivity_report",
+        "render_sweep": "sweep_report",
+        "schema_text": "json_schema",
+        "setting_text": "solution_report",
+        "step_parts": "solution_report",
+        "step_title": "solution_report",
+        "summary_rows": "solution_report",
+    },
+)

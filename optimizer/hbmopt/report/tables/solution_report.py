@@ -1,0 +1,285 @@
+"""Tables for people: what a solution says, in the order in which a planner asks."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from hbmopt.basics import SCOPES, STEP_NAMES, counted, elasticity_text, input_name, show, signed
+from hbmopt.report.tables.table_text import Text
+from hbmopt.results import (
+    Certificate,
+    ClockShare,
+    ConfigurationResult,
+    ConstraintResult,
+    Estimate,
+    InputResult,
+    Solution,
+)
+
+
+def solution_tables(solution: Solution) -> RenderableType:
+    """Return the tables of a solution, or the conflict that rules one out."""
+    if solution.conflict is not None:
+        return Group(_heading(solution), Text(), *_conflict(solution))
+    summary = _grid("Optimum", summary_rows(solution))
+    parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
+    for configuration in solution.configurations:
+        rows = _grid("Configuration", configuration_rows(configuration))
+        parts += [rows, Text(), _step(configuration), Text()]
+    parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
+    if solution.certificate is not None:
+        certificate = Text("Certificate  ", style="bold")
+        certificate.append(certificate_text(solution, solution.certificate), style="")
+        parts += [certificate, Text()]
+    parts += _estimates(solution.provenance)
+    return Group(*parts)
+
+
+def _heading(solution: Solution) -> Text:
+    text = Text()
+    if solution.title:
+        text.append(solution.title.strip() + "\n", style="bold")
+    text.append(setting_text(solution))
+    return text
+
+
+def setting_text(solution: Solution) -> str:
+    """Return model, rack, context and speed floor in words."""
+    text = f"{solution.llm} on {solution.rack} ({counted(solution.accelerators, 'accelerator')})"
+    text += f", {show(solution.context_tokens, 7)} tokens of context"
+    if solution.reserved_context_tokens > solution.context_tokens:
+        text += f" (memory for {show(solution.reserved_context_tokens, 7)})"
+    if solution.prefill == "shared":
+        text += ", prompts computed here too"
+    if solution.min_speed_tok_s_user > 0:
+        text += f", at least {solution.min_speed_tok_s_user:g} tok/s per user"
+    return text
+
+
+def titled(title: str | None) -> Table:
+    """Return an empty table in the house style, its title above at the left."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
+    )
+
+
+def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = titled(title)
+    table.show_header = False
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
+    """Return name, number and remark of what the optimum makes."""
+    power = solution.power_w or 0.0
+    rows = [
+        ("throughput", f"{show(solution.throughput_tok_s or 0.0, 6)} tok/s", "output tokens"),
+        (
+            "speed",
+            f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
+            "per user = throughput / batch",
+        ),
+        ("batch", f"{show(solution.batch or 0.0, 7)}", "sequences decoding at once in the rack"),
+        ("power", f"{show(power / 1e3)} kW", SCOPES[solution.power_scope]),
+    ]
+    if solution.tok_s_per_mw is not None:
+        rows.append(("efficiency", f"{show(solution.tok_s_per_mw, 6)} tok/s/MW", ""))
+    if solution.limiting_resource is not None:
+        elasticity = solution.limiting_elasticity or 0.0
+        rows.append(
+            (
+                "limited by",
+                input_name(solution.limiting_resource),
+                f"1 % {'more' if elasticity > 0 else 'less'} of it is worth "
+                f"{abs(elasticity):.2f} % of throughput",
+            )
+        )
+    if solution.accuracy is not None:
+        rows.append(("step times", solution.accuracy.basis, solution.accuracy.statement))
+    return rows
+
+
+def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
+    """Return name, value and remark of how a configuration runs."""
+    layout = f"{counted(one.accelerators, 'accelerator')} each: attention tensor-parallel over "
+    layout += f"{one.tensor_parallel}"
+    if one.attention_data_parallel > 1:
+        layout += f" and data-parallel over {one.attention_data_parallel}"
+    if one.expert_parallel > 1:
+        layout += f", experts spread over {one.expert_parallel}"
+    if one.pipeline_parallel > 1:
+        layout += f", in {one.pipeline_parallel} pipeline stages"
+    plural = "s" if one.replicas != 1 else ""
+    rows = [
+        ("replicas", str(one.replicas), layout),
+        ("batch", f"{show(one.batch, 7)}", f"sequences per replica{plural and ', each'}"),
+        ("formats", f"{one.weight_format} / {one.kv_format}", "weights / KV cache"),
+        ("KV cache", f"{show(one.kv_held_gb, 3)} GB", _cache_text(one)),
+    ]
+    if one.draft_tokens:
+        gained = f"tokens per step and sequence; {show(one.tokens_per_step, 3)} gained"
+        rows.append(("drafted", str(one.draft_tokens), gained))
+    if any(part.clock < 1.0 for part in one.clocks):
+        average = sum(part.share * part.clock for part in one.clocks)
+        rows.append(("clock", f"{average:.0%}", clock_text(one.clocks)))
+    if one.lpu_units:
+        moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
+        rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
+    return rows
+
+
+def clock_text(clocks: Iterable[ClockShare]) -> str:
+    """Say how much of the time passes at which clock."""
+    return ", ".join(f"{part.share:.0%} of the time at {part.clock:.0%}" for part in clocks)
+
+
+def _cache_text(one: ConfigurationResult) -> str:
+    """Say what a sequence keeps and reads, and how often its cache is kept."""
+    text = f"held per sequence, {show(one.kv_read_gb, 3)} GB read per step"
+    if one.kv_compression != "none":
+        text += f", compressed by {one.kv_compression}"
+    if one.kv_copies > 1.0 + 1e-9:
+        kept, ranks = show(one.kv_copies, 3), one.tensor_parallel
+        text += f"; kept {kept} times over {ranks} tensor-parallel ranks"
+    return text
+
+
+def _step(one: ConfigurationResult) -> Table:
+    rows = [
+        (name, f"{show(milliseconds, 3)} ms", f"{share:4.0%} " + "█" * round(24 * share))
+        for name, milliseconds, share in step_parts(one)
+    ]
+    return _grid(step_title(one), rows)
+
+
+def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:
+    """Return name, ms and share of the parts of a step, the longest first."""
+    parts = sorted(one.step_breakdown_ms.items(), key=lambda part: -part[1])
+    return [(STEP_NAMES.get(name, name), ms, ms / one.step_ms) for name, ms in parts if ms > 0]
+
+
+def step_title(one: ConfigurationResult) -> str:
+    """Say how long a step takes and what it gains."""
+    gained = "token" if one.draft_tokens == 0 else f"{show(one.tokens_per_step, 3)} tokens"
+    return f"Decode step: {show(one.step_ms)} ms per {gained}"
+
+
+def _inputs(solution: Solution) -> Table:
+    table = titled("What one more unit is worth (local, configuration and replicas held)")
+    table.add_column("input")
+    table.add_column("now", justify="right")
+    table.add_column("worth", justify="right")
+    table.add_column("", style="dim")
+    table.add_column("% per %", justify="right")
+    for one in solution.inputs:
+        table.add_row(*input_row(one))
+    return table
+
+
+def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
+    """Return name, value, price, its unit and elasticity of an input."""
+    marked = " (est.)" if one.status == "estimate" else ""
+    return (
+        input_name(one.name) + marked,
+        f"{show(one.value)} {one.unit}",
+        signed(one.unit_price),
+        one.unit_price_unit,
+        elasticity_text(one.elasticity),
+    )
+
+
+def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
+    table = titled("Limits (binding ones marked; a limit with slack has no price of its own)")
+    table.add_column("limit")
+    table.add_column("used", justify="right")
+    table.add_column("of", justify="right")
+    table.add_column("unit", style="dim")
+    table.add_column("", justify="right")
+    table.add_column("binds")
+    table.add_column("price", justify="right")
+    table.add_column("", style="dim")
+    for row in rows:
+        table.add_row(
+            row.name,
+            show(row.usage),
+            show(row.limit),
+            row.unit,
+            f"{row.utilization:.0%}",
+            Text("binds", style="bold") if row.binding else "",
+            signed(row.unit_price) if row.unit_price else "",
+            row.unit_price_unit if row.unit_price else "",
+        )
+    return table
+
+
+NO_GAP = 1e-12
+"""Relative gap that is rounding of the last digits."""
+
+
+def _compared(configurations: int, rejected: int) -> str:
+    """Say over how many configurations a plan is the best."""
+    others = f" ({rejected} more {'is' if rejected == 1 else 'are'} impossible)" if rejected else ""
+    if configurations == 1:
+        return f"of the only configuration{others} no other plan beats this"
+    return f"of {configurations} configurations{others} none beats this plan"
+
+
+def certificate_text(solution: Solution, certificate: Certificate) -> str:
+    """Say what proves the answer, and how exact it is."""
+    loss, gap = certificate.rounding_loss, certificate.piecewise_error
+    text = (
+        f"proven optimal by {certificate.solver}: "
+        f"{_compared(certificate.configurations, certificate.rejected)}"
+        f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
+        f"{certificate.nodes} programs in {certificate.seconds:.2f} s."
+    )
+    if solution.priced_batch is not None and loss > 0:
+        text += (
+            f" Limits and prices are those before rounding down to whole sequences (batch "
+            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of throughput."
+        )
+    return text
+
+
+MOST_ESTIMATES = 8
+
+
+def _estimates(estimates: tuple[Estimate, ...]) -> list[RenderableType]:
+    if not estimates:
+        return []
+    rows = [(one.input, one.value, f"{one.status}: {one.note}".rstrip(": ")) for one in estimates]
+    hidden = len(rows) - MOST_ESTIMATES
+    table = _grid("Rests on numbers that may turn out otherwise", [])
+    for row in rows[:MOST_ESTIMATES]:
+        table.add_row(*row)
+    if hidden > 0:
+        return [table, Text(f"  and {hidden} more in --format json (provenance)", style="dim")]
+    return [table]
+
+
+def _conflict(solution: Solution) -> list[RenderableType]:
+    conflict = solution.conflict
+    if conflict is None:
+        return []
+    text = Text("Infeasible: ", style="bold")
+    text.append(conflict.summary + ".", style="")
+    parts: list[RenderableType] = [text]
+    if conflict.limits:
+        parts.append(Text(conflict.limits_text()))
+    parts.append(Text("`hbmopt explain` lists the smallest changes that cure it."))
+    if solution.certificate is not None:
+        parts.append(
+            Text(
+                f"Proven by {solution.certificate.solver} over "
+                f"{solution.certificate.configurations + solution.certificate.rejected} "
+                f"configurations in {solution.certificate.seconds:.2f} s",
+                style="dim",
+            )
+        )
+    return parts

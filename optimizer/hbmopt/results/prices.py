@@ -1,0 +1,358 @@
+"""Prices: what one more unit of a limit or of a hardware input is worth.
+
+A *row price* is the multiplier of one constraint: it is zero where the row has slack. An *input
+price* is the derivative of throughput with respect to a number of the instance, by the envelope
+theorem: objective and every row in which the number appears, at the optimal point and
+multipliers. Under serial step times HBM bandwidth, say, has a price although its own row has
+slack, because every byte read takes time from the step.
+
+Both are local and hold the integers (configuration, replicas) at the optimum. Every price is a
+derivative with respect to the number shown as limit, so that of a floor is negative.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hbmopt.demand import (
+    Configuration,
+    Demand,
+    Point,
+    latency_layers,
+    layer_latency,
+    offloadable_components,
+    rack_data,
+)
+from hbmopt.documents import Figure, KeyPath
+from hbmopt.instance import LATENCIES, Instance
+from hbmopt.models.quantities import number
+from hbmopt.program import Array, PricedRack, Template, collect, template_of
+from hbmopt.results.solution import InputResult
+
+Paths = tuple[KeyPath, ...]
+"""Figures that are scaled together."""
+
+STEP = 1e-5
+"""Relative step of the central difference of the Lagrangian, which is smooth."""
+
+SHARED = frozenset({"accelerators", "lpu_units", "power_cap", "budget"})
+"""Rows that the configurations of a rack share."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A hardware input: the figures that make it up and how its price is quoted."""
+
+    name: str
+    paths: tuple[KeyPath, ...]
+    unit: str
+    per: str
+    quoted: float
+
+
+def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
+    """Return the hardware inputs of an instance; those of the LPUs where they take part."""
+    accelerator: KeyPath = ("rack", "accelerator")
+    constants: list[KeyPath] = [("calibration",)]
+    if instance.calibration.expert_parallel is not None:
+        constants.append(("calibration", "expert_parallel"))
+    found = [
+        Input("hbm_capacity", ((*accelerator, "hbm_capacity"),), "GB", "GB per accelerator", 1.0),
+        Input(
+            "hbm_bandwidth", ((*accelerator, "hbm_bandwidth"),), "TB/s", "TB/s per accelerator", 1.0
+        ),
+        Input(
+            "compute",
+            tuple((*accelerator, "peak_flops", name) for name in _compute_formats(instance)),
+            "TFLOP/s",
+            "TFLOP/s (bf16) per accelerator",
+            1.0,
+        ),
+        Input(
+            "interconnect",
+            ((*accelerator, "scale_up_bandwidth"),),
+            "TB/s",
+            "TB/s per accelerator",
+            1.0,
+        ),
+        Input(
+            "latency",
+            tuple((*path, "latency", name) for name in LATENCIES for path in constants),
+            "us",
+            "us per layer",
+            1e3,
+        ),
+    ]
+    if instance.power_cap_kw is not None:
+        provisioned: tuple[KeyPath, ...] = (("rack", "power"),)
+        if instance.rack.offload is not None and instance.rack.offload.power is not None:
+            provisioned += (("rack", "offload", "power"),)
+        paths = (("limits", "power"),) if instance.limits.power is not None else provisioned
+        found.append(Input("power_cap", paths, "kW", "kW", 1.0))
+    if lpus:
+        device: KeyPath = ("rack", "offload", "device")
+        formats = instance.rack.offload.device.peak_flops if instance.rack.offload else {}
+        found += [
+            Input("sram_capacity", ((*device, "sram_capacity"),), "GB", "GB per LPU", 1.0),
+            Input("sram_bandwidth", ((*device, "sram_bandwidth"),), "TB/s", "TB/s per LPU", 1.0),
+            Input(
+                "lpu_compute",
+                tuple((*device, "peak_flops", name) for name in formats),
+                "TFLOP/s",
+                "TFLOP/s per LPU",
+                1.0,
+            ),
+            Input("lpu_link", ((*device, "link_bandwidth"),), "TB/s", "TB/s per LPU", 1.0),
+            Input(
+                "lpu_latency",
+                ((*device, "layer_latency"), (*device, "hop_latency")),
+                "us",
+                "us per visit",
+                1e3,
+            ),
+        ]
+    return [one for one in found if _amount(instance, one) > 0]
+
+
+def _compute_formats(instance: Instance) -> list[str]:
+    """Return the formats of the accelerator, the one that quotes the price first."""
+    return sorted(instance.rack.accelerator.peak_flops)
+
+
+def _amount(instance: Instance, one: Input) -> float:
+    return sum(instance.figure(path).amount for path in one.paths[:1])
+
+
+def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
+    """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
+    ends = [
+        lagrangian(optimum, scaled(optimum.instance, paths, factor))
+        for factor in (1.0 + STEP, 1.0 - STEP)
+    ]
+    return (ends[0] - ends[1]) / (2.0 * STEP)
+
+
+def lagrangian(optimum: PricedRack, instance: Instance) -> float:
+    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`."""
+    rack = replace(rack_data(instance), racks=optimum.rack.racks)
+    numbers = []
+    for column in optimum.columns:
+        data = Demand(instance, column.configuration).over(column.batches)
+        numbers.append(np.array(collect(data, collect(rack, [])))[:, None])
+    return float(_lagrangian(optimum, numbers)[0])
+
+
+def scaled(instance: Instance, paths: Paths, factor: float) -> Instance:
+    """Return the instance with the figures at `paths` multiplied by a factor."""
+    for path in paths:
+        instance = instance.scaled(path, factor)
+    return instance
+
+
+class Answers:
+    """By how much each number of a configuration's program grows where an input does.
+
+    A number of a program is a product of figures, so the factor by which it answers to one of
+    them is the same at every batch and under every limit: it is found once for all of them.
+    """
+
+    def __init__(
+        self, instance: Instance, configuration: Configuration, moved: Sequence[Paths]
+    ) -> None:
+        """Take the groups of figures that are `moved` together."""
+        self.moved = tuple(moved)
+        if instance.limits.power is not None:
+            limits = instance.limits.model_copy(update={"power": Figure(1.0, "power")})
+            instance = instance.model_copy(update={"limits": limits})
+        offloaded = len(offloadable_components(instance, configuration))
+        point = Point(1.0, (0.0,) * offloaded, (1.0,) * len(configuration.clocks), 1.0, 2.0)
+
+        def numbers(changed: Instance) -> Array:
+            data = Demand(changed, configuration).over(point)
+            return np.array(collect(data, collect(rack_data(changed), [])))
+
+        base = numbers(instance)
+        ends = [
+            numbers(scaled(instance, paths, factor))
+            for factor in (1.0 + STEP, 1.0 - STEP)
+            for paths in moved
+        ]
+        grown = np.array(ends).T
+        self.factors = np.divide(
+            grown, base[:, None], np.ones_like(grown), where=base[:, None] != 0
+        )
+        """By number, and by end and group of figures."""
+
+
+def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
+    """Return the Lagrangian of the rack's rows at the optimum, with other numbers.
+
+    Objective terms plus multipliers times (right-hand side - activity). What the rack has once,
+    such as static power, is counted with the first configuration alone.
+
+    Parameters
+    ----------
+    numbers
+        For each configuration, the numbers of its program by number and variant.
+    """
+    value = np.zeros(numbers[0].shape[1])
+    for position, column in enumerate(optimum.columns):
+        template, at = template_of(optimum.rack, column.data), list(numbers[position])
+        point = np.array([column.values[label] for label in template.columns])
+        duals = np.array(
+            [
+                optimum.duals[label] if label.family in SHARED else column.duals[label]
+                for label in template.rows
+            ]
+        )
+        weights = optimum.throughput_weight, optimum.power_weight
+        value += lagrangian_of(template, at, point, duals, weights, first=position == 0)
+    return value
+
+
+def lagrangian_of(
+    template: Template,
+    numbers: Sequence[Array],
+    point: Array,
+    duals: Array,
+    weights: tuple[float, float],
+    *,
+    first: bool = True,
+) -> Array:
+    """Return one configuration's part of a Lagrangian.
+
+    Parameters
+    ----------
+    numbers
+        Of the program, each an array of variants.
+    point, duals
+        Values of the columns and multipliers of the rows, one or an array for each.
+    weights
+        Worth of a token per ms and of a kW outside of the rows.
+    first
+        Whether what the rack has once is counted here.
+    """
+    nothing = 0.0 * point
+    value = weights[0] * template.throughput.value(numbers, point)
+    for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
+        # Rows of a clock at which nothing runs stay 0 whatever their numbers.
+        parked = label.clock is not None and not point[template.row_columns(row)].any()
+        if duals[row].any() and not parked:
+            counted = label.family not in SHARED or first
+            once = 0.0 if counted else slack.value(numbers, nothing)
+            value = value + duals[row] * (slack.value(numbers, point) - once)
+    if weights[1] != 0.0:
+        once = 0.0 if first else template.power.value(numbers, nothing)
+        value = value + weights[1] * (template.power.value(numbers, point) - once)
+    return value
+
+
+class InputPrices:
+    """Prices the hardware inputs of optima of one instance, whatever their limits."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Configuration, tuple[Paths, ...]], Answers] = {}
+
+    def answers(
+        self, instance: Instance, configuration: Configuration, moved: tuple[Paths, ...]
+    ) -> Answers:
+        """Return how the numbers of a configuration answer to groups of figures."""
+        key = (configuration, moved)
+        if key not in self._answers:
+            self._answers[key] = Answers(instance, configuration, moved)
+        return self._answers[key]
+
+    def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:
+        """Return d(objective) / d(ln x) for each group of figures that are scaled by x."""
+        numbers = []
+        for column in optimum.columns:
+            answers = self.answers(optimum.instance, column.configuration, moved)
+            at = np.array(collect(column.data, collect(optimum.rack, [])))
+            numbers.append(at[:, None] * answers.factors)
+        return slopes(_lagrangian(optimum, numbers))
+
+
+def slopes(ends: Array) -> Array:
+    """Return the central differences of values at both ends of several groups of figures."""
+    above, below = ends.reshape(2, -1, *ends.shape[1:])
+    return np.asarray((above - below) / (2.0 * STEP))
+
+
+@dataclass(frozen=True)
+class Quote:
+    """How the price of an input is quoted: its value, and what a change of its logarithm is worth.
+
+    `change` is the position of the group of figures whose slope is divided by `divisor`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    status: str
+    per: str
+    change: int
+    divisor: float
+
+
+def moved_figures(inputs: Sequence[Input]) -> tuple[Paths, ...]:
+    """Return the groups of figures that are priced: those of each input, and kernels alone."""
+    kernels = (
+        tuple(path for path in one.paths if path[-1] == "per_layer")
+        for one in inputs
+        if one.name == "latency"
+    )
+    return (*(one.paths for one in inputs), *kernels)
+
+
+def quoted(
+    instance: Instance, inputs: Sequence[Input], configuration: Configuration, latency_ms: float
+) -> list[Quote]:
+    """Return how the prices of inputs are quoted, for a configuration of such a latency."""
+    quotes = []
+    for position, one in enumerate(inputs):
+        figures = [instance.figure(path) for path in one.paths]
+        value, change = figures[0].amount * one.quoted, position
+        if one.name == "lpu_latency":
+            # A visit takes the devices' own latency and two hops, which scale together here.
+            value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
+        if one.name == "power_cap":
+            value = sum(figure.amount for figure in figures)
+        divisor = value
+        if one.name == "latency":
+            # It grows with the logarithm of the replica: quote what a layer takes in all, and the
+            # price of one more microsecond of every layer's kernels, of which LPUs may take a part.
+            layers = latency_layers(instance.llm, configuration.draft_tokens)
+            value = latency_ms / layers * one.quoted
+            kernels = layer_latency(instance, configuration.layout).kernels
+            change, divisor = len(inputs), kernels * one.quoted
+        status = figures[0].status
+        quotes.append(Quote(one.name, value, one.unit, status, one.per, change, divisor))
+    return quotes
+
+
+def input_prices(optimum: PricedRack, known: InputPrices | None = None) -> tuple[InputResult, ...]:
+    """Return price and elasticity of every hardware input, the most limiting first.
+
+    `known` is what optima that differ in limits alone have in common.
+    """
+    lpus = any(column.data.clocks[0].offloaded for column in optimum.columns)
+    inputs = hardware_inputs(optimum.instance, lpus=lpus)
+    changes = (known or InputPrices()).changes(optimum, moved_figures(inputs)).tolist()
+    column, found = optimum.columns[0], []
+    latency = number(column.data.clocks[0].fixed_latency_ms)
+    quotes = quoted(optimum.instance, inputs, column.configuration, latency)
+    for one, change in zip(quotes, changes, strict=False):
+        elasticity = change / optimum.objective if optimum.objective else 0.0
+        found.append(
+            InputResult(
+                name=one.name,
+                value=one.value,
+                unit=one.unit,
+                status=one.status,
+                unit_price=changes[one.change] / one.divisor + 0.0,
+                unit_price_unit=f"{optimum.objective_unit} per {one.per}",
+                elasticity=elasticity + 0.0,
+            )
+        )
+    return tuple(sorted(found, key=lambda price: -abs(price.elasticity)))

@@ -1,0 +1,66 @@
+"""The uncertain numbers that an answer rests on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from hbmopt.basics import units
+from hbmopt.documents import UNCERTAIN, Figure, KeyPath, format_path
+from hbmopt.instance import Instance
+from hbmopt.results.solution import Estimate
+
+_LPU_INPUTS = {"sram", "lpu_compute", "lpu_link", "projection_share", "attention_share"}
+_NOT_USED = {"price", "year", "power"}
+
+
+def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
+    """Yield every figure of an instance with its key path."""
+    if isinstance(node, Figure):
+        yield path, node
+    elif isinstance(node, BaseModel):
+        for name in type(node).model_fields:
+            yield from figures(getattr(node, name), (*path, name))
+    elif isinstance(node, Mapping):
+        for name, item in node.items():
+            yield from figures(item, (*path, str(name)))
+
+
+def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
+    """Return the uncertain figures that an answer rests on, those of the weakest status first."""
+    found = []
+    own_law = instance.power_law is instance.rack.accelerator.power_law
+    for path, figure in figures(instance):
+        unused = (
+            (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
+            path[:2] == ("calibration", "power_law") and own_law,
+            path[:3] == ("rack", "accelerator", "power_law") and not own_law,
+            # What is not fitted for expert parallelism is repeated there from the other layouts.
+            path[:2] == ("calibration", "expert_parallel"),
+            path[-2:] == ("power_law", "link") and figure.amount == 0,
+            path[-1] in _NOT_USED and path != ("rack", "power"),
+            path == ("rack", "power") and instance.limits.power is not None,
+            path == ("rack", "power") and not instance.limits.power_capped,
+            path[-1] in ("expert_imbalance", "dispatch_bytes") and instance.llm.mixture is None,
+            # With one clock the law of lower clocks is not used.
+            path[-1] == "clock_power_exponent" and instance.choices.clocks == [1.0],
+        )
+        if figure.status in UNCERTAIN and not any(unused):
+            found.append(
+                Estimate(format_path(path), text(figure), figure.status, figure.source, figure.note)
+            )
+    if instance.llm.status != "counted":
+        source = tuple(instance.llm.source)
+        found.append(Estimate("llm", instance.llm.name, instance.llm.status, source, ""))
+    return tuple(sorted(found, key=_weakness))
+
+
+def _weakness(estimate: Estimate) -> int:
+    """Return the place among uncertain statuses; that of a model may be any word."""
+    return (*UNCERTAIN, estimate.status).index(estimate.status)
+
+
+def text(figure: Figure) -> str:
+    """Write a figure with its unit."""
+    unit = units.INTERNAL_UNITS[figure.dimension]
+    return f"{figure.amount:g} {unit}".strip()

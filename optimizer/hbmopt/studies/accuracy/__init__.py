@@ -1,0 +1,22 @@
+"""Accuracy: measured decode steps against the model, and constants fitted to them."""
+
+from hbmopt.studies.accuracy.calibrating import CalibrationFit, calibrate
+from hbmopt.studies.accuracy.constant_fits import StepConstants
+from hbmopt.studies.accuracy.prediction import (
+    ErrorSummary,
+    PredictedStep,
+    Prediction,
+    flat,
+    predict,
+)
+
+__all__ = [
+    "CalibrationFit",
+    "ErrorSummary",
+    "PredictedStep",
+    "Prediction",
+    "StepConstants",
+    "calibrate",
+    "flat",
+    "predict",
+]

@@ -1,0 +1,246 @@
+"""Why this configuration: how much the others could make at most, and why some cannot run."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hbmopt.basics import Parts, Progress, verb
+from hbmopt.demand import Configuration
+from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.plan import explain_conflict
+from hbmopt.points import search
+from hbmopt.results import Conflict, plain
+from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A configuration that could run, and what it makes.
+
+    `throughput_tok_s` is its own optimum where `exact`, else a bound that no batch of it exceeds.
+    `loss` is how far that is below the optimum of all, as a share of it.
+    """
+
+    configuration: str
+    throughput_tok_s: float
+    exact: bool
+    batch: float | None
+    loss: float
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Configurations that cannot run, for one and the same reason."""
+
+    reason: str
+    configurations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The chosen configuration, the alternatives and what was rejected.
+
+    Where nothing can run, `conflict` says why and `cures` what single change would help.
+    """
+
+    instance: str
+    status: str
+    chosen: str | None
+    throughput_tok_s: float | None
+    alternatives: tuple[Alternative, ...]
+    idle: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+    conflict: Conflict | None = None
+    cures: Cures | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as JSON has it."""
+        return plain(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat row per configuration or change, as CSV has it.
+
+        `kind` is chosen, alternative, idle or rejected for a configuration, cure or no_cure for a
+        change; what does not apply is None.
+        """
+        found: list[dict[str, Any]] = []
+        if self.chosen is not None:
+            found.append(_row("chosen", self.chosen, throughput_tok_s=self.throughput_tok_s))
+        found += [_row("alternative", **asdict(one)) for one in self.alternatives]
+        found += [_row("idle", name) for name in self.idle]
+        found += [
+            _row("rejected", name, reason=one.reason)
+            for one in self.rejected
+            for name in one.configurations
+        ]
+        if self.cures is not None:
+            found += [
+                _row("cure", change=one.name, settings=" ".join(map(option, one.settings)))
+                for one in self.cures.found
+            ]
+            found += [_row("no_cure", change=one.name) for one in self.cures.without]
+        return found
+
+
+def _row(kind: str, configuration: str | None = None, **cells: Any) -> dict[str, Any]:
+    return {"kind": kind, "configuration": configuration} | {
+        name: cells.get(name)
+        for name in (
+            "throughput_tok_s",
+            "exact",
+            "batch",
+            "loss",
+            "reason",
+            "change",
+            "settings",
+        )
+    }
+
+
+MOST_EXACT = 20
+"""Alternatives that are solved to their own optimum, the best ones."""
+
+
+def _ranked(
+    instance: Instance,
+    bounds: list[tuple[float, Configuration]],
+    reached: float,
+    idle: list[str],
+    parts: Parts,
+) -> list[Alternative]:
+    """Return the alternatives, best first: the best ones by their own optimum, then by bound.
+
+    The one with the highest bound is solved until as many are known as are asked for. What is
+    left then has a bound below all of them.
+    """
+    heap = [(-bound, order, one) for order, (bound, one) in enumerate(bounds)]
+    heapq.heapify(heap)
+    solved: dict[int, float] = {}
+    found: list[Alternative] = []
+    while heap:
+        negative, order, one = heapq.heappop(heap)
+        loss = max(0.0, 1.0 + negative / reached)
+        if order in solved or len(found) >= MOST_EXACT:
+            batch = solved.get(order)
+            exact = order in solved
+            found.append(Alternative(str(one), -negative * 1e3, exact, batch, loss))
+            continue
+        own = search(instance, only=[one]).plan
+        if own is None:
+            parts.expect(1)
+            parts.add()
+            idle.append(str(one))
+            continue
+        parts.add()
+        solved[order] = own.batch
+        heapq.heappush(heap, (-own.throughput, order, one))
+    return found
+
+
+@verb
+def explain(
+    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+) -> Explanation:
+    """Return why the optimum's configuration won and why others could not run.
+
+    `source` and `overrides` are those of `load`. The best alternatives are solved to their own
+    optimum, the others keep the bound by which the search dropped them. Those without any plan that
+    meets all limits, such as the speed floor or the power cap, are listed as idle. `progress` is
+    told how many of how many parts of the work are done.
+    """
+    instance = load(source, overrides)
+    parts = Parts(progress, 2)
+    found = search(instance)
+    parts.add()
+    best, plan = found.best_bounds, found.plan
+    reached = plan.throughput if plan is not None else 0.0
+    chosen = plan.configuration if plan is not None else None
+    others: Iterable[Configuration] = (one for one in found.configurations if one != chosen)
+    bounds: list[tuple[float, Configuration]] = []
+    idle = []
+    for one in others:
+        if one in best and reached > 0:
+            bounds.append((min(best[one], found.bound), one))
+        else:
+            idle.append(str(one))
+    parts.expect(min(MOST_EXACT, len(bounds)))
+    alternatives = _ranked(instance, bounds, reached, idle, parts)
+    reasons: dict[str, list[str]] = {}
+    for rejection in found.rejections:
+        named = rejection.configuration
+        if rejection.detail:
+            named += f": {rejection.detail}"
+        reasons.setdefault(rejection.reason, []).append(named)
+    conflict = explain_conflict(instance, found) if plan is None else None
+    cures = cures_of_infeasible(instance, parts) if plan is None else None
+    parts.finish()
+    return Explanation(
+        instance=instance.name,
+        status="optimal" if plan is not None else "infeasible",
+        chosen=str(chosen) if chosen is not None else None,
+        throughput_tok_s=reached * 1e3 if plan is not None else None,
+        alternatives=tuple(alternatives),
+        idle=tuple(idle),
+        rejected=tuple(
+            Rejected(reason, tuple(names))
+            for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))
+        ),
+        conflict=conflict,
+        cures=cures,
+    )
+
+
+MOST_LISTED = MOST_EXACT
+"""Alternatives that the text lists."""
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return an explanation as text."""
+    lines = []
+    if explanation.chosen is None:
+        lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
+    else:
+        lines += [
+            f"Chosen: {explanation.chosen}",
+            f"        {explanation.throughput_tok_s:,.1f} tok/s",
+            "",
+            f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
+        ]
+        for one in explanation.alternatives[:MOST_LISTED]:
+            bound = "  " if one.exact else "<="
+            lines.append(
+                f" {-one.loss:>8.1%} {bound}{one.throughput_tok_s:>14,.1f} tok/s  "
+                f"{one.configuration}"
+            )
+        lines += _more(len(explanation.alternatives))
+    if explanation.idle:
+        lines += ["", f"Fit in memory but meet no plan within the limits ({len(explanation.idle)})"]
+        lines += [f"  {name}" for name in explanation.idle[:MOST_LISTED]]
+        lines += _more(len(explanation.idle))
+    if explanation.rejected:
+        count = sum(len(one.configurations) for one in explanation.rejected)
+        lines += ["", f"Cannot run ({count})"]
+        for rejected in explanation.rejected:
+            lines.append(f"  {rejected.reason}")
+            lines += [f"      {name}" for name in rejected.configurations[:4]]
+            if len(rejected.configurations) > 4:
+                lines.append(f"      and {len(rejected.configurations) - 4} more")
+    return "\n".join(lines) + "\n"
+
+
+def _conflict_lines(explanation: Explanation) -> list[str]:
+    """Say why nothing can run, and what single changes would help."""
+    lines = []
+    if explanation.conflict is not None:
+        lines += [f"{explanation.conflict.summary}."]
+        if explanation.conflict.limits:
+            lines.append(explanation.conflict.limits_text())
+    if explanation.cures is not None:
+        lines += ["", *cure_lines(explanation.cures)]
+    return lines
+
+
+def _more(count: int) -> list[str]:
+    hidden = count - MOST_LISTED
+    return [f"  and {hidden} more in --format json"] if hidden > 0 else []

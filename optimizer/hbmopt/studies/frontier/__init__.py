@@ -1,0 +1,23 @@
+"""The frontier: the most throughput at every speed per user."""
+
+from hbmopt.studies.frontier.normalisation import Normalisation, millions, normalisation
+from hbmopt.studies.frontier.speed_frontier import (
+    MOST_RUNGS,
+    Frontier,
+    FrontierPoint,
+    FrontierSegment,
+    frontier,
+    parse_speeds,
+)
+
+__all__ = [
+    "MOST_RUNGS",
+    "Frontier",
+    "FrontierPoint",
+    "FrontierSegment",
+    "Normalisation",
+    "frontier",
+    "millions",
+    "normalisation",
+    "parse_speeds",
+]

@@ -1,0 +1,87 @@
+"""Throughput of a rack as it is, per accelerator, per MW that it draws, or per million USD.
+
+The power is what the rack draws in the scope of `limits.power_scope`, as in every other answer.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hbmopt.errors import InputError, nearest
+from hbmopt.instance import Instance
+
+if TYPE_CHECKING:
+    from hbmopt.points import Array
+
+PER = ("rack", "accelerator", "mw", "usd")
+"""What throughput can be divided by."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How throughput is quoted; `divisor` is None where it is the power drawn, in MW."""
+
+    per: str
+    unit: str
+    of: str
+    divisor: float | None
+
+    def value(self, throughput: float, power_kw: float) -> float:
+        """Return throughput in tok/s, at the power drawn there, in `unit`."""
+        return throughput / (power_kw / 1e3 if self.divisor is None else self.divisor)
+
+    def values(self, throughputs: "Array", powers_kw: "Array") -> "Array":
+        """Return throughputs in tok/s, each at the power drawn there, in `unit`."""
+        divisors = powers_kw / 1e3 if self.divisor is None else self.divisor
+        found: Array = np.divide(throughputs, divisors).astype(np.float64)
+        return found
+
+    @property
+    def label(self) -> str:
+        """The title of an axis."""
+        return f"throughput {self.of}, {self.unit}"
+
+
+def normalisation(per: str, instance: Instance) -> Normalisation:
+    """Return how throughput is quoted per ``rack``, ``accelerator``, ``mw`` or ``usd``.
+
+    Raises
+    ------
+    InputError
+        For another name, and where the price of the rack or of its LPUs is not known.
+    """
+    if per == "rack":
+        return Normalisation(per, "tok/s", "of the rack", 1.0)
+    if per == "accelerator":
+        count = float(instance.rack.accelerators)
+        return Normalisation(per, "tok/s per accelerator", "by accelerator", count)
+    if per == "mw":
+        return Normalisation(per, "tok/s per MW", "by power drawn", None)
+    if per != "usd":
+        raise InputError(f"--per {per}: is none of them; {nearest(per, PER)}")
+    missing = _without_price(instance)
+    if missing:
+        raise InputError(
+            f'--per usd: {missing} is not known; give it with --set {missing}="3000000 USD"'
+        )
+    return Normalisation(per, "tok/s per million USD", "by price of the rack", millions(instance))
+
+
+def millions(instance: Instance) -> float | None:
+    """Return the price of the rack with its LPUs in million USD, None where it is not known."""
+    if _without_price(instance):
+        return None
+    rack = instance.rack
+    prices = (rack.price, rack.offload.price if rack.offload is not None else None)
+    return sum(price.amount for price in prices if price is not None) / 1e6
+
+
+def _without_price(instance: Instance) -> str:
+    """Return the key of a price that is missing, or is 0 and cannot be divided by."""
+    rack = instance.rack
+    if rack.price is None or rack.price.amount == 0:
+        return "rack.price"
+    if rack.offload is not None and rack.offload.price is None:
+        return "rack.offload.price"
+    return ""

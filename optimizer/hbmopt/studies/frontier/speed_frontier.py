@@ -1,0 +1,456 @@
+"""The frontier: the most throughput at every speed per user, exactly, with what limits it.
+
+Its points come from `hbmopt.frontier_envelope`, exactly, or with LPUs from
+`hbmopt.sampled_frontier`, solved one by one. Limits and prices come from the program itself, solved
+at the ends of every segment.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.basics import Progress, round_step, verb
+from hbmopt.demand import Demand, enumerate_configurations
+from hbmopt.errors import InputError
+from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.plan import configuration_of, solution_of, solve
+from hbmopt.points import MOST_SOLVES, Array, Envelope, Outline, found_at, sampled_outline
+from hbmopt.results import Solution, StepAccuracy, step_accuracy
+from hbmopt.studies.frontier.normalisation import millions, normalisation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """One point of the frontier with what limits it there.
+
+    Of whole sequences there is not one for every speed: `speed_tok_s_user` is what is reached at a
+    floor of `floor_tok_s_user`.
+    `price_of_speed` is d(throughput) / d(speed floor): what one more tok/s per user costs.
+    """
+
+    floor_tok_s_user: float
+    speed_tok_s_user: float
+    throughput_tok_s: float
+    batch: float
+    power_w: float
+    tok_s_per_mw: float | None
+    tok_s_per_accelerator: float
+    tok_s_per_million_usd: float | None
+    configuration: str
+    replicas: int
+    limiting_resource: str | None
+    binding: tuple[str, ...]
+    price_of_speed: float
+    step_breakdown_ms: dict[str, float]
+    elasticities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FrontierSegment:
+    """A stretch with one configuration, one binding set and one limiting resource.
+
+    `configuration` is that of the stretch; single points of it may be of another, as rounding to
+    whole sequences has it. `replicas` are those at its slowest point. Under a power cap their
+    number may change from point to point, and what limits with it: limits are those of the ends.
+    """
+
+    slowest: FrontierPoint
+    fastest: FrontierPoint
+    points: int
+    configuration: str
+    replicas: int
+
+    @property
+    def limiting_resource(self) -> str | None:
+        """The input of the largest elasticity along the segment."""
+        return self.slowest.limiting_resource
+
+
+class Frontier:
+    """The frontier of an instance: its points, segments and whatever lies in between.
+
+    `gap` is 0 where all points are known. With LPUs it is the largest fall between two neighbouring
+    points as a share of the most throughput: each point is exact, and in between the frontier
+    lies between the two.
+    """
+
+    def __init__(self, instance: Instance, outline: Outline, seconds: float) -> None:
+        self.instance = instance
+        self.configurations = tuple(str(one) for one in outline.configurations)
+        self.seconds = seconds
+        self.gap = outline.gap
+        self._points, self._owners = outline.points, outline.owners
+        self._power_kw = outline.power_kw
+        self._sources = outline.configurations
+        self._solved: dict[int, FrontierPoint] = {}
+
+    def __len__(self) -> int:
+        return len(self._points.batch)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served."""
+        return len(self) > 0
+
+    @property
+    def accuracy(self) -> StepAccuracy:
+        """What the step times rest on: the worst of the layouts that run along the frontier."""
+        used = [self._sources[one].layout for one in np.unique(self._owners)]
+        return step_accuracy(self.instance, [one.attention_data_parallel for one in used])
+
+    @property
+    def speeds(self) -> Array:
+        """Speed floors of the points in tok/s per user, the slowest first."""
+        return self._points.floor[::-1]
+
+    @property
+    def throughputs(self) -> Array:
+        """Throughput of the points in tok/s, the slowest first: falling."""
+        return self._points.throughput[::-1]
+
+    @property
+    def powers_kw(self) -> Array:
+        """Power that the rack draws at the points in kW, the slowest first."""
+        return self._power_kw[::-1]
+
+    def normalised(self, per: str) -> Array:
+        """Return the throughputs per ``rack``, ``accelerator``, ``mw`` or ``usd``.
+
+        Those per MW are of the power drawn at each point, and need not fall with speed.
+
+        Raises
+        ------
+        InputError
+            Where the price is not known, or nothing is drawn.
+        """
+        if per == "mw" and (self._power_kw <= 0).any():
+            raise InputError("--per mw: the rack draws no power; set static_power or a power law")
+        quoted = normalisation(per, self.instance)
+        return quoted.values(self.throughputs, self.powers_kw)
+
+    def throughput(self, speed: float) -> float:
+        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it.
+
+        With a `gap` that of the next point that meets it: a lower bound.
+        """
+        position = self._position(speed)
+        return float(self._points.throughput[position]) if position >= 0 else 0.0
+
+    def index(self, speed: float) -> int | None:
+        """Return the first point, counted from the slowest, that meets a floor; None if none."""
+        position = self._position(speed)
+        return len(self) - 1 - position if position >= 0 else None
+
+    def _position(self, speed: float) -> int:
+        """Return the last of the points, the fastest first, that meet a floor; -1 if none."""
+        slack = speed * (1.0 - 1e-12)
+        return int(np.searchsorted(-self._points.floor, -slack, side="right")) - 1
+
+    def solution(self, speed: float) -> Solution:
+        """Return the whole solution at a speed floor, priced; that of the instance holds too."""
+        speed = max(speed, float(self.instance.limits.min_speed))
+        position = self._position(speed)
+        if position < 0 or self.gap > 0:
+            return solve(self.instance.at_floor(float(speed)))
+        return self._solution_at(position, float(speed))
+
+    def _solution_at(self, position: int, speed: float) -> Solution:
+        """Return the solution of a point at a floor that it meets."""
+        begun, instance = time.perf_counter(), self.instance.at_floor(speed)
+        owner = self._sources[self._owners[position]]
+        found = found_at(Demand(instance, owner), float(self._points.batch[position]))
+        return solution_of(instance, found, begun)
+
+    def point(self, speed: float) -> FrontierPoint | None:
+        """Return the point at a speed floor with its limits and prices, None where none is."""
+        position = self._position(speed)
+        if position < 0:
+            return None
+        return _described(self.solution(speed), millions(self.instance))
+
+    def point_at(self, index: int) -> FrontierPoint:
+        """Return a point by its place from the slowest, with its limits and prices; solved once."""
+        return self._point_at(len(self) - 1 - index)
+
+    def _point_at(self, position: int) -> FrontierPoint:
+        """Return the point at a position, solved once."""
+        if position not in self._solved:
+            floor = float(self._points.floor[position])
+            # The slowest point meets any floor below it, and there the floor costs nothing.
+            slowest = position == len(self) - 1
+            speed = float(self.instance.limits.min_speed) if slowest else floor
+            solution = self._solution_at(position, speed * (1.0 - 1e-9))
+            self._solved[position] = _described(solution, millions(self.instance))
+        return self._solved[position]
+
+    @cached_property
+    def segments(self) -> tuple[FrontierSegment, ...]:
+        """The segments, the slowest first.
+
+        A new one starts where the configuration changes, or the binding set, or the limiting
+        resource. Where two configurations alternate within the rounding of single sequences, the
+        one that holds before and after counts, and ends and limits are those of its own points.
+        """
+        found, owners = [], self._owners[::-1]
+        for first, last, owner in _runs(owners):
+            members = [len(self) - 1 - at for at in range(first, last + 1) if owners[at] == owner]
+            groups = self._split(members)
+            begins = [*(group[0] for group in groups), len(self) - 2 - last]
+            found += [
+                FrontierSegment(
+                    self._point_at(group[0]),
+                    self._point_at(group[-1]),
+                    begin - following,
+                    str(self._sources[owner]),
+                    int(self._points.replicas[group[0]]),
+                )
+                for group, (begin, following) in zip(groups, pairwise(begins), strict=True)
+            ]
+        return tuple(found)
+
+    def _split(self, members: Sequence[int]) -> list[Sequence[int]]:
+        """Split positions of one configuration, the slowest first, where what limits it changes."""
+        slow, fast = self._point_at(members[0]), self._point_at(members[-1])
+        if _alike(slow, fast):
+            return [members]
+        low, high = 0, len(members) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if _alike(slow, self._point_at(members[middle])):
+                low = middle
+            else:
+                high = middle
+        return [members[:high], *self._split(members[high:])]
+
+    def ladder(self, speeds: Sequence[float] | None = None) -> list[FrontierPoint]:
+        """Return the points at given speeds in tok/s per user; by default at round ones.
+
+        Speeds below the instance's own floor are that floor.
+        """
+        asked = list(speeds) if speeds is not None else self.round_speeds()
+        own = float(self.instance.limits.min_speed)
+        asked = list(dict.fromkeys(max(speed, own) for speed in asked))
+        found = [self.point(speed) for speed in asked]
+        return [one for one in found if one is not None]
+
+    def known_points(self, count: int) -> list[FrontierPoint]:
+        """Return up to `count` of the points, evenly over the speeds, both ends among them.
+
+        Where there is a `gap` any other speed takes a search to solve.
+        """
+        if not self.feasible:
+            return []
+        speeds = self.speeds
+        wanted = np.linspace(speeds[0], speeds[-1], count)
+        return [self.point_at(int(at)) for at in np.unique(np.searchsorted(speeds, wanted))]
+
+    def round_speeds(self) -> list[float]:
+        """Return round speeds over the frontier: at most 20."""
+        if not self.feasible:
+            return []
+        fastest = float(self._points.floor[0])
+        step = round_step(fastest / MOST_RUNGS)
+        slowest = float(self.speeds[0])
+        first = np.ceil(slowest / step)
+        return [float(step * (first + count)) for count in range(int(fastest / step - first) + 1)]
+
+    @property
+    def points_frame(self) -> "pd.DataFrame":
+        """One row per point, the slowest first: speed, throughput, power, batch, configuration.
+
+        With throughput per accelerator, per MW where power is drawn, per million USD where the
+        price is known.
+        """
+        import pandas as pd  # 0.3 s that only frames need
+
+        names = np.array(self.configurations, dtype=object)
+        found = {"tok_s_per_accelerator": self.normalised("accelerator")}
+        if (self._power_kw > 0).all():
+            found["tok_s_per_mw"] = self.normalised("mw")
+        if millions(self.instance) is not None:
+            found["tok_s_per_million_usd"] = self.normalised("usd")
+        return pd.DataFrame(
+            {
+                "speed_tok_s_user": self.speeds,
+                "throughput_tok_s": self.throughputs,
+                "power_w": self.powers_kw * 1e3,
+                **found,
+                "batch": (self._points.batch * self._points.replicas)[::-1],
+                "replicas": self._points.replicas[::-1],
+                "configuration": names[self._owners[::-1]],
+            }
+        )
+
+    @property
+    def segments_frame(self) -> "pd.DataFrame":
+        """One row per segment, the slowest first."""
+        import pandas as pd  # 0.3 s that only frames need
+
+        return pd.DataFrame([segment_row(one) for one in self.segments])
+
+    def to_dict(self, speeds: Sequence[float] | None = None) -> dict[str, Any]:
+        """Return plain data, as JSON has it, with the ladder at `speeds` or at round ones."""
+        return {
+            "instance": self.instance.name,
+            "title": self.instance.description,
+            "llm": self.instance.llm.title or self.instance.llm.name,
+            "rack": self.instance.rack.title or self.instance.rack.name,
+            "status": "optimal" if self.feasible else "infeasible",
+            "accelerators": int(self.instance.rack.accelerators),
+            "points": len(self),
+            "gap": self.gap,
+            "seconds": self.seconds,
+            "accuracy": asdict(self.accuracy),
+            "segments": [
+                {
+                    "configuration": one.configuration,
+                    "replicas": one.replicas,
+                    "limiting_resource": one.limiting_resource,
+                    "points": one.points,
+                    "slowest": _plain(one.slowest),
+                    "fastest": _plain(one.fastest),
+                }
+                for one in self.segments
+            ],
+            "ladder": [_plain(one) for one in self.ladder(speeds)],
+            "curve": {
+                "speed_tok_s_user": self.speeds.tolist(),
+                "throughput_tok_s": self.throughputs.tolist(),
+                "power_w": (self.powers_kw * 1e3).tolist(),
+            },
+        }
+
+
+@verb
+def frontier(
+    source: Source,
+    overrides: Overrides = None,
+    *,
+    progress: Progress | None = None,
+    most_solves: int = MOST_SOLVES,
+) -> Frontier:
+    """Return the frontier of an instance over speed floors from its own upwards.
+
+    `source` and `overrides` are those of `load`. Exact without LPUs. With LPUs the best share of
+    the weights to move has no formula; the frontier is then solved at up to `most_solves` chosen
+    speeds, and `progress` is told how many of how many.
+
+    Raises
+    ------
+    InputError
+        Where the instance lets a rack run a mix of configurations, or batches that are not whole.
+    """
+    instance = load(source, overrides)
+    if not instance.choices.uniform:
+        raise InputError(
+            "choices.uniform: a frontier is that of one configuration at a time; "
+            "--set choices.uniform=true"
+        )
+    if not instance.choices.whole_sequences:
+        raise InputError(
+            "choices.whole_sequences: a frontier is that of whole sequences; "
+            "--set choices.whole_sequences=true"
+        )
+    begun = time.perf_counter()
+    configurations, _ = enumerate_configurations(instance)
+    if any(one.lpu_units for one in configurations):
+        outline = sampled_outline(instance, progress, most_solves)
+    else:
+        outline = Envelope(instance, configurations).result()
+    return Frontier(instance, outline, time.perf_counter() - begun)
+
+
+def parse_speeds(text: str) -> list[float]:
+    """Return speeds from a list such as ``20,40,60``. Raises `InputError` for anything else."""
+    found = []
+    for part in text.split(","):
+        try:
+            speed = float(part)
+        except ValueError:
+            speed = math.nan
+        if not 0 <= speed < math.inf:
+            raise InputError(f"--at: {part.strip()!r} is not a speed; write speeds as 20,40,60")
+        found.append(speed)
+    return found
+
+
+def _runs(owners: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Return first, last and owner of each run of one owner, short alternations smoothed out."""
+    smooth = owners.copy()
+    edges = [0, *(np.nonzero(np.diff(owners))[0] + 1).tolist(), len(owners)]
+    for left, right in pairwise(edges[1:-1]):
+        if right - left <= SHORT and smooth[left - 1] == owners[right]:
+            smooth[left:right] = smooth[left - 1]
+    edges = [0, *(np.nonzero(np.diff(smooth))[0] + 1).tolist(), len(owners)]
+    return [(left, right - 1, int(smooth[left])) for left, right in pairwise(edges) if right > left]
+
+
+MOST_RUNGS = 20
+"""Steps of the ladder of round speeds."""
+
+SHORT = 3
+"""Points up to which a change of configuration and back is the rounding of single sequences."""
+
+
+def _alike(one: FrontierPoint, other: FrontierPoint) -> bool:
+    return (one.limiting_resource, one.binding) == (other.limiting_resource, other.binding)
+
+
+def _described(solution: Solution, price: float | None) -> FrontierPoint:
+    """Return the point of a solution; `price` is that of the rack in million USD."""
+    chosen = solution.configurations[0]
+    floor = next((row for row in solution.constraints if row.name == "min_speed"), None)
+    throughput = solution.throughput_tok_s or 0.0
+    return FrontierPoint(
+        floor_tok_s_user=solution.min_speed_tok_s_user,
+        speed_tok_s_user=solution.speed_tok_s_user or 0.0,
+        throughput_tok_s=throughput,
+        batch=solution.batch or 0.0,
+        power_w=solution.power_w or 0.0,
+        tok_s_per_mw=solution.tok_s_per_mw,
+        tok_s_per_accelerator=throughput / solution.accelerators,
+        tok_s_per_million_usd=throughput / price if price is not None else None,
+        configuration=str(configuration_of(chosen)),
+        replicas=chosen.replicas,
+        limiting_resource=solution.limiting_resource,
+        binding=tuple(row.name for row in solution.constraints if row.binding),
+        price_of_speed=floor.unit_price if floor is not None else 0.0,
+        step_breakdown_ms=chosen.step_breakdown_ms,
+        elasticities=solution.elasticities,
+    )
+
+
+def segment_row(segment: FrontierSegment) -> dict[str, Any]:
+    """Return a segment as one flat row."""
+    return {
+        "from_speed": segment.slowest.speed_tok_s_user,
+        "to_speed": segment.fastest.speed_tok_s_user,
+        "from_throughput": segment.slowest.throughput_tok_s,
+        "to_throughput": segment.fastest.throughput_tok_s,
+        "from_batch": segment.slowest.batch,
+        "to_batch": segment.fastest.batch,
+        "limiting_resource": segment.limiting_resource,
+        "binding": " ".join(segment.slowest.binding),
+        "from_price_of_speed": segment.slowest.price_of_speed,
+        "to_price_of_speed": segment.fastest.price_of_speed,
+        "configuration": segment.configuration,
+        "replicas": segment.replicas,
+        "points": segment.points,
+    }
+
+
+def _plain(point: FrontierPoint) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(point).items()
+    }

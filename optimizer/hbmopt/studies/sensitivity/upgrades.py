@@ -1,0 +1,72 @@
+"""What to buy next: the optimum with a tenth more of one hardware input, solved anew.
+
+A price is local and holds configuration and replicas. A tenth more may change both, and then the
+two differ; that difference is part of the answer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hbmopt.documents import KeyPath
+from hbmopt.instance import Instance
+from hbmopt.plan import solve
+from hbmopt.points import PointSearch, has_formula
+from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled
+
+TENTH = 0.1
+
+LESS_IS_BETTER = frozenset({"latency", "lpu_latency"})
+"""Inputs of which a tenth less is bought."""
+
+NO_GAIN = 5e-4
+"""Share of throughput below which a tenth more changes nothing to speak of."""
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """One input with a tenth more of it (less of a latency) and what the rack makes then."""
+
+    input: InputResult
+    change: float
+    throughput_tok_s: float
+    gain: float
+
+
+def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
+    """Yield the upgrade of every input that has a price and of every budget, as they are solved."""
+    lpus = any(one.lpu_units for one in solution.configurations)
+    paths = {one.name: one.paths for one in hardware_inputs(instance, lpus=lpus)}
+    for one in solution.inputs:
+        change = -TENTH if one.name in LESS_IS_BETTER else TENTH
+        yield _upgrade(solution, one, change, scaled(instance, paths[one.name], 1.0 + change))
+    rows = {row.name: row for row in solution.constraints}
+    for position, budget in enumerate(instance.limits.budgets):
+        capacity: KeyPath = ("limits", "budgets", position, "capacity")
+        bought = instance.changed(capacity, lambda now: now * (1.0 + TENTH))
+        yield _upgrade(solution, _as_input(rows[budget.name]), TENTH, bought)
+
+
+def _as_input(row: ConstraintResult) -> InputResult:
+    """Return a budget as an input: what is bought is its capacity."""
+    return InputResult(
+        name=row.name,
+        value=row.limit,
+        unit=row.unit,
+        status="given",
+        unit_price=row.unit_price,
+        unit_price_unit=row.unit_price_unit,
+        elasticity=row.elasticity,
+    )
+
+
+def _upgrade(solution: Solution, one: InputResult, change: float, bought: Instance) -> Upgrade:
+    made = _most(bought)
+    return Upgrade(one, change, made, made / (solution.throughput_tok_s or 1.0) - 1.0)
+
+
+def _most(instance: Instance) -> float:
+    """Return the most throughput of an instance, by formula where it has one."""
+    if has_formula(instance):
+        found = PointSearch(instance).best([instance])
+        return float(found[0].throughput[0]) if found else 0.0
+    return solve(instance).throughput_tok_s or 0.0

@@ -1,0 +1,180 @@
+"""The answer at one point of a sweep, as one flat row of plain numbers and texts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from hbmopt.documents import Figure
+from hbmopt.instance import Instance
+from hbmopt.plan import ACCEPTED_VIOLATION, Conflicts, configuration_result, solve
+from hbmopt.points import BestPoints, PointSearch, has_formula
+from hbmopt.program import running_column
+from hbmopt.results import (
+    ConfigurationResult,
+    InputPrices,
+    Limited,
+    Solution,
+    binding,
+    limiting,
+    priced_inputs,
+    prices_of_speed,
+    solved,
+    throttled,
+    whole_plans,
+)
+from hbmopt.studies.sweep.files import Row
+
+SHOWN = tuple(
+    one.name
+    for one in fields(ConfigurationResult)
+    if one.name not in ("clocks", "offload", "step_breakdown_ms")
+)
+"""Fields of a configuration that are one value."""
+
+
+class Evaluator:
+    """Answers many instances, and keeps what they have in common.
+
+    Where instances differ in power cap and speed floor alone and have a formula, the best points
+    are found by it, and their programs solved and priced together; anything else is a solve. The
+    same instance gives the same row to the last bit, in any process and with any others.
+    """
+
+    def __init__(self) -> None:
+        self._common: Instance | None = None
+        self._prices = InputPrices()
+        self._search: PointSearch | None = None
+        self._conflicts: Conflicts | None = None
+
+    def rows(self, instances: Sequence[Instance]) -> Iterator[Callable[[], Row]]:
+        """Yield for each instance the call that gives its row; those that are alike together."""
+        for (common, _), group in groupby(instances, _alike):
+            yield from self._rows(common, list(group))
+
+    def _rows(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Row]]:
+        if common != self._common:
+            self._common, self._prices = common, InputPrices()
+            self._search = PointSearch(common) if has_formula(common) else None
+            self._conflicts = None
+        if self._search is None or not self._search.tabled:
+            return [partial(_solved_row, one) for one in instances]
+        if self._conflicts is None:
+            known = self._search.configurations, self._search.rejections
+            self._conflicts = Conflicts(common, *known)
+        calls: list[Callable[[], Row]] = [
+            partial(_conflict_row, self._conflicts, one) for one in instances
+        ]
+        for best in self._search.best(instances):
+            rows = _rows_of(best, instances[best.places[0]], self._prices)
+            for place, row in zip(best.places.tolist(), rows, strict=True):
+                calls[place] = partial(_solved_row, instances[place]) if row is None else row.copy
+        return calls
+
+
+def _conflict_row(conflicts: Conflicts, instance: Instance) -> Row:
+    return {"status": "infeasible", "conflict": conflicts.summary(instance)}
+
+
+def _solved_row(instance: Instance) -> Row:
+    return answer_row(solve(instance))
+
+
+def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[Row | None]:
+    """Return the rows of best points of one configuration, None where they have to be solved.
+
+    That is where the optimum of a program is not the point that the formula gives, and where no
+    hardware input has a price.
+    """
+    table, whole = best.table, best.whole
+    limited = Limited(instance, best.limits, best.replicas)
+    optima, plans = solved(table, limited, best.free), whole_plans(table, limited, whole)
+    good = np.nonzero(optima.settled & (plans.violation <= ACCEPTED_VIOLATION))[0]
+    rows: list[Row | None] = [None] * len(best.places)
+    if not len(good):
+        return rows
+    limited, optima = limited.take(good), optima.take(good)
+    plans, whole = plans.take(good), whole.take(good)
+    prices, throttle = priced_inputs(table, limited, optima, known), throttled(optima)
+    speeds = plans.throughput / plans.batch
+    columns: dict[str, list[Any]] = {
+        "status": ["optimal"] * len(good),
+        "throughput_tok_s": plans.throughput.tolist(),
+        "speed_tok_s_user": speeds.tolist(),
+        "batch": plans.batch.tolist(),
+        "power_w": plans.power_w.tolist(),
+        "tok_s_per_mw": (plans.throughput / plans.power_w * 1e6).tolist(),
+        "limiting_resource": limiting(prices, throttle),
+        "binding": [" ".join(names) for names in binding(table, limited, optima)],
+        "price_of_speed": prices_of_speed(optima, limited.limits),
+        "configurations": [1] * len(good),
+    }
+    first = running_column(
+        table.demand,
+        int(limited.replicas[0]),
+        float(whole.batch[0]),
+        whole.share[:, 0].tolist(),
+        whole.steps[:, 0].tolist(),
+    )
+    alike = configuration_result(instance, first)
+    differing = {
+        "replicas": limited.replicas.tolist(),
+        "batch": whole.batch.tolist(),
+        "speed_tok_s_user": speeds.tolist(),
+        "throughput_tok_s": plans.throughput.tolist(),
+        "step_ms": plans.step_ms.tolist(),
+    }
+    for name in SHOWN:
+        same = [_plain(getattr(alike, name))] * len(good)
+        columns[f"configuration_{name}"] = differing.get(name, same)
+    for kind, values in (("price", prices.unit_prices), ("elasticity", prices.elasticities)):
+        for name, of_all in zip(prices.names, values.tolist(), strict=True):
+            columns[f"{kind}_{name}"] = of_all
+    cells = zip(*columns.values(), strict=True)
+    for place, of_point in zip(good.tolist(), cells, strict=True):
+        row = dict(zip(columns, of_point, strict=True))
+        rows[place] = row if row["limiting_resource"] is not None else None
+    return rows
+
+
+def _alike(instance: Instance) -> tuple[Instance, bool]:
+    """Return what instances have in common that differ in power cap and speed floor alone.
+
+    And whether there is a cap, as a program has a row for it or has none.
+    """
+    changes = {"power": None, "min_speed": Figure(0.0, "speed")}
+    limits = instance.limits.model_copy(update=changes)
+    return instance.model_copy(update={"limits": limits}), instance.power_cap_kw is not None
+
+
+def answer_row(solution: Solution) -> dict[str, Any]:
+    """Return a solution as a flat row; of several configurations the first one is described."""
+    if solution.conflict is not None:
+        return {"status": solution.status, "conflict": solution.conflict.summary}
+    floors = [one for one in solution.constraints if one.name.split("[")[0] == "min_speed"]
+    row: dict[str, Any] = {
+        "status": solution.status,
+        "throughput_tok_s": solution.throughput_tok_s,
+        "speed_tok_s_user": solution.speed_tok_s_user,
+        "batch": solution.batch,
+        "power_w": solution.power_w,
+        "tok_s_per_mw": solution.tok_s_per_mw,
+        "limiting_resource": solution.limiting_resource,
+        "binding": " ".join(one.name for one in solution.constraints if one.binding),
+        "price_of_speed": sum(one.unit_price for one in floors) if floors else None,
+        "configurations": len(solution.configurations),
+    }
+    for one in solution.configurations[:1]:
+        row |= {f"configuration_{name}": getattr(one, name) for name in SHOWN}
+        row |= {f"offload_{name}": share for name, share in one.offload.items()}
+    row |= {f"price_{one.name}": one.unit_price for one in solution.inputs}
+    row |= {f"elasticity_{one.name}": one.elasticity for one in solution.inputs}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's as one of Python's."""
+    return value.item() if hasattr(value, "item") else value

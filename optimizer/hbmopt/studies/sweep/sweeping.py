@@ -1,0 +1,307 @@
+"""`sweep`: the optimum at every point of a grid over fields of an instance.
+
+The points are independent of each other: any number of workers, in any order, gives the same
+rows to the last bit, and so does a sweep that was interrupted and goes on.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import file_digest, sha256
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hbmopt import __version__
+from hbmopt.basics import Chosen, check_writable, is_file, verb, writing
+from hbmopt.errors import HbmoptError, InputError
+from hbmopt.instance import (
+    Overrides,
+    Points,
+    Source,
+    SweepPoint,
+    Variation,
+    load_document,
+    parse_variation,
+    points,
+)
+from hbmopt.studies.sweep.files import Row, format_of, frame_of, write_rows
+from hbmopt.studies.sweep.journal import Journal, partial_of
+from hbmopt.studies.sweep.rows import Rows
+from hbmopt.studies.sweep.workers import Answers, Problem, in_processes, in_this_process, on_dask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROGRESS_AFTER = 1.0
+"""Seconds after which a sweep shows how far it is."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The rows of a sweep, one for each point in order.
+
+    A row has all `columns`: `index`, the inputs, `status` (``optimal``, ``infeasible``,
+    ``invalid`` or ``failed``), the answer, what limits it, its configuration, `price_...` and
+    `elasticity_...` of every priced input; `conflict` where nothing is feasible, `error` where the
+    instance is invalid or the solver failed. What a row has not is None. Rows are read when they
+    are asked for, from a temporary file where they are many.
+
+    `statuses` counts the rows of each status, and `examples` are the first rows of each, both in
+    the order of those.
+    """
+
+    title: str
+    variations: tuple[Variation, ...]
+    points: int
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+    statuses: Mapping[str, int]
+    examples: Mapping[str, Row]
+    seconds: float
+
+    @property
+    def feasible(self) -> bool:
+        """Whether anything can be served at any point."""
+        return "optimal" in self.statuses
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a frame."""
+        return frame_of(self.rows, self.columns)
+
+    def write(self, file: BinaryIO, style: str) -> None:
+        """Write the rows to a file in the format ``csv``, ``jsonl`` or ``parquet``."""
+        write_rows(self.rows, self.columns, style, file)
+
+    def contents(self, style: str) -> bytes:
+        """Return the rows as a file in the format ``csv``, ``jsonl`` or ``parquet``."""
+        file = BytesIO()
+        self.write(file, style)
+        return file.getvalue()
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C: `sweep` holds the rows that are done, the message says where they are kept."""
+
+    def __init__(self, message: str, sweep: Sweep) -> None:
+        super().__init__(message)
+        self.sweep = sweep
+
+
+@verb
+def sweep(
+    source: Source,
+    variations: str | Variation | Sequence[str | Variation],
+    *,
+    overrides: Overrides = None,
+    zipped: bool = False,
+    jobs: int | None = None,
+    dask: str | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Sweep:
+    """Return the optimum at every point.
+
+    Parameters
+    ----------
+    source, overrides
+        As of `load`.
+    variations
+        What varies: ``"limits.power=60 kW:600 kW:20 kW"``, ``"llm=kimi_k2_5,glm_4_5"``. Several
+        make a grid, in which the last one changes fastest.
+    zipped
+        Take the first values of all together, then the second ones, instead of a grid.
+    jobs
+        Worker processes, by default 1; of ``dask="local"`` by default one for each core. A script
+        that uses more than one has to keep its calls below ``if __name__ == "__main__":``.
+    dask
+        The address of a Dask scheduler, or ``"local"``.
+    output
+        A file that ends in .csv, .jsonl or .parquet. While the sweep runs, what is done is kept
+        beside it in FILE.partial.
+    resume
+        Go on with what an interrupted sweep has left in FILE.partial.
+    progress
+        Show on stderr, where that is a terminal, how far the sweep is.
+
+    Raises
+    ------
+    InputError
+        Where the variations cannot be used, no point is valid, or a file cannot be written. A point
+        that is infeasible or invalid is a row, not an error.
+    SweepInterrupted
+        On Ctrl-C, with the rows that are done.
+    """
+    begun = time.perf_counter()
+    listed = [variations] if isinstance(variations, str | Variation) else list(variations)
+    varied = tuple(parse_variation(one) if isinstance(one, str) else one for one in listed)
+    grid = points(varied, zipped=zipped)
+    workers = _workers(jobs, dask)
+    file = Path(output) if output is not None else None
+    style = format_of(file) if file is not None else ""
+    if resume and file is None:
+        raise InputError("--resume: needs --output FILE, whose FILE.partial it goes on with")
+    problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
+    if file is not None:
+        read = {*problem.document.files, *_files(varied)}
+        check_writable(file, inputs=read)
+        check_writable(partial_of(file), inputs=read)
+    _check_some_valid(problem, grid)
+    digest = _digest(problem, varied, grid) if file is not None else ""
+    journal = Journal(file, digest, len(grid))
+    journal.begin(resume=resume)
+
+    def made() -> Sweep:
+        described = problem.document.get(("description",))
+        rows = Rows([one.header for one in varied], grid.cells, journal)
+        firsts = sorted(journal.firsts, key=journal.firsts.__getitem__)
+        return Sweep(
+            title=str(described or ""),
+            variations=varied,
+            points=len(grid),
+            columns=rows.columns,
+            rows=rows,
+            statuses={status: journal.statuses[status] for status in firsts},
+            examples={status: rows.at(journal.firsts[status]) for status in firsts},
+            seconds=time.perf_counter() - begun,
+        )
+
+    try:
+        with journal:
+            left = Chosen(grid, journal.left)
+            with (
+                closing(_Progress(len(grid), len(journal), wanted=progress)) as shown,
+                closing(_run(problem, left, workers, dask)) as run,
+            ):
+                for index, answer in run:
+                    journal.add(index, answer)
+                    shown.advance()
+        found = made()
+        if file is not None:
+            with writing(file) as results:
+                found.write(results, style)
+    except KeyboardInterrupt:
+        message = f"interrupted after {len(journal):,} of {len(grid):,} points; {journal.kept}"
+        raise SweepInterrupted(message, made()) from None
+    except HbmoptError as error:
+        if not len(journal):
+            raise
+        done = f"{len(journal):,} of {len(grid):,} points are done: {journal.kept}"
+        raise type(error)(f"{error}; {done}") from None
+    journal.remove()
+    return found
+
+
+def _workers(jobs: int | None, dask: str | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs}: must be at least 1")
+    if dask is not None and dask != "local" and jobs is not None:
+        raise InputError(f"--jobs {jobs}: the cluster at --dask {dask} has workers of its own")
+    return jobs or ((os.cpu_count() or 1) if dask == "local" else 1)
+
+
+def _run(problem: Problem, left: Sequence[SweepPoint], workers: int, dask: str | None) -> Answers:
+    """Return the answers of the points that are left, as they are done."""
+    if not left:
+        return in_this_process(problem, ())
+    if dask is not None:
+        return on_dask(problem, left, dask, min(workers, len(left)))
+    if workers == 1 or len(left) == 1:
+        return in_this_process(problem, left)
+    return in_processes(problem, left, min(workers, len(left)))
+
+
+def _check_some_valid(problem: Problem, grid: Sequence[SweepPoint]) -> None:
+    """Raise the first error where no point is valid: then a path or the instance is wrong."""
+    first: InputError | None = None
+    for point in grid:
+        try:
+            problem.instance(point.values)
+        except InputError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
+
+
+def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> str:
+    """Return what tells this sweep from any other one whose rows may differ."""
+    told = [
+        [__version__, version("highspy"), version("numpy")],
+        problem.document.value,
+        [[one.path, len(one.values)] for one in variations],
+        [point.values for point in grid[:2]],
+    ]
+    digest = sha256(json.dumps(told, default=repr).encode())
+    for one in variations:
+        for value in one.values:
+            digest.update(repr(value).encode())
+    for path in _files(variations):
+        # A point whose file cannot be read says so in its row.
+        with suppress(OSError), path.open("rb") as read:
+            digest.update(file_digest(read, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _files(variations: Sequence[Variation]) -> list[Path]:
+    """Return the files that are named among the values that vary."""
+    suffixes = (".yaml", ".yml", ".json")
+    values = (value for one in variations for value in one.values if value.endswith(suffixes))
+    return [path for path in map(Path, values) if is_file(path)]
+
+
+class _Progress:
+    """How far a sweep is, on stderr; nothing for a short one or off a terminal."""
+
+    def __init__(self, points: int, done: int, *, wanted: bool) -> None:
+        self._wanted = wanted and sys.stderr.isatty()
+        self._begun = time.monotonic()
+        self._points, self._first, self._done = points, done, done
+        self._shown: Any = None
+
+    def advance(self) -> None:
+        """Count one more point."""
+        self._done += 1
+        if not self._wanted or time.monotonic() - self._begun < PROGRESS_AFTER:
+            return
+        if self._shown is None:
+            self._shown, self._task = self._bar()
+        spent = time.monotonic() - self._begun
+        left = spent / (self._done - self._first) * (self._points - self._done)
+        self._shown.update(self._task, completed=self._done, left=_duration(left))
+
+    def _bar(self) -> tuple[Any, Any]:
+        # Only long sweeps need it.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        shown = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("points, {task.fields[left]} left"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        task = shown.add_task("", total=self._points, left="")
+        shown.start()
+        return shown, task
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._shown is not None:
+            self._shown.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
