@@ -28,7 +28,7 @@ def check_writable(path: Path, option: str = "--output", inputs: Iterable[Path] 
     """
     try:
         where = _target(path)
-        folder = where.parent
+        folder = where.parent if path.is_symlink() else path.parent
         if not folder.is_dir():
             raise InputError(f"{option} {path}: there is no folder {folder}; create it first")
         if where.is_dir():

@@ -33,6 +33,11 @@ SIGNATURE = "hbmopt sweep"
 LONGEST_HEADER = 4096
 
 
+def partial_of(output: Path) -> Path:
+    """Return the file in which the journal of a sweep to an output file is kept."""
+    return output.with_name(output.name + ".partial")
+
+
 class Journal:
     """The answers of a sweep by the index of their point; a context within which they are added.
 
@@ -51,7 +56,7 @@ class Journal:
     """
 
     def __init__(self, output: Path | None, digest: str, points: int) -> None:
-        self.path = output.with_name(output.name + ".partial") if output is not None else None
+        self.path = partial_of(output) if output is not None else None
         self.names: set[str] = set()
         self.statuses: dict[str, int] = {}
         self.firsts: dict[str, int] = {}

@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hbmopt import __version__
 from hbmopt.errors import HbmoptError, InputError
-from hbmopt.files import writing
-from hbmopt.instance import load_document
+from hbmopt.files import check_writable, writing
+from hbmopt.instance import Overrides, Source, load_document
 from hbmopt.lazy_sequence import Chosen
 from hbmopt.sweep_files import Row, format_of, frame_of, write_rows
-from hbmopt.sweep_journal import Journal
+from hbmopt.sweep_journal import Journal, partial_of
 from hbmopt.sweep_rows import Rows
 from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
 from hbmopt.text_file import is_file
 from hbmopt.variation import Points, SweepPoint, Variation, parse_variation, points
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,11 +90,12 @@ class SweepInterrupted(KeyboardInterrupt):
         self.sweep = sweep
 
 
+@verb
 def sweep(
-    source: str | Path | Mapping[str, Any],
-    variations: str | Sequence[str | Variation],
+    source: Source,
+    variations: str | Variation | Sequence[str | Variation],
     *,
-    overrides: Mapping[str, Any] | list[str] | None = None,
+    overrides: Overrides = None,
     zipped: bool = False,
     jobs: int | None = None,
     dask: str | None = None,
@@ -134,7 +136,7 @@ def sweep(
         On Ctrl-C, with the rows that are done.
     """
     begun = time.perf_counter()
-    listed = [variations] if isinstance(variations, str) else list(variations)
+    listed = [variations] if isinstance(variations, str | Variation) else list(variations)
     varied = tuple(parse_variation(one) if isinstance(one, str) else one for one in listed)
     grid = points(varied, zipped=zipped)
     workers = _workers(jobs, dask)
@@ -143,6 +145,10 @@ def sweep(
     if resume and file is None:
         raise InputError("--resume: needs --output FILE, whose FILE.partial it goes on with")
     problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
+    if file is not None:
+        read = {*problem.document.files, *_files(varied)}
+        check_writable(file, inputs=read)
+        check_writable(partial_of(file), inputs=read)
     _check_some_valid(problem, grid)
     digest = _digest(problem, varied, grid) if file is not None else ""
     journal = Journal(file, digest, len(grid))
@@ -234,11 +240,18 @@ def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> 
     for one in variations:
         for value in one.values:
             digest.update(repr(value).encode())
-            if value.endswith((".yaml", ".yml", ".json")) and is_file(Path(value)):
-                # A point whose file cannot be read says so in its row.
-                with suppress(OSError), Path(value).open("rb") as read:
-                    digest.update(file_digest(read, "sha256").digest())
+    for path in _files(variations):
+        # A point whose file cannot be read says so in its row.
+        with suppress(OSError), path.open("rb") as read:
+            digest.update(file_digest(read, "sha256").digest())
     return digest.hexdigest()
+
+
+def _files(variations: Sequence[Variation]) -> list[Path]:
+    """Return the files that are named among the values that vary."""
+    suffixes = (".yaml", ".yml", ".json")
+    values = (value for one in variations for value in one.values if value.endswith(suffixes))
+    return [path for path in map(Path, values) if is_file(path)]
 
 
 class _Progress:
