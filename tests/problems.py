@@ -190,11 +190,15 @@ FILES = {
     "duplicate_key": changed(
         LIMITS, LIMITS + "\n@limits: {}", "'limits' stands twice", "keep one of them"
     ),
-    "two_documents": Problem("a: 1\n---\nb: 2\n", 2, "another document", "check"),
+    "two_documents": Problem("a: 1\n---\nb: 2\n", 2, "another document", "keep one"),
     "recursive_alias": Problem(
-        "rack: &a\n  x: *a\nllm: llama_3_1_8b\n", 1, "alias", "contains itself"
+        "rack: &a\n  x: *a\nllm: llama_3_1_8b\n", 2, "alias", "contains itself"
     ),
-    "undefined_alias": Problem("rack: *nope\n", 1, "undefined alias", "check"),
+    "undefined_alias": Problem("rack: *nope\n", 1, "undefined alias", "no value before it"),
+    "tag": Problem("a: 1\nb: !!str 5\n", 2, "the tag !!str", "leave it out"),
+    "merge_key": Problem("a: &a {b: 1}\nc:\n  <<: *a\n", 3, "merge keys", "write the keys out"),
+    "anchor_twice": Problem("a: &a 1\nb: &a 2\n", 2, "the anchor &a stands twice", "rename"),
+    "null_byte": Problem("a: 1\nb: \0\n", 2, "control characters", "not valid YAML"),
     "list_at_the_top": Problem("- a\n- b\n", 1, "top level", "`key: value` lines"),
     "words_at_the_top": Problem("just words\n", 1, "top level", "`key: value` lines"),
     "key_that_is_a_list": Problem("? [a, b]\n: 1\n", 1, "key", "plain word"),

@@ -229,7 +229,7 @@ def test_a_fit_is_a_calibration_that_an_instance_names(tmp_path):
     [
         (["--chips", "abacus"], "--chips abacus"),
         (["--chips", "tpu_v6e"], "no row with a recorded context can be fitted"),
-        (["-o", "fit.json"], "name it fit.yaml"),
+        (["-o", "fit.json"], "must end in .yaml"),
         (["--name", "a: b"], "--name: 'a: b' must be letters"),
     ],
 )

@@ -12,7 +12,7 @@ import yaml
 from builders import INSTANCES, ROOT
 from commands import invoke, one_line_of_error, runner
 from hbmopt import __version__
-from hbmopt.cli import cli
+from hbmopt.cli import COMMANDS, cli
 from problems import FILES, OVERRIDES
 
 CLOSED_FORM = str(INSTANCES / "closed_form.yaml")
@@ -295,7 +295,7 @@ def test_help_of_the_module_is_the_kept_help(arguments):
     assert outcome.stdout == (ROOT / "optimizer" / "hbmopt" / "help.txt").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_commands_explain_themselves(name):
     outcome = invoke(name, "--help")
     assert outcome.exit_code == 0

@@ -171,7 +171,7 @@ def test_a_format_that_contradicts_the_file_is_refused(tmp_path):
     caps = "limits.power=6 kW:10 kW:2 kW"
     outcome = invoke("sweep", H200, "--vary", caps, "-o", str(path), "--format", "jsonl")
     assert outcome.exit_code == 2
-    assert "has the format of its suffix" in outcome.stderr
+    assert "is a file of csv by its name" in outcome.stderr
     assert not path.exists()
 
 

@@ -879,7 +879,7 @@ def test_a_folder_is_one_line(tmp_path):
 def test_bytes_that_are_no_text_are_one_line(tmp_path):
     path = tmp_path / "tiny.json"
     path.write_bytes(b"\x80\xff\x00")
-    assert f"{path}: cannot be read: is not text" in one_line_of_error(invoke("import-llm", path))
+    assert f"{path}: is not UTF-8 text" in one_line_of_error(invoke("import-llm", path))
 
 
 def test_a_mapping_needs_no_file():

@@ -63,7 +63,7 @@ def test_a_folder_is_named(tmp_path):
 def test_a_binary_file_is_named(tmp_path):
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\x80\xff\x00rack")
-    assert message(path) == f"{path}: is not UTF-8 text; an instance is a YAML file"
+    assert message(path) == f"{path}: is not UTF-8 text, as YAML is"
 
 
 def test_a_control_character_is_named(tmp_path):

@@ -9,11 +9,12 @@ PACKAGE = ROOT / "optimizer" / "hbmopt"
 
 STAGES = {
     "words and numbers": """
-        errors declaring units formats rounding wording solution number_price files progress
+        errors verb standard_output declaring units formats rounding wording solution number_price
+        files progress plain_text text_file csv_text yaml_nodes lazy_sequence
     """,
     "instance": """
-        document figure catalogue hardware attention llm calibration instance instance_numbers
-        variation provenance step_accuracy levers
+        document shipped figure catalogue hardware attention llm calibration instance
+        instance_numbers variation provenance step_accuracy levers
     """,
     "demand": """
         configuration placement sequence step_latency components demand physics step_profile
@@ -21,8 +22,8 @@ STAGES = {
     """,
     "build and solve": """
         highs linear_model template operation search optimum rack_columns operating_points
-        frontier_envelope sampled_frontier batch_table point_search serving_point targets plain_targets
-        offloaded_targets target_search
+        frontier_envelope sampled_frontier batch_table point_search serving_point targets
+        plain_targets offloaded_targets target_search
     """,
     "results": """
         limits prices plan_prices refinement planning mixed price_range many_optima cures
@@ -30,12 +31,12 @@ STAGES = {
     """,
     "studies": """
         speed_frontier generation_law comparison advice sensitivities upgrades sweep_files
-        sweep_point sweep_workers sweeping measured_steps known_models prediction constant_fits
-        calibrating output json_schema
+        sweep_journal sweep_point sweep_rows sweep_workers sweeping measured_steps known_models
+        prediction constant_fits calibrating output json_schema starting
     """,
     "report": """
-        fitted_table report frontier_report check_report comparison_report prediction_report
-        sensitivity_report
+        table_text fitted_table report frontier_report check_report comparison_report
+        prediction_report sensitivity_report
         sweep_report calibration_file power_curve charts charts_along charts_frontier
         charts_generation charts_labels charts_style charts_sweep charts_swept charts_tornado
         markup page page_charts page_sections page_style
@@ -61,6 +62,8 @@ def imported(path):
 
 
 MODULES = {path.stem: imported(path) for path in PACKAGE.glob("*.py")}
+COMMANDS = [imported(path) for path in PACKAGE.glob("cli/*.py")]
+MODULES["cli"] = tuple(set.union(*found) - {"cli"} for found in zip(*COMMANDS, strict=True))
 
 
 def test_every_module_has_a_stage():
@@ -83,7 +86,8 @@ def test_no_module_imports_itself_by_others():
 
 
 def test_every_module_says_what_it_holds():
-    paths = [*PACKAGE.glob("*.py"), *PACKAGE.glob("importing/**/*.py"), *ROOT.glob("models/*.py")]
+    folders = ("*.py", "cli/*.py", "importing/**/*.py")
+    paths = [path for one in folders for path in PACKAGE.glob(one)] + [*ROOT.glob("models/*.py")]
     assert len(paths) > 120
     for path in paths:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

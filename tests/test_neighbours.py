@@ -13,16 +13,15 @@ import highspy
 import numpy as np
 import pytest
 
-import hbmopt
-import neighbour
 from builders import ROOT
+from compatibility import neighbour
 from hbmopt import highs
 from hbmopt.errors import SolverError
 
 PAIRS = list(product(neighbour.NEIGHBOURS, neighbour.VERBS))
 
 
-def run(*arguments, program=ROOT / "tests" / "neighbour.py", options=()):
+def run(*arguments, program=neighbour.__file__, options=()):
     """Run a program of its own; return what it prints. Nothing may stand on stderr."""
     outcome = subprocess.run(
         [sys.executable, *options, str(program), *arguments],
@@ -38,20 +37,19 @@ def run(*arguments, program=ROOT / "tests" / "neighbour.py", options=()):
 @cache
 def alone(verb):
     """Return what hbmopt answers in this process."""
-    return json.loads(json.dumps(neighbour.VERBS[verb]()))
+    return json.loads(json.dumps({verb: neighbour.VERBS[verb]()}))
 
 
 @pytest.mark.parametrize(("other", "verb"), PAIRS, ids=[f"{a}-{b}" for a, b in PAIRS])
 def test_answers_beside_another_user_of_highs(other, verb):
     first = ("hbmopt", "other")[PAIRS.index((other, verb)) % 2]
-    printed = run(other, verb, first)
-    answer = json.loads(printed)  # the whole of stdout is one document
-    assert answer == alone(verb)
+    # The whole of stdout is one document.
+    assert json.loads(run(other, first, verb)) == alone(verb)
 
 
 @pytest.mark.parametrize("first", ["hbmopt", "other"])
 def test_each_may_come_first(first):
-    assert json.loads(run("threads=2", "solve", first)) == alone("solve")
+    assert json.loads(run("threads=2", first, "solve")) == alone("solve")
 
 
 def test_the_first_solve_of_a_process_prints_nothing(tmp_path):
@@ -62,28 +60,6 @@ def test_the_first_solve_of_a_process_prints_nothing(tmp_path):
         "assert solution.feasible\n"
     )
     assert run(program=script) == ""
-
-
-NAMES = ("h100", "a100", "b200", "closed_form", "deepseek_r1_h200", "h200_kv_compression")
-
-
-def answer(place):
-    """Return the numbers of one of many different solves."""
-    name, speed = NAMES[place % len(NAMES)], 5 + place % 7
-    changes = {"limits.min_speed": f"{speed} tok/s/user"}
-    solution = hbmopt.solve(hbmopt.load(ROOT / "instances" / f"{name}.yaml", changes))
-    prices = [(one.name, one.unit_price) for one in solution.inputs]
-    return solution.throughput_tok_s, solution.batch, solution.power_w, prices
-
-
-def test_many_threads_get_the_numbers_of_one():
-    # Each of 8 threads solves 50 instances; those that recur are solved anew.
-    places = range(8 * 50)
-    with ThreadPoolExecutor(8) as threads:
-        together = list(threads.map(answer, places))
-    different = len(NAMES) * 7
-    one_by_one = [answer(place) for place in range(different)]
-    assert together == [one_by_one[place % different] for place in places]
 
 
 def test_a_cold_process_may_begin_with_many_threads(tmp_path):

@@ -69,10 +69,10 @@ def packaged():
     """The files of the tree that have to be in a wheel, by their name there, and their bytes."""
     package = ROOT / "optimizer" / "hbmopt"
     found = {f"hbmopt/{path.name}": path for path in package.glob("*.py")}
-    importing = package / "importing"
     found |= {
-        f"hbmopt/importing/{path.relative_to(importing).as_posix()}": path
-        for path in importing.rglob("*.py")
+        f"hbmopt/{path.relative_to(package).as_posix()}": path
+        for folder in ("cli", "importing")
+        for path in (package / folder).rglob("*.py")
     }
     found |= {f"hbmopt/models/{path.name}": path for path in (ROOT / "models").glob("*.py")}
     instances = ROOT / "instances"

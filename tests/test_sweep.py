@@ -21,7 +21,7 @@ from hbmopt.errors import InputError, SolverError
 from hbmopt.instance import load_document
 from hbmopt.point_search import PointSearch
 from hbmopt.report import show
-from hbmopt.sweep_files import Journal
+from hbmopt.sweep_journal import Journal
 from hbmopt.sweep_report import MOST_ROWS, render_sweep
 from hbmopt.sweep_workers import Problem
 from hbmopt.sweeping import SweepInterrupted, sweep
@@ -144,7 +144,7 @@ def test_a_bug_keeps_its_traceback_and_says_at_which_point(monkeypatch):
         pytest.param(POWER, {"dask": "host"}, "write it as tcp://HOST:8786", marks=DASK),
         (POWER, {"resume": True}, "--resume: needs --output"),
         (POWER, {"output": "rows.xlsx"}, "must end in .csv, .jsonl, .parquet"),
-        (POWER, {"output": "none/rows.csv"}, "there is no folder none"),
+        (POWER, {"output": "none/rows.csv"}, "there is no folder"),
         ([], {}, "name at least one field"),
         ([POWER, SPEED], {"zipped": True}, "the values have to be as many"),
     ],
@@ -476,15 +476,17 @@ def test_a_finished_sweep_is_replaced_only_by_a_finished_one(interrupted):
 
 def test_lines_are_on_the_disk_within_a_second(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("hbmopt.sweep_files.SYNCED_EVERY", 0.02)
-    monkeypatch.setattr("hbmopt.sweep_files.os.fsync", synced.append)
-    with Journal(tmp_path / "rows.csv", "digest", 3) as journal:
+    monkeypatch.setattr("hbmopt.sweep_journal.SYNCED_EVERY", 0.02)
+    monkeypatch.setattr("hbmopt.sweep_journal.os.fsync", synced.append)
+    journal = Journal(tmp_path / "rows.csv", "digest", 3)
+    journal.begin(resume=False)
+    with journal:
         journal.add(0, {"status": "optimal"})
         give_up = time.monotonic() + 10
         while not synced and time.monotonic() < give_up:
             time.sleep(0.01)
         assert len(synced) == 1
     assert len(synced) == 1
-    assert Journal(tmp_path / "rows.csv", "digest", 3).done(resume=True) == {
-        0: {"status": "optimal"}
-    }
+    again = Journal(tmp_path / "rows.csv", "digest", 3)
+    again.begin(resume=True)
+    assert [(index, again.answer(index)) for index in again.done] == [(0, {"status": "optimal"})]

@@ -1,5 +1,8 @@
 """What --vary reads, and the points that follow."""
 
+import tracemalloc
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,3 +159,53 @@ def test_what_makes_no_points_is_one_line_that_names_the_option(variations, zipp
     with pytest.raises(InputError, match="--vary") as caught:
         points(variations, zipped=zipped)
     assert problem in str(caught.value)
+
+
+# Ranges and points are computed when they are asked for.
+
+
+@given(
+    first=st.decimals(-1000, 1000, places=3),
+    step=st.decimals(-50, 50, places=3).filter(bool),
+    count=st.integers(0, 30),
+    beyond=st.fractions(0, Fraction(99, 100)),
+)
+def test_a_range_holds_every_step_as_it_is_written(first, step, count, beyond):
+    last = Fraction(first) + Fraction(step) * (count + beyond)
+    found = parse_variation(f"a={first:f} kW:{float(last)!r} kW:{step:f} kW")
+    if abs(beyond) > Fraction(1, 1000) or not beyond:
+        assert len(found.values) == count + 1
+    numbers = [Fraction(first) + Fraction(step) * place for place in range(len(found.values))]
+    for text, cell, number in zip(found.values, found.cells, numbers, strict=True):
+        assert text.endswith(" kW")
+        assert float(text.removesuffix(" kW")) == pytest.approx(float(number))
+        assert cell == pytest.approx(float(number))
+        assert type(cell) is type(found.cells[0])
+    assert (type(found.cells[0]) is int) == all(one.denominator == 1 for one in numbers)
+
+
+def test_a_range_among_listed_values_stands_where_it_was_written():
+    found = parse_variation("limits.power=5 kW,1 MW:3 MW:1 MW,7 kW")
+    assert found.values == ("5 kW", "1 MW", "2 MW", "3 MW", "7 kW")
+    assert found.cells == (5, 1000, 2000, 3000, 7)
+    assert found.header == "limits.power [kW]"
+
+
+def test_a_million_points_cost_nothing_before_they_are_asked_for():
+    tracemalloc.start()
+    try:
+        grid = points([parse_variation("a=1:1000000:1")])
+        assert (len(grid), grid[-1].index, grid[-1].values) == (10**6, 999_999, ("1000000",))
+        assert grid.cells[-1] == (1_000_000,)
+        square = [parse_variation(f"{name}=0.001 kW:1 kW:0.001 kW") for name in "ab"]
+        assert points(square)[123_456].values == ("0.124 kW", "0.457 kW")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+
+
+def test_more_points_than_a_million_are_refused_zipped_as_well():
+    listed = parse_variation("a=1:600000:1,1:600000:1")
+    with pytest.raises(InputError, match="has 1,200,000 points; at most 1,000,000"):
+        points([listed], zipped=True)

@@ -1,6 +1,27 @@
 """hbmopt: proven-optimal configurations of LLM inference racks.
 
-The public names are loaded on first use, so that importing the package costs nothing.
+Every verb takes a path, the name of a shipped instance, a mapping or an `Instance`, with overrides
+such as ``{"limits.power": "90 kW"}``, and returns an object with pandas frames::
+
+    solve         the plan of highest throughput, with limits and prices
+    frontier      the most throughput at every speed per user
+    sweep         the optimum at every point of a grid over fields of the instance
+    compare       several instances side by side
+    check         is a claimed batch, speed and power possible?
+    explain       why this configuration won, or why none can run
+    sensitivity   price, elasticity and range of every number
+    report_page   one HTML page to send
+
+    rack_block    a rack as a Pyomo block inside a model of one's own
+    solve_model   that model, solved exactly and priced
+
+    load          an instance, validated
+    import_llm    a model from its published configuration
+    predict       measured decode steps against the model
+    calibrate     constants fitted to measured decode steps
+
+Wrong input raises `InputError`, in one line of what, where and what to do. Any number of threads
+may call at once. Public names are loaded on first use, so that importing the package costs nothing.
 """
 
 from typing import TYPE_CHECKING, Any

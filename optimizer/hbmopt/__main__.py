@@ -6,16 +6,24 @@ program (a test holds it equal to what the command line would print) and nothing
 
 import sys
 
+from hbmopt.standard_output import complain, write_out
+
 
 def main() -> None:
     """Run the command line, or print the kept help text."""
     if sys.argv[1:] in ([], ["--help"], ["-h"]):
         with open(__file__.replace("__main__.py", "help.txt"), encoding="utf-8") as text:  # noqa: PTH123 -- pathlib costs as much as the interpreter
-            sys.stdout.write(text.read())
+            code = write_out(text.read())
+        if code:
+            sys.exit(code)
         return
-    from hbmopt.cli import main as run
+    try:
+        from hbmopt.cli import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        complain("interrupted; nothing was done")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from hbmopt.prediction import CONTEXT_STANDS, ErrorSummary, Predictor, StepCase,
 from hbmopt.progress import Progress
 from hbmopt.step_latency import composite_blocks, latency_layers
 from hbmopt.step_profile import Array
+from hbmopt.verb import verb
 
 CONTRADICTION = 2.0
 """Factor from which on a row's batch, step and throughput exclude each other."""
@@ -141,6 +142,7 @@ def series_of(row: Row, case: StepCase) -> tuple[str, ...]:
     )
 
 
+@verb
 def calibrate(
     source: str | Path,
     *,

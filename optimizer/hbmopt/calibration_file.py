@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
+import yaml
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from hbmopt.calibrating import CalibrationFit
 from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL, ErrorBand, StepError
 from hbmopt.constant_fits import StepConstants
+from hbmopt.document import parse_document
+from hbmopt.errors import InputError
 from hbmopt.output import printed
+from hbmopt.plain_text import one_line, visible
 from hbmopt.prediction_report import add_errors, error_table
+from hbmopt.table_text import Text
 
 WIDTH = 110
 DIGITS = 3
@@ -24,31 +28,43 @@ def calibration_yaml(
     one set of constants holds for all; where every one is, both modes take it.
     """
     title = title or "fitted to measured decode steps"
+    source = _scalar(fit.source)
     lines = [
-        f"# {title}.",
-        f"name: {fit.name}",
-        f"title: {title}",
+        f"# {one_line(title)}.",
+        f"name: {_scalar(fit.name)}",
+        f"title: {_scalar(title)}",
         f"note: {_note(fit)}",
         f"accelerators: [{', '.join(fit.accelerators)}]",
     ]
     if same_architecture:
         lines.append(f"same_architecture: [{', '.join(same_architecture)}]")
     base = fit.constants.get(TENSOR_PARALLEL) or fit.constants[EXPERT_PARALLEL]
-    lines += _constants(base, fit.source, "")
+    lines += _constants(base, source, "")
     spread = fit.constants.get(EXPERT_PARALLEL)
     if spread is not None and spread is not base:
-        lines += ["expert_parallel:", *_constants(spread, fit.source, "  ")]
+        lines += ["expert_parallel:", *_constants(spread, source, "  ")]
     if fit.power is not None:
         lines.append("power_law:")
         law = {"active": min(fit.power.active, 1.0), "hbm": fit.power.hbm, "flop": fit.power.flop}
         for name, value in law.items():
-            lines.append(f"  {name}: {_figure(_rounded(value), fit.source)}")
+            lines.append(f"  {name}: {_figure(_rounded(value), source)}")
     errors = fit.errors()
     if errors:
         lines.append("errors:")
     for error in errors:
         lines += error_lines(error)
     return "\n".join(lines) + "\n"
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML, in quotes where it would not be read as itself."""
+    try:
+        plain = parse_document(f"key: {text}", "").value == {"key": text}
+    except InputError:
+        plain = False
+    if plain and visible(text) == text:
+        return text
+    return str(yaml.safe_dump(visible(text), default_style='"', width=10_000)).strip()
 
 
 def _note(fit: CalibrationFit) -> str:

@@ -5,12 +5,12 @@ shows, in units, without a caption.
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hbmopt.errors import InputError, nearest
 from hbmopt.files import check_writable, write
+from hbmopt.page_charts import chart_page, specified
 from hbmopt.speed_frontier import Frontier
 
 if TYPE_CHECKING:
@@ -183,16 +183,13 @@ def write_chart(chart: "Chart", path: Path) -> None:
     require_packages()
     import vl_convert  # 30 MB that only charts need
 
-    specification = chart.to_dict()
+    specification = specified(chart)
     if suffix == ".png":
         write(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE), path, "--plot")
     elif suffix == ".svg":
         write(vl_convert.vegalite_to_svg(specification), path, "--plot")
     else:
-        page = vl_convert.vegalite_to_html(specification, bundle=True)
-        name = " ".join(specification["title"]["text"])
-        titled = page.replace("<title>Chart</title>", f"<title>{escape(name)}</title>", 1)
-        write(titled, path, "--plot")
+        write(chart_page(specification), path, "--plot")
 
 
 def check_chart_path(path: Path) -> str:

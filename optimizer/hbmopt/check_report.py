@@ -2,11 +2,11 @@
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from hbmopt.claim import Check, ClosestPoint, Premise
 from hbmopt.cures import cure_lines
 from hbmopt.report import clock_text, titled
+from hbmopt.table_text import Text
 from hbmopt.wording import SCOPES, STEP_NAMES, show
 
 MOST_PREMISES = 8
@@ -40,7 +40,7 @@ def _heading(found: Check) -> Text:
     return text
 
 
-def _verdict(found: Check) -> Text:
+def _verdict(found: Check) -> RenderableType:
     first, _, rest = found.verdict.partition(":")
     return Text.assemble((first + ":", "bold"), rest)
 

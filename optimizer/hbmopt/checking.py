@@ -24,7 +24,7 @@ from hbmopt.cures import Changes, Cures, CureSearch, changes_of, smallest_change
 from hbmopt.document import parse_path
 from hbmopt.errors import InputError
 from hbmopt.figure import Figure
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.levers import Lever, figure_lever
 from hbmopt.progress import Parts, Progress
 from hbmopt.provenance import estimates
@@ -33,6 +33,7 @@ from hbmopt.serving_point import LimitUse, PointUse, ServingPoint, point_use
 from hbmopt.solution import ClockShare, Estimate
 from hbmopt.target_search import TargetSearch
 from hbmopt.targets import EXACT, Nearest
+from hbmopt.verb import verb
 from hbmopt.verdict import verdict_of
 
 LEAST, MOST = 1e-6, 1e12
@@ -45,18 +46,22 @@ FAR = 2.0
 """Factor by which an uncertain input may be off when it is asked whether the verdict would turn."""
 
 
+@verb
 def check(
-    instance: Instance,
+    source: Source,
     batch: float,
     speed: float | str,
     power: float | str | None = None,
     *,
+    overrides: Overrides = None,
     progress: Progress | None = None,
 ) -> Check:
     """Say whether an instance can serve `batch` requests at once at `speed` tok/s per user each.
 
     Parameters
     ----------
+    source, overrides
+        As of `load`.
     batch
         Requests that decode at once on the whole rack.
     speed
@@ -72,6 +77,7 @@ def check(
     InputError
         For numbers that are none, and where the instance lets a rack mix configurations.
     """
+    instance = load(source, overrides)
     parts = Parts(progress, SEARCHES)
     found = _Checking(instance, batch, _amount("speed", speed), power, parts).run()
     parts.finish()

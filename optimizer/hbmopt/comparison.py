@@ -1,9 +1,11 @@
 """`compare`: instances side by side, and what HBM size and bandwidth have to do with it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import SkipValidation
 
 from hbmopt.errors import InputError
 from hbmopt.generation_law import (
@@ -16,9 +18,10 @@ from hbmopt.generation_law import (
     regimes,
     step_shares,
 )
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.solution import ConfigurationResult, InputResult, Solution, StepAccuracy, plain
 from hbmopt.solver import configuration_of, solve
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,10 +141,14 @@ class Comparison:
         return plain(self)
 
 
-def compare(instances: Sequence[Instance]) -> Comparison:
+@verb
+def compare(
+    sources: Annotated[Sequence[Source], SkipValidation], overrides: Overrides = None
+) -> Comparison:
     """Solve instances and return them side by side, in the order given.
 
-    An instance in which nothing can be served is a row with the conflict, not an error.
+    Each of `sources` is what `load` takes, and `overrides` change all of them. An instance in which
+    nothing can be served is a row with the conflict, not an error.
 
     Raises
     ------
@@ -151,6 +158,9 @@ def compare(instances: Sequence[Instance]) -> Comparison:
         When a plan cannot be proven, as in `solve`.
     """
     begun = time.perf_counter()
+    if isinstance(sources, str | Mapping | Instance) or not isinstance(sources, Iterable):
+        raise InputError("compare: name several instances in a list")
+    instances = [load(one, overrides) for one in sources]
     return comparison_of(instances, [solve(one) for one in instances], begun)
 
 

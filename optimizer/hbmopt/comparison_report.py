@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
-from rich.text import Text
 
 from hbmopt.comparison import Comparison, ComparisonRow
+from hbmopt.csv_text import csv_text
 from hbmopt.generation_law import BANDWIDTH, CAPACITY, FLOOR, HOLDS, OTHER, GenerationLaw
 from hbmopt.output import json_text, printed
+from hbmopt.plain_text import visible
+from hbmopt.table_text import Text
 from hbmopt.wording import INPUT_NAMES, SCOPES, input_name, show, shown, signed
 
 WIDTH = 172
@@ -57,7 +60,7 @@ def render_comparison(comparison: Comparison, style: str, *, width: int | None, 
     if style == "json":
         return json_text(comparison.to_dict())
     if style == "csv":
-        return str(comparison.frame.to_csv(lineterminator="\n"))
+        return csv_text(row.flat() for row in comparison.rows)
     return printed(comparison_tables(comparison), width or WIDTH, color=color)
 
 
@@ -202,6 +205,7 @@ def _mark(status: str) -> str:
 
 
 def _cut(name: str) -> str:
+    name = visible(name)
     return name if len(name) <= LABEL - 6 else name[: LABEL - 7] + "…"
 
 
@@ -292,7 +296,7 @@ class _Chart:
 
 
 def _indent(law: GenerationLaw) -> int:
-    return max(len(one.name) for one in law.points) + 2
+    return max(cell_len(visible(one.name)) for one in law.points) + 2
 
 
 def chart(law: GenerationLaw, width: int = CHART) -> str:
@@ -319,7 +323,7 @@ def chart(law: GenerationLaw, width: int = CHART) -> str:
         for mark, name, _ in marks:
             at = place(getattr(one, name))
             row[at] = mark if row[at] == " " else "*"
-        lines.append(f" {one.name}".ljust(indent) + "│" + "".join(row).rstrip())
+        lines.append(set_cell_size(f" {visible(one.name)}", indent) + "│" + "".join(row).rstrip())
     axis, labels = ["─"] * width, [" "] * (width + 12)
     for power in range(low, high + 1):
         at, text = place(10.0**power), f"{10.0**power:,g}"

@@ -10,25 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import yaml
-
 from hbmopt.errors import InputError
+from hbmopt.text_file import MILLION, read_text
+from hbmopt.yaml_nodes import DEEPEST, Node, composed
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-# The scalars of YAML 1.2 (core schema): `no` and `1e9` mean what they say.
-_BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
-_NULLS = {"", "~", "null", "Null"}
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+MOST_BYTES = 4 * MILLION
+"""Size of a file beyond which it is no instance."""
 
 
-DEEPEST = 50
-"""Levels of nesting beyond which a file is no instance."""
-
-MOST_DIGITS = 30
-"""Digits up to which a whole number is read as one; longer ones are read as floats."""
+INDEX = re.compile(r"[0-9]{1,9}")
+"""A step of a key path that is a place in a list."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +38,11 @@ class Origin:
 
 @dataclass
 class Document:
-    """Plain data with the origin of each key path."""
+    """Plain data with the origin of each key path, and the files that were read for it."""
 
     value: Value
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    files: set[Path] = field(default_factory=set)
 
     def origin(self, path: KeyPath) -> Origin:
         """Return the origin of `path`, or of the nearest enclosing key that has one."""
@@ -74,12 +69,21 @@ class Document:
                 return None
         return node
 
+    def part(self, path: KeyPath) -> "Document":
+        """Return what stands at `path`, with its origins; the value is not copied."""
+        value = self.get(path)
+        known = ((below, self.origins.get(path + below)) for below in paths(value))
+        return Document(value, {below: one for below, one in known if one is not None})
+
     def graft(self, path: KeyPath, other: "Document") -> None:
         """Put the content of `other` at `path`, with its origins."""
-        for known in [known for known in self.origins if known[: len(path)] == path]:
-            if len(known) > len(path):
-                del self.origins[known]
+        if len(path) > DEEPEST:
+            raise other.error((), "nested too deeply to be an instance")
+        for below in paths(self.get(path)):
+            if below:
+                self.origins.pop(path + below, None)
         self._assign(path, other)
+        self.files |= other.files
         self.origins.update({path + below: origin for below, origin in other.origins.items()})
 
     def _assign(self, path: KeyPath, other: "Document") -> None:
@@ -112,6 +116,17 @@ def _list_index(step: str | int, items: list[Value], document: Document, path: K
     raise document.error(path, f"{step!r} is not an index of a list of {len(items)}")
 
 
+def paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the key path of a value and of everything in it, below `path`."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from paths(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from paths(item, (*path, index))
+
+
 def format_path(path: KeyPath) -> str:
     """Write a key path as a user writes it: ``rack.accelerator.hbm_capacity``."""
     return ".".join(str(step) for step in path)
@@ -119,22 +134,14 @@ def format_path(path: KeyPath) -> str:
 
 def parse_path(text: str) -> KeyPath:
     """Read a dotted key path; a step made of digits is an index into a list."""
-    return tuple(int(step) if step.isdigit() else step for step in text.split("."))
+    return tuple(int(step) if INDEX.fullmatch(step) else step for step in text.split("."))
 
 
 def read_document(path: Path) -> Document:
     """Read a YAML file. Raises `InputError` for anything but one non-empty mapping."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name a YAML file in it") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; an instance is a YAML file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    text = read_text(path, "YAML", MOST_BYTES)
     document = parse_document(text, str(path))
+    document.files.add(path)
     if document.value is None:
         raise InputError(f"{path}:1: the file is empty; an instance needs rack, llm and workload")
     if not isinstance(document.value, dict):
@@ -143,21 +150,12 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, source: str) -> Document:
-    """Parse YAML text. Raises `InputError` with the line of a syntax error or double key."""
-    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    """Parse YAML text. Raises `InputError` with the line of what `composed` refuses."""
     document = Document(None)
-    try:
-        loader = loader_class(text)
-        try:
-            root = loader.get_single_node()
-        finally:
-            loader.dispose()
-        if root is not None:
-            document.value = _plain(root, (), document, source, frozenset())
-    except yaml.YAMLError as error:
-        raise InputError(_syntax_error(error, source)) from None
-    except RecursionError:
-        raise InputError(f"{source}:1: nested too deeply to be an instance") from None
+    root = composed(text, source)
+    if root is not None:
+        document.origins[()] = Origin(source, root.line)
+        document.value = _plain(root, (), document, source)
     return document
 
 
@@ -168,56 +166,18 @@ def parse_scalar(text: str, source: str) -> Document:
     return document
 
 
-def _syntax_error(error: yaml.YAMLError, source: str) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    where = f"{source}:{mark.line + 1}" if mark is not None else source
-    return f"{where}: not valid YAML: {problem}; check indentation, colons and quotes"
-
-
-def _plain(
-    node: yaml.Node, path: KeyPath, document: Document, source: str, above: frozenset[int]
-) -> Value:
-    origin = Origin(source, node.start_mark.line + 1)
-    document.origins.setdefault(path, origin)
-    if len(path) > DEEPEST:
-        raise InputError(f"{origin}: nested too deeply to be an instance")
-    if id(node) in above:
-        raise InputError(f"{origin}: an alias that contains itself cannot be read")
-    if isinstance(node, yaml.MappingNode):
+def _plain(node: Node, path: KeyPath, document: Document, source: str) -> Value:
+    """Return the value of a node, and enter the origins of what is below it."""
+    if isinstance(node.value, dict):
         mapping: dict[str, Value] = {}
-        for key, item, line in _pairs(node, source):
-            if key in mapping:
-                raise InputError(f"{source}:{line}: {key!r} stands twice; keep one of them")
-            document.origins[(*path, key)] = Origin(source, line)
-            mapping[key] = _plain(item, (*path, key), document, source, above | {id(node)})
+        for key, entry in node.value.items():
+            document.origins[(*path, key)] = Origin(source, entry.line)
+            mapping[key] = _plain(entry.node, (*path, key), document, source)
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _plain(item, (*path, index), document, source, above | {id(node)})
-            for index, item in enumerate(node.value)
-        ]
-    return _scalar(node)
-
-
-def _pairs(node: yaml.MappingNode, source: str) -> Iterator[tuple[str, yaml.Node, int]]:
-    for key, item in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise InputError(f"{source}:{line}: a key must be a plain word")
-        yield str(key.value), item, line
-
-
-def _scalar(node: yaml.Node) -> Value:
-    text = str(node.value)
-    if getattr(node, "style", None) in ("'", '"', "|", ">"):
-        return text
-    if text in _NULLS:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if _INTEGER.fullmatch(text) and len(text) <= MOST_DIGITS:
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
+    if isinstance(node.value, list):
+        items: list[Value] = []
+        for index, item in enumerate(node.value):
+            document.origins[(*path, index)] = Origin(source, item.line)
+            items.append(_plain(item, (*path, index), document, source))
+        return items
+    return node.value

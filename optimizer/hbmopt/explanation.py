@@ -8,10 +8,11 @@ from typing import Any
 from hbmopt.configuration import Configuration
 from hbmopt.cures import Cures, cure_lines, cures_of_infeasible, option
 from hbmopt.infeasibility import explain_conflict
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.progress import Parts, Progress
 from hbmopt.search import search
 from hbmopt.solution import Conflict, plain
+from hbmopt.verb import verb
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,18 @@ def _ranked(
     return found
 
 
-def explain(instance: Instance, *, progress: Progress | None = None) -> Explanation:
+@verb
+def explain(
+    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+) -> Explanation:
     """Return why the optimum's configuration won and why others could not run.
 
-    The best alternatives are solved to their own optimum, the others keep the bound by which the
-    search dropped them. Those without any plan that meets all limits, such as the speed
-    floor or the power cap, are listed as idle. `progress` is told how many of how many parts of
-    the work are done.
+    `source` and `overrides` are those of `load`. The best alternatives are solved to their own
+    optimum, the others keep the bound by which the search dropped them. Those without any plan that
+    meets all limits, such as the speed floor or the power cap, are listed as idle. `progress` is
+    told how many of how many parts of the work are done.
     """
+    instance = load(source, overrides)
     parts = Parts(progress, 2)
     found = search(instance)
     parts.add()

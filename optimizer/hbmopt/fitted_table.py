@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
-from rich.text import Text
+
+from hbmopt.plain_text import visible
+from hbmopt.table_text import Text
 
 PADDING = 2
 """Columns of space that a table puts around each column."""
@@ -30,8 +32,8 @@ class Column:
     @property
     def width(self) -> int:
         """The width that it needs."""
-        lines = [line for text in (self.name, *self.cells) for line in text.split("\n")]
-        most = max(map(cell_len, lines))
+        texts = map(visible, (self.name, *self.cells))
+        most = max(cell_len(line) for text in texts for line in text.split("\n"))
         return most if self.least is None else min(most, self.least)
 
     @property

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.normalisation import Normalisation, normalisation
 from hbmopt.speed_frontier import Frontier, FrontierPoint, FrontierSegment
+from hbmopt.table_text import Text
 from hbmopt.wording import counted, input_name, show
 
 MARKS = {

@@ -52,6 +52,9 @@ STRUCTURAL = frozenset(
 )
 """Rows that define what a replica is, and are nobody's limit to change."""
 
+MOST_FLOORS = 10_000
+"""Speed floors whose thriftiest configuration is kept, so that a long sweep takes no more."""
+
 
 def explain_conflict(instance: Instance, found: Found) -> Conflict:
     """Return the conflict of an instance in which the search found no plan."""
@@ -147,6 +150,8 @@ class Conflicts:
     def _thriftiest(self, floor: float) -> tuple[float, Configuration]:
         """Return the least kW at which one replica runs at a floor, budgets left aside."""
         if floor not in self._least:
+            if len(self._least) >= MOST_FLOORS:
+                self._least.clear()
             target, least = Target(0.0, floor, floor), math.inf
             thriftiest = self._configurations[0]
             for one in self._sources:

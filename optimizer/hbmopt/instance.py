@@ -4,17 +4,25 @@
 Every problem found is one `InputError` with file, line and key.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SkipValidation,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from hbmopt import catalogue
+from hbmopt import catalogue, shipped
 from hbmopt.calibration import (
     CALIBRATED,
     UNIVERSAL,
@@ -30,6 +38,7 @@ from hbmopt.document import (
     Value,
     parse_path,
     parse_scalar,
+    paths,
     read_document,
 )
 from hbmopt.errors import InputError, nearest
@@ -44,6 +53,9 @@ from hbmopt.figure import (
 from hbmopt.formats import BITS_PER_CACHE_ELEMENT
 from hbmopt.hardware import PowerLaw, Rack
 from hbmopt.llm import Llm
+from hbmopt.text_file import exists, is_file
+from hbmopt.verb import verb
+from hbmopt.yaml_nodes import DEEPEST
 
 
 def _problem_at(key: str, message: str) -> PydanticCustomError:
@@ -179,13 +191,17 @@ class Limits(StrictModel):
     """What the rack has to stay within."""
 
     power: Power | None = Field(default=None, description="default: the rack's provisioned power")
-    power_scope: Literal["accelerators", "rack", "facility"] = "rack"
+    power_scope: Literal["accelerators", "rack", "facility"] = Field(
+        default="rack", description="whose power is limited: accelerators, rack, or with the PUE"
+    )
     power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
         default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
-    budgets: list[BudgetLimit] = Field(default_factory=list)
+    budgets: list[BudgetLimit] = Field(
+        default_factory=list, description="limits of one's own on what accelerators and tokens use"
+    )
 
     @field_validator("pue", mode="before")
     @classmethod
@@ -224,7 +240,9 @@ class Choices(StrictModel):
     weight_formats: list[str] | None = Field(
         default=None, description="default: the model's native one"
     )
-    kv_formats: list[str] = Field(default_factory=lambda: ["fp8"], min_length=1)
+    kv_formats: list[str] = Field(
+        default_factory=lambda: ["fp8"], min_length=1, description="formats of the KV cache"
+    )
     kv_compressions: list[KvCompression] = Field(
         default_factory=lambda: [KvCompression(name=NO_COMPRESSION, ratio=1.0)],
         min_length=1,
@@ -233,17 +251,35 @@ class Choices(StrictModel):
     draft_tokens: list[int] = Field(
         default_factory=lambda: [0], description="tokens drafted per step and sequence"
     )
-    replica_accelerators: list[int] | None = None
-    tensor_parallel: list[int] | None = None
-    expert_parallel: list[int] | None = None
-    attention_data_parallel: list[int] | None = None
-    pipeline_parallel: list[int] = Field(default_factory=lambda: [1])
+    replica_accelerators: list[int] | None = Field(
+        default=None, description="accelerators of a replica"
+    )
+    tensor_parallel: list[int] | None = Field(
+        default=None, description="accelerators that share one attention rank"
+    )
+    expert_parallel: list[int] | None = Field(
+        default=None, description="accelerators that the experts are spread over"
+    )
+    attention_data_parallel: list[int] | None = Field(
+        default=None, description="attention ranks that hold sequences of their own"
+    )
+    pipeline_parallel: list[int] = Field(
+        default_factory=lambda: [1], description="stages that the layers are divided into"
+    )
     lookup_tables: Literal["hbm", "host"] = Field(
         default="hbm", description="where tables are kept of which a token reads a few rows"
     )
-    clocks: list[float] = Field(default_factory=lambda: [1.0, 0.8, 0.6], min_length=1)
-    lpu_units: list[int] | None = None
-    uniform: bool = True
+    clocks: list[float] = Field(
+        default_factory=lambda: [1.0, 0.8, 0.6],
+        min_length=1,
+        description="shares of the full clock that accelerators may run at",
+    )
+    lpu_units: list[int] | None = Field(
+        default=None, description="LPU units of a replica; 0 is none"
+    )
+    uniform: bool = Field(
+        default=True, description="false: replicas of one rack may differ in configuration"
+    )
     whole_sequences: bool = Field(
         default=True, description="round the batch down to whole sequences"
     )
@@ -442,6 +478,7 @@ def resolve_references(document: Document) -> None:
             base = value.pop("base")
             if not isinstance(base, str):
                 raise document.error((*reference.path, "base"), "must name a catalogue entry")
+            document.origins.pop((*reference.path, "base"), None)
             merged = _entry(document, reference, base)
             _overlay(merged, value, document, reference.path)
             document.graft(reference.path, merged)
@@ -504,9 +541,9 @@ def _entry(document: Document, reference: Reference, name: str) -> Document:
 def _file_entry(document: Document, reference: Reference, name: str) -> Document:
     """Read an entry of the user's own; a model's config.json is imported on the way."""
     written_in = Path(document.origin(reference.path).source)
-    folder = written_in.parent if written_in.is_file() else Path()
+    folder = written_in.parent if is_file(written_in) else Path()
     path = Path(name) if Path(name).is_absolute() else folder / name
-    if not path.exists():
+    if not exists(path):
         raise document.error(reference.path, f"there is no file {path}")
     if path.suffix != ".json":
         return read_document(path)
@@ -515,7 +552,7 @@ def _file_entry(document: Document, reference: Reference, name: str) -> Document
     from hbmopt.importing.entry import entry_mapping  # 30 ms that few instances need
     from hbmopt.importing.huggingface import import_llm
 
-    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))})
+    return Document(entry_mapping(import_llm(path)), {(): Origin(str(path))}, {path})
 
 
 def _overlay(
@@ -523,20 +560,10 @@ def _overlay(
 ) -> None:
     """Lay `changes`, which stand at `path` of `document`, over the entry `merged`."""
     for key, value in changes.items():
-        part = Document(value)
-        for known, origin in document.origins.items():
-            if known[: len(path) + 1] == (*path, key):
-                part.origins[known[len(path) + 1 :]] = origin
+        part = document.part((*path, key))
         below = merged.get((key,))
         if isinstance(value, dict) and isinstance(below, dict) and "value" not in value:
-            nested = Document(
-                below,
-                {
-                    known[1:]: origin
-                    for known, origin in merged.origins.items()
-                    if known[:1] == (key,)
-                },
-            )
+            nested = merged.part((key,))
             _overlay(nested, value, document, (*path, key))
             merged.graft((key,), nested)
         else:
@@ -554,67 +581,87 @@ def apply_override(document: Document, text: str, option: str = "--set") -> None
     resolve_references(document)
 
 
-def load(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
-) -> Instance:
+Source: TypeAlias = Annotated[Instance | str | os.PathLike[str] | Mapping[str, Any], SkipValidation]
+"""What an instance may be given as: itself, a file, the name of a shipped one, or a mapping."""
+
+Overrides: TypeAlias = Mapping[str, Any] | Sequence[str] | str | None
+"""Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``"limits.power=90 kW"``, or several."""
+
+
+@verb
+def load(source: Source, overrides: Overrides = None) -> Instance:
     """Load and validate an instance.
 
     Parameters
     ----------
     source
-        The path of a YAML file, or a mapping of the same shape.
+        The path of a YAML file, the name of a shipped instance (``"h200"``), a mapping of the same
+        shape as a file, or an instance, of which a changed copy is returned.
     overrides
-        Changes by dotted key: ``{"limits.power": "90 kW"}``, or ``["limits.power=90 kW"]``.
+        Changes by dotted key: ``{"limits.power": "90 kW"}``, ``"limits.power=90 kW"``, or a list of
+        the latter. An instance keeps the constants of calibration that it was loaded with.
 
     Raises
     ------
     InputError
         With file, line, key, what is wrong and what to do, in one line.
     """
+    if isinstance(source, Instance) and not overrides:
+        return source
     return validate(load_document(source, overrides))
 
 
-def load_document(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | list[str] | None = None
-) -> Document:
+def load_document(source: Source, overrides: Overrides = None) -> Document:
     """Load an instance as `load` does, entries resolved and overrides applied, not validated."""
-    if isinstance(source, Mapping):
-        document = Document(_copied(source))
-        document.origins.update(dict.fromkeys(_paths(document.value), Origin("<mapping>")))
-    else:
-        document = read_document(Path(source))
+    document = _document(source)
     resolve_references(document)
-    for text in overrides if isinstance(overrides, list) else []:
-        apply_override(document, text)
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             change = Document(_copied(value), {(): Origin(f"override {key}")})
-            document.graft(parse_path(key), change)
+            document.graft(parse_path(str(key)), change)
             resolve_references(document)
-    if isinstance(document.value, dict) and not isinstance(source, Mapping):
-        document.value.setdefault("name", Path(source).stem)
+    else:
+        for text in [overrides] if isinstance(overrides, str) else overrides or ():
+            apply_override(document, text)
+    return document
+
+
+def _document(source: Source) -> Document:
+    """Return a source as a document of its own."""
+    if isinstance(source, Instance | Mapping):
+        kind = "instance" if isinstance(source, Instance) else "mapping"
+        document = Document(_copied(source))
+        document.origins.update(dict.fromkeys(paths(document.value), Origin(f"<{kind}>")))
+        return document
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"an instance is a path, the name of a shipped one, a mapping or an Instance, not of "
+            f"type {type(source).__name__}"
+        )
+    path = shipped.found(os.fspath(source))
+    document = read_document(path)
+    if isinstance(document.value, dict):
+        document.value.setdefault("name", path.stem)
     return document
 
 
 def copied_document(document: Document) -> Document:
     """Return a copy that can be changed without changing the document."""
-    return Document(_copied(document.value), dict(document.origins))
+    return Document(_copied(document.value), dict(document.origins), set(document.files))
 
 
-def _paths(value: Value, path: KeyPath = ()) -> Iterator[KeyPath]:
-    yield path
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _paths(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _paths(item, (*path, index))
-
-
-def _copied(value: Any) -> Any:
+def _copied(value: Any, depth: int = 0) -> Any:
+    """Return a copy of plain data; of models as mappings of what they say, figures as they are."""
+    if depth > DEEPEST:
+        raise InputError("<mapping>: nested too deeply to be an instance")
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        value = {name: item for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
-        return {str(key): _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): _copied(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(item, depth + 1) for item in value]
+    return value
 
 
 def validate(document: Document) -> Instance:

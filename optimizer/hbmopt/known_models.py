@@ -12,6 +12,7 @@ from hbmopt.formats import BITS_PER_WEIGHT
 from hbmopt.importing.huggingface import import_llm
 from hbmopt.llm import Llm
 from hbmopt.measured_steps import WEIGHT_ALIASES, UnusableRowError, architecture_name
+from hbmopt.text_file import exists
 
 
 @cache
@@ -43,7 +44,7 @@ class KnownModels:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None and not folder.is_dir():
+        if folder is not None and not (exists(folder) and folder.is_dir()):
             raise InputError(f"--llm-configs {folder}: there is no such folder")
         files = sorted(folder.glob("*.json")) if folder is not None else []
         self._files = {

@@ -1,7 +1,10 @@
-"""HTML from Python: elements whose texts are escaped, whatever they hold."""
+"""HTML from Python: elements, scripts and data whose texts are escaped, whatever they hold."""
 
+import html
+import json
 from collections.abc import Iterable, Sequence
-from html import escape
+
+from hbmopt.plain_text import Plain, visible
 
 
 class Html(str):
@@ -10,8 +13,23 @@ class Html(str):
     __slots__ = ()
 
 
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'unsafe-inline'",
+        "img-src data: blob:",
+    )
+)
+"""What a browser allows the page: nothing from anywhere else."""
+
 VOID = frozenset({"br", "link", "meta", "img"})
 """Elements that have no end tag."""
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML, what is hidden in it shown."""
+    return html.escape(visible(text))
 
 
 def element(name: str, /, *parts: str, **attributes: str) -> Html:
@@ -29,6 +47,35 @@ def element(name: str, /, *parts: str, **attributes: str) -> Html:
 def joined(*parts: str) -> Html:
     """Return parts one after the other."""
     return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
+
+
+IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
+"""What may end a script or begin a comment in it, as JSON escapes it beside all but ASCII."""
+
+
+def data_script(data: Plain, **attributes: str) -> Html:
+    """Return plain data as JSON that scripts of the page read, and that no text of it ends."""
+    text = json.dumps(data, allow_nan=False).translate(IN_SCRIPT)
+    return element("script", Html(text), type="application/json", **attributes)
+
+
+def script(program: str) -> Html:
+    """Return a program of this package, with the libraries in it, as a script of a page."""
+    return element("script", Html(program.replace("</script", "<\\/script")), type="module")
+
+
+def page(head: Sequence[Html], body: Sequence[Html]) -> str:
+    """Return a whole page that loads nothing from anywhere."""
+    top = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        # An empty icon, for a browser would ask the server for one.
+        element("link", rel="icon", href="data:,"),
+        *head,
+    )
+    return f"<!doctype html>\n{element('html', top, element('body', *body), lang='en')}\n"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: str = "") -> Html:

@@ -14,6 +14,12 @@ from pathlib import Path
 from hbmopt.configuration import Layout
 from hbmopt.errors import InputError, nearest
 from hbmopt.formats import BITS_PER_CACHE_ELEMENT
+from hbmopt.text_file import MILLION, read_text
+
+MOST_BYTES = 10 * MILLION
+"""Size of a file beyond which it is no table of measurements."""
+
+MOST_COLUMNS = 1000
 
 COLUMNS = (
     "source",
@@ -138,20 +144,15 @@ class MeasuredTable:
 
 def read_measured_steps(path: Path) -> MeasuredTable:
     """Read a CSV file. Raises `InputError` where it is no table of measured steps."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    text = read_text(path, "CSV", MOST_BYTES)
     written = text.splitlines()
     # Tables begin with their head; what is blank before it is kept for the line numbers.
     above = next((n for n, line in enumerate(written) if line.strip()), len(written))
     lines = csv.reader(written[above:], delimiter=_separator("".join(written[above : above + 1])))
     try:
         head = [name.strip().lower() for name in next(lines, [])]
+        if len(head) > MOST_COLUMNS:
+            raise InputError(f"{path}:{above + 1}: has {len(head):,} columns, too many to be read")
         for name in REQUIRED:
             if name not in head:
                 hint = nearest(name, head) if head else "the file is empty"

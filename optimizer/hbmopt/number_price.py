@@ -89,3 +89,7 @@ class NumberPrice:
                 row[f"{side}_{key}"] = getattr(step, key) if step is not None else None
             row[f"{side}_other_configuration"] = step.other_configuration if step else None
         return row
+
+
+COLUMNS = tuple(NumberPrice("", "", 0.0, "", "").flat())
+"""The columns of a row."""

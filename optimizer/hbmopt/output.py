@@ -1,15 +1,18 @@
 """Writing results: as a table, JSON or CSV, to print."""
 
-import csv
 import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hbmopt.csv_text import csv_text
 from hbmopt.explanation import Explanation, explanation_text
+from hbmopt.plain_text import visible
 from hbmopt.solution import Solution
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from hbmopt.claim import Check
     from hbmopt.speed_frontier import Frontier
 
@@ -21,7 +24,7 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
     if style == "json":
         return json_text(solution.to_dict())
     if style == "csv":
-        return _csv([_flat(solution)])
+        return csv_text([_flat(solution)])
     from hbmopt.report import solution_tables
 
     return printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
@@ -32,8 +35,8 @@ def render_explanation(explanation: Explanation, style: str) -> str:
     if style == "json":
         return json_text(explanation.to_dict())
     if style == "csv":
-        return _csv(explanation.rows())
-    return explanation_text(explanation)
+        return csv_text(explanation.rows())
+    return visible(explanation_text(explanation))
 
 
 def render_check(check: "Check", style: str, *, width: int | None, color: bool) -> str:
@@ -41,7 +44,7 @@ def render_check(check: "Check", style: str, *, width: int | None, color: bool) 
     if style == "json":
         return json_text(check.to_dict())
     if style == "csv":
-        return _csv(check.rows())
+        return csv_text(check.rows())
     from hbmopt.check_report import check_tables
 
     return printed(check_tables(check), width or CHECK_WIDTH, color=color)
@@ -67,7 +70,9 @@ def render_frontier(
     if style == "json":
         return json_text(frontier.to_dict(speeds))
     if style == "csv":
-        return str(frontier.points_frame.to_csv(index=False, lineterminator="\n"))
+        columns = {str(name): cells.tolist() for name, cells in frontier.points_frame.items()}
+        rows = zip(*columns.values(), strict=True)
+        return csv_text(dict(zip(columns, row, strict=True)) for row in rows)
     from hbmopt.frontier_report import frontier_tables
 
     width = width or FRONTIER_WIDTH
@@ -79,16 +84,23 @@ def json_text(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
 
-def printed(content: Any, width: int, *, color: bool) -> str:
+def printed(content: "RenderableType", width: int, *, color: bool) -> str:
     """Return what rich prints, without spaces at the ends of lines."""
-    from rich.console import Console  # 50 ms that only tables need
+    from hbmopt.table_text import TextConsole  # 50 ms that only tables need
 
     text = io.StringIO()
-    console = Console(
-        file=text, width=width, force_terminal=color, highlight=False, soft_wrap=False
+    console = TextConsole(
+        file=text,
+        width=width,
+        force_terminal=color,
+        highlight=False,
+        soft_wrap=False,
+        markup=False,
+        emoji=False,
     )
     console.print(content)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    lines = text.getvalue().removesuffix("\n").split("\n")
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _flat(solution: Solution) -> dict[str, Any]:
@@ -121,11 +133,3 @@ def _flat(solution: Solution) -> dict[str, Any]:
         elif key == "certificate" and value:
             row |= {name: value[name] for name in ("mip_gap", "piecewise_error", "rounding_loss")}
     return row
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -12,8 +12,8 @@ from hbmopt.charts import (
 )
 from hbmopt.explanation import explain
 from hbmopt.files import write
-from hbmopt.instance import Instance
-from hbmopt.markup import Html, element, joined
+from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.markup import Html, element, page, script
 from hbmopt.page_charts import Bundle, chart_figure
 from hbmopt.page_sections import (
     alternatives_section,
@@ -29,13 +29,14 @@ from hbmopt.page_sections import (
     power_section,
     step_section,
 )
-from hbmopt.page_style import POLICY, SCRIPT, STYLE
+from hbmopt.page_style import SCRIPT, STYLE
 from hbmopt.power_curve import power_caps, power_rows
 from hbmopt.progress import Parts, Progress
 from hbmopt.solution import Solution
 from hbmopt.solver import solve
 from hbmopt.speed_frontier import Frontier, frontier
 from hbmopt.upgrades import upgrades
+from hbmopt.verb import verb
 
 MOST_SOLVES = 16
 """Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
@@ -77,11 +78,14 @@ class Page:
         write(self.html, Path(path))
 
 
-def report_page(instance: Instance, *, progress: Progress | None = None) -> Page:
+@verb
+def report_page(
+    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+) -> Page:
     """Return the report of an instance: the answer, why, what it costs, and what it rests on.
 
-    Where nothing can be served it says which limits conflict. `progress` is told how many of how
-    many parts are done.
+    `source` and `overrides` are those of `load`. Where nothing can be served it says which limits
+    conflict. `progress` is told how many of how many parts are done.
 
     Raises
     ------
@@ -89,6 +93,7 @@ def report_page(instance: Instance, *, progress: Progress | None = None) -> Page
         Where the packages that draw charts are missing.
     """
     require_packages()
+    instance = load(source, overrides)
     with Bundle(SCRIPT) as bundle:
         return _page(instance, bundle, Parts(progress, KNOWN_PARTS))
 
@@ -108,9 +113,10 @@ def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
             certificate_section(solution),
         ]
     charts = any("<figure" in one for one in sections)
-    page = _document(solution, sections, bundle.text() if charts else "")
+    scripts = [script(bundle.text())] if charts else []
+    whole = _document(solution, sections, scripts)
     done.finish()
-    return Page(solution, page)
+    return Page(solution, whole)
 
 
 def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
@@ -168,27 +174,19 @@ def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
     return (drawn, note) if drawn.feasible else (None, "")
 
 
-def _document(solution: Solution, sections: list[Html], script: str) -> str:
+def _document(solution: Solution, sections: list[Html], scripts: list[Html]) -> str:
     """Return the whole page."""
     top = heading(solution)
     shown = [name for one in sections for name in CONTENTS if f'<section id="{name}"' in one]
     links = [element("li", element("a", CONTENTS[name], href=f"#{name}")) for name in shown]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+    head = [
         element("title", f"{solution.title.strip() or solution.instance} - hbmopt"),
-        # An empty icon, for a browser would ask the server for one.
-        element("link", rel="icon", href="data:,"),
         Html(f"<style>{STYLE}</style>"),
-    )
-    scripts = [Html(f'<script type="module">{script}</script>')] if script else []
-    body = element(
-        "body",
+    ]
+    body = [
         element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
         element("main", *sections),
         element("footer", f"{solution.instance}, by hbmopt {__version__}."),
         *scripts,
-    )
-    return joined(Html("<!doctype html>\n"), element("html", head, body, lang="en")) + "\n"
+    ]
+    return page(head, body)

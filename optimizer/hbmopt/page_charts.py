@@ -1,13 +1,14 @@
 """Charts in a page: a specification that Vega draws, and a picture for where no script runs."""
 
-import json
 import os
 import sys
 from base64 import b64encode
 from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
-from hbmopt.markup import Html, element
+from hbmopt.markup import Html, data_script, element, page, script
+from hbmopt.page_style import CHART_SCRIPT, CHART_STYLE
+from hbmopt.plain_text import Plain, visible, visible_in
 
 if TYPE_CHECKING:
     from hbmopt.charts import Chart
@@ -19,11 +20,49 @@ NARROWEST = 230
 """Pixels that the plot of a chart needs at least."""
 
 
+def specified(chart: "Chart") -> dict[str, Any]:
+    """Return the specification of a chart, its texts as Vega can show them.
+
+    Hidden characters are visible. A title within becomes part of an expression, a program in a
+    text: a backslash there stands twice, which an axis shows, and a new line is a space.
+    """
+    specification: dict[str, Any] = chart.to_dict()
+    return {key: _specified(value, key) for key, value in specification.items()}
+
+
+def _specified(value: Plain, key: str) -> Plain:
+    if key in ("values", "datasets"):
+        return visible_in(value)
+    if isinstance(value, dict):
+        return {name: _specified(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_specified(one, key) for one in value]
+    if isinstance(value, str) and key == "title":
+        return visible(value).replace("\\", "\\\\").replace("\n", " ")
+    return visible_in(value)
+
+
+def chart_page(specification: dict[str, Any]) -> str:
+    """Return a page of one chart, which can be hovered and needs no network."""
+    import vl_convert  # 30 MB that only charts need
+
+    head = [
+        element("title", " ".join(specification["title"]["text"])),
+        Html(f"<style>{CHART_STYLE}</style>"),
+    ]
+    body = [
+        element("div", id="chart"),
+        data_script(specification, id="specification"),
+        script(str(vl_convert.javascript_bundle(CHART_SCRIPT))),
+    ]
+    return page(head, body)
+
+
 def chart_figure(chart: "Chart", *, narrowest: int = NARROWEST) -> Html:
     """Return a chart as a figure whose caption is the chart's own title."""
     import vl_convert  # 30 MB that only charts need
 
-    specification: dict[str, Any] = chart.to_dict()
+    specification = specified(chart)
     title = specification.pop("title")
     name, notes = " ".join(title["text"]), " ".join(title.get("subtitle", []))
     specification["description"] = name
@@ -31,14 +70,12 @@ def chart_figure(chart: "Chart", *, narrowest: int = NARROWEST) -> Html:
     picture = vl_convert.vegalite_to_svg(specification)
     width = round(float(picture.partition('width="')[2].partition('"')[0]))
     address = "data:image/svg+xml;base64," + b64encode(picture.encode()).decode()
-    # "<" would end the script early wherever a text of the instance holds a tag.
-    data = json.dumps(specification, allow_nan=False).replace("<", "\\u003c")
     return element(
         "figure",
         element("h3", name),
         element("div", element("img", src=address, alt=name), class_="chart"),
         element("figcaption", notes),
-        Html(f'<script type="application/json">{data}</script>'),
+        data_script(specification),
         data_chart="",
         data_width=str(width),
         data_least=str(narrowest),
@@ -82,4 +119,4 @@ class Bundle:
             import vl_convert  # where no process can be started
 
             bundled = str(vl_convert.javascript_bundle(self._script))
-        return bundled.replace("</script", "<\\/script")
+        return bundled

@@ -1,4 +1,4 @@
-"""How the page of a report looks, and the script that draws its charts."""
+"""How pages look, and the scripts that draw their charts."""
 
 STYLE = """
 :root { --ink: #1d1d1f; --grey: #5c5c60; --line: #d9d9de; --blue: #0072b2; --pale: #f4f6f9; }
@@ -97,12 +97,10 @@ for (const figure of drawn) { draw(figure); }
 """
 """Each figure holds a specification, and a picture of it that stays where scripts do not run."""
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'unsafe-inline'",
-        "img-src data: blob:",
-    )
-)
-"""What a browser allows the page: nothing from anywhere else."""
+CHART_STYLE = "body { margin: 0; background: #fff; }"
+
+CHART_SCRIPT = """
+const specification = JSON.parse(document.querySelector("#specification").textContent);
+await vegaEmbed("#chart", specification);
+"""
+"""A file of one chart, which states itself how it is embedded."""

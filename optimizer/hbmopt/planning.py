@@ -8,7 +8,6 @@ until the answer uses single batches only, where nothing is approximated.
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,21 +18,23 @@ import pyomo.environ as pyo
 from hbmopt.declaring import one_at_a_time
 from hbmopt.errors import InputError
 from hbmopt.files import check_writable, write
-from hbmopt.instance import Instance, load
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.throughput import maximise_throughput
 from hbmopt.plan_prices import price_racks, price_table
 from hbmopt.rack_columns import RackContents, declare_columns, first_columns, used_columns
 from hbmopt.refinement import Refinement
 from hbmopt.solution import ConstraintResult, InputResult
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@verb
 @one_at_a_time
 def rack_block(
-    source: Instance | str | Path | Mapping[str, Any],
-    overrides: Mapping[str, Any] | list[str] | None = None,
+    source: Source,
+    overrides: Overrides = None,
     *,
     racks_at_most: int | None = None,
 ) -> pyo.Block:
@@ -42,7 +43,7 @@ def rack_block(
     Parameters
     ----------
     source, overrides
-        An instance, or what `load` takes.
+        As of `load`.
     racks_at_most
         Left out, the block is one rack. Given, ``racks`` is an integer variable from 0 to it:
         so many racks of this type are bought, and all run the same configuration.
@@ -58,8 +59,8 @@ def rack_block(
     InputError
         If the instance is not valid, or no configuration holds even one sequence.
     """
-    instance = source if isinstance(source, Instance) else load(source, overrides)
-    if racks_at_most is not None and (racks_at_most < 1 or racks_at_most != int(racks_at_most)):
+    instance = load(source, overrides)
+    if racks_at_most is not None and racks_at_most < 1:
         raise InputError(f"racks_at_most={racks_at_most}: must be a whole number, at least 1")
     contents = RackContents(instance, racks_at_most or 1, tuple(first_columns(instance)))
     contents.columns = list(contents.first)
@@ -163,6 +164,7 @@ class Plan:
         return pd.DataFrame([vars(one) for one in self.racks]).set_index("name")
 
 
+@verb
 @one_at_a_time
 def solve_model(
     model: pyo.ConcreteModel, *, objective_unit: str = "objective", tolerance: float = 1e-6

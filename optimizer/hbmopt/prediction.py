@@ -38,6 +38,7 @@ from hbmopt.measured_steps import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.step_profile import StepProfile, step_profile
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,6 +198,7 @@ def step_errors(rows: Iterable[PredictedStep]) -> ErrorSummary:
     return summarised(len(listed), len(predicted), errors)
 
 
+@verb
 def predict(
     source: str | Path,
     *,

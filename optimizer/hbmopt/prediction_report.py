@@ -5,12 +5,13 @@ from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from hbmopt.calibration import EXPERT_PARALLEL, TENSOR_PARALLEL
+from hbmopt.csv_text import csv_text
 from hbmopt.output import json_text, printed
-from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction
+from hbmopt.prediction import ErrorSummary, PredictedStep, Prediction, flat
 from hbmopt.report import titled
+from hbmopt.table_text import Text
 
 WIDTH = 110
 MODES = {
@@ -25,7 +26,7 @@ def render_prediction(prediction: Prediction, style: str, *, width: int | None, 
     if style == "json":
         return json_text(prediction.to_dict())
     if style == "csv":
-        return str(prediction.frame.to_csv(index=False, lineterminator="\n"))
+        return csv_text(map(flat, prediction.rows))
     return printed(prediction_tables(prediction), width or WIDTH, color=color)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from hbmopt.solution import (
     Certificate,
@@ -15,6 +14,7 @@ from hbmopt.solution import (
     InputResult,
     Solution,
 )
+from hbmopt.table_text import Text
 from hbmopt.wording import SCOPES, STEP_NAMES, counted, elasticity_text, input_name, show, signed
 
 

@@ -16,9 +16,9 @@ from hbmopt.advice import what_to_buy
 from hbmopt.configuration import Configuration, enumerate_configurations
 from hbmopt.demand import Segment, configuration_data, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.instance_numbers import LEFT_OUT, InstanceNumber, numbers_of
-from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
+from hbmopt.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
 from hbmopt.optimum import PricedRack, priced
 from hbmopt.price_range import NOTHING, HeldOptimum, Side, jumps, price_side, slope
 from hbmopt.progress import Progress
@@ -26,6 +26,7 @@ from hbmopt.search import search
 from hbmopt.solution import Conflict, Solution, plain
 from hbmopt.solver import configuration_of, solution_of, solve
 from hbmopt.template import coefficients, collect, template_of
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,15 +83,16 @@ class Sensitivity:
         """One row per number, indexed by its dotted path."""
         import pandas as pd  # 0.3 s that only frames need
 
-        columns = list(NumberPrice("", "", 0.0, "", "").flat())
         rows = [one.flat() for one in self.numbers]
-        return pd.DataFrame(rows, columns=columns).set_index("name")
+        return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("name")
 
 
+@verb
 def sensitivity(
-    instance: Instance,
+    source: Source,
+    overrides: Overrides = None,
     *,
-    step: float = STEP,
+    step: float | str = STEP,
     top: int | None = None,
     only: str | None = None,
     resolve: bool = True,
@@ -100,8 +102,10 @@ def sensitivity(
 
     Parameters
     ----------
+    source, overrides
+        As of `load`.
     step
-        Relative size of the re-solved steps.
+        Relative size of the re-solved steps: 0.1, or ``"10%"``.
     top
         Only so many numbers, those that are worth most.
     only
@@ -118,6 +122,8 @@ def sensitivity(
     SolverError
         As `solve` does.
     """
+    instance = load(source, overrides)
+    step = parse_step(step) if isinstance(step, str) else step
     if not 0.0 < step < 1.0:
         raise InputError(f"a step of {step:g} is not a share between 0 and 1, such as 0.05")
     begun = time.perf_counter()

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from hbmopt.csv_text import csv_text
 from hbmopt.instance_numbers import TOGETHER
-from hbmopt.number_price import NumberPrice, RangeEnd, Resolved
+from hbmopt.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
 from hbmopt.output import json_text, printed
 from hbmopt.price_range import AT_BOUND
 from hbmopt.report import titled
 from hbmopt.sensitivities import Sensitivity
+from hbmopt.table_text import Text
 from hbmopt.wording import elasticity_text, show, signed
 
 WIDTH = 172
@@ -22,7 +23,7 @@ def render_sensitivity(found: Sensitivity, style: str, *, width: int | None, col
     if style == "json":
         return json_text(found.to_dict())
     if style == "csv":
-        return str(found.frame.to_csv(lineterminator="\n"))
+        return csv_text([one.flat() for one in found.numbers], COLUMNS)
     return printed(sensitivity_table(found, width or WIDTH), width or WIDTH, color=color)
 
 

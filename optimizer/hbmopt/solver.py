@@ -9,7 +9,7 @@ from hbmopt.components import offloadable_components
 from hbmopt.configuration import Configuration, Layout
 from hbmopt.errors import SolverError
 from hbmopt.infeasibility import explain_conflict
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.limits import NO_ELASTICITY, constraint_table
 from hbmopt.optimum import (
     ClockOperation,
@@ -33,6 +33,7 @@ from hbmopt.solution import (
     Solution,
 )
 from hbmopt.step_accuracy import step_accuracy
+from hbmopt.verb import verb
 
 OFFLOADED = 1e-9
 """Shares up to this size are noise of the solver, not weights in SRAM."""
@@ -44,11 +45,12 @@ ACCEPTED_VIOLATION = 1e-6
 """Largest relative violation of the exact physics that a returned plan may have."""
 
 
-def solve(instance: Instance) -> Solution:
+@verb
+def solve(source: Source, overrides: Overrides = None) -> Solution:
     """Return the plan of highest throughput, proven optimal, with limits and prices.
 
-    An instance in which nothing can be served is not an error: its solution has the status
-    ``infeasible`` and names the conflict.
+    `source` and `overrides` are those of `load`. An instance in which nothing can be served is not
+    an error: its solution has the status ``infeasible`` and names the conflict.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def solve(instance: Instance) -> Solution:
         When HiGHS fails, or when a plan does not stand the independent check.
     """
     begun = time.perf_counter()
+    instance = load(source, overrides)
     return solution_of(instance, search(instance), begun)
 
 

@@ -20,7 +20,7 @@ from hbmopt.configuration import enumerate_configurations
 from hbmopt.demand import Demand
 from hbmopt.errors import InputError
 from hbmopt.frontier_envelope import Envelope
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.normalisation import millions, normalisation
 from hbmopt.operating_points import Outline
 from hbmopt.progress import Progress
@@ -31,6 +31,7 @@ from hbmopt.solution import Solution, StepAccuracy
 from hbmopt.solver import configuration_of, solution_of, solve
 from hbmopt.step_accuracy import step_accuracy
 from hbmopt.step_profile import Array
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -338,23 +339,26 @@ class Frontier:
         }
 
 
+@verb
 def frontier(
-    instance: Instance,
+    source: Source,
+    overrides: Overrides = None,
     *,
     progress: Progress | None = None,
     most_solves: int = MOST_SOLVES,
 ) -> Frontier:
     """Return the frontier of an instance over speed floors from its own upwards.
 
-    Exact without LPUs. With LPUs the best share of the weights to move has no formula; the
-    frontier is then solved at up to `most_solves` chosen speeds, and `progress` is told how many
-    of how many.
+    `source` and `overrides` are those of `load`. Exact without LPUs. With LPUs the best share of
+    the weights to move has no formula; the frontier is then solved at up to `most_solves` chosen
+    speeds, and `progress` is told how many of how many.
 
     Raises
     ------
     InputError
         Where the instance lets a rack run a mix of configurations, or batches that are not whole.
     """
+    instance = load(source, overrides)
     if not instance.choices.uniform:
         raise InputError(
             "choices.uniform: a frontier is that of one configuration at a time; "

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from functools import cache, partial
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -148,12 +148,6 @@ def _alike(instance: Instance) -> tuple[Instance, bool]:
     changes = {"power": None, "min_speed": Figure(0.0, "speed")}
     limits = instance.limits.model_copy(update=changes)
     return instance.model_copy(update={"limits": limits}), instance.power_cap_kw is not None
-
-
-@cache
-def evaluator_of_process() -> Evaluator:
-    """Return the one evaluator of a process, which its points share."""
-    return Evaluator()
 
 
 def answer_row(solution: Solution) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from hbmopt.fitted_table import Column, FittedTable
 from hbmopt.output import printed
 from hbmopt.sweep_files import Row
 from hbmopt.sweeping import Sweep
+from hbmopt.table_text import Text
 from hbmopt.variation import Variation
 from hbmopt.wording import input_name, show, shown
 
@@ -52,7 +52,7 @@ def render_sweep(sweep: Sweep, style: str, *, width: int | None, color: bool) ->
 
 def sweep_table(sweep: Sweep) -> RenderableType:
     """Return the table of a sweep with a line of what it holds."""
-    rows = sweep.rows[:MOST_ROWS]
+    rows = list(sweep.rows[:MOST_ROWS])
     columns = [
         Column(
             f"{one.path}\n[{one.unit}]" if one.unit else one.path,
@@ -99,13 +99,13 @@ def _answer(row: Row) -> list[str]:
 
 def _reasons(sweep: Sweep) -> list[Text]:
     """Return why there is no plan, for the first point of each status without one."""
-    found: dict[str, Text] = {}
-    for row in sweep.rows:
-        if row["status"] != "optimal" and row["status"] not in found:
+    found = []
+    for status, row in sweep.examples.items():
+        if status != "optimal":
             inputs = ", ".join(f"{one.header} {row[one.header]}" for one in sweep.variations)
             reason = row["conflict"] or row["error"] or "no reason is known"
-            found[row["status"]] = Text(f"{row['status']} at {inputs}: {reason}")
-    return list(found.values())
+            found.append(Text(f"{status} at {inputs}: {reason}"))
+    return found
 
 
 def configuration_text(row: Row) -> str:
@@ -126,10 +126,7 @@ def configuration_text(row: Row) -> str:
 
 
 def _summary(sweep: Sweep) -> str:
-    counts: dict[str, int] = {}
-    for row in sweep.rows:
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
-    listed = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    listed = ", ".join(f"{count:,} {status}" for status, count in sweep.statuses.items())
     text = f"{sweep.points:,} points: {listed or 'none done'}. {sweep.seconds:.1f} s."
     missing, hidden = sweep.points - len(sweep.rows), len(sweep.rows) - MOST_ROWS
     if missing:

@@ -10,11 +10,12 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +25,7 @@ from hbmopt.document import Document, parse_scalar
 from hbmopt.errors import HbmoptError, InputError, SolverError
 from hbmopt.instance import Instance, Limits, apply_override, copied_document, validate
 from hbmopt.sweep_files import Row
-from hbmopt.sweep_point import evaluator_of_process
+from hbmopt.sweep_point import Evaluator
 from hbmopt.variation import SweepPoint
 
 Answers = Generator[tuple[int, Row], None, None]
@@ -37,6 +38,9 @@ MOST_TOGETHER = 1024
 
 CHUNKS_PER_WORKER = 8
 """Chunks for each worker at least, so that none waits long for the last."""
+
+CHUNKS_AHEAD = 4
+"""Chunks for each worker that are given away: enough that none waits, and no more are held."""
 
 ADDRESS = re.compile(r".+:[0-9]+")
 """The form of a scheduler's address."""
@@ -99,19 +103,24 @@ class Problem:
         return validate(document)
 
 
-_one_at_a_time = threading.Lock()
-"""The solver belongs to the process; a Dask worker may have several threads."""
+class _Worker(threading.local):
+    """What the chunks have in common that one thread of a worker answers."""
+
+    def __init__(self) -> None:
+        self.evaluator = Evaluator()
+
+
+_worker = _Worker()
 
 
 def answers(problem: Problem, points: Sequence[SweepPoint]) -> list[tuple[int, Row]]:
     """Return the answers at points: what a worker does."""
     if problem.version != __version__:
         raise InputError(f"a worker has hbmopt {__version__}, this is {problem.version}")
-    with _one_at_a_time:
-        return list(_answered(problem, points))
+    return list(_answered(problem, points, _worker.evaluator))
 
 
-def _answered(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
+def _answered(problem: Problem, points: Sequence[SweepPoint], evaluator: Evaluator) -> Answers:
     """Answer points together; what is wrong with one is its answer."""
     valid: list[tuple[SweepPoint, Instance]] = []
     instance_of = problem.instances()
@@ -120,7 +129,7 @@ def _answered(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
             valid.append((point, instance_of(point.values)))
         except InputError as error:
             yield point.index, _wrong("invalid", error)
-    rows = evaluator_of_process().rows([instance for _, instance in valid])
+    rows = evaluator.rows([instance for _, instance in valid])
     for (point, _), row in zip(valid, rows, strict=True):
         try:
             yield point.index, answer(row)
@@ -142,29 +151,35 @@ def _wrong(status: str, error: HbmoptError) -> Row:
 
 def in_this_process(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
     """Answer here, a chunk of points after the other."""
+    evaluator = Evaluator()
     for begin in range(0, len(points), MOST_TOGETHER):
-        yield from _answered(problem, points[begin : begin + MOST_TOGETHER])
+        yield from _answered(problem, points[begin : begin + MOST_TOGETHER], evaluator)
 
 
 def in_processes(problem: Problem, points: Sequence[SweepPoint], jobs: int) -> Answers:
     """Answer in processes of their own."""
-    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
-    first, *rest = _chunks(problem, points, jobs)
+    chunks = _chunks(problem, points, jobs)
+    pending: set[Future[list[tuple[int, Row]]]] = set()
     with pool:
-        with _interrupts_held():
-            futures = [pool.submit(answers, problem, first)]
-        workers = [one for one in multiprocessing.active_children() if one not in others]
         try:
-            futures += [pool.submit(answers, problem, chunk) for chunk in rest]
-            for future in as_completed(futures):
-                yield from future.result()
+            while True:
+                for chunk in islice(chunks, jobs * CHUNKS_AHEAD - len(pending)):
+                    with _interrupts_held():
+                        pending.add(pool.submit(answers, problem, chunk))
+                if not pending:
+                    return
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                # What is answered comes first, as one that failed ends all.
+                for future in sorted(done, key=lambda one: one.exception() is not None):
+                    yield from future.result()
         except BrokenProcessPool:
             raise SolverError(
                 "a worker process ended before it was done (out of memory?); try fewer --jobs"
             ) from None
         except BaseException:
+            workers = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.terminate()
@@ -193,19 +208,28 @@ def on_dask(problem: Problem, points: Sequence[SweepPoint], address: str, jobs: 
             raise InputError(f"--dask {address}: no scheduler answers there ({error})") from None
         stack.enter_context(client)
         workers = max(jobs, sum(client.nthreads().values()))
-        futures = [
-            client.submit(answers, problem, chunk, pure=False)
-            for chunk in _chunks(problem, points, workers)
-        ]
+        chunks = _chunks(problem, points, workers)
+
+        def begun(count: int) -> set[Any]:
+            return {
+                client.submit(answers, problem, chunk, pure=False)
+                for chunk in islice(chunks, count)
+            }
+
+        pending = begun(workers * CHUNKS_AHEAD)
+        completed = distributed.as_completed(pending, loop=client.loop)
         try:
-            for future in distributed.as_completed(futures, loop=client.loop):
+            for future in completed:
+                more = begun(1)
+                completed.update(more)
+                pending = pending - {future} | more
                 yield from future.result()
                 future.release()
         except (ImportError, distributed.KilledWorker) as error:
             reason = " ".join(str(error).split())
             raise SolverError(f"--dask {address}: a worker cannot answer: {reason}") from None
         except BaseException:
-            client.cancel(futures, force=True)
+            client.cancel(list(pending), force=True)
             raise
 
 
@@ -221,9 +245,10 @@ def _distributed() -> Any:
 
 def _chunks(
     problem: Problem, points: Sequence[SweepPoint], workers: int
-) -> list[Sequence[SweepPoint]]:
+) -> Iterator[list[SweepPoint]]:
     size = max(1, min(problem.chunk, len(points) // (workers * CHUNKS_PER_WORKER)))
-    return [points[begin : begin + size] for begin in range(0, len(points), size)]
+    for begin in range(0, len(points), size):
+        yield list(points[begin : begin + size])
 
 
 @contextmanager

@@ -9,40 +9,30 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hbmopt import __version__
-from hbmopt.errors import InputError
-from hbmopt.files import write
-from hbmopt.instance import load_document
-from hbmopt.sweep_files import Journal, Row, contents, format_of, frame_of
-from hbmopt.sweep_point import SHOWN
+from hbmopt.errors import HbmoptError, InputError
+from hbmopt.files import check_writable, writing
+from hbmopt.instance import Overrides, Source, load_document
+from hbmopt.lazy_sequence import Chosen
+from hbmopt.sweep_files import Row, format_of, frame_of, write_rows
+from hbmopt.sweep_journal import Journal, partial_of
+from hbmopt.sweep_rows import Rows
 from hbmopt.sweep_workers import Answers, Problem, in_processes, in_this_process, on_dask
-from hbmopt.variation import SweepPoint, Variation, parse_variation, points
+from hbmopt.text_file import is_file
+from hbmopt.variation import Points, SweepPoint, Variation, parse_variation, points
+from hbmopt.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FIRST_COLUMNS = (
-    "status",
-    "throughput_tok_s",
-    "speed_tok_s_user",
-    "batch",
-    "power_w",
-    "tok_s_per_mw",
-    "limiting_resource",
-    "binding",
-    "price_of_speed",
-    "configurations",
-)
-LAST_COLUMNS = ("conflict", "error")
-GROUPS = ("configuration_", "offload_", "price_", "elasticity_")
 
 PROGRESS_AFTER = 1.0
 """Seconds after which a sweep shows how far it is."""
@@ -55,29 +45,41 @@ class Sweep:
     A row has all `columns`: `index`, the inputs, `status` (``optimal``, ``infeasible``,
     ``invalid`` or ``failed``), the answer, what limits it, its configuration, `price_...` and
     `elasticity_...` of every priced input; `conflict` where nothing is feasible, `error` where the
-    instance is invalid or the solver failed. What a row has not is None.
+    instance is invalid or the solver failed. What a row has not is None. Rows are read when they
+    are asked for, from a temporary file where they are many.
+
+    `statuses` counts the rows of each status, and `examples` are the first rows of each, both in
+    the order of those.
     """
 
     title: str
     variations: tuple[Variation, ...]
     points: int
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
+    statuses: Mapping[str, int]
+    examples: Mapping[str, Row]
     seconds: float
 
     @property
     def feasible(self) -> bool:
         """Whether anything can be served at any point."""
-        return any(row["status"] == "optimal" for row in self.rows)
+        return "optimal" in self.statuses
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
         """The rows as a frame."""
         return frame_of(self.rows, self.columns)
 
+    def write(self, file: BinaryIO, style: str) -> None:
+        """Write the rows to a file in the format ``csv``, ``jsonl`` or ``parquet``."""
+        write_rows(self.rows, self.columns, style, file)
+
     def contents(self, style: str) -> bytes:
         """Return the rows as a file in the format ``csv``, ``jsonl`` or ``parquet``."""
-        return contents(self.rows, self.columns, style)
+        file = BytesIO()
+        self.write(file, style)
+        return file.getvalue()
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -88,11 +90,12 @@ class SweepInterrupted(KeyboardInterrupt):
         self.sweep = sweep
 
 
+@verb
 def sweep(
-    source: str | Path | Mapping[str, Any],
-    variations: str | Sequence[str | Variation],
+    source: Source,
+    variations: str | Variation | Sequence[str | Variation],
     *,
-    overrides: Mapping[str, Any] | list[str] | None = None,
+    overrides: Overrides = None,
     zipped: bool = False,
     jobs: int | None = None,
     dask: str | None = None,
@@ -127,13 +130,13 @@ def sweep(
     Raises
     ------
     InputError
-        Where the variations cannot be used, or no point is valid. A point that is infeasible or
-        invalid is a row, not an error.
+        Where the variations cannot be used, no point is valid, or a file cannot be written. A point
+        that is infeasible or invalid is a row, not an error.
     SweepInterrupted
         On Ctrl-C, with the rows that are done.
     """
     begun = time.perf_counter()
-    listed = [variations] if isinstance(variations, str) else list(variations)
+    listed = [variations] if isinstance(variations, str | Variation) else list(variations)
     varied = tuple(parse_variation(one) if isinstance(one, str) else one for one in listed)
     grid = points(varied, zipped=zipped)
     workers = _workers(jobs, dask)
@@ -142,41 +145,53 @@ def sweep(
     if resume and file is None:
         raise InputError("--resume: needs --output FILE, whose FILE.partial it goes on with")
     problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
+    if file is not None:
+        read = {*problem.document.files, *_files(varied)}
+        check_writable(file, inputs=read)
+        check_writable(partial_of(file), inputs=read)
     _check_some_valid(problem, grid)
-    answers: dict[int, Row] = {}
+    digest = _digest(problem, varied, grid) if file is not None else ""
+    journal = Journal(file, digest, len(grid))
+    journal.begin(resume=resume)
 
     def made() -> Sweep:
         described = problem.document.get(("description",))
-        columns, rows = _table(varied, grid, answers)
-        seconds = time.perf_counter() - begun
-        return Sweep(str(described or ""), varied, len(grid), columns, rows, seconds)
+        rows = Rows([one.header for one in varied], grid.cells, journal)
+        firsts = sorted(journal.firsts, key=journal.firsts.__getitem__)
+        return Sweep(
+            title=str(described or ""),
+            variations=varied,
+            points=len(grid),
+            columns=rows.columns,
+            rows=rows,
+            statuses={status: journal.statuses[status] for status in firsts},
+            examples={status: rows.at(journal.firsts[status]) for status in firsts},
+            seconds=time.perf_counter() - begun,
+        )
 
-    journal = None
-    if file is not None:
-        journal = Journal(file, _digest(problem, varied, grid), len(grid))
-        answers |= journal.done(resume=resume)
     try:
-        left = [point for point in grid if point.index not in answers]
-        with ExitStack() as stack:
-            if journal is not None:
-                stack.enter_context(journal)
-            shown = _Progress(len(grid), len(answers), wanted=progress)
-            stack.enter_context(closing(shown))
-            run = stack.enter_context(closing(_run(problem, left, workers, dask)))
-            for index, answer in run:
-                answers[index] = answer
-                if journal is not None:
+        with journal:
+            left = Chosen(grid, journal.left)
+            with (
+                closing(_Progress(len(grid), len(journal), wanted=progress)) as shown,
+                closing(_run(problem, left, workers, dask)) as run,
+            ):
+                for index, answer in run:
                     journal.add(index, answer)
-                shown.advance()
+                    shown.advance()
+        found = made()
+        if file is not None:
+            with writing(file) as results:
+                found.write(results, style)
     except KeyboardInterrupt:
-        message = f"interrupted after {len(answers):,} of {len(grid):,} points"
-        if journal is not None:
-            message += f"; they are kept in {journal.path}, go on with --resume"
+        message = f"interrupted after {len(journal):,} of {len(grid):,} points; {journal.kept}"
         raise SweepInterrupted(message, made()) from None
-    found = made()
-    if file is not None and journal is not None:
-        write(found.contents(style), file)
-        journal.remove()
+    except HbmoptError as error:
+        if not len(journal):
+            raise
+        done = f"{len(journal):,} of {len(grid):,} points are done: {journal.kept}"
+        raise type(error)(f"{error}; {done}") from None
+    journal.remove()
     return found
 
 
@@ -213,50 +228,30 @@ def _check_some_valid(problem: Problem, grid: Sequence[SweepPoint]) -> None:
         raise first
 
 
-def _table(
-    variations: Sequence[Variation], grid: Sequence[SweepPoint], answers: Mapping[int, Row]
-) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """Return columns and rows of the points that are answered, in order."""
-    known = {name for answer in answers.values() for name in answer}
-    rest = known.difference(FIRST_COLUMNS, LAST_COLUMNS)
-    outputs = (*FIRST_COLUMNS, *sorted(rest, key=_position), *LAST_COLUMNS)
-    headers = [one.header for one in variations]
-    cells = [dict(zip(one.values, one.cells, strict=True)) for one in variations]
-    rows = []
-    for point in grid:
-        if point.index not in answers:
-            continue
-        row: Row = {"index": point.index}
-        for header, cell, value in zip(headers, cells, point.values, strict=True):
-            row[header] = cell[value]
-        answer = answers[point.index]
-        rows.append(row | {name: answer.get(name) for name in outputs})
-    return ("index", *headers, *outputs), tuple(rows)
-
-
-def _position(name: str) -> tuple[int, int, str]:
-    """Return where a column stands among those that depend on the answers."""
-    group = next(place for place, prefix in enumerate(GROUPS) if name.startswith(prefix))
-    field = name.removeprefix(GROUPS[0])
-    return group, SHOWN.index(field) if group == 0 else 0, name
-
-
-def _digest(problem: Problem, variations: Sequence[Variation], grid: Sequence[SweepPoint]) -> str:
+def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> str:
     """Return what tells this sweep from any other one whose rows may differ."""
-    files = {
-        value: sha256(Path(value).read_bytes()).hexdigest()
-        for one in variations
-        for value in one.values
-        if Path(value).suffix in (".yaml", ".yml", ".json") and Path(value).is_file()
-    }
     told = [
         [__version__, version("highspy"), version("numpy")],
         problem.document.value,
-        [[one.path, one.values] for one in variations],
+        [[one.path, len(one.values)] for one in variations],
         [point.values for point in grid[:2]],
-        files,
     ]
-    return sha256(json.dumps(told, default=repr).encode()).hexdigest()
+    digest = sha256(json.dumps(told, default=repr).encode())
+    for one in variations:
+        for value in one.values:
+            digest.update(repr(value).encode())
+    for path in _files(variations):
+        # A point whose file cannot be read says so in its row.
+        with suppress(OSError), path.open("rb") as read:
+            digest.update(file_digest(read, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _files(variations: Sequence[Variation]) -> list[Path]:
+    """Return the files that are named among the values that vary."""
+    suffixes = (".yaml", ".yml", ".json")
+    values = (value for one in variations for value in one.values if value.endswith(suffixes))
+    return [path for path in map(Path, values) if is_file(path)]
 
 
 class _Progress:

@@ -83,6 +83,9 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+LONGEST, LARGEST_EXPONENT = 100, 1000
+"""Characters of a number, and the power of ten in it."""
+
 _QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?|[+-]?\.[0-9]+)\s*(.*)")
 
 
@@ -114,11 +117,19 @@ def parse(text: object, dimension: str) -> float:
 
 
 def split(text: str) -> tuple[Fraction, str] | None:
-    """Return number and unit of text such as ``"288 GB"``, or None where it has no number."""
+    """Return number and unit of text such as ``"288 GB"``, or None where it has no number.
+
+    One of more digits or a larger power of ten than a float has is none: exactly, it would fill
+    the memory.
+    """
     match = _QUANTITY.fullmatch(text)
-    if match is None:
+    if match is None or len(match[1]) > LONGEST:
         return None
-    return Fraction(match[1].replace("_", "").replace(",", "")), match[2].strip()
+    number = match[1].replace("_", "").replace(",", "")
+    exponent = number.lower().partition("e")[2]
+    if exponent and abs(int(exponent)) > LARGEST_EXPONENT:
+        return None
+    return Fraction(number), match[2].strip()
 
 
 def _float(exact: Fraction) -> float:

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
+from itertools import chain
+from math import lcm, prod
+from typing import TypeVar
 
 from hbmopt import units
 from hbmopt.document import parse_path, parse_scalar
 from hbmopt.errors import InputError, nearest
+from hbmopt.lazy_sequence import Combinations, Computed, Joined, LazySequence
 
 ON_GRID = Fraction(1, 10**9)
 """Share of a step by which the end of a range may miss the grid and still be its last value."""
@@ -29,6 +32,9 @@ LARGEST_WHOLE = 10**15
 EXAMPLE = '"limits.power=60 kW:600 kW:20 kW" or llm=NAME,NAME'
 
 Cell = int | float | str
+Quantity = tuple[Fraction, str]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Variation:
     """A field of the instance by its dotted path, and its values as they are written there."""
 
     path: str
-    values: tuple[str, ...]
+    values: Sequence[str]
 
     @property
     def unit(self) -> str:
@@ -49,21 +55,66 @@ class Variation:
         return f"{self.path} [{self.unit}]" if self.unit else self.path
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> Sequence[Cell]:
         """The values as they stand in a result: numbers in one unit, or the text as written."""
         return self._column[1]
 
     @cached_property
-    def _column(self) -> tuple[str, tuple[Cell, ...]]:
-        found = [_quantity(text) for text in self.values]
-        known = [one for one in found if one is not None]
-        first = known[0][1] if known else ""
-        if len(known) < len(found) or len({_dimension(unit) for _, unit in known}) > 1:
+    def _column(self) -> tuple[str, Sequence[Cell]]:
+        parts = _parts(self.values)
+        found = [[_quantity(text) for text in _telling(part)] for part in parts]
+        known = [[one for one in listed if one is not None] for listed in found]
+        quantities = [one for listed in known for one in listed]
+        first = quantities[0][1] if quantities else ""
+        dimensions = {_dimension(unit) for _, unit in quantities}
+        if sum(map(len, found)) > len(quantities) or len(dimensions) > 1:
             return "", self.values
-        numbers = [number * _ratio(unit, first) for number, unit in known]
-        if all(one.denominator == 1 and abs(one) < LARGEST_WHOLE for one in numbers):
-            return first, tuple(int(one) for one in numbers)
-        return first, tuple(float(one) for one in numbers)
+        numbers = [number * _ratio(unit, first) for number, unit in quantities]
+        whole = all(one.denominator == 1 and abs(one) < LARGEST_WHOLE for one in numbers)
+
+        def cell(number: Fraction | float) -> Cell:
+            return int(number) if whole else float(number)
+
+        def cells(part: Sequence[str], known: Sequence[Quantity]) -> Sequence[Cell]:
+            if not isinstance(part, Range):
+                return tuple(cell(number * _ratio(unit, first)) for number, unit in known)
+            if part.unit == first:
+                return Computed(lambda text: cell(float(text)), part.numbers)
+            ratio = _ratio(part.unit, first)
+            return Computed(lambda text: cell(Fraction(text) * ratio), part.numbers)
+
+        return first, _joined([cells(*one) for one in zip(parts, known, strict=True)])
+
+
+class Range(LazySequence[str]):
+    """The values of FROM:TO:STEP, in the unit of FROM."""
+
+    def __init__(self, first: Fraction, step: Fraction, steps: Fraction, unit: str) -> None:
+        self.unit = unit
+        # Whole numbers over one denominator, as a sum of fractions takes ten times as long.
+        self._denominator = lcm(first.denominator, step.denominator)
+        self._first, self._step = int(first * self._denominator), int(step * self._denominator)
+        self._last = int(steps + ON_GRID)
+        on_grid = abs(steps - self._last) <= ON_GRID
+        end = first + step * (steps if on_grid else self._last)
+        self._end = _written(end.numerator, end.denominator)
+
+    def __len__(self) -> int:
+        return self._last + 1
+
+    def item(self, place: int) -> str:
+        """Return the value at a place from 0 on."""
+        return f"{self._number(place)} {self.unit}" if self.unit else self._number(place)
+
+    @property
+    def numbers(self) -> Sequence[str]:
+        """The values without their unit."""
+        return Computed(self._number, range(len(self)))
+
+    def _number(self, place: int) -> str:
+        if place == self._last:
+            return self._end
+        return _written(self._first + self._step * place, self._denominator)
 
 
 @dataclass(frozen=True)
@@ -74,6 +125,22 @@ class SweepPoint:
     values: tuple[str, ...]
 
 
+class Points(LazySequence[SweepPoint]):
+    """The points of a sweep."""
+
+    def __init__(self, variations: Sequence[Variation], *, zipped: bool) -> None:
+        self._values = Combinations([one.values for one in variations], zipped=zipped)
+        self.cells = Combinations([one.cells for one in variations], zipped=zipped)
+        """What stands in a result for the values of each point."""
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def item(self, place: int) -> SweepPoint:
+        """Return the point of an index."""
+        return SweepPoint(place, self._values[place])
+
+
 def parse_variation(text: str) -> Variation:
     """Read ``PATH=FROM:TO:STEP`` or ``PATH=a,b,c``. Raises `InputError` for anything else."""
     source = f"--vary {text}"
@@ -81,32 +148,33 @@ def parse_variation(text: str) -> Variation:
     path = path.strip()
     if not equals or not all(path.split(".")):
         raise InputError(f"{source}: write it as {EXAMPLE}")
-    values: list[str] = []
+    found: list[tuple[str, ...] | Range] = []
     for item in _split(listed, ",", source):
         if not item:
             raise InputError(f"{source}: a value is missing; write it as {EXAMPLE}")
         parts = _split(item, ":", source)
         if len(parts) == 1:
-            values.append(item)
+            found.append((item,))
         elif len(parts) == 3 and all(parts):
-            values += _range(parts, source)
+            found.append(_range(parts, source))
         else:
             raise InputError(
                 f"{source}: a range is FROM:TO:STEP, such as 60 kW:600 kW:20 kW; put quotes around "
                 "a text with colons"
             )
-    variation = Variation(path, tuple(values))
+    variation = Variation(path, _joined(found))
     _check_units(variation, source)
     return variation
 
 
-def points(variations: Sequence[Variation], *, zipped: bool = False) -> list[SweepPoint]:
+def points(variations: Sequence[Variation], *, zipped: bool = False) -> Points:
     """Return the points: of a grid, in which the last variation changes fastest, or zipped.
 
     Raises
     ------
     InputError
-        Where nothing varies, a path undoes another one, or lengths differ that are zipped.
+        Where nothing varies, a path undoes another one, lengths differ that are zipped, or there
+        are more than `MOST_POINTS`.
     """
     if not variations:
         raise InputError(f"--vary: name at least one field and its values, such as {EXAMPLE}")
@@ -114,20 +182,13 @@ def points(variations: Sequence[Variation], *, zipped: bool = False) -> list[Swe
     for one in variations:
         if not one.values:
             raise InputError(f"--vary {one.path}: has no values")
-    counts = [len(one.values) for one in variations]
-    if zipped:
-        if len(set(counts)) > 1:
-            listed = ", ".join(f"{one.path} has {len(one.values)}" for one in variations)
-            raise InputError(f"--vary with --zip: the values have to be as many; {listed}")
-        rows = zip(*(one.values for one in variations), strict=True)
-        return [SweepPoint(index, row) for index, row in enumerate(rows)]
-    total = 1
-    for count in counts:
-        total *= count
+    if zipped and len({len(one.values) for one in variations}) > 1:
+        listed = ", ".join(f"{one.path} has {len(one.values)}" for one in variations)
+        raise InputError(f"--vary with --zip: the values have to be as many; {listed}")
+    total = len(variations[0].values) if zipped else prod(len(one.values) for one in variations)
     if total > MOST_POINTS:
         raise InputError(f"--vary: the grid has {total:,} points; at most {MOST_POINTS:,}")
-    grid = product(*(one.values for one in variations))
-    return [SweepPoint(index, row) for index, row in enumerate(grid)]
+    return Points(variations, zipped=zipped)
 
 
 def _check_paths(variations: Sequence[Variation]) -> None:
@@ -145,14 +206,35 @@ def _check_paths(variations: Sequence[Variation]) -> None:
 
 def _check_units(variation: Variation, source: str) -> None:
     """Refuse a list in which some numbers have a unit and some have none."""
-    found = [_quantity(text) for text in variation.values]
+    telling = [text for part in _parts(variation.values) for text in _telling(part)]
+    found = [_quantity(text) for text in telling]
     if any(one is not None and one[1] for one in found):
-        for text, one in zip(variation.values, found, strict=True):
+        for text, one in zip(telling, found, strict=True):
             if one is not None and not one[1]:
                 raise InputError(f"{source}: {text} has no unit; write one with each value")
 
 
-def _quantity(text: str) -> tuple[Fraction, str] | None:
+def _joined(parts: Sequence[Sequence[Item]]) -> Sequence[Item]:
+    """Return the items of all parts: a tuple, unless there are ranges."""
+    if all(isinstance(part, tuple) for part in parts):
+        return tuple(chain.from_iterable(parts))
+    return parts[0] if len(parts) == 1 else Joined(parts)
+
+
+def _parts(values: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Return values as parts of which each is a range or none is in it."""
+    return values.parts if isinstance(values, Joined) else (values,)
+
+
+def _telling(part: Sequence[str]) -> Sequence[str]:
+    """Return the values that say what all of a part are: of a range the first two and the last.
+
+    A range has one unit, and where both its first two numbers are whole all but the last are.
+    """
+    return (*part[:2], part[-1]) if isinstance(part, Range) else part
+
+
+def _quantity(text: str) -> Quantity | None:
     """Return number and unit of a value, None where it is neither a number nor a quantity."""
     value = parse_scalar(text, "--vary").value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -178,7 +260,7 @@ def _ratio(unit: str, other: str) -> Fraction:
     return known[unit] / known[other]
 
 
-def _range(parts: Sequence[str], source: str) -> list[str]:
+def _range(parts: Sequence[str], source: str) -> Range:
     """Return the values of FROM:TO:STEP in the unit of FROM."""
     ends = [_end_of_range(part, source) for part in parts]
     unit = ends[0][1]
@@ -196,11 +278,7 @@ def _range(parts: Sequence[str], source: str) -> list[str]:
         raise InputError(f"{source}: steps of {parts[2]} never get from {parts[0]} to {parts[1]}")
     if steps >= MOST_POINTS:
         raise InputError(f"{source}: has {float(steps):,.0f} values; at most {MOST_POINTS:,}")
-    count = int(steps + ON_GRID)
-    numbers = [first + step * position for position in range(count + 1)]
-    if abs(steps - count) <= ON_GRID:
-        numbers[-1] = last
-    return [f"{_written(one)} {unit}".rstrip() for one in numbers]
+    return Range(first, step, steps, unit)
 
 
 def _end_of_range(part: str, source: str) -> tuple[Fraction, str]:
@@ -215,10 +293,11 @@ def _end_of_range(part: str, source: str) -> tuple[Fraction, str]:
     return found
 
 
-def _written(number: Fraction) -> str:
-    if number.denominator == 1 and abs(number) < LARGEST_WHOLE:
-        return str(number.numerator)
-    return repr(float(number))
+def _written(numerator: int, denominator: int) -> str:
+    whole, rest = divmod(numerator, denominator)
+    if rest == 0 and abs(whole) < LARGEST_WHOLE:
+        return str(whole)
+    return repr(numerator / denominator)
 
 
 _OPENING, _CLOSING, _QUOTES = "[{", "]}", "'\""

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from hbmopt.llm import COMPONENTS, Llm
+from hbmopt.plain_text import one_line, visible
 
 CONTEXTS = {"8k": 8192, "128k": 131_072, "1M": 1_048_576}
 """Contexts that cache sizes are quoted at, in tokens."""
@@ -49,10 +50,17 @@ def _kind_first(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def entry_yaml(llm: Llm) -> str:
     """Return the entry as YAML, ready to be named in an instance: ``llm: FILE.yaml``."""
-    body = yaml.dump(
-        entry_mapping(llm), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+    head = one_line(summary(llm))
+    body = _dumped(llm, unicode=True)
+    if visible(body) != body:  # then by escapes, which mean the same
+        body = _dumped(llm, unicode=False)
+    return f"# {head}\n{body}"
+
+
+def _dumped(llm: Llm, *, unicode: bool) -> str:
+    return yaml.dump(
+        entry_mapping(llm), Dumper=_Dumper, sort_keys=False, allow_unicode=unicode, width=100
     )
-    return f"# {summary(llm)}\n{body}"
 
 
 def summary(llm: Llm) -> str:
@@ -153,4 +161,4 @@ def facts_table(llm: Llm) -> str:
         lines.append(f"{'recurrent state':<24}{found['state_bytes'] / 1e6:>11,.2f} MB")
     if llm.note:
         lines += ["", llm.note]
-    return "\n".join(lines) + "\n"
+    return visible("\n".join(lines) + "\n")

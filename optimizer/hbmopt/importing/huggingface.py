@@ -1,6 +1,5 @@
 """Import a Hugging Face configuration as an entry of the catalogue."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +12,12 @@ from hbmopt.attention import AttentionGroup
 from hbmopt.errors import InputError, nearest
 from hbmopt.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
 from hbmopt.importing.families import KNOWN, blueprint
+from hbmopt.importing.json_file import read_mapping
 from hbmopt.importing.keys import Keys
 from hbmopt.importing.quantization import Formats, named_format, stated_formats
 from hbmopt.llm import Draft, Llm, Mixture, Parameters
+from hbmopt.text_file import is_file
+from hbmopt.verb import verb
 
 NESTED = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config")
 """Keys under which multimodal models keep the configuration of their decoder."""
@@ -28,6 +30,7 @@ FAMILY_NEEDS = (
 )
 
 
+@verb
 def import_llm(
     source: str | Path | Mapping[str, Any],
     *,
@@ -57,14 +60,14 @@ def import_llm(
     if isinstance(source, Mapping):
         return _imported(source, "<mapping>", "", name or "model", checkpoint_format, "")
     path, hub_name = Path(source), ""
-    if source and _is_folder(path):
+    if source and is_file(path / "config.json"):
         path = path / "config.json"
-    if not _exists(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+    if not is_file(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         hub_name = str(source)
         if path.suffix == ".json":
             raise InputError(f"{source}: there is no such file")
         path = _from_hub(hub_name)
-    text, values = _read(path, str(source))
+    text, values = read_mapping(path, str(source))
     if path.name == "config.json" and "quantization_config" not in values:
         values.update(_beside(path.with_name("hf_quant_config.json")))
     stem = hub_name.split("/")[-1] or _stem(path, values)
@@ -74,58 +77,11 @@ def import_llm(
     return _imported(values, str(source), text, name or slug(stem), checkpoint_format, hub_name)
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return (path / "config.json").is_file()
-    except (OSError, ValueError):  # a name that no folder can have
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _read(path: Path, source: str) -> tuple[str, dict[str, Any]]:
-    """Return a configuration file as text and as the mapping that it holds."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is not text"
-        raise InputError(f"{source or 'CONFIG'}: cannot be read: {reason}") from None
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        for key, _ in pairs if len(found) < len(pairs) else []:
-            if sum(other == key for other, _ in pairs) > 1:
-                raise InputError(f"{source}: {key}: stands there twice")
-        return found
-
-    try:
-        values = json.loads(text, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{source}:{error.lineno}: not JSON: {error.msg}; a Hugging Face config.json is needed"
-        ) from None
-    except (RecursionError, ValueError):
-        raise InputError(f"{source}: not JSON that can be read") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{source}: a config.json holds a mapping, this is a list or a value")
-    return text, values
-
-
 def _beside(path: Path) -> dict[str, Any]:
     """Return the quantization that a file beside the configuration states, if there is one."""
-    if not path.exists():
+    if not is_file(path):
         return {}
-    try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"{path}: is not a JSON file that can be read") from None
-    if not isinstance(stated, dict):
-        raise InputError(f"{path}: holds no mapping")
+    _, stated = read_mapping(path, str(path))
     return {"quantization": stated.get("quantization")}
 
 

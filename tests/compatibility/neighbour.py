@@ -1,8 +1,9 @@
 """A planning script of somebody who uses HiGHS for other things as well, run as a process.
 
-`python neighbour.py NEIGHBOUR VERB` solves with HiGHS, asks hbmopt, solves again with HiGHS, asks
-again, solves once more, and prints what hbmopt answered as one JSON document. It ends with an error
-where the other programs are not solved as they would be without hbmopt, or an answer changes.
+`python neighbour.py NEIGHBOUR FIRST VERB...` takes turns: the other program solves with HiGHS,
+hbmopt is asked, the other solves again, and so on; FIRST says who begins. What hbmopt answered is
+printed as one JSON document. It ends with an error where the other programs are not solved as they
+would be without hbmopt.
 """
 
 import json
@@ -16,7 +17,7 @@ import pyomo.environ as pyo
 
 import hbmopt
 
-INSTANCES = Path(__file__).parent.parent / "instances"
+INSTANCES = Path(__file__).resolve().parents[2] / "instances"
 OPTIMUM = 22.0
 
 
@@ -100,16 +101,20 @@ def quietly(neighbour):
             os.close(kept)
 
 
-def main(neighbour, verb, first):
-    """Take turns, as the caller of hbmopt or as its user of HiGHS first."""
-    answers = []
-    for turn in range(3 if verb == "sweep" else 4):  # processes of its own take seconds to start
-        if turn % 2 == (first == "hbmopt"):
-            assert abs(quietly(NEIGHBOURS[neighbour]) - OPTIMUM) < 1e-6, turn
-        else:
-            answers.append(VERBS[verb]())
-    assert all(one == answers[0] for one in answers), answers
-    print(json.dumps(answers[0]))
+def main(neighbour, first, *verbs):
+    """Take turns; `first` is who begins, ``hbmopt`` or ``other``."""
+    answers = {}
+    if first == "other":
+        solve_as(neighbour)
+    for verb in verbs:
+        answers[verb] = VERBS[verb]()
+        solve_as(neighbour)
+    print(json.dumps(answers))
+
+
+def solve_as(neighbour):
+    found = quietly(NEIGHBOURS[neighbour])
+    assert abs(found - OPTIMUM) < 1e-6, found
 
 
 if __name__ == "__main__":

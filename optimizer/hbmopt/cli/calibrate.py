@@ -1,0 +1,45 @@
+"""Constants fitted to measured decode steps."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.destination import destination, protect
+from hbmopt.cli.options import llm_configs_option, output_to
+from hbmopt.cli.progress import counter
+
+CALIBRATION = {".yaml": "yaml", ".yml": "yaml"}
+
+
+@click.command()
+@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@llm_configs_option
+@click.option(
+    "--chips", metavar="NAMES", help="Fit only rows of these accelerators, separated by commas."
+)
+@click.option("--name", default="my_fit", show_default=True, help="Name of the calibration.")
+@output_to("Write the calibration to FILE (.yaml); name it in an instance as calibration: FILE.")
+@command
+def calibrate(
+    measured: Path, llm_configs: Path | None, chips: str | None, name: str, output: Path | None
+) -> int:
+    """Fit efficiencies, latencies and power to the measured decode steps of a CSV file.
+
+    Prints the error on whole series that were held out, and the calibration, or writes it to a
+    file. Only rows with a recorded context are fitted; power takes those that have it.
+    """
+    from hbmopt.calibrating import calibrate as fit
+    from hbmopt.calibration_file import calibration_yaml, fit_table
+
+    answer = destination(output, formats=CALIBRATION)
+    protect([measured, *([llm_configs] if llm_configs is not None else [])], output=output)
+    progress = counter("fits")
+    chosen = [one.strip() for one in chips.split(",")] if chips is not None else None
+    found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
+    if progress is not None:
+        progress(1, 1)
+    width = answer.width
+    click.echo(fit_table(found, width=width, color=width is not None), err=True, nl=False)
+    answer.emit(calibration_yaml(found))
+    return SOLVED

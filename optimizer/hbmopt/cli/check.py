@@ -1,0 +1,52 @@
+"""Whether a claim is possible."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.destination import destination
+from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.progress import counter
+from hbmopt.cli.question import question
+
+
+@click.command()
+@instance_argument
+@click.option(
+    "--batch", type=float, required=True, metavar="N", help="Requests at once on the whole rack."
+)
+@click.option(
+    "--speed", required=True, metavar="SPEED", help="Tokens/s per user: 100, or 100 tok/s/user."
+)
+@click.option(
+    "--power", metavar="POWER", help='Claimed power, such as "120 kW", in the instance\'s scope.'
+)
+@set_option
+@format_option
+@output_option
+@command
+def check(
+    instance: Path,
+    batch: float,
+    speed: str,
+    power: str | None,
+    overrides: tuple[str, ...],
+    style: str | None,
+    output: Path | None,
+) -> int:
+    """Say whether INSTANCE can serve N requests at once at SPEED.
+
+    With what the claim misses, what is within reach, and what it rests on. The speed is that of
+    every user in the mean; replicas share the requests evenly, rounded up to whole ones.
+
+    Exit code 0: possible; 1: not possible; 2: bad input.
+    """
+    from hbmopt.checking import check as check_claim
+    from hbmopt.output import render_check
+
+    answer = destination(output, style)
+    asked = question(instance, overrides, output=output)
+    found = check_claim(asked, batch, speed, power, progress=counter("parts"))
+    answer.show(render_check, found)
+    return SOLVED if found.possible else INFEASIBLE

@@ -1,0 +1,35 @@
+"""Why a configuration won, or why none can run."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.destination import destination
+from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.progress import counter
+from hbmopt.cli.question import question
+
+
+@click.command()
+@instance_argument
+@set_option
+@format_option
+@output_option
+@command
+def explain(
+    instance: Path, overrides: tuple[str, ...], style: str | None, output: Path | None
+) -> int:
+    """Say why INSTANCE's configuration won, by how much others lost, and why some cannot run.
+
+    Where nothing can run: which limits exclude each other, and the smallest single change of each
+    limit, input or choice that cures it.
+    """
+    from hbmopt.explanation import explain as explain_instance
+    from hbmopt.output import render_explanation
+
+    answer = destination(output, style)
+    asked = question(instance, overrides, output=output)
+    explanation = explain_instance(asked, progress=counter("parts"))
+    answer.emit(render_explanation(explanation, answer.style))
+    return SOLVED if explanation.chosen is not None else INFEASIBLE

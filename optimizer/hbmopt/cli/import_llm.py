@@ -1,0 +1,59 @@
+"""A model of one's own from its published configuration."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.destination import TABLE, destination, protect
+from hbmopt.cli.options import output_to
+
+ENTRY = {".yaml": "yaml", ".yml": "yaml"} | {".json": "json"} | {".txt": TABLE[".txt"]}
+
+
+@click.command("import-llm")
+@click.argument("source", metavar="CONFIG")
+@click.option(
+    "--checkpoint-format",
+    metavar="FORMAT",
+    help="Format of the weights, whatever the configuration says: bf16, fp8, nvfp4, ...",
+)
+@click.option("--name", help="Name of the entry; default: made from the file's name.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["yaml", "table", "json"]),
+    help="The entry itself (yaml, the default), or the numbers that follow from it; by default as "
+    "the suffix of -o FILE says.",
+)
+@output_to("Write to FILE (.yaml, .json or .txt) instead of the terminal.")
+@command
+def import_llm(
+    source: str,
+    checkpoint_format: str | None,
+    name: str | None,
+    style: str | None,
+    output: Path | None,
+) -> int:
+    """Turn a Hugging Face CONFIG (a config.json, or ORG/NAME on the hub) into an llm entry.
+
+    Name the file in an instance as llm: FILE.yaml. A family that is not known, a missing key or
+    one that is not understood is an error, never a guess.
+    """
+    import json
+
+    from hbmopt.importing.entry import entry_yaml, facts, facts_table, summary
+    from hbmopt.importing.huggingface import import_llm as import_model
+    from hbmopt.plain_text import visible
+
+    answer = destination(output, style, ENTRY)
+    protect([Path(source), Path(source, "config.json")], output=output)
+    llm = import_model(source, checkpoint_format=checkpoint_format, name=name)
+    texts = {"yaml": entry_yaml, "table": facts_table, "json": facts}
+    found = texts[answer.style](llm)
+    answer.emit(found if isinstance(found, str) else json.dumps(found, indent=2) + "\n")
+    if answer.style == "yaml":
+        click.echo(visible(summary(llm)), err=True)
+        if llm.note:
+            click.echo(visible(llm.note), err=True)
+    return SOLVED

@@ -1,0 +1,48 @@
+"""Options and arguments that several commands have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+instance_argument = click.argument("instance", type=click.Path(path_type=Path))
+"""A file, or the name of a shipped instance."""
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help='Change a field of the instance: --set limits.power="90 kW". May be repeated.',
+)
+format_option = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "csv"]),
+    help="How to write the result; default: by the suffix of -o FILE, else a table.",
+)
+
+
+def output_to(text: str) -> Callable[[Command], Command]:
+    """Return the option that names the file to write, with what it says in the help."""
+    path = click.Path(path_type=Path)
+    return click.option("-o", "--output", "output", type=path, metavar="FILE", help=text)
+
+
+output_option = output_to("Write to FILE (.txt, .json or .csv) instead of the terminal.")
+llm_configs_option = click.option(
+    "--llm-configs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Configurations of models that the catalogue lacks: DIR/ORG--NAME.json.",
+)
+plot_option = click.option(
+    "--plot",
+    "plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw a chart to FILE: .html (offline, with hover), .png or .svg.",
+)

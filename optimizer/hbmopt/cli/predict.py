@@ -1,0 +1,51 @@
+"""Measured decode steps against the model."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.destination import destination, protect
+from hbmopt.cli.options import format_option, llm_configs_option, output_option
+
+
+@click.command()
+@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@llm_configs_option
+@click.option(
+    "--calibration",
+    default="universal",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="universal, calibrated (by chip and layout), spec_sheet, or a calibration file.",
+)
+@click.option(
+    "--recorded", "recorded_only", is_flag=True, help="Only rows whose context was recorded."
+)
+@format_option
+@output_option
+@command
+def predict(
+    measured: Path,
+    llm_configs: Path | None,
+    calibration: str,
+    recorded_only: bool,
+    style: str | None,
+    output: Path | None,
+) -> int:
+    """Predict the measured decode steps of a CSV file, and say how far off they are.
+
+    Columns as in instances/measured/decode_steps.csv. A row that cannot be predicted says why.
+    Exit code 0: done; 1: no row can be predicted; 2: bad input.
+    """
+    from hbmopt.prediction import predict as predict_steps
+    from hbmopt.prediction_report import render_prediction
+
+    answer = destination(output, style)
+    read = [measured, Path(calibration), *([llm_configs] if llm_configs is not None else [])]
+    protect(read, output=output)
+    found = predict_steps(
+        measured, llm_configs=llm_configs, calibration=calibration, recorded_only=recorded_only
+    )
+    answer.show(render_prediction, found)
+    return SOLVED if found.summary.predicted else INFEASIBLE

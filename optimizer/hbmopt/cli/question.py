@@ -1,0 +1,21 @@
+"""The instance that a command is asked about."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hbmopt.cli.destination import protect
+
+if TYPE_CHECKING:
+    from hbmopt.instance import Instance
+
+
+def question(source: Path, overrides: tuple[str, ...], **outputs: Path | None) -> "Instance":
+    """Load an instance with its changes. None of the files that it is made of is written over.
+
+    `outputs` are the files to write, by the long option that names them.
+    """
+    from hbmopt.instance import load_document, validate  # commands import what they need
+
+    document = load_document(source, list(overrides))
+    protect(document.files, **outputs)
+    return validate(document)

@@ -1,0 +1,36 @@
+"""One page to send."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.destination import destination
+from hbmopt.cli.options import instance_argument, output_to, set_option
+from hbmopt.cli.progress import counter
+from hbmopt.cli.question import question
+from hbmopt.errors import InputError
+
+PAGE = {".html": "html", ".htm": "html", "": "html"}
+
+
+@click.command()
+@instance_argument
+@output_to("Write the page to FILE, such as report.html, instead of standard output.")
+@set_option
+@command
+def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> int:
+    """Write one page on INSTANCE to send: answer, frontier, prices, what to buy, sources.
+
+    A single HTML file that works offline, with charts to hover. Exit code 0: solved; 1:
+    infeasible, and the page says which limits conflict; 2: bad input.
+    """
+    from hbmopt.page import report_page
+
+    answer = destination(output, formats=PAGE)
+    if answer.width is not None:
+        raise InputError("report: name the file of the page: -o report.html")
+    asked = question(instance, overrides, output=output)
+    page = report_page(asked, progress=counter("parts"))
+    answer.emit(page.html)
+    return SOLVED if page.feasible else INFEASIBLE

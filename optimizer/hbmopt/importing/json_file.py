@@ -1,0 +1,62 @@
+"""JSON files of published models: a mapping with no key twice, as large and deep as they are."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hbmopt.errors import InputError
+from hbmopt.text_file import MILLION, read_text
+
+MOST_BYTES = 4 * MILLION
+"""Size of a file beyond which it is no configuration."""
+
+DEEPEST = 50
+"""Levels of nesting."""
+
+TOO_DEEP = "is nested too deeply to be the configuration of a model"
+
+
+def read_mapping(path: Path, source: str) -> tuple[str, dict[str, Any]]:
+    """Return a file as text and as the mapping that it holds; errors call it `source`.
+
+    Raises
+    ------
+    InputError
+        Where it is no JSON, no mapping, too large or too deep, or where a key stands twice.
+    """
+    text = read_text(path, "JSON", MOST_BYTES)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise InputError(f"{source}: {key}: stands there twice")
+            found[key] = value
+        return found
+
+    try:
+        values = json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{source}:{error.lineno}: not JSON: {error.msg}; a Hugging Face config.json is needed"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{source}: {TOO_DEEP}") from None
+    except ValueError:  # a number of thousands of digits
+        raise InputError(f"{source}: a number in it is too long to be one of a model") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: a config.json holds a mapping, this is a list or a value")
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        level = [item for one in level for item in _items(one)]
+    if level:
+        raise InputError(f"{source}: {TOO_DEEP}")
+    return text, values
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """Return what a mapping or a list holds, nothing of another value."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

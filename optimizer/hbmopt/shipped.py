@@ -1,0 +1,70 @@
+"""The instances that ship with hbmopt, by name."""
+
+from pathlib import Path
+
+from hbmopt.document import read_document
+from hbmopt.errors import InputError, nearest
+from hbmopt.text_file import exists
+
+INSTANCES = "instances"
+"""What the catalogue calls them, and the folder in which documents name them."""
+
+
+def root() -> Path:
+    """Return the folder of the instances."""
+    return Path(__file__).parent / INSTANCES
+
+
+def names() -> dict[str, Path]:
+    """Return the files of all instances by name; those of a folder carry its name."""
+    folders = (root(), *(one for one in sorted(root().iterdir()) if one.name == "generations"))
+    files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    return {path.relative_to(root()).with_suffix("").as_posix(): path for path in files}
+
+
+def path_of(name: str) -> Path:
+    """Return the file of an instance. Raises `InputError` that names the nearest one."""
+    known = names()
+    if name not in known:
+        raise InputError(
+            f"no {name!r} among the shipped instances; {nearest(name, known)}; "
+            "hbmopt catalog instances lists them"
+        )
+    return known[name]
+
+
+def found(source: str | Path) -> Path:
+    """Return the file that is meant: one that is there, or a shipped instance.
+
+    ``h200`` and ``instances/h200.yaml`` are the shipped instance wherever there is no such file.
+    Raises `InputError` for a bare name that is neither.
+    """
+    path = Path(source)
+    if exists(path):
+        return path
+    name = path.as_posix()
+    if path.suffix in ("", ".yaml") and path.parts[:1] == (INSTANCES,):
+        name = path.relative_to(INSTANCES).with_suffix("").as_posix()
+        return names().get(name, path)
+    if path.suffix or len(path.parts) != 1:
+        return names().get(name, path)
+    try:
+        return path_of(name)
+    except InputError as error:
+        raise InputError(f"{source}: there is no such file, and {error}") from None
+
+
+def text(name: str) -> str:
+    """Return an instance as it stands in its file."""
+    return path_of(name).read_text(encoding="utf-8")
+
+
+def listed() -> str:
+    """Return all instances with their questions, a line each."""
+    known = names()
+    width = max(map(len, known))
+    lines = [
+        f"{name:<{width}}  {read_document(path).get(('description',)) or ''}".rstrip()
+        for name, path in known.items()
+    ]
+    return "\n".join(lines) + "\n"
