@@ -305,6 +305,15 @@ def test_an_interrupted_sweep_without_a_file_says_that_nothing_is_kept(monkeypat
     assert outcome.stdout.count("\n") == 6
 
 
+def test_a_sweep_that_is_interrupted_before_its_first_point_keeps_nothing(path, monkeypatch):
+    before_answer(monkeypatch, 1, interrupt)
+    with pytest.raises(SweepInterrupted) as caught:
+        sweep(H100, POWER, output=path)
+    assert str(caught.value) == "interrupted after 0 of 15 points"
+    assert caught.value.sweep.contents("csv").count(b"\n") == 1
+    assert caught.value.sweep.frame.empty
+
+
 def test_an_interruption_while_results_are_written_keeps_all(path, monkeypatch, undisturbed):
     monkeypatch.setattr(sweeping, "write_rows", lambda *_: interrupt())
     with pytest.raises(SweepInterrupted, match="interrupted after 15 of 15 points; they are kept"):

@@ -189,7 +189,9 @@ def sweep(
             with writing(file) as results:
                 found.write(results, style)
     except KeyboardInterrupt:
-        message = f"interrupted after {len(journal):,} of {len(grid):,} points; {journal.kept}"
+        message = f"interrupted after {len(journal):,} of {len(grid):,} points"
+        if len(journal):
+            message += f"; {journal.kept}"
         raise SweepInterrupted(message, made()) from None
     except HbmoptError as error:
         if not len(journal):
