@@ -1,12 +1,15 @@
-"""Rates of sweeps, beside a bare loop of HiGHS over the same winning programs.
+"""Rates and memory of sweeps, beside a bare loop of HiGHS over the same winning programs.
 
 `python benchmarks/sweep_times.py` prints them. Sweeps run in a cold process each, as a user's do.
+With `--long` it also tells the memory of a hundred thousand points, which takes minutes.
 """
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import highspy
@@ -24,12 +27,24 @@ GRID = (
 )
 
 
-def cold(*options: str) -> float:
-    """Return the seconds of a sweep from the command line."""
-    begun = time.perf_counter()
-    command = [sys.executable, "-m", "hbmopt", "sweep", str(INSTANCE), *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+LONG = (
+    "limits.power=150 kW:649.5 kW:0.5 kW",
+    "limits.min_speed=1 tok/s/user:100 tok/s/user:1 tok/s/user",
+)
+
+
+def cold(variations: Sequence[str], *options: str) -> tuple[float, float]:
+    """Return the seconds of a sweep from the command line, and the MB that it takes at most."""
+    varied = [option for one in variations for option in ("--vary", one)]
+    with tempfile.TemporaryDirectory() as folder:
+        output = str(Path(folder) / "rows.csv")
+        begun = time.perf_counter()
+        sweep = [sys.executable, "-m", "hbmopt", "sweep", str(INSTANCE), *varied, "-o", output]
+        process = subprocess.Popen([*sweep, *options])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise RuntimeError(f"the sweep ended with {os.waitstatus_to_exitcode(status)}")
+        return time.perf_counter() - begun, usage.ru_maxrss / 1e3
 
 
 def winning_programs(variation: str) -> tuple[list[highs.Program], float]:
@@ -38,15 +53,16 @@ def winning_programs(variation: str) -> tuple[list[highs.Program], float]:
     grid = points([varied])
     problem = Problem(load_document(INSTANCE), (varied.path,))
     programs: list[highs.Program] = []
-    plain = highs.solve
+    plain = highs.solve_all
 
-    def kept(program: highs.Program, *, integers: bool) -> highs.Answer:
-        programs.append(program)
-        return plain(program, integers=integers)
+    def kept(solved: Iterable[highs.Program], *, integers: bool) -> list[highs.Answer]:
+        listed = list(solved)
+        programs.extend(listed)
+        return plain(listed, integers=integers)
 
-    highs.solve = kept
+    highs.solve_all = kept
     list(in_this_process(problem, grid))
-    highs.solve = plain
+    highs.solve_all = plain
     begun = time.perf_counter()
     list(in_this_process(problem, grid))
     return programs, time.perf_counter() - begun
@@ -91,7 +107,7 @@ def main() -> None:
     """Print the rates."""
     programs, warm = winning_programs(CAPS)
     alone = min(bare(programs) for _ in range(5))
-    count = len(points([parse_variation(CAPS)]))
+    count = counted([CAPS])
     print(f"{count:,} power caps, warm process: {count / warm:,.0f} points/s")
     print(
         f"{len(programs):,} winning programs, bare HiGHS: {len(programs) / alone:,.0f} programs/s"
@@ -99,10 +115,21 @@ def main() -> None:
     print(
         f"rate of the sweep / rate of the bare loop: {count / warm / (len(programs) / alone):.0%}"
     )
-    print(f"{count:,} power caps, cold process: {cold('--vary', CAPS):.2f} s")
-    both = (option for one in GRID for option in ("--vary", one))
-    grid = len(points([parse_variation(one) for one in GRID]))
-    print(f"{grid:,} caps and floors, cold, --jobs 2: {cold(*both, '--jobs', '2'):.1f} s")
+    print(f"{count:,} power caps, cold process: {told([CAPS])}")
+    print(f"{counted(GRID):,} caps and floors, cold, --jobs 2: {told(GRID, '--jobs', '2')}")
+    if "--long" in sys.argv:
+        print(f"{counted(LONG):,} caps and floors, cold: {told(LONG)}")
+
+
+def counted(variations: Sequence[str]) -> int:
+    """Return the number of points of a grid."""
+    return len(points([parse_variation(one) for one in variations]))
+
+
+def told(variations: Sequence[str], *options: str) -> str:
+    """Return time and memory of a sweep in words."""
+    seconds, megabytes = cold(variations, *options)
+    return f"{seconds:.1f} s, {megabytes:.0f} MB"
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ def test_a_journal_that_is_removed_does_not_keep_the_results_from_being_written(
 def test_a_journal_that_cannot_be_opened_is_one_line(path):
     path.with_name("rows.csv.partial").mkdir()
     with pytest.raises(InputError) as caught:
-        sweep(H100, POWER, output=path)
+        Journal(path, "digest", 3).begin(resume=False)
     assert one_line(caught) == f"{path}.partial: cannot be written (Is a directory)"
 
 

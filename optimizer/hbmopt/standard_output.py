@@ -1,6 +1,7 @@
 """Standard output, which may be a closed pipe, a full disk, or nothing at all."""
 
 import errno
+import io
 import os
 import sys
 
@@ -59,5 +60,5 @@ def hold_standard_streams() -> None:
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

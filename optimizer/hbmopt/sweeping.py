@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import file_digest, sha256
 from importlib.metadata import version
@@ -55,10 +55,10 @@ class Sweep:
     title: str
     variations: tuple[Variation, ...]
     points: int
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = field(repr=False)
     rows: Sequence[Row]
     statuses: Mapping[str, int]
-    examples: Mapping[str, Row]
+    examples: Mapping[str, Row] = field(repr=False)
     seconds: float
 
     @property
