@@ -39,6 +39,7 @@ def test_the_lock_holds_what_is_named_within_its_range(named):
     assert pin.marker is None, "what is named is needed everywhere"
 
 
+@pytest.mark.locked
 @pytest.mark.parametrize("extra", [None, *EXTRAS])
 def test_the_lock_holds_what_these_need_in_turn(extra):
     named = RUNTIME if extra is None else EXTRAS[extra]
