@@ -1,5 +1,7 @@
 """Options and fixtures that all tests share."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,10 @@ from builders import GOLDEN
 # The same examples on every run, and no limit of time that a busy machine would exceed.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and so do all processes that
+# it starts; those that are sent one have to take it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -81,16 +81,19 @@ def test_an_interruption_says_what_was_kept(existing, said, tmp_path, monkeypatc
 
 def test_ctrl_c_in_a_long_solve_is_one_line():
     command = [sys.executable, "-m", "hbmopt", "sensitivity", "rubin_nvl72_lpx"]
-    running = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT / "optimizer")},
-    )
-    time.sleep(3)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    ) as running:
+        time.sleep(3)
+        running.send_signal(signal.SIGINT)
+        try:
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
     # Where the signal meets code that Python compiles from a text, Python ends by the signal
     # itself; a shell calls both 130.
     assert running.returncode in (INTERRUPTED, -signal.SIGINT)

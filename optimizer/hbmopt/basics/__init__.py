@@ -2,7 +2,7 @@
 
 from hbmopt.basics.calling import verb
 from hbmopt.basics.csv_text import csv_text, write_csv
-from hbmopt.basics.files import check_different, check_writable, write, writing
+from hbmopt.basics.files import check_different, check_not_read, check_writable, write, writing
 from hbmopt.basics.lazy_sequence import Chosen, Combinations, Computed, Joined, LazySequence, Places
 from hbmopt.basics.plain_text import Plain, one_line, visible, visible_in, visible_json
 from hbmopt.basics.progress import Parts, Progress
@@ -35,6 +35,7 @@ __all__ = [
     "Plain",
     "Progress",
     "check_different",
+    "check_not_read",
     "check_writable",
     "counted",
     "csv_text",

@@ -37,13 +37,19 @@ def check_writable(path: Path, option: str = "--output", inputs: Iterable[Path] 
             where if where.exists() and not where.is_file() else folder, os.W_OK
         ):
             raise InputError(f"{option} {path}: cannot be written (Permission denied)")
-        for read in inputs:
-            if _same(where, read):
-                raise InputError(
-                    f"{option} {path}: is {read}, which is read; name another file to write"
-                )
+        check_not_read(path, inputs, option)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{option} {path}: cannot be written ({_reason(error)})") from None
+
+
+def check_not_read(path: Path, inputs: Iterable[Path], option: str = "--output") -> None:
+    """Raise `InputError` where a file is an input, or one in a folder of inputs."""
+    where = _target(path)
+    for read in inputs:
+        if _same(where, read):
+            raise InputError(
+                f"{option} {path}: is {read}, which is read; name another file to write"
+            )
 
 
 def check_different(named: Iterable[tuple[str, Path | None]]) -> None:

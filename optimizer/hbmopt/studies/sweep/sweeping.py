@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hbmopt import __version__
-from hbmopt.basics import Chosen, check_writable, is_file, verb, writing
+from hbmopt.basics import Chosen, check_not_read, is_file, verb, writing
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import (
     Overrides,
@@ -152,8 +152,8 @@ def sweep(
     problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
     if file is not None:
         read = {*problem.document.files, *_files(varied)}
-        check_writable(file, inputs=read)
-        check_writable(partial_of(file), inputs=read)
+        check_not_read(file, read)
+        check_not_read(partial_of(file), read)
     _check_some_valid(problem, grid)
     digest = _digest(problem, varied, grid) if file is not None else ""
     journal = Journal(file, digest, len(grid))
