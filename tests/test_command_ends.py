@@ -108,6 +108,7 @@ def test_the_catalogue_lists_the_instances_with_their_questions():
     assert all(line.endswith("?") for line in lines), "each is a question"
     assert "instances (" in invoke("catalog").stdout
     assert invoke("catalog", "instances", "h100").stdout == H100.read_text(encoding="utf-8")
+    assert "did you mean 'instances'?" in one_line_of_error(invoke("catalog", "instance"))
     text = one_line_of_error(invoke("catalog", "instances", "h10"))
     assert "did you mean 'h100'?" in text
 

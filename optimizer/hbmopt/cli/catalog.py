@@ -4,6 +4,7 @@ import click
 
 from hbmopt.cli.command import SOLVED, command
 from hbmopt.cli.destination import Destination
+from hbmopt.errors import InputError, nearest
 
 
 @click.command()
@@ -27,6 +28,9 @@ def catalog(kind: str | None, name: str | None) -> int:
         )
     elif kind == shipped.INSTANCES:
         text = shipped.listed() if name is None else shipped.text(name)
+    elif kind not in catalogue.KINDS:
+        known = (shipped.INSTANCES, *catalogue.KINDS)
+        raise InputError(f"the catalogue has no {kind!r}; {nearest(kind, known)}")
     elif name is None:
         text = "\n".join(catalogue.names(kind)) + "\n"
     else:
