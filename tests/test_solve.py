@@ -83,6 +83,35 @@ def test_scopes_of_power_differ_by_what_they_count():
     assert power["facility"] == pytest.approx(1.25 * power["rack"], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        # No LPU computes in bf16, so none of the weights can move.
+        ["choices.weight_formats=[bf16]", "choices.lpu_units=[64]"],
+        # A head without weights has nothing to move.
+        [
+            "rack.offload.device=groq_lpu_v1",
+            "llm.parameters.embedding=0",
+            "llm.parameters.lm_head=0",
+        ],
+        # A tied head multiplies with the table of the embedding, whatever its own format says.
+        [
+            "llm.parameters.lm_head=0",
+            "llm.weight_formats.mxfp4.lm_head=fp8",
+            "choices.weight_formats=[mxfp4]",
+            "rack.offload.device.peak_flops={fp8: 1 PFLOP/s}",
+        ],
+    ],
+    ids=["nothing to move", "no head", "tied head"],
+)
+def test_lpus_take_over_only_what_has_weights_in_a_format_of_theirs(overrides):
+    base = hbmopt.load("rubin_nvl72_lpx", {"limits.min_speed": "50 tok/s/user"})
+    solution = hbmopt.solve(base, overrides)
+    assert solution.status == "optimal"
+    offload = solution.configurations[0].offload
+    assert offload.get("lm_head", 0.0) == 0.0
+
+
 def test_lpus_win_at_high_speed_and_matter_little_at_maximum_throughput():
     with_lpus, alone = INSTANCES / "rubin_nvl72_lpx.yaml", INSTANCES / "rubin_nvl72.yaml"
     fast = {"limits.min_speed": "250 tok/s/user"}

@@ -33,7 +33,7 @@ def components_of(llm: Llm, configuration: Configuration) -> tuple[str, ...]:
 
 
 def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:
-    """Return the components that the configuration's LPUs can compute."""
+    """Return the components that the configuration's LPUs can compute, of those with weights."""
     offload = instance.rack.offload
     if offload is None or configuration.lpu_units == 0:
         return ()
@@ -42,8 +42,18 @@ def offloadable_components(instance: Instance, configuration: Configuration) -> 
         component
         for component in components_of(instance.llm, configuration)
         if component in OFFLOADABLE
-        and _arithmetic_bits(instance.llm, configuration.weight_format, component) <= widest
+        and _gflop(instance.llm, component) > 0
+        and _arithmetic_bits(
+            instance.llm, configuration.weight_format, _stored_as(instance.llm, component)
+        )
+        <= widest
     )
+
+
+def _stored_as(llm: Llm, component: str) -> str:
+    """Return the component whose weights one multiplies with: of a tied head, the embedding."""
+    tied = component == "lm_head" and llm.parameters.lm_head == 0
+    return "embedding" if tied else component
 
 
 def _arithmetic_bits(llm: Llm, scheme: str, component: str) -> int:
@@ -79,7 +89,7 @@ def component_data(
     resident = one_copy * copies(llm, layout, component)
     per_step, per_sequence = resident * stages, 0.0
     visits, computed = tokens.passing, computed_copies(llm, layout, component)
-    stored_as = component
+    stored_as = _stored_as(llm, component)
     if component == "routed_experts":
         fullest = imbalance(instance, layout)
         per_step = one_copy * stages * fullest
@@ -91,11 +101,10 @@ def component_data(
             resident = 0.0
     elif component == "lm_head":
         visits = tokens.at_head + _drafts_at_head(llm, tokens)
-        if llm.parameters.lm_head == 0:
+        if stored_as != component:
             # Tied: the head multiplies with the embedding table, which is resident already.
-            stored_as = "embedding"
-            table = llm.component_bytes(scheme, "embedding") * GIGA * fuller
-            per_step = table * copies(llm, layout, "embedding") * stages
+            table = llm.component_bytes(scheme, stored_as) * GIGA * fuller
+            per_step = table * copies(llm, layout, stored_as) * stages
         # Every draft pass needs the head to say which token it drafts.
         per_step *= 1.0 + _drafts_at_head(llm, tokens)
     return ComponentData(
@@ -201,7 +210,7 @@ def offloaded_data(
         "dense_ffn": (1 - attention) * kernels + collectives / 2,
         "routed_experts": (1 - attention) * kernels + each.composite + collectives / 2,
     }.get(component, 0.0)
-    stored_as = "embedding" if component == "lm_head" and not llm.parameters.lm_head else component
+    stored_as = _stored_as(llm, component)
     gigabytes = stored_gigabytes(llm, scheme, stored_as, device)
     peaks = device.peak_flops
     peak = peaks[arithmetic_format(peaks, _arithmetic_bits(llm, scheme, stored_as))]

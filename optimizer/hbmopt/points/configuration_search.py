@@ -253,7 +253,9 @@ class _Search:
     def _drop_idle_lpus(self) -> None:
         """Prefer the same plan without LPUs where they take nothing over."""
         best = self.best
-        if best is None or best.configuration.lpu_units == 0 or max(best.offloaded_share) > 1e-9:
+        if best is None or best.configuration.lpu_units == 0:
+            return
+        if any(share > 1e-9 for share in best.offloaded_share):
             return
         without = replace(best.configuration, lpu_units=0)
         if without in self.best_bounds:
