@@ -26,8 +26,8 @@ QWEN = {
 """A tiny model, with the keys of a published configuration."""
 
 
-def run(*arguments):
-    """Run Python; return what it prints on stdout and on stderr."""
+def run(*arguments, code=0):
+    """Run Python, which has to end with a code; return what it prints on stdout and on stderr."""
     outcome = subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
@@ -36,7 +36,7 @@ def run(*arguments):
         timeout=300,
         cwd=ROOT,
     )
-    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.returncode == code, outcome.stderr
     return outcome.stdout, outcome.stderr
 
 
@@ -63,6 +63,13 @@ def hbmopt(*arguments):
 )
 def test_stdout_is_one_json_document_and_nothing_else(arguments, key):
     assert key in json.loads(hbmopt(*arguments, "--format", "json"))
+
+
+@pytest.mark.parametrize("name", ["nothing", "*nothing", "--nothing"])
+def test_what_is_no_command_is_one_line(name):
+    stdout, stderr = run("-m", "hbmopt", name, code=2)
+    assert stdout == ""
+    assert re.fullmatch(r"hbmopt: No such .*\n", stderr)
 
 
 def test_tables_are_drawn():

@@ -49,7 +49,13 @@ class _Commands(click.Group):
         return found
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+# Without a command `__main__` helps. Click before 8.2 would show help, as if all were well, for a
+# command that does not exist and begins with a sign.
+@click.group(
+    cls=_Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="hbmopt", message="%(prog)s %(version)s")
 def cli() -> None:
     """Find the proven optimum of an LLM inference rack.
