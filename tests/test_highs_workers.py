@@ -152,3 +152,37 @@ def test_a_forked_child_solves_with_workers_of_its_own(tmp_path):
 
 def test_the_version_is_that_of_the_library():
     assert highs.version() == highspy.Highs().version()
+
+
+LONG = """
+import os, signal, sys, threading
+import numpy as np
+from hbmopt.program import highs
+
+random = np.random.default_rng(1)
+columns, rows = 120, 40
+weights = random.integers(1, 100, (rows, columns)).astype(float)
+program = highs.Program(
+    cost=random.integers(1, 100, columns).astype(float),
+    column_lower=np.zeros(columns),
+    column_upper=np.ones(columns),
+    integer=tuple(range(columns)),
+    row_lower=np.full(rows, -highs.INFINITY),
+    row_upper=weights.sum(axis=1) // 3,
+    starts=np.arange(0, rows * columns + 1, columns, dtype=np.int32),
+    indices=np.tile(np.arange(columns, dtype=np.int32), rows),
+    values=weights.ravel(),
+)
+threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    highs.solve(program, integers=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_process_that_leaves_a_long_program_ends_in_good_order(tmp_path):
+    """Left alone, HiGHS would come back into an interpreter that has ended, and abort."""
+    script = tmp_path / "script.py"
+    script.write_text(LONG, encoding="utf-8")
+    assert run(program=script) == "interrupted\n"

@@ -12,6 +12,7 @@ a thread that nobody else knows of, with a silent object of its own. The caller'
 other uses of HiGHS and the standard output are left as they are.
 """
 
+import atexit
 import os
 import threading
 from collections import deque
@@ -135,8 +136,9 @@ class _Worker:
         self._solver = _Silent()
         self._tasks: SimpleQueue[Callable[[_Silent], object] | None] = SimpleQueue()
         self._outcomes: SimpleQueue[_Outcome[object]] = SimpleQueue()
-        # A daemon, as nothing is lost with it: an interrupted program need not be waited for.
-        threading.Thread(target=self._work, name="hbmopt-highs", daemon=True).start()
+        # A daemon, as one that waits for a task must not keep the process.
+        self._thread = threading.Thread(target=self._work, name="hbmopt-highs", daemon=True)
+        self._thread.start()
 
     def call(self, task: Callable[[_Silent], Found]) -> Found:
         """Return what a task makes of the HiGHS object; its error is raised here."""
@@ -147,8 +149,13 @@ class _Worker:
         return outcome.found  # type: ignore[return-value]  # of this task
 
     def dismiss(self) -> None:
-        """End the thread after the task that it may still be at."""
+        """End the thread; a program with integers that it may be at is given up."""
+        self._solver.cancelSolve()
         self._tasks.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -159,13 +166,33 @@ class _Worker:
             del task
             self._outcomes.put(outcome)
             del outcome
+        _BUSY.discard(self)
 
 
 _IDLE: deque[_Worker] = deque()
 """Workers that wait for a task: as many as there were callers at once."""
 
+_BUSY: set[_Worker] = set()
+"""Workers at a task, those too whose caller has gone."""
+
+
+@atexit.register
+def _end() -> None:
+    """Wait for workers at a task: HiGHS cannot come back into an interpreter that has ended."""
+    for worker in list(_BUSY):
+        worker.dismiss()
+    for worker in list(_BUSY):
+        worker.join()
+
+
+def _forget() -> None:
+    """Know of no workers, in a process that was forked: their threads are in the other one."""
+    _IDLE.clear()
+    _BUSY.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_IDLE.clear)  # threads stay behind in the parent
+    os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
@@ -175,14 +202,20 @@ def _worker() -> Iterator[_Worker]:
         worker = _IDLE.pop()
     except IndexError:
         worker = _Worker()
+    _BUSY.add(worker)
     try:
         yield worker
     except HbmoptError:
-        _IDLE.append(worker)  # the task ended, with an answer about the program
+        _put_back(worker)  # the task ended, with an answer about the program
         raise
     except BaseException:
         worker.dismiss()
         raise
+    _put_back(worker)
+
+
+def _put_back(worker: _Worker) -> None:
+    _BUSY.discard(worker)
     _IDLE.append(worker)
 
 
@@ -218,6 +251,8 @@ def solve_all(programs: Iterable[Program], *, integers: bool) -> list[Answer]:
 
 def _solved(solver: _Silent, program: Program, *, integers: bool) -> Answer:
     _load(solver, program, integers=integers)
+    # Programs with integers may take long; the others take less than asking would.
+    solver.HandleUserInterrupt = integers
     status, stopped = None, ""
     for presolve, tolerance in INTEGER_TRIALS if integers else TRIALS:
         solver.setOptionValue("presolve", presolve)
