@@ -278,8 +278,8 @@ def test_what_is_done_is_told_before_points_of_another_kind_are_begun(monkeypatc
 
 DRIVER = """
 import os, sys, time
-from hbmopt import sweep_workers
 from hbmopt.errors import HbmoptError
+from hbmopt.studies.sweep import workers as sweep_workers
 from hbmopt.studies.sweep.sweeping import sweep
 
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
