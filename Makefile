@@ -15,7 +15,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 BROWSER := chromium chromium-driver
 
-.PHONY: help solve test test-newest test-lowest compatibility lock browser clean
+.PHONY: help solve test test-newest test-lowest compatibility lock browser clean \
+  environment-newest environment-lowest try-newest try-lowest
 
 help:
 	@echo "make solve          solve $(INSTANCE); another one with INSTANCE=path"
@@ -68,19 +69,29 @@ $(TESTABLE): pyproject.toml requirements.lock | .venv/bin/python
 
 # Both environments are made anew each time: what is newest changes with time. They hold the package
 # as users install it, what it needs, and pytest. What an earlier build left would be packed as well.
-test-newest:
+test-newest: environment-newest
+	@$(MAKE) --no-print-directory try-newest
+
+test-lowest: environment-lowest
+	@$(MAKE) --no-print-directory try-lowest
+
+environment-newest:
 	@rm -rf build
 	$(NEWEST_PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python $(PIP) --upgrade . pytest
+
+try-newest:
 	@.venv-newest/bin/python tests/environment.py newest
 	.venv-newest/bin/pytest -q tests/compatibility
 
-test-lowest:
+environment-lowest:
 	@rm -rf build
 	$(OLDEST_PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python tests/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/constraints.txt setuptools
 	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/constraints.txt --no-build-isolation . pytest
+
+try-lowest:
 	@.venv-lowest/bin/python tests/environment.py lowest
 	.venv-lowest/bin/pytest -q tests/compatibility
 
