@@ -15,7 +15,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 BROWSER := chromium chromium-driver
 
-.PHONY: help solve test test-newest test-lowest compatibility lock browser clean \
+.PHONY: help solve test test-newest test-lowest compatibility lock browser clean mypy pyright \
   environment-newest environment-lowest try-newest try-lowest
 
 help:
@@ -34,9 +34,14 @@ test: $(TESTABLE) browser
 	@$(BIN)/python tests/environment.py requirements.lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(MAKE) --no-print-directory --jobs 2 mypy pyright
 	$(BIN)/pytest -q -n 2
+
+mypy:
+	$(BIN)/mypy
+
+pyright:
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # Pages are tested in Chromium, which pip does not have. Without it those tests fail, and say so.
 browser:
