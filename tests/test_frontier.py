@@ -19,7 +19,7 @@ from hbmopt.demand.coefficients import Demand, Segment, replica_data
 from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.errors import InputError
 from hbmopt.points.operating_points import OperatingPoints
-from hbmopt.points.step_profile import step_profile
+from hbmopt.points.step_formula import step_profile
 from hbmopt.program.witness import ClockPoint, exposed_time, work
 from hbmopt.report.tables.output import render_frontier
 from hbmopt.studies.frontier.speed_frontier import frontier

@@ -143,3 +143,19 @@ def test_what_stands_outside_imports_nothing_inside():
     assert imports(PACKAGE / "errors.py") == []
     assert imports(PACKAGE / "first_use.py") == []
     assert imports(PACKAGE / "standard_output.py") == []
+
+
+@pytest.mark.parametrize("room", ["points", "results", "plan", "report.tables"])
+def test_no_name_that_a_room_shows_is_that_of_a_module_in_it(room):
+    """A module that was imported would be found in place of what is loaded on first use."""
+    face = (folder(room) / "__init__.py").read_text(encoding="utf-8")
+    assert "on_first_use" in face
+    shown = {
+        name
+        for node in ast.walk(ast.parse(face))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"hbmopt.{room}.")
+        for name in (one.name for one in node.names)
+    }
+    assert shown
+    assert shown.isdisjoint(path.stem for path in folder(room).glob("*.py"))
+    assert shown.isdisjoint(path.name for path in folder(room).iterdir() if path.is_dir())

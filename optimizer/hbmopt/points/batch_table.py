@@ -25,7 +25,7 @@ from hbmopt.demand import Demand, smallest_batch
 from hbmopt.models.quantities import number
 from hbmopt.points.operating_points import geometric_batches
 from hbmopt.points.replica_share import ReplicaShare, share_of_fast
-from hbmopt.points.step_profile import Array, StepProfile, step_profile
+from hbmopt.points.step_formula import Array, StepProfile, step_profile
 
 Whole = NDArray[np.int64]
 

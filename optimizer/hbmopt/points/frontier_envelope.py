@@ -20,7 +20,7 @@ from hbmopt.points.operating_points import (
     no_outline,
     split_range,
 )
-from hbmopt.points.step_profile import Array
+from hbmopt.points.step_formula import Array
 
 NOT_BETTER = 1e-9
 """Relative margin by which a box has to exceed the envelope to be looked into."""

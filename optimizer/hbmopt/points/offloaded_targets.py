@@ -12,7 +12,7 @@ from hbmopt.errors import SolverError
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.points.serving_point import WITHIN, ClockPart, ServingPoint
-from hbmopt.points.step_profile import Array
+from hbmopt.points.step_formula import Array
 from hbmopt.points.targets import CommonSource, Nearest, Target
 from hbmopt.program import (
     NEGLIGIBLE,

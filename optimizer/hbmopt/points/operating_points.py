@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hbmopt.demand import Configuration, Demand, rack_data, smallest_batch
 from hbmopt.models.quantities import number
 from hbmopt.points.replica_share import ReplicaShare, share_of_fast
-from hbmopt.points.step_profile import Array, StepProfile, step_profile
+from hbmopt.points.step_formula import Array, StepProfile, step_profile
 
 
 @dataclass(frozen=True)

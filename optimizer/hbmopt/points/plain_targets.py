@@ -11,7 +11,7 @@ from hbmopt.demand import Configuration, Demand, accelerator_power
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.points.serving_point import ClockPart, ServingPoint
-from hbmopt.points.step_profile import Array, StepProfile, step_profile
+from hbmopt.points.step_formula import Array, StepProfile, step_profile
 from hbmopt.points.targets import FASTEST, PRECISION, CommonSource, Nearest, Target, last
 
 

@@ -22,7 +22,7 @@ from hbmopt.points.batch_table import (
     holds_a_batch,
 )
 from hbmopt.points.configuration_search import no_memory
-from hbmopt.points.step_profile import Array
+from hbmopt.points.step_formula import Array
 
 MOST_BATCHES = 1_000_000
 """Batches of a replica up to which they are tabled; more are left to the search by programs."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hbmopt.demand import Demand, rack_data
 from hbmopt.models.quantities import number
-from hbmopt.points.step_profile import Array
+from hbmopt.points.step_formula import Array
 
 ROUNDING = 1e-12
 """Share of a budget up to which a rest is the rounding of a difference."""

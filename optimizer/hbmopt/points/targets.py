@@ -28,7 +28,7 @@ from hbmopt.demand import (
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.points.serving_point import ServingPoint
-from hbmopt.points.step_profile import Array
+from hbmopt.points.step_formula import Array
 
 PRECISION = 1e-9
 """Relative width at which halving stops."""

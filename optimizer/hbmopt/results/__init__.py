@@ -3,40 +3,45 @@
 In: an optimum. Out: a `Solution` and its parts.
 """
 
-from hbmopt.results.accuracy import step_accuracy
-from hbmopt.results.limits import BINDING, NO_ELASTICITY, constraint_table
-from hbmopt.results.many_optima import (
-    Limited,
-    binding,
-    limiting,
-    priced_inputs,
-    prices_of_speed,
-    solved,
-    throttled,
-    whole_plans,
-)
-from hbmopt.results.prices import (
-    SHARED,
-    STEP,
-    InputPrices,
-    hardware_inputs,
-    input_prices,
-    lagrangian,
-    scaled,
-)
-from hbmopt.results.provenance import estimates, figures, text
-from hbmopt.results.solution import (
-    Certificate,
-    ClockShare,
-    ConfigurationResult,
-    Conflict,
-    ConstraintResult,
-    Estimate,
-    InputResult,
-    Solution,
-    StepAccuracy,
-    plain,
-)
+from typing import TYPE_CHECKING
+
+from hbmopt.first_use import on_first_use
+
+if TYPE_CHECKING:
+    from hbmopt.results.accuracy import step_accuracy
+    from hbmopt.results.limits import BINDING, NO_ELASTICITY, constraint_table
+    from hbmopt.results.many_optima import (
+        Limited,
+        binding,
+        limiting,
+        priced_inputs,
+        prices_of_speed,
+        solved,
+        throttled,
+        whole_plans,
+    )
+    from hbmopt.results.prices import (
+        SHARED,
+        STEP,
+        InputPrices,
+        hardware_inputs,
+        input_prices,
+        lagrangian,
+        scaled,
+    )
+    from hbmopt.results.provenance import estimates, figures, text
+    from hbmopt.results.solution import (
+        Certificate,
+        ClockShare,
+        ConfigurationResult,
+        Conflict,
+        ConstraintResult,
+        Estimate,
+        InputResult,
+        Solution,
+        StepAccuracy,
+        plain,
+    )
 
 __all__ = [
     "BINDING",
@@ -72,3 +77,41 @@ __all__ = [
     "throttled",
     "whole_plans",
 ]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "BINDING": "limits",
+        "Certificate": "solution",
+        "ClockShare": "solution",
+        "ConfigurationResult": "solution",
+        "Conflict": "solution",
+        "ConstraintResult": "solution",
+        "Estimate": "solution",
+        "InputPrices": "prices",
+        "InputResult": "solution",
+        "Limited": "many_optima",
+        "NO_ELASTICITY": "limits",
+        "SHARED": "prices",
+        "STEP": "prices",
+        "Solution": "solution",
+        "StepAccuracy": "solution",
+        "binding": "many_optima",
+        "constraint_table": "limits",
+        "estimates": "provenance",
+        "figures": "provenance",
+        "hardware_inputs": "prices",
+        "input_prices": "prices",
+        "lagrangian": "prices",
+        "limiting": "many_optima",
+        "plain": "solution",
+        "priced_inputs": "many_optima",
+        "prices_of_speed": "many_optima",
+        "scaled": "prices",
+        "solved": "many_optima",
+        "step_accuracy": "accuracy",
+        "text": "provenance",
+        "throttled": "many_optima",
+        "whole_plans": "many_optima",
+    },
+)
