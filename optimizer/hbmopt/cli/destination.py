@@ -60,8 +60,6 @@ def destination(
     output: Path | None,
     style: str | None = None,
     formats: Mapping[str, str] = ANSWER,
-    *,
-    inputs: Iterable[Path] = (),
 ) -> Destination:
     """Return where an answer goes; what cannot be written is told before the work.
 
@@ -73,8 +71,6 @@ def destination(
         The format that was asked for; by default it is that of the file's suffix.
     formats
         Formats by suffix; that of ``""``, or else the first one, is the default.
-    inputs
-        Files and folders that are read, and not written over.
 
     Raises
     ------
@@ -84,7 +80,7 @@ def destination(
     default = formats.get("", next(iter(formats.values())))
     if output is None or str(output) == "-":
         return Destination(None, style or default)
-    check_writable(output, inputs=inputs)
+    check_writable(output)
     suffix = output.suffix.lower()
     by_name = formats.get(suffix, default if not suffix else None)
     if suffix and by_name is not None and style not in (None, by_name):
