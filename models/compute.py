@@ -9,6 +9,7 @@ kept apart because their efficiencies differ and MLA decode is heavy on attentio
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -22,3 +23,6 @@ def add_compute(block: pyo.Block, replica: ReplicaData) -> None:
             + block.attention_at_peak / replica.efficiency.attention
         )
         return busy / replica.accelerators <= block.running
+
+
+FAMILY = ClockFamily(Limit("compute", "% of the time", lambda _: 100.0), add_compute)

@@ -14,6 +14,8 @@ In rate space alpha multiplies steps and beta sequence-steps, so both stay linea
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 
 class LinearPiece(NamedTuple):
     """experts = per_step + per_sequence * batch."""
@@ -23,10 +25,13 @@ class LinearPiece(NamedTuple):
 
 
 def distinct_experts(experts: float, active: float, tokens: float) -> float:
-    """Return U(B) for B `tokens` of a step, `experts` E and `active` k per token."""
+    """Return U(B) for B `tokens` of a step, `experts` E and `active` k per token.
+
+    `tokens` may be an array.
+    """
     if active >= experts:
         return experts
-    return -experts * math.expm1(tokens * math.log1p(-active / experts))
+    return -experts * np.expm1(tokens * math.log1p(-active / experts))
 
 
 def chord(

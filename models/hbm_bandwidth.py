@@ -8,6 +8,7 @@ attained share of the peak. This is the roofline; `step_time` adds the times up 
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -21,3 +22,9 @@ def add_hbm_bandwidth(block: pyo.Block, replica: ReplicaData) -> None:
             block.weights_read / replica.efficiency.weights + block.kv_read / replica.efficiency.kv
         )
         return read / limit <= block.running
+
+
+FAMILY = ClockFamily(
+    Limit("hbm_bandwidth", "TB/s per accelerator", lambda replica: replica.hbm_tb_per_s),
+    add_hbm_bandwidth,
+)

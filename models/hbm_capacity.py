@@ -8,6 +8,7 @@ C usable bytes each. With b = v/z it reads M + S b <= g C: b <= (g C - M) / S.
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -32,3 +33,15 @@ def add_hbm_capacity(block: pyo.Block, replica: ReplicaData) -> None:
     @block.Constraint(doc="Resident weights and KV cache fit in HBM [share of HBM]")
     def hbm_capacity(block: pyo.Block) -> object:
         return block.resident / limit <= block.steps
+
+
+FAMILY = ClockFamily(
+    Limit(
+        "hbm_capacity",
+        "GB per accelerator",
+        lambda replica: replica.hbm_gb + replica.hbm_reserved_gb,
+        against="steps",
+        kept_free=lambda replica: replica.hbm_reserved_gb,
+    ),
+    add_hbm_capacity,
+)

@@ -8,6 +8,7 @@ accelerator in one direction.
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -18,3 +19,9 @@ def add_interconnect(block: pyo.Block, replica: ReplicaData) -> None:
     @block.Constraint(doc="Traffic between accelerators fits in their links [replicas]")
     def interconnect(block: pyo.Block) -> object:
         return block.link_traffic / limit <= block.running
+
+
+FAMILY = ClockFamily(
+    Limit("interconnect", "TB/s per accelerator", lambda replica: replica.link_tb_per_s),
+    add_interconnect,
+)

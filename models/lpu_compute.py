@@ -5,6 +5,7 @@ sum_c f_c w_c / F_c <= eta n R            [LPUs]
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -17,3 +18,6 @@ def add_lpu_compute(block: pyo.Block, replica: ReplicaData) -> None:
     def lpu_compute(block: pyo.Block) -> object:
         limit = replica.efficiency.lpu_compute * replica.lpu.units
         return block.lpu_at_peak / limit <= block.running
+
+
+FAMILY = ClockFamily(Limit("lpu_compute", "% of the time", lambda _: 100.0), add_lpu_compute)

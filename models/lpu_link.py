@@ -7,6 +7,7 @@ H_c bytes of activations that cross, both ways together, per sequence and step.
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -19,3 +20,9 @@ def add_lpu_link(block: pyo.Block, replica: ReplicaData) -> None:
     def lpu_link(block: pyo.Block) -> object:
         limit = replica.efficiency.lpu_link * replica.lpu.units * replica.lpu.link_tb_per_s
         return block.crossing_traffic / limit <= block.running
+
+
+FAMILY = ClockFamily(
+    Limit("lpu_link", "TB/s per LPU", lambda replica: replica.lpu.link_tb_per_s),
+    add_lpu_link,
+)

@@ -1,19 +1,37 @@
-"""Speed floor: every user receives at least so many tokens per second.
+"""Speed floor: every user receives at least so many tokens per second, in the mean over time.
 
-    s_min R <= a z            [tokens/ms]
+    s_min R <= a sum_m z_m            [tokens/ms]
 
-a accepted tokens per sequence and step. This row is the parameter of the frontier.
+a accepted tokens per sequence and step, m the clocks that a replica alternates between, many times
+a second. This row is the parameter of the frontier.
 """
 
 import pyomo.environ as pyo
 
-from .quantities import ReplicaData
+from .limit import ConfigurationFamily, Limit
+from .quantities import ConfigurationData
 
 
-def add_min_speed(block: pyo.Block, replica: ReplicaData) -> None:
-    """Add ``min_speed``; not divided by s_min, which may be 0."""
+def add_min_speed(block: pyo.Block, configuration: ConfigurationData) -> None:
+    """Add ``min_speed`` of a configuration; not divided by s_min, which may be 0."""
+    replica = configuration.clocks[0]
 
     @block.Constraint(doc="Speed per user is at least the floor [tokens/ms]")
     def min_speed(block: pyo.Block) -> object:
-        speed = replica.tokens_per_sequence_step * block.steps
-        return replica.min_speed_per_ms * block.running <= speed
+        steps = sum(clock.steps for clock in block.clock.values())
+        return replica.min_speed_per_ms * block.replicas <= replica.tokens_per_sequence_step * steps
+
+
+PER_SECOND = 1000.0
+"""Milliseconds in a second: rates are held per millisecond."""
+
+FAMILY = ConfigurationFamily(
+    Limit(
+        "min_speed",
+        "tok/s/user",
+        lambda replica: PER_SECOND * replica.min_speed_per_ms,
+        against="replicas",
+        floor=PER_SECOND,
+    ),
+    add_min_speed,
+)

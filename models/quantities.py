@@ -101,10 +101,14 @@ class LpuUnits:
 
 @dataclass(frozen=True)
 class ReplicaData:
-    """One replica of a configuration at one clock."""
+    """One replica of a configuration at one clock.
+
+    `hbm_gb` is what of an accelerator's HBM weights and caches may take, `hbm_reserved_gb` the rest.
+    """
 
     accelerators: Number
     hbm_gb: Number
+    hbm_reserved_gb: Number
     hbm_tb_per_s: Number
     link_tb_per_s: Number
     attention_peak_tflops: Number

@@ -2,28 +2,47 @@
 
 import pyomo.environ as pyo
 
-from .accelerator_power import add_accelerator_power
+from . import (
+    accelerator_power,
+    compute,
+    hbm_bandwidth,
+    hbm_capacity,
+    interconnect,
+    lpu_compute,
+    lpu_link,
+    min_speed,
+    sram_bandwidth,
+    sram_capacity,
+    step_time,
+)
 from .accelerators import add_accelerators, add_clock_shares
 from .budgets import add_budgets
 from .common_batch import add_common_batch
-from .compute import add_compute
-from .hbm_bandwidth import add_hbm_bandwidth
-from .hbm_capacity import add_hbm_capacity
-from .interconnect import add_interconnect
-from .lpu_compute import add_lpu_compute
-from .lpu_link import add_lpu_link
 from .lpu_units import add_lpu_units
 from .min_batch import add_min_batch
-from .min_speed import add_min_speed
 from .offload import add_offload
 from .power_cap import add_power_cap
 from .quantities import BatchPoint, ConfigurationData, RackData
 from .replica import declare_replica
-from .sram_bandwidth import add_sram_bandwidth
-from .sram_capacity import add_sram_capacity
-from .step_time import add_step_time
 from .throughput import add_throughput
 from .uniform import add_uniform
+
+
+CLOCK_FAMILIES = (
+    hbm_capacity.FAMILY,
+    hbm_bandwidth.FAMILY,
+    compute.FAMILY,
+    interconnect.FAMILY,
+    sram_capacity.FAMILY,
+    sram_bandwidth.FAMILY,
+    lpu_compute.FAMILY,
+    lpu_link.FAMILY,
+    step_time.FAMILY,
+)
+"""Limits of a replica at every clock, in the order in which they are listed."""
+
+CONFIGURATION_FAMILIES = (accelerator_power.FAMILY, min_speed.FAMILY)
+"""Limits of a replica over its clocks, in the order in which they are listed after those."""
 
 
 def declare_configuration(block: pyo.Block, configuration: ConfigurationData) -> None:
@@ -36,20 +55,13 @@ def declare_configuration(block: pyo.Block, configuration: ConfigurationData) ->
     for index, replica in enumerate(configuration.clocks):
         clock = block.clock[index]
         declare_replica(clock, replica, point)
-        add_hbm_capacity(clock, replica)
-        add_hbm_bandwidth(clock, replica)
-        add_compute(clock, replica)
-        add_interconnect(clock, replica)
-        add_step_time(clock, replica)
-        add_sram_capacity(clock, replica)
-        add_sram_bandwidth(clock, replica)
-        add_lpu_compute(clock, replica)
-        add_lpu_link(clock, replica)
-        add_accelerator_power(clock, replica)
-        add_min_speed(clock, replica)
+        for family in CLOCK_FAMILIES:
+            family.declare(clock, replica)
         add_min_batch(clock, configuration.batches)
         add_offload(clock, replica, configuration.batches)
     add_clock_shares(block)
+    for whole in CONFIGURATION_FAMILIES:
+        whole.declare(block, configuration)
     if point is not None:
         add_common_batch(block, point)
 

@@ -5,6 +5,7 @@ sum_c W_c y_c <= eta n SRAM_BW R            [TB/s]
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -17,3 +18,9 @@ def add_sram_bandwidth(block: pyo.Block, replica: ReplicaData) -> None:
     def sram_bandwidth(block: pyo.Block) -> object:
         limit = replica.efficiency.sram * replica.lpu.units * replica.lpu.sram_tb_per_s
         return block.sram_read / limit <= block.running
+
+
+FAMILY = ClockFamily(
+    Limit("sram_bandwidth", "TB/s per LPU", lambda replica: replica.lpu.sram_tb_per_s),
+    add_sram_bandwidth,
+)

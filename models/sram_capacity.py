@@ -7,6 +7,7 @@ One copy of each component, in the narrowest format that the LPU computes in.
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 
@@ -26,3 +27,9 @@ def add_sram_capacity(block: pyo.Block, replica: ReplicaData) -> None:
     @block.Constraint(doc="Offloaded weights fit in SRAM [share of SRAM]")
     def sram_capacity(block: pyo.Block) -> object:
         return block.sram_resident / limit <= block.steps
+
+
+FAMILY = ClockFamily(
+    Limit("sram_capacity", "GB per LPU", lambda replica: replica.lpu.sram_gb, against="steps"),
+    add_sram_capacity,
+)

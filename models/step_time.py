@@ -12,6 +12,7 @@ decode steps are near serial.
 
 import pyomo.environ as pyo
 
+from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
 TIMED = ("weights", "kv", "gemm", "attention", "link", "sram", "lpu_compute", "lpu_link")
@@ -60,3 +61,6 @@ def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
             for resource in TIMED
         )
         return exposed + block.time_latency <= block.running
+
+
+FAMILY = ClockFamily(Limit("step_time", "us per step", None), add_step_time)

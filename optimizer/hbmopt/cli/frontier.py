@@ -15,7 +15,6 @@ from hbmopt.cli.options import (
     set_option,
 )
 from hbmopt.cli.plot import check_plot, draw
-from hbmopt.cli.progress import counter
 from hbmopt.cli.question import question
 from hbmopt.errors import InputError
 
@@ -71,10 +70,7 @@ def frontier(
     answer = destination(output, style)
     loaded = question(instance, overrides, output=output, plot=plot)
     normalisation(per, loaded)  # a price that is missing is told before the work
-    progress = counter("speeds")
-    drawn = frontier_of(loaded, progress=progress)
-    if progress is not None:
-        progress(1, 1)
+    drawn = frontier_of(loaded)
     answer.show(partial(render_frontier, speeds=chosen, per=per), drawn)
     if plot is not None and drawn.feasible:
         from hbmopt.report.charts import chart_along

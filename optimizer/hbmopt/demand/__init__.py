@@ -5,6 +5,7 @@ bytes, FLOPs, seconds, joules.
 """
 
 from hbmopt.demand.coefficients import (
+    Array,
     Demand,
     ExpertReads,
     Point,
@@ -30,6 +31,7 @@ from hbmopt.demand.step_latency import composite_blocks, latency_layers, layer_l
 
 __all__ = [
     "NO_MEMORY",
+    "Array",
     "Configuration",
     "Demand",
     "ExpertReads",

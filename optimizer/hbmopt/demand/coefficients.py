@@ -9,7 +9,10 @@ import math
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hbmopt.demand.components import (
     DRAFT_EXPERTS,
@@ -43,6 +46,9 @@ from hbmopt.models.quantities import (
     ReplicaData,
     number,
 )
+
+
+Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,16 @@ def _reading(part: Part, experts: ExpertReads | None, batches: Segment | Point) 
     return replace(part, read_gb_per_step=piece.per_step, read_gb_per_sequence=piece.per_sequence)
 
 
+def _reading_all(
+    parts: tuple[Part, ...], experts: tuple[ExpertReads | None, ...], batches: Segment | Point
+) -> tuple[Part, ...]:
+    if not any(experts):
+        return parts
+    return tuple(
+        _reading(part, reads, batches) for part, reads in zip(parts, experts, strict=True)
+    )
+
+
 class Demand:
     """What replicas of one configuration demand, over any batches.
 
@@ -109,7 +125,7 @@ class Demand:
         self._full = _replica(instance, configuration)
         self.experts = _experts(instance, configuration)
         """Of each component, None for one that a step reads whole."""
-        self._offloaded_experts = _offloaded_experts(instance, configuration)
+        self.offloaded_experts = _offloaded_experts(instance, configuration)
         self._clocks: dict[float, ReplicaData] = {}
 
     def with_clocks(self, clocks: tuple[float, ...]) -> "Demand":
@@ -117,6 +133,12 @@ class Demand:
         other = copy(self)
         other.configuration = replace(self.configuration, clocks=clocks)
         return other
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What decides the structure of the program."""
+        reads = tuple(one is not None for one in (*self.experts, *self.offloaded_experts))
+        return len(self._full.components), self._full.offloadable, reads
 
     @cached_property
     def replicas_at_most(self) -> int:
@@ -174,18 +196,15 @@ class Demand:
         of a replica whose stages all are as full.
         """
         found = self.whole_replica(clock)
-        components, offloaded = found.components, found.offloaded
-        if any(self.experts):
-            components = tuple(
-                _reading(part, experts, batches)
-                for part, experts in zip(components, self.experts, strict=True)
-            )
-        if any(self._offloaded_experts):
-            offloaded = tuple(
-                _reading(part, experts, batches)
-                for part, experts in zip(offloaded, self._offloaded_experts, strict=True)
-            )
-        return replace(found, components=components, offloaded=offloaded)
+        return replace(
+            found,
+            components=_reading_all(found.components, self.experts, batches),
+            offloaded=_reading_all(found.offloaded, self.offloaded_experts, batches),
+        )
+
+    def at_clocks(self, clocks: Array) -> ReplicaData:
+        """Return one replica whose steps read all experts, with arrays for what clocks change."""
+        return _at_clock(self.instance, self._full, cast("float", clocks))
 
     def whole_replica(self, clock: float) -> ReplicaData:
         """Return the coefficients of one replica at a clock whose steps read all experts."""
@@ -269,6 +288,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     return ReplicaData(
         accelerators=float(layout.accelerators),
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
+        hbm_reserved_gb=float(accelerator.hbm_capacity) * (1.0 - float(calibration.hbm_usable)),
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),

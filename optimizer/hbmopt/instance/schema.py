@@ -267,7 +267,7 @@ class Choices(StrictModel):
         default="hbm", description="where tables are kept of which a token reads a few rows"
     )
     clocks: list[float] = Field(
-        default_factory=lambda: [1.0, 0.8, 0.6],
+        default_factory=lambda: [(1000 - 25 * step) / 1000 for step in range(17)],
         min_length=1,
         description="shares of the full clock that accelerators may run at",
     )

@@ -16,6 +16,7 @@ import numpy as np
 from hbmopt.demand import (
     NO_MEMORY,
     Configuration,
+    Demand,
     Rejection,
     Segment,
     configuration_data,
@@ -29,32 +30,19 @@ from hbmopt.demand import (
 )
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
-from hbmopt.points import Found, Source, Target, one_replica, source
-from hbmopt.program import ClockPoint, Filled, fill, highs, work
+from hbmopt.points import Target, TargetSearch, one_replica
+from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, work
 from hbmopt.results import Conflict
-
-STRUCTURAL = frozenset(
-    {
-        "clock_shares",
-        "min_batch",
-        "max_batch",
-        "offload_share",
-        "offload_lowest",
-        "offload_highest",
-        "kept_lowest",
-        "kept_highest",
-    }
-)
-"""Rows that define what a replica is, and are nobody's limit to change."""
 
 MOST_FLOORS = 10_000
 """Speed floors whose thriftiest configuration is kept, so that a long sweep takes no more."""
 
 
-def explain_conflict(instance: Instance, found: Found) -> Conflict:
-    """Return the conflict of an instance in which the search found no plan."""
-    conflicts = Conflicts(instance, found.configurations, found.rejections)
-    return conflicts.explain(instance)
+def explain_conflict(
+    instance: Instance, configurations: Sequence[Configuration], rejections: Sequence[Rejection]
+) -> Conflict:
+    """Return the conflict of an instance in which there is no plan."""
+    return Conflicts(instance, configurations, rejections).explain(instance)
 
 
 class Conflicts:
@@ -86,9 +74,8 @@ class Conflicts:
         told = self._told(instance)
         if told is not None and told.limits:
             return told
-        too_slow = bool(self._configurations) and self._fastest.top_speed < _floor(instance)
-        sources = [source(instance, one) for one in self._configurations]
-        closest = _closest(instance, sources)
+        too_slow = bool(self._configurations) and self._fastest[0] < _floor(instance)
+        closest = self._closest(instance)
         asked = _unlimited_power(instance) if too_slow else instance
         families = _conflicting_families(_one_replica(asked, closest))
         names = tuple(_limit_name(instance, family) for family in families)
@@ -109,9 +96,9 @@ class Conflicts:
         """
         if not self._configurations:
             return _nothing_fits(instance, self._rejections)
-        if self._fastest.top_speed < _floor(instance):
-            summary = _speed_sentence(instance, self._fastest)
-            return Conflict(summary, str(self._fastest.configuration), ())
+        speed, fastest = self._fastest
+        if speed < _floor(instance):
+            return Conflict(_speed_sentence(instance, fastest, speed), str(fastest), ())
         cap, fixed = instance.power_cap_kw, fixed_power(instance)
         if cap is None:
             return None
@@ -135,26 +122,27 @@ class Conflicts:
         return None
 
     @cached_property
-    def _sources(self) -> list[Source]:
-        return [source(self._bare, one) for one in self._configurations]
+    def _search(self) -> TargetSearch:
+        return TargetSearch(self._bare, self._configurations)
 
     @cached_property
-    def _fastest(self) -> Source:
-        return max(self._sources, key=lambda one: one.top_speed)
+    def _fastest(self) -> tuple[float, Configuration]:
+        speed, fastest = self._search.fastest()
+        return speed, fastest or self._configurations[0]
 
     def _thriftiest(self, floor: float) -> tuple[float, Configuration]:
         """Return the least kW at which one replica runs at a floor, budgets left aside."""
         if floor not in self._least:
             if len(self._least) >= MOST_FLOORS:
                 self._least.clear()
-            target, least = Target(0.0, floor, floor), math.inf
-            thriftiest = self._configurations[0]
-            for one in self._sources:
-                drawn = one.least_power(target)
-                if drawn < least:
-                    least, thriftiest = drawn, one.configuration
-            self._least[floor] = least, thriftiest
+            least, thriftiest = self._search.least_power(Target(0.0, floor))
+            self._least[floor] = least, thriftiest or self._configurations[0]
         return self._least[floor]
+
+    def _closest(self, instance: Instance) -> Configuration:
+        """Return the configuration of which one replica comes closest to what every plan needs."""
+        found = TargetSearch(instance, self._configurations).closest(one_replica(instance))
+        return found.point.configuration if found is not None else self._configurations[0]
 
 
 def _floor(instance: Instance) -> float:
@@ -164,16 +152,6 @@ def _floor(instance: Instance) -> float:
 def _unlimited_power(instance: Instance) -> Instance:
     limits = instance.limits.model_copy(update={"power_capped": False})
     return instance.model_copy(update={"limits": limits})
-
-
-def _closest(instance: Instance, sources: list[Source]) -> Configuration:
-    """Return the configuration of which one replica comes closest to what every plan needs."""
-    target, closest, least = one_replica(instance), sources[0].configuration, math.inf
-    for one in sources:
-        found = one.nearest(target, least)
-        if found is not None:
-            closest, least = one.configuration, found.factor
-    return closest
 
 
 def _asked(instance: Instance) -> str:
@@ -248,7 +226,11 @@ def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     """Return the program of a configuration that has to run one replica."""
     most = largest_batch(instance, configuration)
     segment = Segment(smallest_batch(configuration), most)
-    filled = fill(rack_data(instance), configuration_data(instance, configuration, segment))
+    # Mixes of few clocks stand for all: what is told is which limits exclude each other.
+    clocks = configuration.clocks
+    few = tuple(dict.fromkeys((clocks[0], clocks[len(clocks) // 2], clocks[-1])))
+    demand = Demand(instance, configuration).with_clocks(few)
+    filled = fill(rack_data(instance), demand.over(segment))
     position = filled.template.column("replicas")
     lower, upper = filled.program.column_lower.copy(), filled.program.column_upper.copy()
     lower[position] = upper[position] = 1.0
@@ -298,9 +280,9 @@ def _limit_name(instance: Instance, family: str) -> str:
     return family
 
 
-def _speed_sentence(instance: Instance, fastest: Source) -> str:
+def _speed_sentence(instance: Instance, configuration: Configuration, speed: float) -> str:
     """Say how fast the fastest configuration is, and what its step is made of."""
-    floor, configuration = float(instance.limits.min_speed), fastest.configuration
+    floor = float(instance.limits.min_speed)
     batch = smallest_batch(configuration)
     exact = Segment(batch, batch)
     replica = replica_data(instance, configuration, max(configuration.clocks), exact)
@@ -313,7 +295,7 @@ def _speed_sentence(instance: Instance, fastest: Source) -> str:
     return (
         f"the speed floor of {floor:g} tok/s/user leaves {gained / floor:.3g} ms per step; the "
         f"fastest configuration, batch {batch:.0f} on {configuration}, needs "
-        f"{gained / fastest.top_speed:.3g} ms = {fastest.top_speed:.4g} tok/s/user "
+        f"{gained / speed:.3g} ms = {speed:.4g} tok/s/user "
         f"({made_of}{beside})"
     )
 

@@ -1,17 +1,32 @@
 """`solve`: from an instance to its solution."""
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hbmopt.basics import verb
-from hbmopt.demand import Configuration, Layout, offloadable_components, sequence_cache, step_tokens
+from hbmopt.demand import (
+    Configuration,
+    Demand,
+    Layout,
+    Point,
+    Rejection,
+    Segment,
+    offloadable_components,
+    rack_data,
+    sequence_cache,
+    step_tokens,
+)
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.plan.infeasibility import explain_conflict
-from hbmopt.points import ALLOWED, Found, search
+from hbmopt.models.quantities import number
+from hbmopt.points import AllPoints, Envelope, ServingPoint, all_points, polish
 from hbmopt.program import (
     ClockOperation,
+    Operation,
     PricedRack,
     RackPlan,
     RunningColumn,
@@ -19,6 +34,8 @@ from hbmopt.program import (
     highs,
     priced,
     rack_plan,
+    running_column,
+    solve_program,
 )
 from hbmopt.results import (
     NO_ELASTICITY,
@@ -45,6 +62,117 @@ ACCEPTED_VIOLATION = 1e-6
 """Largest relative violation of the exact physics that a returned plan may have."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search: the best point, its plan, and the optimum that prices are read from.
+
+    `relaxed` is the optimum beside the plan whose batch need not be whole, at its first-order model
+    `around`. `gap` is how much more than the plan any other plan could make, relative to it.
+    """
+
+    point: ServingPoint | None
+    plan: RackPlan | None
+    relaxed: Operation | None
+    around: Point | None
+    gap: float
+    evaluated: int
+    configurations: tuple[Configuration, ...]
+    rejections: tuple[Rejection, ...]
+
+
+def search(instance: Instance, *, only: Sequence[Configuration] | None = None) -> Found:
+    """Return the best plan of one configuration, with its certificate.
+
+    With `only`, the best plan among these configurations.
+
+    Raises
+    ------
+    SolverError
+        When HiGHS does not find the same plan, or stops without a proof.
+    """
+    points = all_points(instance, only)
+    envelope = _envelope(instance, points)
+    best = envelope.best()
+    looked = envelope.evaluated, points.configurations, points.rejections
+    if best is None:
+        return Found(None, None, None, None, 0.0, *looked)
+    return replace(
+        found_at(instance, best),
+        evaluated=looked[0],
+        configurations=looked[1],
+        rejections=looked[2],
+    )
+
+
+def best_point(
+    instance: Instance, *, only: Sequence[Configuration] | None = None
+) -> ServingPoint | None:
+    """Return the best point of an instance as `search` does, without its certificate."""
+    return _envelope(instance, all_points(instance, only)).best()
+
+
+def _envelope(instance: Instance, points: AllPoints) -> Envelope:
+    cap = instance.power_cap_kw
+    return Envelope(
+        points.groups,
+        math.inf if cap is None else cap,
+        float(instance.limits.min_speed),
+        only_best=True,
+        whole=instance.choices.whole_sequences,
+    )
+
+
+def found_at(instance: Instance, best: ServingPoint) -> Found:
+    """Return the plan of a point that is known to be best, solved and priced by its program.
+
+    Raises
+    ------
+    SolverError
+        When HiGHS does not find the same plan.
+    """
+    demand = Demand(instance, best.configuration)
+    column = running_column(demand, best.replicas, best.batch, best.parts)
+    plan = RackPlan(rack_data(instance), (column,))
+    # Where power does not limit, slower clocks only draw less: prices are those of the full one.
+    full = best.configuration.clocks[:1]
+    held = demand.with_clocks(column.configuration.clocks if _limited(plan) else full)
+    exact = Segment(best.batch, best.batch)
+    certificate = solve_program(held, exact, integers=False, replicas=float(best.replicas))
+    made = certificate.throughput * 1e3 if certificate.answer.optimal else 0.0
+    gap = plan.throughput / made - 1.0 if made > 0 else math.inf
+    if not -AGREES <= gap <= ALLOWED:
+        raise SolverError(
+            f"HiGHS finds {made:,.6g} tok/s where the best point makes {plan.throughput:,.6g}: "
+            f"{best.replicas} x {best.configuration}"
+        )
+    if gap > AGREES:
+        # Two limits on power at once: the program's own mix of clocks is what there is.
+        plan = rack_plan(certificate)
+    relaxed, around = polish(held, certificate)
+    one = (best.configuration,)
+    return Found(best, plan, relaxed, around, max(0.0, gap), 1, one, ())
+
+
+def _limited(plan: RackPlan) -> bool:
+    """Whether a limit on power decides how fast a plan runs."""
+    (column,) = plan.columns
+    cap, limits = plan.rack.power_cap_kw, column.data.clocks[0]
+    limit = number(limits.accelerators) * number(limits.power.limit_kw) * column.replicas
+    drawn = sum(clock.done.power_kw for clock in column.clocks)
+    capped = cap is not None and plan.power_kw >= number(cap) * (1.0 - NEARLY)
+    return capped or drawn >= limit * (1.0 - NEARLY)
+
+
+AGREES = 1e-6
+"""Relative difference up to which a program finds the plan that it certifies."""
+
+NEARLY = 1e-9
+"""Share of a limit from which it counts as reached."""
+
+ALLOWED = 1e-3
+"""The widest relative gap of a plan that is called optimal."""
+
+
 @verb
 def solve(source: Source, overrides: Overrides = None) -> Solution:
     """Return the plan of highest throughput, proven optimal, with limits and prices.
@@ -64,29 +192,23 @@ def solve(source: Source, overrides: Overrides = None) -> Solution:
 
 def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
     """Return what a search found as a solution: checked again, priced and described."""
-    if found.plan is None or found.relaxed is None or found.point is None:
+    if found.plan is None or found.relaxed is None or found.around is None:
         return Solution(
             status="infeasible",
-            conflict=explain_conflict(instance, found),
+            conflict=explain_conflict(instance, found.configurations, found.rejections),
             accuracy=step_accuracy(instance, ()),
-            certificate=_certificate(_proof(found, 0.0, 0.0), "infeasible", begun),
+            certificate=_certificate(_proof(found, 0.0), "infeasible", begun),
             **_heading(instance),
         )
-    if found.gap > ALLOWED:
-        raise SolverError(
-            f"the best plan found is proven only to {found.gap:.1%} after {found.nodes} programs; "
-            "narrow the choices (layouts, clocks, LPU units)"
-        )
-    plan: RackPlan
+    plan, gap = found.plan, found.gap
     if instance.choices.uniform:
-        plan, gap = rack_plan(found.plan), found.gap
-        optimum = priced(instance, found.relaxed, found.point)
+        optimum = priced(instance, found.relaxed, found.around)
     else:
         # Pyomo's solver interface is loaded only by those who mix configurations.
         from hbmopt.plan.mixed import solve_mixed
 
         plan, optimum, gap = solve_mixed(instance)
-    solution = described(plan, optimum, _proof(found, found.plan.answer.mip_gap, gap), begun)
+    solution = described(plan, optimum, _proof(found, gap), begun)
     accuracy = step_accuracy(
         instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]
     )
@@ -105,9 +227,8 @@ class Proof:
     programs: int
 
 
-def _proof(found: Found, mip_gap: float, gap: float) -> Proof:
-    rejected = len(found.rejections)
-    return Proof(mip_gap, gap, len(found.configurations), rejected, found.nodes)
+def _proof(found: Found, gap: float) -> Proof:
+    return Proof(0.0, gap, len(found.configurations), len(found.rejections), found.evaluated)
 
 
 def described(

@@ -25,7 +25,7 @@ from hbmopt.plan.rack_columns import (
     take_out,
     used_columns,
 )
-from hbmopt.points import search, split_batch
+from hbmopt.plan.one_rack import best_point
 from hbmopt.program import InfeasiblePlanError, coefficients, collect, fill, highs, solve_linear
 from hbmopt.results import SHARED
 

@@ -1,122 +1,468 @@
-"""The points of a frontier without LPUs: the upper envelope of all operating points, exactly.
+"""The points of a frontier: the upper envelope of all operating points, exactly.
 
-Batches are refined only where the box of a range could still reach above the envelope, so
-configurations and batches that cannot win are dropped by their bound, and the points that remain
-are all there are.
+A range of batches lies in the box below the throughput of its last and left of the speed of its
+first (see `operating_points`), for every number of replicas. Ranges are looked into and split only
+where a box reaches above the envelope of the points that are known, so configurations and batches
+that cannot win are dropped by their bound, and the points that remain are all there are.
+
+A first box is drawn at a glance: at the rate of the full clock on the energy of the thriftiest. What
+power and budgets leave is evaluated where that box is not low enough.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hbmopt.demand import Configuration, Demand
-from hbmopt.instance import Instance
-from hbmopt.points.operating_points import (
-    OperatingPoints,
-    Outline,
-    Points,
-    first_batches,
-    joined,
-    no_outline,
-    split_range,
-)
-from hbmopt.points.step_formula import Array
+from hbmopt.demand import Array, Configuration
+from hbmopt.points.best_points import geometric_batches
+from hbmopt.points.clock_mix import Whole
+from hbmopt.points.operating_points import OperatingPoints, BatchRates
+from hbmopt.points.serving_point import ServingPoint
 
 NOT_BETTER = 1e-9
 """Relative margin by which a box has to exceed the envelope to be looked into."""
 
+TIE = 1e-9
+"""Relative difference up to which two points make as much, or are as fast."""
+
+FIRST_RATIO = 1.15
+"""Ratio of neighbouring batches of the first look at a configuration."""
+
+ALL_BETWEEN = 48
+"""Batches of a range from which on all of them are evaluated."""
+
+SPLIT = 8
+"""Parts into which a longer range is split."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Operating points in parallel arrays: `floor` in tok/s per user, `throughput` in tok/s.
+
+    `owner` says which configuration a point is of.
+    """
+
+    owner: Whole
+    batch: Array
+    replicas: Whole
+    floor: Array
+    throughput: Array
+
+    def best_order(self) -> Whole:
+        """Return which points no other beats in floor and throughput, the highest floor first."""
+        order = np.lexsort((-self.throughput, -self.floor))
+        reached = np.maximum.accumulate(self.throughput[order])
+        better = np.ones(len(order), dtype=bool)
+        better[1:] = self.throughput[order][1:] > reached[:-1]
+        return np.asarray(order[better])
+
+    def take(self, index: Whole | NDArray[np.bool_]) -> "Points":
+        """Return some of the points."""
+        return Points(*(getattr(self, one.name)[index] for one in fields(self)))
+
+
+NOTHING = Points(
+    np.zeros(0, dtype=np.int64),
+    np.zeros(0),
+    np.zeros(0, dtype=np.int64),
+    np.zeros(0),
+    np.zeros(0),
+)
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """Return points one after the other."""
+    return Points(
+        *(
+            np.concatenate([getattr(one, part.name) for one in (NOTHING, *parts)])
+            for part in fields(Points)
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The points of a frontier, the highest floor first, and whose they are.
+
+    `power_kw` is the least that the rack draws at each point, in its own scope.
+    """
+
+    configurations: tuple[Configuration, ...]
+    points: Points
+    power_kw: Array
+    groups: tuple[OperatingPoints, ...]
+
+    def serving(self, position: int) -> ServingPoint:
+        """Return one of the points with its clocks and shares of the weights."""
+        point = self.points.take(np.array([position]))
+        owner = int(point.owner[0])
+        for group in self.groups:
+            if owner < len(group.configurations):
+                return serving_point(group, replace(point, owner=np.array([owner])))
+            owner -= len(group.configurations)
+        raise AssertionError("a point is one of a configuration's")
+
+
+def serving_point(group: OperatingPoints, points: Points) -> ServingPoint:
+    """Return the first of points of a group with its clocks and shares of the weights."""
+    owner, batch = int(points.owner[0]), float(points.batch[0])
+    rates = group.at(owner, points.batch)
+    parts = rates.parts(0, float(points.floor[0]) / float(rates.gained[0]))
+    replicas, gained = int(points.replicas[0]), float(rates.gained[0])
+    return ServingPoint(group.configurations[owner], replicas, batch, parts, gained)
+
 
 class Envelope:
-    """Operating points of all configurations, refined until none can be missing."""
+    """Operating points of configurations, refined until none can be missing.
 
-    def __init__(self, instance: Instance, configurations: Sequence[Configuration]) -> None:
-        self.lowest_floor = float(instance.limits.min_speed) * (1.0 - 1e-9)
-        sources = (OperatingPoints(Demand(instance, one)) for one in configurations)
-        self.sources = [one for one in sources if one.possible]
-        self.ranges = [_Range(one) for one in self.sources]
+    With `only_best` the envelope is known where it is highest, at or above the lowest floor; with
+    `of_each` there for every configuration by itself.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[OperatingPoints],
+        cap: float,
+        lowest_floor: float,
+        *,
+        only_best: bool = False,
+        of_each: bool = False,
+        whole: bool = True,
+    ) -> None:
+        self._lowest = lowest_floor * (1.0 - NOT_BETTER)
+        self._only_best, self._of_each = only_best, of_each
+        self.ranges = [_Ranges(one, cap, whole=whole) for one in groups]
         while True:
-            floors, reached = self._envelope()
-            if not sum(one.refine(floors, reached, self.lowest_floor) for one in self.ranges):
+            wanted = self._wanted()
+            if not sum(one.refine(wanted, self._lowest) for one in self.ranges):
                 break
 
-    def _envelope(self) -> tuple[Array, Array]:
-        """Return floors, falling, and the best throughput at each."""
-        points = joined([one.points for one in self.ranges]) if self.ranges else None
-        if points is None or not len(points.batch):
-            return np.zeros(0), np.zeros(0)
-        best = points.best()
-        return best.floor, best.throughput
+    @property
+    def evaluated(self) -> int:
+        """How many batches were looked at."""
+        return sum(one.evaluated for one in self.ranges)
+
+    def _points(self) -> Points:
+        """Return the points that no other beats, the highest floor first."""
+        first, parts = 0, []
+        for one in self.ranges:
+            parts.append(replace(one.points, owner=one.points.owner + first))
+            first += len(one.source.configurations)
+        points = joined(parts)
+        points = points.take(np.nonzero(points.floor >= self._lowest)[0])
+        return points.take(points.best_order())
+
+    def _wanted(self) -> "_Envelope | _Best | None":
+        """Return what a box has to exceed to be looked into; None for its owner's best."""
+        if self._of_each:
+            return None
+        points = self._points()
+        if not self._only_best:
+            return _Envelope(points.floor, points.throughput)
+        best = float(points.throughput.max(initial=0.0))
+        alike = points.floor[points.throughput >= best * (1.0 - TIE)]
+        return _Best(best, float(alike.max(initial=0.0)))
+
+    def best(self) -> ServingPoint | None:
+        """Return the best point, None where nothing can be served.
+
+        Of points that make as much the fastest, then that which draws least, then the one of
+        fewest accelerators and LPUs, then that listed first.
+        """
+        found, first = list[tuple[tuple[float, ...], _Ranges, Points]](), 0
+        tied = [one.points.take(one.points.floor >= self._lowest) for one in self.ranges]
+        most = max((one.throughput.max(initial=0.0) for one in tied), default=0.0)
+        tied = [one.take(one.throughput >= most * (1.0 - TIE)) for one in tied]
+        fastest = max((one.floor.max(initial=0.0) for one in tied), default=0.0)
+        for one, points in zip(self.ranges, tied, strict=True):
+            points = points.take(points.floor >= fastest * (1.0 - TIE))
+            if len(points.batch):
+                drawn = one.drawn_kw(points, 0)
+                for place, power in enumerate(drawn.tolist()):
+                    layout = one.source.configurations[points.owner[place]]
+                    count = int(points.replicas[place])
+                    key = (
+                        float(f"{power:.9g}"),
+                        count * layout.layout.accelerators,
+                        count * layout.lpu_units,
+                        first + points.owner[place],
+                        place,
+                    )
+                    found.append((key, one, points.take(np.array([place]))))
+            first += len(one.source.configurations)
+        if most <= 0.0 or not found:
+            return None
+        _, ranges, point = min(found, key=lambda one: one[0])
+        return serving_point(ranges.source, point)
+
+
+    def best_of_each(self) -> list[tuple[Configuration, float, float]]:
+        """Return every configuration with the most tok/s that it makes, and its sequences."""
+        found = []
+        for one in self.ranges:
+            made, batch = one.best_of_each(self._lowest)
+            each = zip(one.source.configurations, made.tolist(), batch.tolist(), strict=True)
+            found += list(each)
+        return found
 
     def result(self) -> Outline:
         """Return the points of the frontier, the fastest first, and whose they are."""
-        if not self.ranges:
-            return no_outline()
-        points = joined([one.points for one in self.ranges])
-        owners = np.concatenate(
-            [
-                np.full(len(one.points.batch), index, dtype=np.int64)
-                for index, one in enumerate(self.ranges)
-            ]
+        points, first = self._points(), 0
+        power = np.zeros(len(points.batch))
+        configurations: list[Configuration] = []
+        for one in self.ranges:
+            configurations += one.source.configurations
+            own = np.nonzero((points.owner >= first) & (points.owner < len(configurations)))[0]
+            if len(own):
+                power[own] = one.drawn_kw(points.take(own), first)
+            first = len(configurations)
+        groups = tuple(one.source for one in self.ranges)
+        return Outline(tuple(configurations), points, power, groups)
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """Ranges between two batches with their boxes: by number of replicas and range."""
+
+    owner: Whole
+    left: Array
+    right: Array
+    floor: Array
+    made: Array
+    exact: NDArray[np.bool_]
+
+    def take(self, index: Whole | NDArray[np.bool_]) -> "_Gaps":
+        """Return some of the ranges."""
+        return _Gaps(*(getattr(self, one.name)[..., index] for one in fields(self)))
+
+    def joined(self, other: "_Gaps") -> "_Gaps":
+        """Return these and others."""
+        return _Gaps(
+            *(
+                np.concatenate([getattr(self, one.name), getattr(other, one.name)], axis=-1)
+                for one in fields(self)
+            )
         )
-        chosen = points.best_order()
-        chosen = chosen[points.floor[chosen] >= self.lowest_floor]
-        points, owners = points.take(chosen), owners[chosen]
-        power = np.zeros(len(owners))
-        for index, source in enumerate(self.sources):
-            own = owners == index
-            if own.any():
-                power[own] = source.drawn_kw(points.take(own))
-        configurations = tuple(one.configuration for one in self.sources)
-        return Outline(configurations, points, owners, power, 0.0)
 
 
-class _Range:
-    """The batches of one configuration that have been evaluated."""
+@dataclass(frozen=True)
+class _Envelope:
+    """What is reached at every floor: floors fall, and throughput rises."""
 
-    def __init__(self, source: OperatingPoints) -> None:
-        self.source = source
-        self.batches = first_batches(source)
-        self.points = self._kept(source.at(self.batches))
+    floors: Array
+    reached: Array
 
-    @staticmethod
-    def _kept(points: Points) -> Points:
-        """Drop points that another of the same batch beats in floor and throughput."""
-        if not len(points.batch):
-            return points
-        order = np.lexsort((-points.throughput, -points.floor, points.batch))
-        ordered = points.take(order)
-        group = np.concatenate([[0], np.cumsum(np.diff(ordered.batch) != 0)])
-        # A step between batches that no throughput bridges, so that the maximum starts anew.
-        lifted = ordered.throughput + group * (1.0 + ordered.throughput.max())
-        keep = np.ones(len(order), dtype=bool)
-        keep[1:] = lifted[1:] > np.maximum.accumulate(lifted)[:-1]
-        return ordered.take(keep)
+    def above(self, gaps: _Gaps) -> NDArray[np.bool_]:
+        """Return the boxes that reach above."""
+        if not len(self.floors):
+            return gaps.made > 0.0
+        place = np.searchsorted(-self.floors, -gaps.floor, side="right") - 1
+        known = np.where(place >= 0, self.reached[np.maximum(place, 0)], 0.0)
+        return np.asarray(gaps.made > known * (1.0 + NOT_BETTER))
 
-    def refine(self, floors: Array, reached: Array, lowest_floor: float) -> int:
-        """Look into the ranges whose box exceeds the envelope; return how many batches that took.
 
-        The box of the batches between two neighbours: floors up to the first one's highest,
-        throughput up to the last one's.
-        """
-        if len(self.batches) < 2:
-            return 0
-        position = np.searchsorted(self.batches, self.points.batch)
-        highest_floor, most = np.zeros(len(self.batches)), np.zeros(len(self.batches))
-        np.maximum.at(highest_floor, position, self.points.floor)
-        np.maximum.at(most, position, self.points.throughput)
-        corner_floor, corner = highest_floor[:-1], most[1:]
-        place = np.searchsorted(-floors, -corner_floor, side="right") - 1
-        known = np.where(place >= 0, reached[np.maximum(place, 0)] if len(reached) else 0.0, 0.0)
-        open_range = np.diff(self.batches) > 1
-        above = corner > known * (1.0 + NOT_BETTER)
-        wanted = open_range & above & (corner_floor >= lowest_floor)
-        if not wanted.any():
-            return 0
-        parts = [
-            split_range(float(self.batches[one]), float(self.batches[one + 1]))
-            for one in np.nonzero(wanted)[0]
+@dataclass(frozen=True)
+class _Best:
+    """The most throughput that is reached, by range or by all, and the highest floor of it."""
+
+    throughput: Array | float
+    floor: float
+
+    def above(self, gaps: _Gaps) -> NDArray[np.bool_]:
+        """Return the boxes in which there may be more, or as much at no lower floor."""
+        more = gaps.made > self.throughput * (1.0 + NOT_BETTER)
+        alike = gaps.made >= self.throughput * (1.0 - TIE)
+        return np.asarray(more | (alike & (gaps.floor >= self.floor * (1.0 - TIE))))
+
+
+class _Ranges:
+    """The batches that have been looked at, of configurations of one shape."""
+
+    def __init__(self, source: OperatingPoints, cap: float, *, whole: bool) -> None:
+        self.source, self._cap, self._whole = source, np.asarray(cap), whole
+        self.evaluated = 0
+        self._limited = bool(np.isfinite(cap)) or source.shares
+        self._known = [NOTHING]
+        counts = int(source.most.max()) if self._limited else 1
+        """What is limited may be shared by any number of replicas, else by the most there are."""
+        self._counts = np.arange(1, counts + 1)[:, None]
+        ends = zip(source.first, source.last, source.lowest, source.highest, strict=True)
+        first_look = [
+            geometric_batches(int(first), int(last), FIRST_RATIO)
+            if whole
+            else np.geomspace(least, most, int(np.log(most / least) / np.log(FIRST_RATIO)) + 2)
+            for first, last, least, most in ends
         ]
-        fresh = np.unique(np.concatenate(parts))
-        self.points = joined([self.points, self._kept(self.source.at(fresh))])
-        self.batches = np.union1d(self.batches, fresh)
-        return len(fresh)
+        owners = np.arange(len(first_look))
+        self._gaps = self._between(*_neighbours(owners, first_look))
+
+    @property
+    def points(self) -> Points:
+        """The points that are known."""
+        if len(self._known) > 1:
+            self._known = [joined(self._known)]
+        return self._known[0]
+
+    def _between(self, owners: Whole, left: Array, right: Array) -> _Gaps:
+        """Return ranges with what is seen at a glance."""
+        source = self.source
+        here = BatchRates(source, owners, left)
+        then = BatchRates(source, owners, right, left if source.rows.parts else None)
+        self.evaluated += 2 * len(owners)
+        most = source.most[owners]
+        counts = self._counts if self._limited else most[None, :]
+        power = source.power_kw(self._cap, counts, owners)
+        power = np.where(counts <= most, power, np.inf)
+        floor, made = (one.rates_at_most(power) * one.gained for one in (here, then))
+        return _Gaps(
+            owners,
+            left,
+            right,
+            np.where(counts <= most, floor, 0.0),
+            np.where(counts <= most, counts * right * made, 0.0),
+            np.zeros(len(owners), dtype=bool),
+        )
+
+    def _speeds(self, operation: BatchRates) -> Array:
+        """Return the tok/s per user of numbers of replicas, 0 for numbers that there are not."""
+        most = self.source.most[operation.owners]
+        counts = self._counts if self._limited else most[None, :]
+        rates = np.maximum(operation.under(counts, self._cap), 0.0)
+        return np.asarray(np.where(counts <= most, rates, 0.0) * operation.gained)
+
+    def _evaluate(self, owners: Whole, batches: Array) -> Array:
+        """Return the tok/s per user at some batches, and keep what they make as points."""
+        self.evaluated += len(owners)
+        speeds = self._speeds(BatchRates(self.source, owners, batches))
+        counts = self._counts if self._limited else self.source.most[owners][None, :]
+        runs = speeds > 0
+        owner, replicas, many = (
+            np.broadcast_to(one, speeds.shape)[runs] for one in (owners, counts, batches)
+        )
+        points = Points(owner, many, replicas, speeds[runs], replicas * many * speeds[runs])
+        self._known.append(_best_of_each(points))
+        return speeds
+
+    def best_of_each(self, lowest_floor: float) -> tuple[Array, Array]:
+        """Return the most tok/s of each configuration at or above a floor, and its sequences."""
+        points = self.points
+        points = points.take(points.floor >= lowest_floor)
+        order = np.lexsort((points.floor, points.throughput))
+        made, batch = np.zeros((2, len(self.source.configurations)))
+        made[points.owner[order]] = points.throughput[order]
+        batch[points.owner[order]] = points.batch[order] * points.replicas[order]
+        return made, batch
+
+    def refine(self, wanted: "_Envelope | _Best | None", lowest_floor: float) -> int:
+        """Look into the ranges whose box is wanted; return how many these were."""
+        gaps = self._gaps
+        if wanted is None:
+            wanted = _Best(self.best_of_each(lowest_floor)[0][gaps.owner], np.inf)
+        above = wanted.above(gaps) & (gaps.floor >= lowest_floor) & (gaps.floor > 0)
+        # What is not above now never will be.
+        kept = above.any(axis=0)
+        gaps, above = gaps.take(kept), above[:, kept]
+        self._gaps = gaps
+        if not len(gaps.left):
+            return 0
+        left_over = gaps.take(np.zeros(0, dtype=np.int64))
+        if self.source.rows.parts:
+            # Shares of the weights take long: first those that promise most, which may be enough.
+            promising = _promising(gaps, above, flat=isinstance(wanted, _Best))
+            left_over, gaps = gaps.take(~promising), gaps.take(promising)
+        found = left_over.joined(self._looked(gaps.take(~gaps.exact)))
+        known_ones = gaps.take(gaps.exact)
+        parts = [
+            self._split(float(left), float(right))
+            for left, right in zip(known_ones.left, known_ones.right, strict=True)
+        ]
+        owners, left, right = _neighbours(known_ones.owner, parts)
+        if len(owners):
+            found = found.joined(self._between(owners, left, right))
+        self._gaps = found
+        return len(gaps.left)
+
+    def _looked(self, gaps: _Gaps) -> _Gaps:
+        """Return ranges with their boxes as power and budgets leave them; keep their ends."""
+        if not len(gaps.left):
+            return gaps
+        source, ends = self.source, np.concatenate([gaps.left, gaps.right])
+        pairs, inverse = np.unique(
+            np.array([np.concatenate([gaps.owner, gaps.owner]), ends]), axis=1, return_inverse=True
+        )
+        speeds = self._evaluate(pairs[0].astype(np.int64), pairs[1])
+        left, right = np.split(inverse.ravel(), 2)
+        then = speeds[:, right]
+        if source.rows.parts:
+            then = self._speeds(BatchRates(source, gaps.owner, gaps.right, gaps.left))
+        counts = self._counts if self._limited else source.most[gaps.owner][None, :]
+        return replace(
+            gaps,
+            floor=speeds[:, left],
+            made=counts * gaps.right * then,
+            exact=np.ones(len(gaps.left), dtype=bool),
+        )
+
+    def _split(self, left: float, right: float) -> Array:
+        """Return the batches that split a range, its ends among them; none where it is done."""
+        if not self._whole:
+            if right <= left * (1.0 + NOT_BETTER):
+                return np.zeros(0)
+            return np.linspace(left, right, SPLIT + 1)
+        if right - left <= 1.0:
+            return np.zeros(0)
+        if right - left <= ALL_BETWEEN:
+            return np.arange(left, right + 1.0)
+        return np.unique(np.round(np.geomspace(left, right, SPLIT + 1)))
+
+    def drawn_kw(self, points: Points, first: int) -> Array:
+        """Return the least kW that the rack draws at points, whose owners count from `first`."""
+        owners = points.owner - first
+        operation = BatchRates(self.source, owners, points.batch)
+        each = operation.thriftiest(points.floor / operation.gained)
+        return self.source.rack_kw(each, points.replicas, owners)
+
+
+NEAR = 0.97
+"""Share of the highest box at a floor from which another one is looked into with it."""
+
+
+def _promising(gaps: _Gaps, above: NDArray[np.bool_], *, flat: bool) -> NDArray[np.bool_]:
+    """Return the ranges whose box is the highest at its floor, or nearly so."""
+    made = np.where(above, gaps.made, 0.0)
+    if flat:
+        return np.asarray((made >= NEAR * made.max()).any(axis=0))
+    order = np.argsort(-gaps.floor, axis=None, kind="stable")
+    highest = np.empty(made.size)
+    highest[order] = np.maximum.accumulate(made.ravel()[order])
+    near = made.ravel() >= NEAR * highest
+    return np.asarray((near & above.ravel()).reshape(made.shape).any(axis=0))
+
+
+def _neighbours(owners: Whole, batches: Sequence[Array]) -> tuple[Whole, Array, Array]:
+    """Return the ranges between neighbouring batches of configurations; of one batch, itself."""
+    pairs = [
+        (one, one) if len(one) == 1 else (one[:-1], one[1:]) for one in batches
+    ]
+    return (
+        np.repeat(owners, [len(left) for left, _ in pairs]),
+        np.concatenate([np.zeros(0), *(left for left, _ in pairs)]),
+        np.concatenate([np.zeros(0), *(right for _, right in pairs)]),
+    )
+
+
+def _best_of_each(points: Points) -> Points:
+    """Drop points that another of the same owner and batch beats in floor and throughput."""
+    if not len(points.batch):
+        return points
+    order = np.lexsort((-points.throughput, -points.floor, points.batch, points.owner))
+    ordered = points.take(order)
+    changes = (np.diff(ordered.batch) != 0) | (np.diff(ordered.owner) != 0)
+    group = np.concatenate([[0], np.cumsum(changes)])
+    # A step between batches that no throughput bridges, so that the maximum starts anew.
+    lifted = ordered.throughput + group * (1.0 + ordered.throughput.max())
+    keep = np.ones(len(order), dtype=bool)
+    keep[1:] = lifted[1:] > np.maximum.accumulate(lifted)[:-1]
+    return ordered.take(keep)

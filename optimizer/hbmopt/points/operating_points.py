@@ -1,225 +1,457 @@
-"""Every operating point of a configuration: what each batch makes, and at which speed floors.
+"""The operating points of one configuration: how fast replicas run at each batch, on so much power.
 
-A point is a batch per replica, a number of replicas and a way to meet the power cap: all at one
-clock, slowed down or not, or a mix of two clocks in time. Its *floor* is the highest speed floor
-that it meets: with two clocks that of the slower one, for no user sees the average. Under a cap
-the fastest average rate is the upper hull of (power, rate) over the clocks, so two clocks are
-enough.
+A point is a batch per replica, a number of replicas, and a mix of clocks. With LPUs the shares of
+the weights that they take belong to it too: at a fixed batch and clock the best ones are the
+optimum of a small program, and those that are best on little power are found by pricing power.
 
-Throughput grows with the batch and the highest floor falls with it, whatever the point: every
-row, divided by batch times rate, falls with the batch (distinct experts are concave and start at
-0). So a range of batches lies in the box below the throughput of its last and left of the floor of
-its first, which is what proves that nothing in between is missed.
+Throughput grows with the batch and the rate falls with it: every row, divided by batch times rate,
+falls with the batch, as distinct experts are concave and start at 0. One row does not: the larger
+the batch, the more weights may have to leave HBM. So a range of batches makes no more than its last
+batch would with the HBM that its first one leaves (`BatchRates` with `room`).
 """
 
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hbmopt.demand import Configuration, Demand, rack_data, smallest_batch
+from hbmopt.demand import (
+    NO_MEMORY,
+    Array,
+    Configuration,
+    Demand,
+    Rejection,
+    enumerate_configurations,
+    smallest_batch,
+)
+from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
-from hbmopt.points.replica_share import ReplicaShare, share_of_fast
-from hbmopt.points.step_formula import Array, StepProfile, step_profile
+from hbmopt.points.clock_mix import RESTING, ClockMix, Whole, clock_mix
+from hbmopt.points.many_programs import maximised
+from hbmopt.points.replica_rows import Drawn, ReplicaRows, Rows, Work
+from hbmopt.program import ClockRun
+
+FITS = 1e-9
+"""Share of a capacity that is the rounding of a sum, and no excess."""
+
+ROUNDING = 1e-12
+"""Share of a budget up to which a rest is the rounding of a difference."""
+
+GAINS = 1e-9
+"""Share of a rate from which other shares of the weights are better on the same power."""
+
+MOST_ROUNDS = 20
+"""Rounds of pricing power after which shares count as best."""
 
 
 @dataclass(frozen=True)
-class Points:
-    """Operating points in parallel arrays, speeds in tok/s per user and throughput in tok/s."""
+class Modes:
+    """Ways to run a replica at some batches: arrays with the axes (mode, batch).
 
-    batch: Array
-    replicas: NDArray[np.int64]
-    floor: Array
-    throughput: Array
+    `power` in kW in the rack's scope, `heat` as a share of the accelerators' limit, `offloaded` by
+    part first.
+    """
 
-    def best_order(self) -> NDArray[np.int64]:
-        """Return which points no other beats in floor and throughput, the highest floor first."""
-        order = np.lexsort((-self.throughput, -self.floor))
-        reached = np.maximum.accumulate(self.throughput[order])
-        better = np.ones(len(order), dtype=bool)
-        better[1:] = self.throughput[order][1:] > reached[:-1]
-        return np.asarray(order[better])
+    clock: Whole
+    rate: Array
+    power: Array
+    heat: Array
+    offloaded: Array
 
-    def best(self) -> "Points":
-        """Return the points that no other beats in floor and throughput."""
-        return self.take(self.best_order())
-
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "Points":
-        """Return some of the points."""
-        return Points(
-            self.batch[index],
-            self.replicas[index],
-            self.floor[index],
-            self.throughput[index],
+    def joined(self, other: "Modes") -> "Modes":
+        """Return these modes and others of the same batches."""
+        return Modes(
+            np.concatenate([self.clock, other.clock]),
+            np.concatenate([self.rate, other.rate]),
+            np.concatenate([self.power, other.power]),
+            np.concatenate([self.heat, other.heat]),
+            np.concatenate([self.offloaded, other.offloaded], axis=1),
         )
 
 
-@dataclass(frozen=True)
-class Outline:
-    """The points of a frontier, the highest floor first, and whose they are.
+class BatchRates:
+    """How fast replicas run at some points, each with whatever clocks it needs.
 
-    `power_kw` is what the rack draws at each point, in its own scope. `gap` is the largest fall
-    between neighbours, as a share of the most throughput, where points in between are not known; 0
-    where all are.
+    A point is a batch of one of the configurations. With `room`, the HBM has to hold those
+    smaller batches only.
     """
 
-    configurations: tuple[Configuration, ...]
-    points: Points
-    owners: NDArray[np.int64]
-    power_kw: Array
-    gap: float
+    def __init__(
+        self, points: "OperatingPoints", owners: Whole, batches: Array, room: Array | None = None
+    ) -> None:
+        self.points, self.owners, self.batches, self._room = points, owners, batches, room
+        self.gained = points.gained[owners]
+        full = self._modes(every=False)
+        self.rate, self.power, self.heat = full.rate[0], full.power[0], full.heat[0]
+        """At full clock: steps per ms, kW in the rack's scope, share of the accelerators' limit."""
+        self._mixes: dict[str, tuple[Modes, ClockMix]] = {}
 
+    def take(self, index: Whole) -> "BatchRates":
+        """Return the operation at some of the points."""
+        room = self._room[index] if self._room is not None else None
+        return BatchRates(self.points, self.owners[index], self.batches[index], room)
 
-def no_outline() -> Outline:
-    """Return the outline of a frontier on which nothing can be served."""
-    return Outline((), nothing(), np.zeros(0, dtype=np.int64), np.zeros(0), 0.0)
+    def _rows(self, *, every: bool) -> Rows:
+        return self.points.rows.at(self.owners, self.batches, every=every)
 
+    def _modes(self, *, every: bool, price: Array | None = None, of: str = "rack") -> Modes:
+        """Return the fastest way to run at full clock, or at every one.
 
-def nothing() -> Points:
-    """Return no points."""
-    none = np.zeros(0)
-    whole = np.zeros(0, dtype=np.int64)
-    return Points(none, whole, none, none)
+        With a `price`, that which makes most steps less what power costs, in steps per kJ.
+        """
+        rows, points = self._rows(every=every), self.points
+        clocks = len(points.clocks) if every else 1
+        shape = (clocks, len(self.batches))
+        held = rows.held
+        if self._room is not None:
+            held = points.rows.at(self.owners, self._room, every=every).held
+        if points.rows.parts:
+            shares = _best_shares(rows, held, shape, price, of)
+        else:
+            shares = np.zeros((0, *shape))
+        busiest = reduce(np.maximum, (_taken(one, shares) for one in rows.timed))
+        fits = reduce(np.logical_and, (_taken(one, shares) <= 2.0 * FITS for one in held))
+        with np.errstate(divide="ignore"):
+            rate = np.broadcast_to(np.where(fits, 1.0 / busiest, 0.0), shape)
+        return Modes(
+            np.broadcast_to(np.arange(clocks)[:, None], shape),
+            rate,
+            np.broadcast_to(_drawn(rows.rack, shares, rate), shape),
+            np.broadcast_to(_drawn(rows.heat, shares, rate), shape),
+            shares,
+        )
 
+    def rates(self, power: Array) -> Array:
+        """Return the most steps per ms on so much power for each point, -1 where it cannot run.
 
-def joined(parts: list[Points]) -> Points:
-    """Return points one after the other."""
-    return Points(
-        np.concatenate([one.batch for one in parts]),
-        np.concatenate([one.replicas for one in parts]),
-        np.concatenate([one.floor for one in parts]),
-        np.concatenate([one.throughput for one in parts]),
-    )
+        `power` in kW of the rack's scope may have more axes before that of the points.
+        """
+        found = np.where(power >= self.power, self.rate, -1.0)
+        short = (power < self.power) & (self.rate > 0)
+        places = np.nonzero(short.any(axis=tuple(range(power.ndim - 1))))[0]
+        if len(places) == len(self.batches):
+            found = self._on_power(power)
+        elif len(places):
+            found[..., places] = self.take(places)._on_power(power[..., places])
+        return np.where(self.rate > 0, np.minimum(found, self._heat_rates), -1.0)
 
+    def _on_power(self, power: Array) -> Array:
+        axes = tuple(range(power.ndim - 1))
+        # On more power than the full clock draws clocks do not matter.
+        short = np.where(power < self.power, power, np.nan)
+        on_less = self._mix("rack", short.reshape(-1, len(self.batches)))[1].fastest(power)
+        return np.where(power >= self.power, self.rate, on_less)
 
-FIRST_RATIO = 1.15
-"""Ratio of neighbouring batches of the first look at a configuration."""
+    def rates_at_most(self, power: Array) -> Array:
+        """Return steps per ms that are not exceeded on so much power, at a glance.
 
-ALL_BETWEEN = 64
-"""Batches of a range from which on all of them are evaluated."""
+        As fast as at the full clock, on the energy that the thriftiest clock takes for each step
+        with every part of the weights where it is read for least.
+        """
+        if (power >= self.power).all():
+            return np.broadcast_to(self.rate, power.shape)
+        drawn = self._rows(every=True).rack
+        step = drawn.step.base + sum(np.minimum(part, 0.0) for part in drawn.step.parts)
+        shape = (len(self.points.clocks), len(self.batches))
+        running = np.broadcast_to(drawn.running, shape).min(axis=0)
+        whole = np.broadcast_to(drawn.running + step * self.rate, shape).min(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(power >= whole, 1.0, (power - running) / (whole - running))
+        return np.asarray(self.rate * np.maximum(share, 0.0))
 
-SPLIT = 8
-"""Parts into which a longer range is split."""
+    def rates_at(self, places: Whole, power: Array) -> Array:
+        """Return the most steps per ms at places among the points, each on so much power."""
+        if ((power >= self.power[places]) & (self.heat[places] <= 1.0)).all():
+            return self.rate[places]
+        mix = self._mix("rack", None)[1]
+        found = mix.take(places.ravel()).fastest(power.ravel()).reshape(power.shape)
+        return np.minimum(found, self._heat_rates[places])
 
+    @cached_property
+    def _heat_rates(self) -> Array:
+        """The most steps per ms that the accelerators' own limit allows."""
+        places = np.nonzero(self.heat > 1.0)[0]
+        if not len(places):
+            return self.rate
+        hot, found = self.take(places), self.rate.copy()
+        whole = np.ones((1, len(places)))
+        found[places] = hot._mix("heat", whole)[1].fastest(whole[0])
+        return found
 
-def first_batches(source: "OperatingPoints") -> Array:
-    """Return the batches of a first look at a configuration."""
-    first, last = int(np.ceil(source.lowest - 1e-9)), int(np.floor(source.highest + 1e-9))
-    return geometric_batches(first, last, FIRST_RATIO)
+    def least_power(self, rate: float) -> Array:
+        """Return the least kW at which each point makes so many steps per ms, infinity for none."""
+        least = self._mix("rack", None)[1].least_power(np.full_like(self.batches, rate))
+        return np.where(self._heat_rates >= rate * (1.0 - ROUNDING), least, np.inf)
 
+    def thriftiest(self, rate: Array) -> Array:
+        """Return the least kW of the rack's scope at which each point makes its own mean rate."""
+        full = rate >= self.rate * (1.0 - GAINS)
+        if self.points.rows.parts and full.any():
+            # With LPUs other clocks draw less at the same rate only where all is overlapped.
+            found, places = self.power.copy(), np.nonzero(~full)[0]
+            if len(places):
+                found[places] = self.take(places).thriftiest(rate[places])
+            return found
+        mix = self._mix("rack", None)[1]
+        return np.where(full, np.minimum(self.power, mix.power[-1]), mix.least_power(rate))
 
-def geometric_batches(first: int, last: int, ratio: float) -> Array:
-    """Return whole batches from the first to the last at about a ratio, both included."""
-    count = max(2, int(np.log(max(last / first, 1.0)) / np.log(ratio)) + 2)
-    return np.unique(np.round(np.geomspace(first, max(last, first), count)))
+    def most_per_joule(self) -> Array:
+        """Return the most tokens per J, and ms in a s, that each point makes, parked power aside.
 
+        That of no number of replicas exceeds it.
+        """
+        modes = self._mixes["rack"][0] if "rack" in self._mixes else self._modes(every=True)
+        beyond = modes.power + self.points.rows.parked_kw[self.owners]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_joule = np.where(beyond > 0, modes.rate / beyond, np.inf).max(axis=0)
+        return np.asarray(per_joule * self.tokens)
 
-def split_range(before: float, after: float) -> Array:
-    """Return batches between two, all of them where they are few."""
-    first, last = before + 1, after - 1
-    if last - first < ALL_BETWEEN:
-        return np.arange(first, last + 1)
-    return np.unique(np.round(np.geomspace(first, last, SPLIT)))
+    @cached_property
+    def tokens(self) -> Array:
+        """Output tokens per step of one replica."""
+        return self.batches * self.gained / 1e3
+
+    def steps_allowed(self, counts: Whole) -> Array:
+        """Return the steps per ms of a replica that rows over the rack allow, -1 for none."""
+        allowed = np.full(np.broadcast_shapes(counts.shape, self.batches.shape), np.inf)
+        if not self.points.shares:
+            return allowed
+        for row in self._rows(every=False).shared:
+            left = -row.fixed / counts - row.each
+            # What replicas take exactly leaves nothing, whatever the rounding.
+            left = np.where(np.abs(left) <= ROUNDING, 0.0, left)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                steps = np.where(row.step > 0, left / row.step, np.inf)
+            allowed = np.minimum(allowed, np.where(left < 0, -1.0, steps))
+        return allowed
+
+    def under(self, counts: Whole, caps: Array) -> Array:
+        """Return the steps per ms of each of `counts` replicas under caps, -1 for none."""
+        power = self.points.power_kw(caps, counts, self.owners)
+        power = np.where(counts <= self.points.most[self.owners], power, np.inf)
+        return np.minimum(self.rates(power), self.steps_allowed(counts))
+
+    def _mix(self, of: str, needed: Array | None) -> tuple[Modes, ClockMix]:
+        """Return the modes and their hull, exact on power that is needed; None for any."""
+        known = self._mixes.get(of)
+        if known is None:
+            modes = self._modes(every=True)
+            known = modes, self._hull(modes, of)
+        if self.points.rows.parts:
+            known = self._refined(*known, of, needed)
+        self._mixes[of] = known
+        return known
+
+    def _hull(self, modes: Modes, of: str) -> ClockMix:
+        rows = self._rows(every=True)
+        drawn = rows.rack if of == "rack" else rows.heat
+        shape = (len(self.points.clocks), len(self.batches))
+        resting = np.broadcast_to(drawn.running, shape).min(axis=0)
+        return clock_mix(modes.power if of == "rack" else modes.heat, modes.rate, resting)
+
+    def _refined(
+        self, modes: Modes, mix: ClockMix, of: str, needed: Array | None
+    ) -> tuple[Modes, ClockMix]:
+        """Price power along the hull, and add shares of the weights that are better at a price."""
+        for _ in range(MOST_ROUNDS):
+            better = False
+            for corner in range(len(mix.power) - 1):
+                low, high, rise = mix.power[corner], mix.power[corner + 1], mix.rise[corner]
+                used = rise > 0
+                if needed is not None:
+                    used &= ((needed > low) & (needed < high)).any(axis=0)
+                if not used.any():
+                    continue
+                found = self._modes(every=True, price=np.where(used, rise, 0.0), of=of)
+                drawn = found.power if of == "rack" else found.heat
+                worth = found.rate - rise * drawn
+                line = mix.rate[corner] - rise * mix.power[corner]
+                scale = GAINS * np.maximum(mix.rate[-1], 1e-300)
+                if (used & (worth.max(axis=0) > line + scale)).any():
+                    modes, better = modes.joined(found), True
+            if not better:
+                break
+            mix = self._hull(modes, of)
+        return modes, mix
+
+    def parts(self, place: int, rate: float) -> tuple[ClockRun, ...]:
+        """Return clocks, their shares of time and what they offload, that make a mean rate.
+
+        Those that draw least, and where that is too much for the accelerators those that heat
+        least.
+        """
+        one = self.take(np.array([place]))
+        clocks, offloading = self.points.clocks, self.points.rows.parts > 0
+        if offloading and rate >= one.rate[0] * (1.0 - GAINS):
+            full = one._modes(every=False)
+            offloaded = tuple(full.offloaded[:, 0, 0].tolist())
+            return (ClockRun(float(clocks[0]), 1.0, float(one.rate[0]), offloaded),)
+        modes, mix = one._mix("rack" if one.heat[0] <= 1.0 else "heat", None)
+        found, rest = list[ClockRun](), 0.0
+        for corner, share in mix.at(0, rate):
+            mode = int(mix.clock[corner, 0])
+            if mode == RESTING:
+                rest = share
+                continue
+            clock = float(clocks[modes.clock[mode, 0]])
+            offloaded = tuple(modes.offloaded[:, mode, 0].tolist())
+            found.append(ClockRun(clock, share, float(modes.rate[mode, 0]), offloaded))
+        if rest and found and found[-1].clock == clocks[-1]:
+            # It rests at the clock that it runs at: that is one slower clock.
+            last = found.pop()
+            whole = last.share + rest
+            found.append(replace(last, share=whole, steps=last.steps * last.share / whole))
+        elif rest:
+            found.append(ClockRun(float(clocks[-1]), rest, 0.0, (0.0,) * self.points.rows.parts))
+        return tuple(found)
+
+    def corners(self, rate: Array) -> tuple[Whole, Array, Array]:
+        """Return two clocks of each point that make a mean rate: clock, share of time, steps per ms.
+
+        By slot and point, the faster clock first; where one is enough the other has no share. For
+        points without LPUs.
+        """
+        hot = self.heat > 1.0
+        clocks = np.zeros((2, len(rate)), dtype=np.int64)
+        shares, steps = np.zeros((2, len(rate))), np.zeros((2, len(rate)))
+        for of, mine in (("rack", np.nonzero(~hot)[0]), ("heat", np.nonzero(hot)[0])):
+            if len(mine):
+                mix = self.take(mine)._mix(of, None)[1]
+                clocks[:, mine], shares[:, mine], steps[:, mine] = mix.between(rate[mine])
+        # Resting is at the clock that draws least.
+        return np.where(clocks == RESTING, len(self.points.clocks) - 1, clocks), shares, steps
 
 
 class OperatingPoints:
-    """The operating points of one configuration without LPUs."""
+    """The operating points of configurations that have one shape of program."""
 
-    def __init__(self, demand: Demand) -> None:
-        self.demand = demand
-        self.configuration = demand.configuration
-        self.lowest = smallest_batch(demand.configuration)
-        self.highest = demand.largest_batch
-        self._share = ReplicaShare(demand)
-        cap = rack_data(demand.instance).power_cap_kw
-        self._cap = np.asarray(np.inf if cap is None else number(cap))
-        self._most = demand.replicas_at_most
-        self._profiles: list[StepProfile] = []
-        self._gained = number(demand.whole_replica(1.0).tokens_per_sequence_step) * 1e3
+    def __init__(self, demands: Sequence[Demand]) -> None:
+        self.demands = demands
+        self.configurations = tuple(one.configuration for one in demands)
+        self.clocks = np.array(self.configurations[0].clocks)
+        self.rows = ReplicaRows(demands, self.clocks)
+        self.lowest = np.array([smallest_batch(one) for one in self.configurations])
+        self.highest = np.array([one.largest_batch for one in demands])
+        self.first = np.ceil(self.lowest - 1e-9)
+        self.last = np.floor(self.highest * (1.0 + FITS) + 1e-9)
+        self.most = np.array([one.replicas_at_most for one in demands])
+        gained = [one.whole_replica(1.0).tokens_per_sequence_step for one in demands]
+        self.gained = np.array([number(one) for one in gained]) * 1e3
+        """Tokens per s and user for a step per ms, by configuration."""
+        self.shares = bool(demands[0].budgets)
+        """Whether replicas share more than power and devices."""
 
-    @property
-    def possible(self) -> bool:
-        """Whether one sequence per rank fits, and one replica."""
-        return self.highest >= self.lowest and self._most >= 1
+    def at(self, owner: int, batches: Array) -> BatchRates:
+        """Return how replicas of one configuration run at some batches."""
+        return BatchRates(self, np.full(len(batches), owner), batches)
 
-    def at(self, batches: Array) -> Points:
-        """Return the points of some batches: those at full clock, and mixes where power limits."""
-        rate, energy, throttled = self._profile(0).rates(batches)
-        counts = np.array([self._most])
-        allowed = self._share.steps_allowed(counts, batches)
-        # A declared budget may favour fewer replicas.
-        limited = bool((allowed < rate).any())
-        drawn = self._profile(0).running_kw + energy * np.minimum(rate, allowed)
-        # A lower clock pays only where power limits: that of the rack, or of the accelerator.
-        free = (drawn <= self._share.power_kw(self._cap, counts)) & ~throttled
-        parts = []
-        if free.any():
-            reached = np.minimum(rate, allowed)[None, free]
-            parts += self._grid(counts, batches[free], reached, reached)
-        if not free.all() or limited:
-            parts += self._under_cap(batches if limited else batches[~free])
-        return joined(parts) if parts else nothing()
+    def power_kw(self, caps: Array, counts: Whole, owners: Whole | int) -> Array:
+        """Return the kW, in the rack's scope, that each of `counts` replicas may draw."""
+        return np.asarray((caps - self.rows.fixed_kw) / counts - self.rows.parked_kw[owners])
 
-    def _profile(self, clock: int) -> StepProfile:
-        while len(self._profiles) <= clock:
-            factor = self.configuration.clocks[len(self._profiles)]
-            self._profiles.append(step_profile(self.demand, factor))
-        return self._profiles[clock]
+    def rack_kw(self, each: Array, counts: Whole, owners: Whole | int) -> Array:
+        """Return the kW of the rack where each of `counts` replicas draws so much."""
+        return np.asarray(self.rows.fixed_kw + counts * (each + self.rows.parked_kw[owners]))
 
-    def drawn_kw(self, points: Points) -> Array:
-        """Return the kW that the rack draws at points of this configuration, in its own scope.
 
-        A rate that one clock reaches is had at the thriftiest such clock. One that takes a mix of
-        two clocks is the most that the cap allows, so the cap is what is drawn.
-        """
-        rate = points.throughput / (points.replicas * points.batch * self._gained)
-        each = self._share.power_kw(self._cap, points.replicas)
-        for clock in range(len(self.configuration.clocks)):
-            profile = self._profile(clock)
-            fastest, energy, _ = profile.rates(points.batch)
-            drawn = profile.running_kw + energy * rate
-            reached = fastest >= rate * (1.0 - 1e-9)
-            each = np.where(reached, np.minimum(each, drawn), each)
-        return self._share.drawn_kw(each, points.replicas)
+@dataclass(frozen=True)
+class AllPoints:
+    """The operating points of all configurations of an instance, by shape, and what cannot run."""
 
-    def _under_cap(self, batches: Array) -> list[Points]:
-        """Return the points of all replica counts and clocks under the power cap."""
-        counts = np.arange(1, self._most + 1)
-        if np.isinf(self._cap) and not self.demand.budgets:
-            counts = counts[-1:]
-        power = self._share.power_kw(self._cap, counts)[:, None]
-        allowed = self._share.steps_allowed(counts[:, None], batches)
-        parts: list[Points] = []
-        corners: list[tuple[Array, Array]] = []
-        for clock in range(len(self.configuration.clocks)):
-            profile = self._profile(clock)
-            rate, energy, _ = profile.rates(batches)
-            corners.append((profile.running_kw + energy * rate, rate))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                paid = np.where(energy > 0, (power - profile.running_kw) / energy[None, :], np.inf)
-            paid = np.where(power >= profile.running_kw, paid, -1.0)
-            reached = np.minimum(np.minimum(paid, rate[None, :]), allowed)
-            parts += self._grid(counts, batches, reached, reached)
-        for (high, quick), (low, steady) in combinations(corners, 2):
-            share = share_of_fast(high, low, power)
-            mixed = steady + (quick - steady) * share
-            reached = np.where(share > 0, np.minimum(mixed, allowed), -1.0)
-            floor = np.minimum(np.minimum(quick, steady), reached)
-            parts += self._grid(counts, batches, reached, floor)
-        return parts
+    groups: tuple[OperatingPoints, ...]
+    configurations: tuple[Configuration, ...]
+    rejections: tuple[Rejection, ...]
 
-    def _grid(
-        self,
-        counts: NDArray[np.int64],
-        batches: Array,
-        reached: Array,
-        floor: Array,
-    ) -> list[Points]:
-        found = reached > 0
-        if not found.any():
-            return []
-        replicas = np.broadcast_to(counts[:, None], reached.shape)[found]
-        many = np.broadcast_to(batches[None, :], reached.shape)[found]
-        rates, floors = reached[found] * self._gained, floor[found] * self._gained
-        return [Points(many, replicas, floors, replicas * many * rates)]
+
+def all_points(
+    instance: Instance,
+    only: Sequence[Configuration] | None = None,
+    *,
+    fitting: bool = True,
+) -> AllPoints:
+    """Return the operating points of the configurations that hold a sequence per rank.
+
+    Of `only` some of them, or without `fitting` of those too that memory rules out.
+    """
+    enumerated, rejections = enumerate_configurations(instance)
+    by_shape: dict[object, list[Demand]] = {}
+    possible = []
+    for one in only if only is not None else enumerated:
+        demand = Demand(instance, one)
+        if fitting and demand.largest_batch < smallest_batch(one):
+            rejections.append(no_memory(demand))
+        elif demand.replicas_at_most >= 1:
+            possible.append(one)
+            by_shape.setdefault(demand.shape, []).append(demand)
+    groups = tuple(OperatingPoints(demands) for demands in by_shape.values())
+    return AllPoints(groups, tuple(possible), tuple(rejections))
+
+
+def no_memory(demand: Demand) -> Rejection:
+    """Return why a configuration cannot run whose replicas do not hold one sequence per rank."""
+    data = demand.whole_replica(1.0)
+    weights = sum(number(part.resident_gb) for part in data.components)
+    usable = number(data.accelerators) * number(data.hbm_gb)
+    detail = (
+        f"weights {weights:,.1f} GB + {smallest_batch(demand.configuration):.0f} sequence(s) of "
+        f"{number(data.kv_held_gb):,.2f} GB exceed {usable:,.1f} GB of usable HBM"
+    )
+    return Rejection(str(demand.configuration), NO_MEMORY, detail)
+
+
+def _taken(work: Work, shares: Array) -> Array:
+    """Return what a row takes where shares of its parts are offloaded."""
+    taken = work.base
+    for part, share in zip(work.parts, shares, strict=False):
+        taken = taken + part * share
+    return taken
+
+
+def _drawn(drawn: Drawn, shares: Array, rate: Array) -> Array:
+    return np.asarray(drawn.running + rate * _taken(drawn.step, shares))
+
+
+def _best_shares(
+    rows: Rows, held: Sequence[Work], shape: tuple[int, ...], price: Array | None, of: str
+) -> Array:
+    """Return the shares of the parts that make most steps, less what their power is worth."""
+    priced = (rows.rack if of == "rack" else rows.heat).step
+    parts = len(priced.parts)
+    programs = int(np.prod(shape))
+
+    def flat(array: Array) -> Array:
+        return np.broadcast_to(array, shape).reshape(programs)
+
+    length = reduce(np.maximum, (flat(one.base) for one in rows.timed))
+    table = [
+        np.stack([flat(one.base), *(flat(part) for part in one.parts)], axis=1) / length[:, None]
+        for one in rows.timed
+    ]
+    limits = [np.ones(programs)] * len(table)
+    for one in held:
+        row = np.stack([flat(one.base) - FITS, *(flat(part) for part in one.parts)], axis=1)
+        largest = np.abs(row).max(axis=1, keepdims=True)
+        table.append(row / np.where(largest > 0, largest, 1.0))
+        limits.append(np.zeros(programs))
+    for part in range(parts):
+        at_most = np.zeros((programs, 1 + parts))
+        at_most[:, 0], at_most[:, 1 + part] = -1.0, 1.0
+        table.append(at_most)
+        limits.append(np.zeros(programs))
+    # Of shares that are as fast those that draw least.
+    worth = np.full(shape, 0.0) if price is None else np.broadcast_to(price, shape)
+    worth = worth.reshape(programs)
+    energy = np.stack([flat(priced.base), *(flat(part) for part in priced.parts)], axis=1)
+    least = TIE / np.maximum(np.abs(energy).max(axis=1), 1e-300)
+    cost = -np.maximum(worth, least)[:, None] * energy
+    cost[:, 0] += 1.0
+    point = maximised(cost, np.stack(table, axis=1), np.stack(limits, axis=1))
+    steps = point[:, :1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(steps > 0, point[:, 1:] / steps, 0.0)
+    return np.asarray(np.clip(shares, 0.0, 1.0).T.reshape(parts, *shape))
+
+
+TIE = 1e-10
+"""Worth of power, as a share of that of steps, that only decides between what is as fast."""

@@ -5,10 +5,11 @@ In: coefficients. Out: an optimum with its multipliers.
 
 from hbmopt.program.declaring import one_at_a_time
 from hbmopt.program.linear_model import InfeasiblePlanError, solve_linear
-from hbmopt.program.operation import Operation, solve_program, solve_relaxed, with_replicas
+from hbmopt.program.operation import Operation, solve_program, with_replicas
 from hbmopt.program.optimum import (
     RUNNING,
     ClockOperation,
+    ClockRun,
     PricedColumn,
     PricedRack,
     RackPlan,
@@ -19,7 +20,9 @@ from hbmopt.program.optimum import (
 )
 from hbmopt.program.template import (
     NEGLIGIBLE,
+    STRUCTURAL,
     Array,
+    Entry,
     Filled,
     Label,
     Template,
@@ -35,9 +38,12 @@ from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, violati
 __all__ = [
     "NEGLIGIBLE",
     "RUNNING",
+    "STRUCTURAL",
     "Array",
     "ClockOperation",
     "ClockPoint",
+    "ClockRun",
+    "Entry",
     "Filled",
     "InfeasiblePlanError",
     "Label",
@@ -60,7 +66,6 @@ __all__ = [
     "running_column",
     "solve_linear",
     "solve_program",
-    "solve_relaxed",
     "template_of",
     "violations",
     "with_replicas",

@@ -121,29 +121,3 @@ def with_replicas(filled: Filled, replicas: float) -> Filled:
             row_upper[row] = highs.INFINITY
     program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
     return replace(filled, program=program)
-
-
-POWER_ROWS = ("power_cap", "accelerator_power")
-
-
-def solve_relaxed(demand: Demand, batches: Segment) -> Operation:
-    """Solve the relaxed program of a configuration, lower clocks only where they can pay.
-
-    A lower clock takes more time and nothing less but power. So where no power row has a price
-    at full clock, the multipliers found there prove that lower clocks add nothing.
-    """
-    clocks = demand.configuration.clocks
-    operation = solve_program(demand.with_clocks(clocks[:1]), batches, integers=False)
-    if len(clocks) > 1 and _power_has_price(operation):
-        return solve_program(demand, batches, integers=False)
-    return replace(operation, configuration=demand.configuration)
-
-
-def _power_has_price(operation: Operation) -> bool:
-    if not operation.answer.optimal:
-        return True
-    return any(
-        abs(dual) > 1e-9 * max(1.0, operation.throughput)
-        for label, dual in zip(operation.filled.template.rows, operation.duals, strict=True)
-        if label.family in POWER_ROWS
-    )

@@ -8,15 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from hbmopt.demand import Configuration, Demand, Point, Segment
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
-from hbmopt.program.template import Label
+from hbmopt.program.template import STRUCTURAL, Label, collect, template_of
 from hbmopt.program.witness import ClockPoint, Work, rack_power, violations, work
 
 RUNNING = 1e-9
 """Replicas, or shares of their time, below which a clock does not run."""
+
+
+@dataclass(frozen=True)
+class ClockRun:
+    """Part of the time of all replicas: a clock, and the steps per ms of one replica meanwhile.
+
+    `offloaded` is the share of each offloadable component that is read from SRAM.
+    """
+
+    clock: float
+    share: float
+    steps: float
+    offloaded: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +94,17 @@ class RunningColumn:
             for index in range(len(self.data.clocks[0].offloaded))
         )
 
+    def slacks(self, rack: RackData) -> dict[Label, float]:
+        """Return what the declared rows leave, right-hand side less activity, by row."""
+        template = template_of(rack, self.data)
+        numbers = collect(self.data, collect(rack, []))
+        point = np.array([self.values[label] for label in template.columns])
+        return {
+            label: float(slack.value(numbers, point))
+            for label, slack in zip(template.rows, template.slacks, strict=True)
+            if label.family not in STRUCTURAL
+        }
+
     @cached_property
     def clocks(self) -> tuple[ClockOperation, ...]:
         """The clocks at which replicas run, with what they do there."""
@@ -133,17 +159,11 @@ class RackPlan:
 
     @property
     def violation(self) -> float:
-        """The largest relative violation of a limit in the exact physics, 0 if there is none.
-
-        That of a clock counts by its share of the time: a solver's tolerance may leave a
-        millionth of it at a clock where nothing fits to the last digit.
-        """
+        """The largest relative violation of a limit in the exact physics, 0 if there is none."""
         worst = 0.0
         for column in self.columns:
-            running = sum(clock.point.running for clock in column.clocks)
-            for clock in column.clocks:
-                exceeded = max(violations(clock.replica, clock.point).values())
-                worst = max(worst, exceeded * clock.point.running / running)
+            pairs = [(clock.replica, clock.point) for clock in column.clocks]
+            worst = max(worst, *violations(pairs).values())
         used = [(self.used_accelerators, self.rack.accelerators)]
         if self.used_lpus:
             used.append((self.used_lpus, self.rack.lpu_units))
@@ -191,10 +211,13 @@ def clock_operations(
     for index, replica in enumerate(data.clocks):
         running = values[Label("running", index, None)]
         steps = values[Label("steps", index, None)]
-        if running <= RUNNING or steps <= 0:
+        if running <= RUNNING:
             continue
+        # A replica may also rest at a clock.
         share = tuple(
             min(1.0, max(0.0, values[Label("offloaded_steps", index, part)] / steps))
+            if steps > 0
+            else 0.0
             for part in range(len(replica.offloaded))
         )
         point = ClockPoint(running, steps, values[Label("sequences", index, None)], share)
@@ -230,17 +253,22 @@ def rack_plan(operation: Operation) -> RackPlan:
 
 
 def running_column(
-    demand: Demand, replicas: int, batch: float, shares: Sequence[float], steps: Sequence[float]
+    demand: Demand, replicas: int, batch: float, parts: Sequence[ClockRun]
 ) -> RunningColumn:
-    """Return replicas that run at one batch; `shares` of their time and `steps` are by clock.
+    """Return replicas that run at one batch, at the clocks of `parts` and no others.
 
     Steps per ms are those of one replica.
     """
+    demand = demand.with_clocks(tuple(part.clock for part in parts))
     values = {Label("replicas", None, None): float(replicas)}
-    for clock, (share, rate) in enumerate(zip(shares, steps, strict=True)):
-        values[Label("running", clock, None)] = replicas * share
-        values[Label("steps", clock, None)] = replicas * rate
-        values[Label("sequences", clock, None)] = replicas * rate * batch
+    for clock, part in enumerate(parts):
+        rate = replicas * part.share * part.steps
+        values[Label("running", clock, None)] = replicas * part.share
+        values[Label("steps", clock, None)] = rate
+        values[Label("sequences", clock, None)] = rate * batch
+        for index, share in enumerate(part.offloaded):
+            values[Label("offloaded_steps", clock, index)] = rate * share
+            values[Label("offloaded_sequences", clock, index)] = rate * share * batch
     return RunningColumn(demand.configuration, demand.over(Segment(batch, batch)), values)
 
 

@@ -8,7 +8,7 @@ The declaration stays the single source of the mathematics.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -63,6 +63,22 @@ def _compiled(source: str) -> Any:
     return eval(source, {"__builtins__": {}})
 
 
+STRUCTURAL = frozenset(
+    {
+        "clock_shares",
+        "common_batch",
+        "min_batch",
+        "max_batch",
+        "offload_share",
+        "offload_lowest",
+        "offload_highest",
+        "kept_lowest",
+        "kept_highest",
+    }
+)
+"""Rows that define what a replica is, and are nobody's limit to change."""
+
+
 @dataclass(frozen=True)
 class Label:
     """The name of a row or column: family, and clock and index where it has them."""
@@ -82,16 +98,30 @@ class Template:
     starts: NDArray[np.int32]
     indices: NDArray[np.int32]
     cost_columns: NDArray[np.int32]
+    power_columns: NDArray[np.int32]
     lower: Array
     magnitudes: NDArray[np.int64]
     time_rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     """Entries of rows that say how often steps can be made: of steps, and of sequences."""
-    evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
+    sources: tuple[str, ...]
+    """Entries of the rows, their constants, throughput by column, power by column, its constant."""
     slacks: tuple[Formula, ...]
     """Right-hand side less activity of each row."""
     throughput: Formula
     power: Formula
     """In tokens per ms and kW."""
+
+    @cached_property
+    def evaluate(self) -> Callable[[Sequence[Entry]], tuple[Entry, ...]]:
+        """Return the function from numbers to all of `sources`."""
+        return self.compiled(range(len(self.sources)))
+
+    def compiled(self, places: Iterable[int]) -> Callable[[Sequence[Entry]], tuple[Entry, ...]]:
+        """Return the function from numbers to some of `sources`."""
+        listed = ", ".join(self.sources[place] for place in places)
+        function: Callable[[Sequence[Entry]], tuple[Entry, ...]]
+        function = _compiled(f"lambda p: ({listed},)")
+        return function
 
     @cached_property
     def _columns(self) -> dict[Label, int]:
@@ -145,9 +175,12 @@ def _parts(tree: object) -> tuple[object, ...]:
 
 
 def collect(tree: object, found: list[float]) -> list[float]:
-    """Append every float of a tree of dataclasses and tuples to `found`, in order."""
-    if isinstance(tree, float):
-        found.append(tree)
+    """Append every number of a tree of dataclasses and tuples to `found`, in order.
+
+    A number is a float, or an array of them where many points are evaluated at once.
+    """
+    if isinstance(tree, float | np.ndarray):
+        found.append(tree)  # type: ignore[arg-type]  # an array in place of a number
         return found
     parts = tree if isinstance(tree, tuple) else _parts(tree)
     for part in parts:
@@ -223,7 +256,8 @@ def coefficients(rack: RackData, configuration: ConfigurationData) -> Coefficien
 def _coefficients(template: Template, found: Array) -> Coefficients:
     entries, rows = len(template.indices), len(template.rows)
     cost = np.zeros((len(template.columns), *found.shape[1:]))
-    cost[template.cost_columns] = found[entries + rows :]
+    throughput = slice(entries + rows, entries + rows + len(template.cost_columns))
+    cost[template.cost_columns] = found[throughput]
     return Coefficients(template, found[:entries], -found[entries : entries + rows], cost)
 
 
@@ -365,6 +399,7 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         for quantity in (model.throughput, model.power)
     )
     cost = [str(coefficient) for coefficient in throughput.linear_coefs]
+    drawn = [*(str(coefficient) for coefficient in power.linear_coefs), str(power.constant)]
 
     def formula(quantity: Any) -> Formula:
         places = [position[id(variable)] for variable in quantity.linear_vars]
@@ -394,7 +429,10 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         cost_columns=np.array(
             [position[id(variable)] for variable in throughput.linear_vars], dtype=np.int32
         ),
-        evaluate=_compiled(f"lambda p: ({', '.join(entries + constants + cost)},)"),
+        power_columns=np.array(
+            [position[id(variable)] for variable in power.linear_vars], dtype=np.int32
+        ),
+        sources=(*entries, *constants, *cost, *drawn),
         slacks=tuple(
             Formula(
                 indices[first:last],

@@ -7,6 +7,7 @@ number of distinct experts and the exact products. The formulas are written out 
 purpose: they are the witness against which the declared program is checked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -129,21 +130,41 @@ def exposed_time(replica: ReplicaData, times: dict[str, float]) -> float:
     )
 
 
-def violations(replica: ReplicaData, point: ClockPoint) -> dict[str, float]:
-    """Return by how much each limit of a replica group is exceeded, relative to the limit."""
-    done = work(replica, point)
+def violations(clocks: Sequence[tuple[ReplicaData, ClockPoint]]) -> dict[str, float]:
+    """Return by how much each limit of a replica group is exceeded, relative to the limit.
+
+    `clocks` are those that it alternates between. What exceeds a limit at one of them counts by
+    its share of the time: a solver's tolerance may leave a millionth of it at a clock where nothing
+    fits to the last digit. Power and speed are means over the clocks.
+    """
+    done = [(replica, point, work(replica, point)) for replica, point in clocks]
+    replica = clocks[0][0]
+    running = np.maximum(sum(point.running for _, point in clocks), 1e-12)
+    found: dict[str, float] = {}
+    for at_clock, point, of_clock in done:
+        for name, excess in _at_clock(at_clock, point, of_clock).items():
+            share = cast("float", point.running / running)
+            found[name] = cast("float", np.maximum(found.get(name, 0.0), excess * share))
+    tdp = number(replica.accelerators) * number(replica.power.limit_kw)
+    drawn = sum(of_clock.power_kw for _, _, of_clock in done)
+    slowest = number(replica.min_speed_per_ms)
+    gained = number(replica.tokens_per_sequence_step) * sum(point.steps for _, point in clocks)
+    found["accelerator_power"] = drawn / (tdp * running) - 1.0
+    found["min_speed"] = 1.0 - gained / (slowest * running) if np.all(slowest > 0) else 0.0
+    return found
+
+
+def _at_clock(replica: ReplicaData, point: ClockPoint, done: Work) -> dict[str, float]:
+    """Return by how much the limits of one clock are exceeded."""
     size, units, running = number(replica.accelerators), number(replica.lpu.units), point.running
     scale = np.maximum(running, 1e-12)
-    hbm, tdp = size * number(replica.hbm_gb), size * number(replica.power.limit_kw)
-    slowest = number(replica.min_speed_per_ms) * running
+    hbm = size * number(replica.hbm_gb)
     found = {
         "hbm_capacity": _beyond(done.resident_gb_steps, hbm * point.steps),
         "hbm_bandwidth": (done.times["weights"] + done.times["kv"] - running) / scale,
         "compute": (done.times["gemm"] + done.times["attention"] - running) / scale,
         "interconnect": (done.times["link"] - running) / scale,
         "step_time": (exposed_time(replica, done.times) - running) / scale,
-        "accelerator_power": done.power_kw / (tdp * scale) - 1.0,
-        "min_speed": (slowest - number(replica.tokens_per_sequence_step) * point.steps) / scale,
         "min_batch": _beyond(point.steps, point.sequences),
         "sram_bandwidth": (done.times["sram"] - running) / scale,
         "lpu_compute": (done.times["lpu_compute"] - running) / scale,

@@ -9,7 +9,7 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.results.accuracy import step_accuracy
-    from hbmopt.results.limits import BINDING, NO_ELASTICITY, constraint_table
+    from hbmopt.results.limits import BINDING, NO_ELASTICITY, LimitUse, constraint_table
     from hbmopt.results.many_optima import (
         Limited,
         binding,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         throttled,
         whole_plans,
     )
+    from hbmopt.results.point_limits import PointUse, met, plan_of, point_use
     from hbmopt.results.prices import (
         SHARED,
         STEP,
@@ -56,7 +57,9 @@ __all__ = [
     "Estimate",
     "InputPrices",
     "InputResult",
+    "LimitUse",
     "Limited",
+    "PointUse",
     "Solution",
     "StepAccuracy",
     "binding",
@@ -67,7 +70,10 @@ __all__ = [
     "input_prices",
     "lagrangian",
     "limiting",
+    "met",
     "plain",
+    "plan_of",
+    "point_use",
     "priced_inputs",
     "prices_of_speed",
     "scaled",
@@ -90,7 +96,9 @@ __getattr__ = on_first_use(
         "Estimate": "solution",
         "InputPrices": "prices",
         "InputResult": "solution",
+        "LimitUse": "limits",
         "Limited": "many_optima",
+        "PointUse": "point_limits",
         "NO_ELASTICITY": "limits",
         "SHARED": "prices",
         "STEP": "prices",
@@ -104,7 +112,10 @@ __getattr__ = on_first_use(
         "input_prices": "prices",
         "lagrangian": "prices",
         "limiting": "many_optima",
+        "met": "point_limits",
         "plain": "solution",
+        "plan_of": "point_limits",
+        "point_use": "point_limits",
         "priced_inputs": "many_optima",
         "prices_of_speed": "many_optima",
         "scaled": "prices",

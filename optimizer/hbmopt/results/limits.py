@@ -1,11 +1,18 @@
-"""The table of limits: usage, limit, slack and price of every constraint family."""
+"""The table of limits: usage, limit, slack and price of every family of rows.
 
-from collections.abc import Callable
+What a family limits, and in which unit, stands in `hbmopt.models` beside its rows; how much of it is
+used is read from the declared rows themselves.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hbmopt.demand import smallest_batch
-from hbmopt.models.quantities import ReplicaData, number
-from hbmopt.program import ClockOperation, ClockPoint, Label, PricedColumn, PricedRack, exposed_time
+from hbmopt.instance import Instance
+from hbmopt.models.limit import Limit
+from hbmopt.models.quantities import RackData, number
+from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
+from hbmopt.program import Label, PricedColumn, PricedRack, RackPlan, RunningColumn
 from hbmopt.results.solution import ConstraintResult
 
 BINDING = 1e-6
@@ -14,264 +21,163 @@ BINDING = 1e-6
 NO_ELASTICITY = 1e-9
 """Elasticities up to this size are the noise of a difference of nearly equal numbers."""
 
+PER_STEP = 1e3
+"""Microseconds in a ms: a limit on what a step leaves is read per step."""
+
 
 @dataclass(frozen=True)
-class _Family:
-    """How the rows of one constraint family are shown."""
+class LimitUse:
+    """What replicas use of a limit, in its own unit.
+
+    `share` is what is used of what may be, above 1 where a limit is missed. `worth` is
+    d(objective) / d(ln limit).
+    """
 
     name: str
+    usage: float
+    limit: float
     unit: str
-    limit: Callable[[ReplicaData], float]
-    share: Callable[[ClockOperation], float]
-    weight: Callable[[ClockPoint], float]
+    share: float
+    binding: bool
+    worth: float = 0.0
+    floor: bool = False
+
+
+def limit_uses(
+    column: RunningColumn, rack: RackData, duals: dict[Label, float] | None = None
+) -> list[LimitUse]:
+    """Return what a running configuration uses of its own limits, in the order of `models`."""
+    slacks, found = column.slacks(rack), list[LimitUse]()
+    runs = [clock.index for clock in column.clocks]
+    for family in (*CLOCK_FAMILIES, *CONFIGURATION_FAMILIES):
+        name = family.limit.name
+        rows = [
+            label
+            for label in slacks
+            if label.family == name and (label.clock is None or label.clock in runs)
+        ]
+        if rows:
+            found.append(_use(column, family.limit, rows, slacks, duals or {}))
+    return found
+
+
+def _use(
+    column: RunningColumn,
+    limit: Limit,
+    rows: Sequence[Label],
+    slacks: dict[Label, float],
+    duals: dict[Label, float],
+) -> LimitUse:
+    """Return the use of the rows of one family: ``use / limit <= weight``, summed over clocks."""
+    replica = column.data.clocks[0]
+    weights = {row: column.value(limit.against, row.clock) for row in rows}
+    weight = sum(weights.values())
+    used = {row: weights[row] - slacks[row] for row in rows}
+    if limit.floor:
+        amount = number(limit.amount(replica)) if limit.amount else 0.0
+        scale = amount / limit.floor
+        usage = amount + limit.floor * sum(slacks[row] for row in rows) / weight
+        return LimitUse(
+            limit.name,
+            usage,
+            amount,
+            limit.unit,
+            share=amount / usage if usage else 0.0,
+            floor=True,
+            binding=any(_tight(slacks[row], scale * weights[row]) for row in rows),
+            worth=-sum(duals.get(row, 0.0) * scale * weights[row] for row in rows),
+        )
+    if limit.amount is None:
+        steps = sum(column.value("steps", row.clock) for row in rows)
+        amount = PER_STEP * weight / steps
+        usable = amount
+    else:
+        amount = number(limit.amount(replica))
+        usable = amount - number(limit.kept_free(replica))
+    share = sum(used.values()) / weight
+    return LimitUse(
+        limit.name,
+        share * usable + (amount - usable),
+        amount,
+        limit.unit,
+        share,
+        binding=any(_tight(slacks[row], weights[row]) for row in rows if weights[row] > 0),
+        worth=sum(duals.get(row, 0.0) * used[row] for row in rows),
+    )
 
 
 def constraint_table(optimum: PricedRack) -> tuple[ConstraintResult, ...]:
-    """Return every limit at the priced optimum, in the order of the model's files.
+    """Return every limit at the priced optimum, in the order of `models`.
 
     The rows of each configuration come first, numbered where several run; then those of the rack.
     """
     table: list[ConstraintResult] = []
     for position, column in enumerate(optimum.columns, start=1):
-        rows = _configuration_rows(optimum, column)
+        uses = limit_uses(column, optimum.rack, column.duals)
+        if not float(optimum.instance.limits.min_speed):
+            uses = [one for one in uses if one.name != "min_speed"]
+        rows = [_row(optimum, one) for one in (*uses, _min_batch(column))]
         if len(optimum.columns) > 1:
             rows = [replace(row, name=f"{row.name}[{position}]") for row in rows]
         table += rows
-    return (*table, *_rack_rows(optimum))
-
-
-def _configuration_rows(optimum: PricedRack, column: PricedColumn) -> list[ConstraintResult]:
-    families = [
-        _Family("hbm_bandwidth", "TB/s per accelerator", _hbm, _reading, _running),
-        _Family("compute", "% of the time", lambda _: 100.0, _computing, _running),
-        _Family("interconnect", "TB/s per accelerator", _link, _linking, _running),
-    ]
-    if column.data.clocks[0].offloaded:
-        families += [
-            _Family("sram_capacity", "GB per LPU", _sram, _sram_held, _steps),
-            _Family("sram_bandwidth", "TB/s per LPU", _sram_speed, _sram_read, _running),
-            _Family("lpu_compute", "% of the time", lambda _: 100.0, _lpu_busy, _running),
-            _Family("lpu_link", "TB/s per LPU", _lpu_link, _crossing, _running),
-        ]
-    families.append(_Family("accelerator_power", "W per accelerator", _tdp, _drawing, _running))
-    table = [_hbm_capacity(optimum, column)]
-    table += [_family_row(optimum, column, family) for family in families]
-    table.append(_step_time(optimum, column))
-    if float(optimum.instance.limits.min_speed) > 0:
-        table.append(_min_speed(optimum, column))
-    table.append(_min_batch(optimum, column))
-    return table
-
-
-def _hbm(replica: ReplicaData) -> float:
-    return number(replica.hbm_tb_per_s)
-
-
-def _link(replica: ReplicaData) -> float:
-    return number(replica.link_tb_per_s)
-
-
-def _tdp(replica: ReplicaData) -> float:
-    return number(replica.power.limit_kw) * 1e3
-
-
-def _sram(replica: ReplicaData) -> float:
-    return number(replica.lpu.sram_gb)
-
-
-def _sram_speed(replica: ReplicaData) -> float:
-    return number(replica.lpu.sram_tb_per_s)
-
-
-def _lpu_link(replica: ReplicaData) -> float:
-    return number(replica.lpu.link_tb_per_s)
-
-
-def _running(point: ClockPoint) -> float:
-    return point.running
-
-
-def _steps(point: ClockPoint) -> float:
-    return point.steps
-
-
-def _reading(clock: ClockOperation) -> float:
-    return clock.done.times["weights"] + clock.done.times["kv"]
-
-
-def _computing(clock: ClockOperation) -> float:
-    return clock.done.times["gemm"] + clock.done.times["attention"]
-
-
-def _linking(clock: ClockOperation) -> float:
-    return clock.done.times["link"]
-
-
-def _sram_held(clock: ClockOperation) -> float:
-    units = number(clock.replica.lpu.units) * number(clock.replica.lpu.sram_gb)
-    return clock.done.sram_gb_steps / units
-
-
-def _sram_read(clock: ClockOperation) -> float:
-    return clock.done.times["sram"]
-
-
-def _lpu_busy(clock: ClockOperation) -> float:
-    return clock.done.times["lpu_compute"]
-
-
-def _crossing(clock: ClockOperation) -> float:
-    return clock.done.times["lpu_link"]
-
-
-def _drawing(clock: ClockOperation) -> float:
-    limit = number(clock.replica.accelerators) * number(clock.replica.power.limit_kw)
-    return clock.done.power_kw / limit
+    shared = rack_uses(optimum, optimum.instance, optimum.duals)
+    return (*table, *(_row(optimum, one) for one in shared))
 
 
 def _tight(slack: float, limit: float) -> bool:
     return abs(slack) <= BINDING * max(abs(limit), 1e-12)
 
 
-def _row(
-    optimum: PricedRack,
-    name: str,
-    usage: float,
-    limit: float,
-    unit: str,
-    worth: float,
-    *,
-    floor: bool = False,
-    binding: bool | None = None,
-) -> ConstraintResult:
-    """Return a row; `worth` is d(objective) / d(ln limit)."""
-    slack = usage - limit if floor else limit - usage
-    relative = worth / optimum.objective if optimum.objective else 0.0
+def _row(optimum: PricedRack, use: LimitUse) -> ConstraintResult:
+    usage, limit = use.usage, use.limit
+    relative = use.worth / optimum.objective if optimum.objective else 0.0
     return ConstraintResult(
-        name=name,
+        name=use.name,
         usage=usage,
         limit=limit,
-        unit=unit,
-        utilization=(limit / usage if floor else usage / limit) if usage and limit else 0.0,
-        slack=slack,
-        binding=_tight(slack, limit) if binding is None else binding,
-        unit_price=(worth / limit if limit else 0.0) + 0.0,
-        unit_price_unit=f"{optimum.objective_unit} per {unit}",
+        unit=use.unit,
+        utilization=(limit / usage if use.floor else usage / limit) if usage and limit else 0.0,
+        slack=usage - limit if use.floor else limit - usage,
+        binding=use.binding,
+        unit_price=(use.worth / limit if limit else 0.0) + 0.0,
+        unit_price_unit=f"{optimum.objective_unit} per {use.unit}",
         elasticity=relative + 0.0,
     )
 
 
-def _family_row(optimum: PricedRack, column: PricedColumn, family: _Family) -> ConstraintResult:
-    """Return a row whose program reads use / limit <= weight, summed over the clocks."""
-    limit = family.limit(column.data.clocks[0])
-    shares = [(clock, family.share(clock), family.weight(clock.point)) for clock in column.clocks]
-    weight = sum(one[2] for one in shares)
-    return _row(
-        optimum,
-        family.name,
-        sum(share for _, share, _ in shares) / weight * limit,
-        limit,
-        family.unit,
-        sum(column.dual(family.name, clock.index) * share for clock, share, _ in shares),
-        binding=any(_tight(weight - share, weight) for _, share, weight in shares),
-    )
-
-
-def _hbm_capacity(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
-    """Return the capacity row against the nominal capacity, the reserve counted as used."""
-    size = number(column.data.clocks[0].accelerators)
-    capacity = float(optimum.instance.rack.accelerator.hbm_capacity)
-    usable = capacity * float(optimum.instance.calibration.hbm_usable)
-    shares = [
-        (clock, clock.done.resident_gb_steps / (size * usable), clock.point.steps)
-        for clock in column.clocks
-    ]
-    steps = sum(one[2] for one in shares)
-    return _row(
-        optimum,
-        "hbm_capacity",
-        sum(share for _, share, _ in shares) / steps * usable + (capacity - usable),
-        capacity,
-        "GB per accelerator",
-        sum(column.dual("hbm_capacity", clock.index) * share for clock, share, _ in shares),
-        binding=any(_tight(steps - share, steps) for _, share, steps in shares),
-    )
-
-
-def _step_time(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
-    exposed = [(clock, exposed_time(clock.replica, clock.done.times)) for clock in column.clocks]
-    running = sum(clock.point.running for clock in column.clocks)
-    steps = sum(clock.point.steps for clock in column.clocks)
-    return _row(
-        optimum,
-        "step_time",
-        sum(time for _, time in exposed) / steps * 1e3,
-        running / steps * 1e3,
-        "us per step",
-        sum(column.dual("step_time", clock.index) * time for clock, time in exposed),
-        binding=any(
-            _tight(clock.point.running - time, clock.point.running) for clock, time in exposed
-        ),
-    )
-
-
-def _min_speed(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
-    floor = float(optimum.instance.limits.min_speed)
-    speeds = [
-        (clock, 1e3 * clock.point.steps * number(clock.replica.tokens_per_sequence_step))
-        for clock in column.clocks
-    ]
-    running = sum(clock.point.running for clock in column.clocks)
-    return _row(
-        optimum,
-        "min_speed",
-        sum(speed for _, speed in speeds) / running,
-        floor,
-        "tok/s/user",
-        -sum(
-            column.dual("min_speed", clock.index) * floor / 1e3 * clock.point.running
-            for clock, _ in speeds
-        ),
-        floor=True,
-        binding=any(
-            _tight(speed - floor * clock.point.running, floor * clock.point.running)
-            for clock, speed in speeds
-        ),
-    )
-
-
-def _min_batch(optimum: PricedRack, column: PricedColumn) -> ConstraintResult:
+def _min_batch(column: PricedColumn) -> LimitUse:
+    """Return the smallest batch, whatever range of batches the program was trusted in."""
+    least = smallest_batch(column.configuration)
     worth = sum(
         column.dual("min_batch", clock.index) * clock.point.steps for clock in column.clocks
     )
-    least = smallest_batch(column.configuration)
-    return _row(
-        optimum, "min_batch", column.batch, least, "sequence per replica", -worth, floor=True
-    )
+    tight = _tight(column.batch - least, least)
+    share, unit = least / column.batch, "sequence per replica"
+    return LimitUse("min_batch", column.batch, least, unit, share, tight, -worth, floor=True)
 
 
-def _rack_rows(optimum: PricedRack) -> list[ConstraintResult]:
-    rack, racks = optimum.rack, number(optimum.rack.racks)
-    accelerators = number(rack.accelerators) * racks
-    rows = [
-        _row(
-            optimum,
-            "accelerators",
-            optimum.used_accelerators,
-            accelerators,
-            "accelerator",
-            0.0,
-        )
+def rack_uses(
+    plan: RackPlan, instance: Instance, duals: dict[Label, float] | None = None
+) -> list[LimitUse]:
+    """Return what a rack uses of what its configurations share."""
+    rack, racks, prices = plan.rack, number(plan.rack.racks), duals or {}
+    counts = [("accelerators", plan.used_accelerators, rack.accelerators, "accelerator")]
+    if plan.used_lpus:
+        counts.append(("lpu_units", plan.used_lpus, rack.lpu_units, "LPU"))
+    found = [
+        _ceiling(name, used, number(most) * racks, unit, 0.0) for name, used, most, unit in counts
     ]
-    if optimum.used_lpus:
-        lpus = number(rack.lpu_units) * racks
-        rows.append(_row(optimum, "lpu_units", optimum.used_lpus, lpus, "LPU", 0.0))
     if rack.power_cap_kw is not None:
-        cap, used = number(rack.power_cap_kw) * racks, optimum.power_kw
-        worth = optimum.duals[Label("power_cap", None, None)] * used / number(rack.power_cap_kw)
-        rows.append(_row(optimum, "power_cap", used, cap, "kW", worth))
-    for position, budget in enumerate(optimum.instance.limits.budgets):
-        used = optimum.budget_used(position)
-        worth = optimum.duals[Label("budget", None, position)] * used / budget.capacity
-        rows.append(_row(optimum, budget.name, used, budget.capacity * racks, budget.unit, worth))
-    return rows
+        cap, used = number(rack.power_cap_kw), plan.power_kw
+        worth = prices.get(Label("power_cap", None, None), 0.0) * used / cap
+        found.append(_ceiling("power_cap", used, cap * racks, "kW", worth))
+    for position, budget in enumerate(instance.limits.budgets):
+        used = plan.budget_used(position)
+        worth = prices.get(Label("budget", None, position), 0.0) * used / budget.capacity
+        found.append(_ceiling(budget.name, used, budget.capacity * racks, budget.unit, worth))
+    return found
+
+
+def _ceiling(name: str, usage: float, limit: float, unit: str, worth: float) -> LimitUse:
+    tight = _tight(limit - usage, limit)
+    return LimitUse(name, usage, limit, unit, usage / limit if limit else 0.0, tight, worth)

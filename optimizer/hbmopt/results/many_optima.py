@@ -6,26 +6,17 @@ once, and by the operations of one point, so that a row does not depend on those
 """
 
 from dataclasses import dataclass, fields, replace
-from itertools import count
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Demand, Point, rack_data, smallest_batch
+from hbmopt.demand import Array, Demand, ExpertReads, rack_data, smallest_batch
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import BatchPoint, ConfigurationData, RackData, ReplicaData, number
-from hbmopt.points import (
-    Array,
-    BatchTable,
-    ManyLimits,
-    Running,
-    Whole,
-    distinct_reads,
-    point_around,
-    settles,
-    tangent_reads,
-)
+from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.models.quantities import BatchPoint, ConfigurationData, ReplicaData, number
+from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
+from hbmopt.points import ManyLimits, Running, Whole, point_around, settles
 from hbmopt.program import (
     RUNNING,
     ClockPoint,
@@ -34,7 +25,6 @@ from hbmopt.program import (
     fill_many,
     highs,
     rack_power,
-    replaced,
     template_of,
     violations,
     with_replicas,
@@ -87,6 +77,10 @@ class Optima:
             if label.family == family
         ]
 
+    def of(self, family: str, clock: int | None) -> Array:
+        """Return the values of a column."""
+        return np.asarray(self.values[self.template.column(family, clock)])
+
     def by_clock(self, family: str) -> list[Array]:
         """Return the values of a family of columns, by clock."""
         clocks = len(self.rows("step_time"))
@@ -110,25 +104,45 @@ class Limited:
         """Return some of them."""
         return Limited(self.instance, self.limits.take(index), self.replicas[index])
 
-    @property
-    def rack(self) -> RackData:
-        """The rack's shared numbers, with the caps of all."""
-        rack = rack_data(self.instance)
-        return replace(rack, power_cap_kw=1.0 if self.capped else None)
 
+def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
+    """Solve the program of every point around the batch at which it runs best.
 
-def solved(table: BatchTable, limited: Limited, free: Running) -> Optima:
-    """Solve the program of every point around the batch at which it runs best."""
-    demand, limits, points = table.demand, limited.limits, len(limited.replicas)
-    rack, clocks = limited.rack, len(table.demand.configuration.clocks)
-    data = demand.over(Point(1.0, (), (1.0,) * clocks, 1.0, 2.0))
-    template = template_of(rack, data)
-    numbers = np.repeat(np.array(collect(data, collect(rack, [])))[:, None], points, axis=1)
+    All of them run at as many clocks: one, or two where power slows them down.
+    """
+    points, slots = len(limited.replicas), 2 if free.slowed.any() else 1
+    running = [
+        limited.replicas * free.share[slot] * free.steps[slot] for slot in range(slots)
+    ]
+    if slots == 1:
+        running = [limited.replicas * free.rate]
     lowest, highest = np.empty(points), np.empty(points)
     for place, batch in enumerate(free.batch.tolist()):
-        around = point_around(demand, batch, (), (0.0,) * clocks)
+        around = point_around(demand, batch, (), (0.0,) * slots)
         lowest[place], highest[place] = around.lowest, around.highest
-    _set_numbers(numbers, rack, data, demand, limits, free, limited.replicas, (lowest, highest))
+    rack = replace(
+        rack_data(limited.instance), power_cap_kw=of_each(limited.limits.power)
+        if limited.capped
+        else None
+    )
+    data = ConfigurationData(
+        replicas_at_most=float(demand.replicas_at_most),
+        clocks=tuple(
+            _around(demand, free.clock[slot] if slots > 1 else None, limited.limits, free.batch)
+            for slot in range(slots)
+        ),
+        batches=BatchPoint(
+            of_each(lowest),
+            of_each(highest),
+            of_each(free.batch),
+            (),
+            tuple(map(of_each, running)),
+        ),
+        budgets=demand.budgets,
+    )
+    template = template_of(rack, data)
+    listed = collect(data, collect(rack, []))
+    numbers = np.array([np.broadcast_to(one, (points,)) for one in listed])
     values, duals = (
         np.zeros((len(template.columns), points)),
         np.zeros((len(template.rows), points)),
@@ -137,8 +151,8 @@ def solved(table: BatchTable, limited: Limited, free: Running) -> Optima:
     optimal = np.zeros(points, dtype=bool)
     filled = fill_many(template, numbers, lowest, highest, 0.0)
     programs = (
-        with_replicas(one, running).program
-        for one, running in zip(filled, limited.replicas.tolist(), strict=True)
+        with_replicas(one, count).program
+        for one, count in zip(filled, limited.replicas.tolist(), strict=True)
     )
     answers = highs.solve_all(programs, integers=False)
     for place, (one, answer) in enumerate(zip(filled, answers, strict=True)):
@@ -152,48 +166,46 @@ def solved(table: BatchTable, limited: Limited, free: Running) -> Optima:
     found = Optima(template, numbers, values, duals, slacks, objective, optimal)
     steps = np.array(found.by_clock("steps"))
     batch = np.sum(found.by_clock("sequences"), axis=0) / np.where(optimal, steps.sum(axis=0), 1.0)
-    wanted = limited.replicas * free.steps
-    return replace(found, settled=optimal & settles(batch, free.batch, steps, wanted))
+    same = settles(batch, free.batch, steps, np.array(running))
+    return replace(found, settled=optimal & same)
 
 
-def _set_numbers(
-    numbers: Array,
-    rack: RackData,
-    data: ConfigurationData,
-    demand: Demand,
-    limits: ManyLimits,
-    free: Running,
-    replicas: Whole,
-    ends: tuple[Array, Array],
-) -> None:
-    """Set the numbers that differ between points: limits, reads of experts, and the point."""
-    position = count()
-    rack_at, at = replaced((rack, data), lambda: next(position))
-    if not isinstance(at.batches, BatchPoint):
-        raise TypeError("a program around a point is needed")
-    changes: list[tuple[object, Array]] = [
-        (at.batches.lowest, ends[0]),
-        (at.batches.highest, ends[1]),
-        (at.batches.batch, free.batch),
-        *zip(at.batches.steps, replicas * free.steps, strict=True),
-    ]
-    if rack.power_cap_kw is not None:
-        changes.append((rack_at.power_cap_kw, limits.power))
-    for clock in at.clocks:
-        changes.append((clock.min_speed_per_ms, limits.floor / PER_SECOND))
-        for part, reads in zip(clock.components, demand.experts, strict=True):
-            if reads is not None:
-                per_step, per_sequence = tangent_reads(reads, free.batch)
-                changes.append((part.read_gb_per_step, per_step))
-                changes.append((part.read_gb_per_sequence, per_sequence))
-    for place, values in changes:
-        # The tree of numbers is one of positions here.
-        numbers[cast("int", place)] = values
+def _around(
+    demand: Demand, clocks: Array | None, limits: ManyLimits, batches: Array
+) -> ReplicaData:
+    """Return one replica, at the full clock or at some, with arrays for what differs."""
+    full = demand.configuration.clocks[0]
+    whole = demand.whole_replica(full) if clocks is None else demand.at_clocks(clocks)
+    parts = []
+    for part, reads in zip(whole.components, demand.experts, strict=True):
+        if reads is not None:
+            per_step, per_sequence = (of_each(one) for one in tangent_reads(reads, batches))
+            part = replace(part, read_gb_per_step=per_step, read_gb_per_sequence=per_sequence)
+        parts.append(part)
+    floor = of_each(limits.floor / PER_SECOND)
+    return replace(whole, components=tuple(parts), min_speed_per_ms=floor)
 
 
-def _replica(demand: Demand, clock: float, limits: ManyLimits, batches: Array) -> ReplicaData:
-    """Return one replica at a clock and whole batches, with arrays for what differs."""
-    whole = demand.whole_replica(clock)
+def distinct_reads(reads: ExpertReads, batches: Array) -> Array:
+    """Return the GB read of distinct experts, by batch."""
+    tokens = of_each(reads.tokens_per_sequence * batches)
+    distinct = distinct_experts(reads.mixture.experts, reads.mixture.active, tokens)
+    return np.broadcast_to(reads.gigabytes / reads.mixture.experts * distinct, batches.shape)
+
+
+def tangent_reads(reads: ExpertReads, batches: Array) -> tuple[Array, Array]:
+    """Return the tangent of `distinct_reads` at each batch: GB per step and per sequence."""
+    mixture, read = reads.mixture, distinct_reads(reads, batches)
+    if mixture.active >= mixture.experts:
+        return read, np.zeros_like(batches)
+    missed = -np.log1p(-mixture.active / mixture.experts) * reads.tokens_per_sequence
+    slope = (reads.gigabytes - read) * missed
+    return read - slope * batches, slope
+
+
+def _replica(demand: Demand, clocks: Array, limits: ManyLimits, batches: Array) -> ReplicaData:
+    """Return one replica at clocks and whole batches, with arrays for what differs."""
+    whole = demand.at_clocks(clocks)
     parts = [
         part
         if reads is None
@@ -228,30 +240,22 @@ class WholePlans:
         return WholePlans(*(getattr(self, one.name)[index] for one in fields(self)))
 
 
-def whole_plans(table: BatchTable, limited: Limited, whole: Running) -> WholePlans:
+def whole_plans(demand: Demand, limited: Limited, whole: Running) -> WholePlans:
     """Evaluate plans in the exact physics, and check them against their limits."""
-    demand, rack, replicas = table.demand, rack_data(limited.instance), limited.replicas
-    none = np.zeros(len(replicas))
-    worst, drawn, sequences = none, none, none
-    for clock, share, rate in zip(
-        demand.configuration.clocks, whole.share, whole.steps, strict=True
-    ):
-        running, steps = replicas * share, replicas * rate
+    rack, replicas = rack_data(limited.instance), limited.replicas
+    clocks, drawn, sequences = [], np.zeros(len(replicas)), np.zeros(len(replicas))
+    for clock, share, rate in zip(whole.clock, whole.share, whole.steps, strict=True):
+        running, steps = replicas * share, replicas * share * rate
         replica = _replica(demand, clock, limited.limits, whole.batch)
         point = ClockPoint(of_each(running), of_each(steps), of_each(steps * whole.batch), ())
-        exceeded = np.maximum.reduce(list(violations(replica, point).values()))
-        worst = np.maximum(worst, np.where(share > RUNNING, exceeded * share, 0.0))
+        clocks.append((replica, point))
         drawn = drawn + work(replica, point).power_kw
         sequences = sequences + point.sequences
+    worst = np.maximum.reduce([np.zeros(len(replicas)), *violations(clocks).values()])
     used = demand.configuration.layout.accelerators * replicas.astype(float)
     power = np.asarray(rack_power(rack, of_each(drawn), of_each(used), 0.0))
     worst = np.maximum(worst, power / limited.limits.power - 1.0)
     worst = np.maximum(worst, used / number(rack.accelerators) - 1.0)
-    for budget, use in zip(rack.budgets, demand.budgets, strict=True):
-        spent = number(budget.fixed) + number(use.per_replica) * replicas
-        spent = spent + PER_SECOND * number(use.per_step) * replicas * whole.rate
-        spent = spent + PER_SECOND * number(use.per_sequence_step) * sequences
-        worst = np.maximum(worst, spent / number(budget.capacity) - 1.0)
     gained = number(demand.whole_replica(1.0).tokens_per_sequence_step)
     throughput = PER_SECOND * gained * sequences
     return WholePlans(throughput, replicas * whole.batch, power * 1e3, 1.0 / whole.rate, worst)
@@ -267,17 +271,17 @@ class Prices:
 
 
 def priced_inputs(
-    table: BatchTable, limited: Limited, optima: Optima, known: InputPrices
+    demand: Demand, limited: Limited, optima: Optima, known: InputPrices
 ) -> Prices:
     """Return price and elasticity of every hardware input at every point."""
-    instance, configuration = limited.instance, table.demand.configuration
+    instance, configuration = limited.instance, demand.configuration
     inputs = hardware_inputs(instance, lpus=False)
     moved = moved_figures(inputs)
     factors = known.answers(instance, configuration, moved).factors
     numbers = list(optima.numbers[:, None, :] * factors[:, :, None])
     ends = lagrangian_of(optima.template, numbers, optima.values, optima.duals, (PER_SECOND, 0.0))
     changes = slopes(ends)
-    latency = number(table.demand.whole_replica(1.0).fixed_latency_ms)
+    latency = number(demand.whole_replica(1.0).fixed_latency_ms)
     quotes = quoted(instance, inputs, configuration, latency)
     unit_prices = [
         changes[one.change] / (limited.limits.power if one.name == "power_cap" else one.divisor)
@@ -290,37 +294,25 @@ def priced_inputs(
     )
 
 
-CLOCK_ROWS = (
-    "hbm_capacity",
-    "hbm_bandwidth",
-    "compute",
-    "interconnect",
-    "accelerator_power",
-    "step_time",
-    "min_speed",
-)
-"""Rows of every clock, in the order in which limits are listed."""
-
-
-def binding(table: BatchTable, limited: Limited, optima: Optima) -> list[list[str]]:
+def binding(demand: Demand, limited: Limited, optima: Optima) -> list[list[str]]:
     """Return the limits that bind at every point, in the order in which limits are listed."""
-    demand, limits, rack = table.demand, limited.limits, rack_data(limited.instance)
-    running, steps = optima.by_clock("running"), optima.by_clock("steps")
-    floors = limits.floor / PER_SECOND
+    limits, rack = limited.limits, rack_data(limited.instance)
+    steps = optima.by_clock("steps")
 
     def tight(slack: Array, limit: Array | float) -> NDArray[np.bool_]:
         return np.abs(slack) <= BINDING * np.maximum(np.abs(limit), 1e-12)
 
     tights: list[tuple[str, NDArray[np.bool_]]] = []
-    for family in CLOCK_ROWS:
-        found = np.zeros(len(floors), dtype=bool)
-        for row, clock in optima.rows(family):
-            runs = (running[clock] > RUNNING) & (steps[clock] > 0)
-            weight = {"hbm_capacity": steps[clock], "min_speed": floors * running[clock]}.get(
-                family, running[clock]
-            )
+    for family in (*CLOCK_FAMILIES, *CONFIGURATION_FAMILIES):
+        name, found = family.limit.name, np.zeros(len(limits.floor), dtype=bool)
+        for row, clock in optima.rows(name):
+            whole = optima.template.rows[row].clock is None
+            weight = optima.of(family.limit.against, None if whole else clock)
+            runs = weight > RUNNING
+            if family.limit.floor:
+                weight, runs = limits.floor / family.limit.floor * weight, limits.floor > 0
             found |= runs & tight(optima.slacks[row], weight)
-        tights.append((family, found & (floors > 0) if family == "min_speed" else found))
+        tights.append((name, found))
     least, most = smallest_batch(demand.configuration), number(rack.accelerators)
     sequences = np.sum(optima.by_clock("sequences"), axis=0)
     apart = (sequences / np.sum(steps, axis=0) - least).astype(np.float64)
@@ -328,9 +320,7 @@ def binding(table: BatchTable, limited: Limited, optima: Optima) -> list[list[st
     tights.append(("min_batch", tight(apart, least)))
     tights.append(("accelerators", tight((most - used).astype(np.float64), most)))
     tights += [("power_cap", tight(optima.slacks[row], 1.0)) for row, _ in optima.rows("power_cap")]
-    budgets = zip(rack.budgets, optima.rows("budget"), strict=True)
-    tights += [(one.name, tight(optima.slacks[row], 1.0)) for one, (row, _) in budgets]
-    return [[name for name, one in tights if one[place]] for place in range(len(floors))]
+    return [[name for name, one in tights if one[place]] for place in range(len(limits.floor))]
 
 
 def limiting(prices: Prices, throttle: Array) -> list[str | None]:
@@ -351,11 +341,8 @@ def limiting(prices: Prices, throttle: Array) -> list[str | None]:
 
 def throttled(optima: Optima) -> Array:
     """Return the elasticity of the accelerators' own power limit at every point."""
-    running = optima.by_clock("running")
-    worth = np.zeros_like(optima.objective)
-    for row, clock in optima.rows("accelerator_power"):
-        worth = worth + optima.duals[row] * (running[clock] - optima.slacks[row])
-    return np.asarray(worth / optima.objective)
+    row, replicas = optima.template.row("accelerator_power"), optima.of("replicas", None)
+    return np.asarray(optima.duals[row] * (replicas - optima.slacks[row]) / optima.objective)
 
 
 def prices_of_speed(optima: Optima, limits: ManyLimits) -> list[float | None]:
@@ -363,9 +350,7 @@ def prices_of_speed(optima: Optima, limits: ManyLimits) -> list[float | None]:
 
     None where there is no floor.
     """
-    running = optima.by_clock("running")
-    worth = np.zeros_like(optima.objective)
-    for row, clock in optima.rows("min_speed"):
-        worth = worth - optima.duals[row] / PER_SECOND * running[clock]
+    row, replicas = optima.template.row("min_speed"), optima.of("replicas", None)
+    worth = -optima.duals[row] / PER_SECOND * replicas
     floored = zip((worth + 0.0).tolist(), (limits.floor > 0).tolist(), strict=True)
     return [price if floor else None for price, floor in floored]

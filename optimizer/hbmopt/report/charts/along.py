@@ -154,8 +154,6 @@ def _elasticity_axis(values: Sequence[float]) -> alt.Y:
 
 def _rungs(frontier: Frontier) -> list[FrontierPoint]:
     """Return the points at round speeds and at both ends of a frontier."""
-    if frontier.gap > 0:
-        return frontier.known_points(MOST_RUNGS)
     slowest, fastest = float(frontier.speeds[0]), float(frontier.speeds[-1])
     near = 0.02 * (fastest - slowest)
     middle = [one for one in frontier.round_speeds() if slowest + near < one < fastest - near]

@@ -282,11 +282,9 @@ def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitlePar
         workloads = {_workload(one) for one in frontiers}
         settings = [workloads.pop()] if len(workloads) == 1 else settings
     marks = "Marks: what limits, what binds or the configuration changes there."
-    lines, gap = [*(f"{one}." for one in settings), marks], max(one.gap for one in frontiers)
+    lines = [*(f"{one}." for one in settings), marks]
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
-    if gap > 0:
-        lines.append(f"Corners are exact; between two, up to {100 * gap:.2g} % of the peak more.")
     return heading("The most throughput at every speed per user", lines)
 
 

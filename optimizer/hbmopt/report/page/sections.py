@@ -158,7 +158,7 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
             input_name(one.limiting_resource) or "nothing",
             f"{one.replicas} x {one.configuration}",
         )
-        for one in _rungs(drawn)
+        for one in drawn.ladder()
     ]
     header = (
         "speed at least, tok/s per user",
@@ -181,13 +181,6 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
         figure,
         element("details", element("summary", "At round speeds"), table(header, rows, "rrrrrr")),
     )
-
-
-def _rungs(drawn: Frontier) -> list[FrontierPoint]:
-    """Return the ladder; the points that are known where one more takes a search."""
-    if drawn.gap == 0:
-        return drawn.ladder()
-    return drawn.known_points(MOST_RUNGS)
 
 
 def limits_section(solution: Solution) -> Html:

@@ -34,9 +34,6 @@ from hbmopt.studies.conflict import explain
 from hbmopt.studies.frontier import Frontier, frontier
 from hbmopt.studies.sensitivity import upgrades
 
-MOST_SOLVES = 16
-"""Speeds at which the frontier of a rack with LPUs is solved, which takes longest."""
-
 KNOWN_PARTS = 12
 """Parts that every page has, as they are counted while it is made."""
 
@@ -159,14 +156,7 @@ def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
         note = "It is that of whole sequences, unlike the answer above."
         whole = choices.model_copy(update={"whole_sequences": True})
         instance = instance.model_copy(update={"choices": whole})
-    before = done.now
-    if instance.rack.offload is not None:
-        done.expect(MOST_SOLVES)
-    drawn = frontier(
-        instance,
-        progress=lambda count, _: done.reach(before + count),
-        most_solves=MOST_SOLVES,
-    )
+    drawn = frontier(instance)
     return (drawn, note) if drawn.feasible else (None, "")
 
 

@@ -79,11 +79,6 @@ def frontier_tables(
 
 def _certificate(frontier: Frontier, segments: int) -> str:
     """Say how exact the frontier is."""
-    if frontier.gap > 0:
-        return (
-            f"{len(frontier)} points, each proven optimal at its speed; between two of them the "
-            f"frontier falls by at most {frontier.gap:.1%} of its top. {frontier.seconds:.1f} s."
-        )
     return (
         f"Exact: {len(frontier):,} points of whole sequences in {segments} segments; no batch of "
         f"{counted(len(frontier.configurations), 'configuration')} makes more at any speed. "

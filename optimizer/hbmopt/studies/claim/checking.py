@@ -13,8 +13,8 @@ from hbmopt.demand import Configuration, sequence_cache, step_tokens
 from hbmopt.documents import Figure, parse_path
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Lever, Overrides, Source, figure_lever, load
-from hbmopt.points import EXACT, LimitUse, Nearest, PointUse, ServingPoint, TargetSearch, point_use
-from hbmopt.results import ClockShare, Estimate, estimates
+from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
+from hbmopt.results import ClockShare, Estimate, LimitUse, PointUse, estimates, met, point_use
 from hbmopt.studies.claim.answer import (
     AT_BATCH,
     AT_SPEED,
@@ -127,7 +127,7 @@ class _Checking:
         self.instance = _claimed(instance, power)
         self.search = TargetSearch(self.instance)
         self.parts = parts
-        lpus = any(one.configuration.lpu_units for one in self.search.sources)
+        lpus = any(one.lpu_units for one in self.search.configurations)
         self.uncertain = estimates(self.instance, lpus=lpus)
         self.target = self.search.target(float(batch), float(speed))
         self.exact = replace(self.target, slack=EXACT)
@@ -155,7 +155,7 @@ class _Checking:
             claim=self.claim,
             possible=False,
             verdict="",
-            configurations=len(self.search.sources),
+            configurations=len(self.search.configurations),
             rejected=len(self.search.rejections),
         )
         if nearest is None:
@@ -168,7 +168,7 @@ class _Checking:
         changes = None if possible else changes_of(instance, floor=False)
         self.parts.expect(len(self.uncertain) + (changes.parts if changes is not None else 0))
         self.parts.add()
-        least = self.search.least_power(self.exact)
+        least, _ = self.search.least_power(self.exact)
         self.parts.add()
         found = replace(
             found,
@@ -241,8 +241,7 @@ class _Checking:
 
     def _ordered(self, nearest: Nearest) -> list[Configuration]:
         """Return all configurations, the closest first."""
-        listed_ones = [one.configuration for one in self.search.sources]
-        return sorted(listed_ones, key=lambda one: one != nearest.point.configuration)
+        return sorted(self.search.configurations, key=lambda one: one != nearest.point.configuration)
 
     def _cures(self, nearest: Nearest, changes: Changes) -> Cures:
         ordered = self._ordered(nearest)
@@ -312,5 +311,5 @@ def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
 
 
 def _claim_limit(one: LimitUse) -> ClaimLimit:
-    missing = None if one.met else one.factor
-    return ClaimLimit(one.name, one.usage, one.limit, one.unit, one.factor, missing)
+    missing = None if met(one) else one.share
+    return ClaimLimit(one.name, one.usage, one.limit, one.unit, one.share, missing)

@@ -31,8 +31,7 @@ from hbmopt.instance import (
     workload_levers,
 )
 from hbmopt.models.quantities import number
-from hbmopt.points import PRECISION, Target, last, one_replica, source
-from hbmopt.program import solve_program
+from hbmopt.points import PRECISION, Target, TargetSearch, last, one_replica
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""
@@ -155,7 +154,7 @@ def cures_of_infeasible(instance: Instance, parts: Parts | None = None) -> Cures
     target = aim(instance)
     ranked = []
     for one in enumerate_configurations(instance)[0]:
-        found = source(instance, one).nearest(target)
+        found = TargetSearch(instance, [one]).closest(target)
         ranked.append((found.factor if found is not None else math.inf, one))
     ranked.sort(key=lambda pair: pair[0])
     return smallest_changes(instance, aim, [one for _, one in ranked], changes, parts)
@@ -386,7 +385,7 @@ class CureSearch:
         return _between(fails, lever.now, enough)
 
     def _serves(self, instance: Instance, configuration: Configuration) -> bool:
-        return source(instance, configuration).serves(self.aim(instance))
+        return TargetSearch(instance, [configuration]).serves(self.aim(instance))
 
     def _chosen(self, choice: Choice) -> Cure | None:
         """Return a choice as a cure where something serves with it."""
@@ -405,12 +404,13 @@ class CureSearch:
     def _verify(self, instance: Instance, configuration: Configuration) -> None:
         """Solve the program of the point that a change makes possible."""
         target = self.aim(instance)
-        found = source(instance, configuration).nearest(target)
+        found = TargetSearch(instance, [configuration]).closest(target)
         if found is not None and found.serves(target):
             batch, replicas = found.point.batch, float(found.point.replicas)
             exact = Segment(batch, batch)
-            floored = instance.at_floor(target.floor * (1.0 - 1e-9))
-            demand = Demand(floored, configuration)
+            floored = instance.at_floor(target.speed * (1.0 - 1e-9))
+            clocks = tuple(dict.fromkeys(part.clock for part in found.point.parts))
+            demand = Demand(floored, configuration).with_clocks(clocks)
             solved = solve_program(demand, exact, integers=False, replicas=replicas)
             if solved.answer.optimal:
                 return

@@ -1,15 +1,14 @@
 """Why this configuration: how much the others could make at most, and why some cannot run."""
 
-import heapq
-from collections.abc import Iterable
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hbmopt.basics import Parts, Progress, verb
 from hbmopt.demand import Configuration
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import explain_conflict
-from hbmopt.points import search
+from hbmopt.plan import Found, explain_conflict, search
+from hbmopt.points import Envelope, all_points
 from hbmopt.results import Conflict, plain
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
 
@@ -18,8 +17,7 @@ from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible
 class Alternative:
     """A configuration that could run, and what it makes.
 
-    `throughput_tok_s` is its own optimum where `exact`, else a bound that no batch of it exceeds.
-    `loss` is how far that is below the optimum of all, as a share of it.
+    `throughput_tok_s` is its own optimum, as `exact` says. `loss` is how far that is below the optimum of all, as a share of it.
     """
 
     configuration: str
@@ -98,44 +96,8 @@ def _row(kind: str, configuration: str | None = None, **cells: Any) -> dict[str,
     }
 
 
-MOST_EXACT = 20
-"""Alternatives that are solved to their own optimum, the best ones."""
-
-
-def _ranked(
-    instance: Instance,
-    bounds: list[tuple[float, Configuration]],
-    reached: float,
-    idle: list[str],
-    parts: Parts,
-) -> list[Alternative]:
-    """Return the alternatives, best first: the best ones by their own optimum, then by bound.
-
-    The one with the highest bound is solved until as many are known as are asked for. What is
-    left then has a bound below all of them.
-    """
-    heap = [(-bound, order, one) for order, (bound, one) in enumerate(bounds)]
-    heapq.heapify(heap)
-    solved: dict[int, float] = {}
-    found: list[Alternative] = []
-    while heap:
-        negative, order, one = heapq.heappop(heap)
-        loss = max(0.0, 1.0 + negative / reached)
-        if order in solved or len(found) >= MOST_EXACT:
-            batch = solved.get(order)
-            exact = order in solved
-            found.append(Alternative(str(one), -negative * 1e3, exact, batch, loss))
-            continue
-        own = search(instance, only=[one]).plan
-        if own is None:
-            parts.expect(1)
-            parts.add()
-            idle.append(str(one))
-            continue
-        parts.add()
-        solved[order] = own.batch
-        heapq.heappush(heap, (-own.throughput, order, one))
-    return found
+MOST_LISTED = 20
+"""Alternatives that the text lists."""
 
 
 @verb
@@ -144,42 +106,42 @@ def explain(
 ) -> Explanation:
     """Return why the optimum's configuration won and why others could not run.
 
-    `source` and `overrides` are those of `load`. The best alternatives are solved to their own
-    optimum, the others keep the bound by which the search dropped them. Those without any plan that
-    meets all limits, such as the speed floor or the power cap, are listed as idle. `progress` is
-    told how many of how many parts of the work are done.
+    `source` and `overrides` are those of `load`. Alternatives are at their own optimum. Those
+    without any plan that meets all limits, such as the speed floor or the power cap, are listed as
+    idle. `progress` is told how many of how many parts of the work are done.
     """
     instance = load(source, overrides)
     parts = Parts(progress, 2)
     found = search(instance)
     parts.add()
-    best, plan = found.best_bounds, found.plan
+    plan = found.plan
     reached = plan.throughput if plan is not None else 0.0
-    chosen = plan.configuration if plan is not None else None
-    others: Iterable[Configuration] = (one for one in found.configurations if one != chosen)
-    bounds: list[tuple[float, Configuration]] = []
-    idle = []
-    for one in others:
-        if one in best and reached > 0:
-            bounds.append((min(best[one], found.bound), one))
+    chosen = found.point.configuration if found.point is not None else None
+    alternatives, idle = list[Alternative](), list[str]()
+    for one, made, batch in _best_of_each(instance):
+        if one == chosen:
+            continue
+        if made > 0 and reached > 0:
+            loss = max(0.0, 1.0 - made / reached)
+            alternatives.append(Alternative(str(one), made, True, batch, loss))
         else:
             idle.append(str(one))
-    parts.expect(min(MOST_EXACT, len(bounds)))
-    alternatives = _ranked(instance, bounds, reached, idle, parts)
+    alternatives.sort(key=lambda one: -one.throughput_tok_s)
+    parts.add()
     reasons: dict[str, list[str]] = {}
     for rejection in found.rejections:
         named = rejection.configuration
         if rejection.detail:
             named += f": {rejection.detail}"
         reasons.setdefault(rejection.reason, []).append(named)
-    conflict = explain_conflict(instance, found) if plan is None else None
+    conflict = _conflict(instance, found) if plan is None else None
     cures = cures_of_infeasible(instance, parts) if plan is None else None
     parts.finish()
     return Explanation(
         instance=instance.name,
         status="optimal" if plan is not None else "infeasible",
         chosen=str(chosen) if chosen is not None else None,
-        throughput_tok_s=reached * 1e3 if plan is not None else None,
+        throughput_tok_s=reached if plan is not None else None,
         alternatives=tuple(alternatives),
         idle=tuple(idle),
         rejected=tuple(
@@ -191,8 +153,21 @@ def explain(
     )
 
 
-MOST_LISTED = MOST_EXACT
-"""Alternatives that the text lists."""
+def _conflict(instance: Instance, found: Found) -> Conflict:
+    return explain_conflict(instance, found.configurations, found.rejections)
+
+
+def _best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
+    """Return every configuration with the most that it makes, and its sequences."""
+    cap = instance.power_cap_kw
+    envelope = Envelope(
+        all_points(instance).groups,
+        math.inf if cap is None else cap,
+        float(instance.limits.min_speed),
+        of_each=True,
+        whole=instance.choices.whole_sequences,
+    )
+    return envelope.best_of_each()
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -208,9 +183,8 @@ def explanation_text(explanation: Explanation) -> str:
             f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
         ]
         for one in explanation.alternatives[:MOST_LISTED]:
-            bound = "  " if one.exact else "<="
             lines.append(
-                f" {-one.loss:>8.1%} {bound}{one.throughput_tok_s:>14,.1f} tok/s  "
+                f" {-one.loss:>8.1%}   {one.throughput_tok_s:>14,.1f} tok/s  "
                 f"{one.configuration}"
             )
         lines += _more(len(explanation.alternatives))

@@ -1,8 +1,7 @@
 """The frontier: the most throughput at every speed per user, exactly, with what limits it.
 
-Its points come from `hbmopt.frontier_envelope`, exactly, or with LPUs from
-`hbmopt.sampled_frontier`, solved one by one. Limits and prices come from the program itself, solved
-at the ends of every segment.
+Its points are the upper envelope of all operating points. Limits and prices come from the program
+itself, solved at the ends of every segment.
 """
 
 import math
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.basics import Progress, round_step, verb
-from hbmopt.demand import Demand, enumerate_configurations
+from hbmopt.basics import round_step, verb
+from hbmopt.demand import Array
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import configuration_of, solution_of, solve
-from hbmopt.points import MOST_SOLVES, Array, Envelope, Outline, found_at, sampled_outline
+from hbmopt.plan import configuration_of, found_at, solution_of, solve
+from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import Solution, StepAccuracy, step_accuracy
 from hbmopt.studies.frontier.normalisation import millions, normalisation
 
@@ -77,19 +76,14 @@ class FrontierSegment:
 
 
 class Frontier:
-    """The frontier of an instance: its points, segments and whatever lies in between.
-
-    `gap` is 0 where all points are known. With LPUs it is the largest fall between two neighbouring
-    points as a share of the most throughput: each point is exact, and in between the frontier
-    lies between the two.
-    """
+    """The frontier of an instance: all of its points, its segments and whatever lies in between."""
 
     def __init__(self, instance: Instance, outline: Outline, seconds: float) -> None:
         self.instance = instance
         self.configurations = tuple(str(one) for one in outline.configurations)
         self.seconds = seconds
-        self.gap = outline.gap
-        self._points, self._owners = outline.points, outline.owners
+        self._outline, self._points = outline, outline.points
+        self._owners = outline.points.owner
         self._power_kw = outline.power_kw
         self._sources = outline.configurations
         self._solved: dict[int, FrontierPoint] = {}
@@ -139,10 +133,7 @@ class Frontier:
         return quoted.values(self.throughputs, self.powers_kw)
 
     def throughput(self, speed: float) -> float:
-        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it.
-
-        With a `gap` that of the next point that meets it: a lower bound.
-        """
+        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it."""
         position = self._position(speed)
         return float(self._points.throughput[position]) if position >= 0 else 0.0
 
@@ -160,15 +151,14 @@ class Frontier:
         """Return the whole solution at a speed floor, priced; that of the instance holds too."""
         speed = max(speed, float(self.instance.limits.min_speed))
         position = self._position(speed)
-        if position < 0 or self.gap > 0:
+        if position < 0:
             return solve(self.instance.at_floor(float(speed)))
         return self._solution_at(position, float(speed))
 
     def _solution_at(self, position: int, speed: float) -> Solution:
         """Return the solution of a point at a floor that it meets."""
         begun, instance = time.perf_counter(), self.instance.at_floor(speed)
-        owner = self._sources[self._owners[position]]
-        found = found_at(Demand(instance, owner), float(self._points.batch[position]))
+        found = found_at(instance, self._outline.serving(position))
         return solution_of(instance, found, begun)
 
     def point(self, speed: float) -> FrontierPoint | None:
@@ -244,10 +234,7 @@ class Frontier:
         return [one for one in found if one is not None]
 
     def known_points(self, count: int) -> list[FrontierPoint]:
-        """Return up to `count` of the points, evenly over the speeds, both ends among them.
-
-        Where there is a `gap` any other speed takes a search to solve.
-        """
+        """Return up to `count` of the points, evenly over the speeds, both ends among them."""
         if not self.feasible:
             return []
         speeds = self.speeds
@@ -308,7 +295,7 @@ class Frontier:
             "status": "optimal" if self.feasible else "infeasible",
             "accelerators": int(self.instance.rack.accelerators),
             "points": len(self),
-            "gap": self.gap,
+            "gap": 0.0,
             "seconds": self.seconds,
             "accuracy": asdict(self.accuracy),
             "segments": [
@@ -335,15 +322,10 @@ class Frontier:
 def frontier(
     source: Source,
     overrides: Overrides = None,
-    *,
-    progress: Progress | None = None,
-    most_solves: int = MOST_SOLVES,
 ) -> Frontier:
-    """Return the frontier of an instance over speed floors from its own upwards.
+    """Return the exact frontier of an instance over speed floors from its own upwards.
 
-    `source` and `overrides` are those of `load`. Exact without LPUs. With LPUs the best share of
-    the weights to move has no formula; the frontier is then solved at up to `most_solves` chosen
-    speeds, and `progress` is told how many of how many.
+    `source` and `overrides` are those of `load`.
 
     Raises
     ------
@@ -362,11 +344,9 @@ def frontier(
             "--set choices.whole_sequences=true"
         )
     begun = time.perf_counter()
-    configurations, _ = enumerate_configurations(instance)
-    if any(one.lpu_units for one in configurations):
-        outline = sampled_outline(instance, progress, most_solves)
-    else:
-        outline = Envelope(instance, configurations).result()
+    cap, floor = instance.power_cap_kw, float(instance.limits.min_speed)
+    groups = all_points(instance).groups
+    outline = Envelope(groups, math.inf if cap is None else cap, floor).result()
     return Frontier(instance, outline, time.perf_counter() - begun)
 
 

@@ -9,13 +9,13 @@ end a range.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hbmopt.demand import Demand, context_regime, smallest_batch
+from hbmopt.demand import Configuration, Demand, context_regime, smallest_batch
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, InstanceNumber
-from hbmopt.points import polish
+from hbmopt.points import polish_clocks
 from hbmopt.program import Label, Operation, PricedRack, priced
 from hbmopt.results import STEP, lagrangian
 
@@ -119,12 +119,17 @@ class HeldOptimum:
 def held_optimum(instance: Instance, near: Operation) -> HeldOptimum | None:
     """Return the optimum with configuration and replicas of `near`; None where there is none."""
     try:
-        operation, point = polish(Demand(instance, near.configuration), near)
+        operation, point = polish_clocks(Demand(instance, _any_clock(instance, near)), near)
     except SolverError:
         return None
     if operation.throughput <= 0.0:
         return None
     return HeldOptimum(operation, priced(instance, operation, point))
+
+
+def _any_clock(instance: Instance, near: Operation) -> Configuration:
+    """Return the configuration of a plan, free to run at any clock of the instance."""
+    return replace(near.configuration, clocks=tuple(instance.choices.clocks))
 
 
 def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: float) -> float:

@@ -22,8 +22,7 @@ from hbmopt.demand import (
 )
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
-from hbmopt.plan import configuration_of, solution_of, solve
-from hbmopt.points import search
+from hbmopt.plan import configuration_of, search, solution_of, solve
 from hbmopt.program import PricedRack, coefficients, collect, priced, template_of
 from hbmopt.results import Conflict, Solution, plain
 from hbmopt.studies.sensitivity.advice import what_to_buy
@@ -148,12 +147,12 @@ def sensitivity(
         "objective": solution.objective,
         "step": step,
     }
-    if found.relaxed is None or found.point is None or not solution.feasible:
+    if found.relaxed is None or found.around is None or not solution.feasible:
         seconds = time.perf_counter() - begun
         return Sensitivity(conflict=solution.conflict, seconds=seconds, **heading)
     held: HeldOptimum | None = None
     if instance.choices.uniform:
-        optimum = priced(instance, found.relaxed, found.point)
+        optimum = priced(instance, found.relaxed, found.around)
         held = HeldOptimum(found.relaxed, optimum)
     else:
         from hbmopt.plan import solve_mixed  # Pyomo's solver interface

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from hbmopt.documents import KeyPath
 from hbmopt.instance import Instance
-from hbmopt.plan import solve
-from hbmopt.points import PointSearch, has_formula
+from hbmopt.plan import best_point, solve
 from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled
 
 TENTH = 0.1
@@ -65,8 +64,8 @@ def _upgrade(solution: Solution, one: InputResult, change: float, bought: Instan
 
 
 def _most(instance: Instance) -> float:
-    """Return the most throughput of an instance, by formula where it has one."""
-    if has_formula(instance):
-        found = PointSearch(instance).best([instance])
-        return float(found[0].throughput[0]) if found else 0.0
+    """Return the most throughput of an instance."""
+    if instance.choices.uniform:
+        best = best_point(instance)
+        return best.throughput if best is not None else 0.0
     return solve(instance).throughput_tok_s or 0.0

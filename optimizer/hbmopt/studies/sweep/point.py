@@ -12,7 +12,7 @@ from hbmopt.documents import Figure
 from hbmopt.instance import Instance
 from hbmopt.plan import ACCEPTED_VIOLATION, Conflicts, configuration_result, solve
 from hbmopt.points import BestPoints, PointSearch, has_formula
-from hbmopt.program import running_column
+from hbmopt.program import ClockRun, running_column
 from hbmopt.results import (
     ConfigurationResult,
     InputPrices,
@@ -69,9 +69,13 @@ class Evaluator:
             partial(_conflict_row, self._conflicts, one) for one in instances
         ]
         for best in self._search.best(instances):
-            rows = _rows_of(best, instances[best.places[0]], self._prices)
-            for place, row in zip(best.places.tolist(), rows, strict=True):
-                calls[place] = partial(_solved_row, instances[place]) if row is None else row.copy
+            # Programs of one clock and of two are of different shapes.
+            for alike in (best.take(~best.free.slowed), best.take(best.free.slowed)):
+                if not len(alike.places):
+                    continue
+                rows = _rows_of(alike, instances[alike.places[0]], self._prices)
+                for place, row in zip(alike.places.tolist(), rows, strict=True):
+                    calls[place] = partial(_solved_row, instances[place]) if row is None else row.copy
         return calls
 
 
@@ -89,16 +93,16 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
     That is where the optimum of a program is not the point that the formula gives, and where no
     hardware input has a price.
     """
-    table, whole = best.table, best.whole
+    demand, whole = best.demand, best.whole
     limited = Limited(instance, best.limits, best.replicas)
-    optima, plans = solved(table, limited, best.free), whole_plans(table, limited, whole)
+    optima, plans = solved(demand, limited, best.free), whole_plans(demand, limited, whole)
     good = np.nonzero(optima.settled & (plans.violation <= ACCEPTED_VIOLATION))[0]
-    rows: list[Row | None] = [None] * len(best.places)
+    rows: list[Row | None] = [None] * len(best.replicas)
     if not len(good):
         return rows
     limited, optima = limited.take(good), optima.take(good)
     plans, whole = plans.take(good), whole.take(good)
-    prices, throttle = priced_inputs(table, limited, optima, known), throttled(optima)
+    prices, throttle = priced_inputs(demand, limited, optima, known), throttled(optima)
     speeds = plans.throughput / plans.batch
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
@@ -108,17 +112,12 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         "power_w": plans.power_w.tolist(),
         "tok_s_per_mw": (plans.throughput / plans.power_w * 1e6).tolist(),
         "limiting_resource": limiting(prices, throttle),
-        "binding": [" ".join(names) for names in binding(table, limited, optima)],
+        "binding": [" ".join(names) for names in binding(demand, limited, optima)],
         "price_of_speed": prices_of_speed(optima, limited.limits),
         "configurations": [1] * len(good),
     }
-    first = running_column(
-        table.demand,
-        int(limited.replicas[0]),
-        float(whole.batch[0]),
-        whole.share[:, 0].tolist(),
-        whole.steps[:, 0].tolist(),
-    )
+    parts = [ClockRun(float(whole.clock[0, 0]), 1.0, float(whole.rate[0]))]
+    first = running_column(demand, int(limited.replicas[0]), float(whole.batch[0]), parts)
     alike = configuration_result(instance, first)
     differing = {
         "replicas": limited.replicas.tolist(),

@@ -1,0 +1,156 @@
+"""The first-order model of a configuration around a point: what prices are read from.
+
+A plan holds whole sequences at fixed clocks. Prices are those of the optimum beside it whose batch
+is free, configuration, replicas and clocks held.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmopt.demand import Array, Demand, Point, Segment, smallest_batch
+from hbmopt.errors import SolverError
+from hbmopt.program import Operation, solve_program
+
+Number = float | Array
+
+
+def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:
+    """Return the local optimum around `plan`, integers fixed and batch free, and its point.
+
+    The concave and bilinear terms are replaced by their first-order model at the current point.
+    Where the optimum of the model is that point, the model's multipliers are those of the exact
+    program, so prices read from it carry no approximation. Otherwise the optimum of the model is
+    the next point. Should the points not settle, as between two vertices with a smooth optimum
+    in between, only steps that improve the exact program are taken, and the model is trusted
+    less far after each that does not.
+
+    Raises
+    ------
+    SolverError
+        If the first-order model has no optimum, which a plan that exists rules out.
+    """
+    current = plan
+    for _ in range(FREE_STEPS):
+        step, point = _step(demand, current, plan, 2.0)
+        if _same(step, point):
+            return step, point
+        current = step
+    current, spread = plan, 2.0
+    while True:
+        step, point = _step(demand, current, plan, spread)
+        if _same(step, point) or spread < 1.0 + SETTLED:
+            return step, point
+        exact = Segment(step.batch, step.batch)
+        better = _with_replicas_of(plan, demand, exact)
+        if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-12):
+            current = better
+        else:
+            spread = math.sqrt(spread)
+
+
+FREE_STEPS = 12
+"""First-order steps that are taken as they come; a few are what it takes to settle."""
+
+SETTLED = 1e-8
+"""Spread of trust at which a point counts as a smooth optimum of the batch."""
+
+
+def _with_replicas_of(plan: Operation, demand: Demand, batches: Segment | Point) -> Operation:
+    return solve_program(demand, batches, integers=False, replicas=float(round(plan.replicas)))
+
+
+def _step(
+    demand: Demand, current: Operation, plan: Operation, spread: float
+) -> tuple[Operation, Point]:
+    """Return the optimum of the first-order model around `current`, and the model's point."""
+    point = _first_order(demand, current, spread)
+    step = _with_replicas_of(plan, demand, point)
+    if not step.answer.optimal or step.throughput <= 0:
+        raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
+    return step, point
+
+
+def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
+    known = dict(zip(operation.configuration.clocks, operation.clock_steps, strict=True))
+    steps = tuple(known.get(clock, 0.0) for clock in demand.configuration.clocks)
+    return point_around(demand, operation.batch, operation.offloaded_share, steps, spread)
+
+
+def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
+    """Return the local optimum around a plan as `polish` does, with whatever clocks it needs.
+
+    Where power has a price the neighbours of the clocks that run have to be no better; where it has
+    none lower clocks add nothing.
+
+    Raises
+    ------
+    SolverError
+        As `polish` does.
+    """
+    listed, held = demand.configuration.clocks, near.configuration.clocks
+    while True:
+        step, point = polish(demand.with_clocks(held), near)
+        wanted = set(held)
+        if _power_has_price(step):
+            running = [
+                listed.index(clock)
+                for clock, steps in zip(held, step.clock_steps, strict=True)
+                if steps > 0
+            ]
+            wanted |= {
+                listed[place + beside]
+                for place in running
+                for beside in (-1, 1)
+                if 0 <= place + beside < len(listed)
+            }
+        if wanted == set(held):
+            return step, point
+        held, near = tuple(sorted(wanted, reverse=True)), step
+
+
+POWER_ROWS = ("power_cap", "accelerator_power")
+
+
+def _power_has_price(operation: Operation) -> bool:
+    return any(
+        abs(dual) > 1e-9 * max(1.0, operation.throughput)
+        for label, dual in zip(operation.filled.template.rows, operation.duals, strict=True)
+        if label.family in POWER_ROWS
+    )
+
+
+def point_around(
+    demand: Demand,
+    batch: float,
+    offloaded_share: tuple[float, ...],
+    steps: tuple[float, ...],
+    spread: float = 2.0,
+) -> Point:
+    """Return the point of a batch, trusted within a factor of `spread` of it.
+
+    `steps` per ms are those of all replicas at each clock.
+    """
+    # Twice what fits: the capacity row must bind by itself, so that it carries the price.
+    lowest, highest = smallest_batch(demand.configuration), 2.0 * demand.largest_batch
+    if offloaded_share or len(steps) > 1:
+        # Products of batch with shares or clocks are neither convex nor concave: trust nearby.
+        lowest, highest = max(lowest, batch / spread), min(highest, batch * spread)
+    return Point(batch, offloaded_share, steps, lowest, max(highest, lowest))
+
+
+def _same(step: Operation, point: Point) -> bool:
+    """Whether the optimum of a first-order model is the point that the model was made at."""
+    steps = np.array(step.clock_steps)
+    return bool(settles(step.batch, point.batch, steps, np.array(point.steps)))
+
+
+def settles(batch: Number, near: Number, steps: Array, near_steps: Array) -> NDArray[np.bool_]:
+    """Whether optima of first-order models are the points that these were made at.
+
+    `batch` and `near` are one or many, `steps` by clock and, of many, by point.
+    """
+    rate = near_steps.max(axis=0)
+    apart = np.abs(steps - near_steps).max(axis=0)
+    return np.asarray((np.abs(batch - near) <= 1e-9 * near) & (apart <= 1e-8 * rate))

@@ -1,0 +1,286 @@
+"""The rows of one replica, evaluated for arrays of configurations, clocks and batches at once.
+
+Nothing is written here that `hbmopt.models` declares: the compiled rows of the program of one clock
+are evaluated with arrays for numbers. At a fixed batch `b` sequences are `b` times steps, so of
+every row only steps and offloaded steps are left:
+
+- a *timed* row says how long a step takes at least: work x rate <= share of the time;
+- a *held* row says whether the batch fits: work x rate <= 0;
+- the rows of power and of what replicas share say what the rest leaves to a replica.
+
+Arrays have the axes (clock, point), a point being a batch of a configuration; where neither
+matters they are plain numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count
+from typing import cast
+
+import numpy as np
+
+from hbmopt.demand import Array, Demand, ExpertReads, Segment, rack_data
+from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.points.clock_mix import Whole
+from hbmopt.program import STRUCTURAL, Entry, Label, collect, replaced, template_of
+
+COUNTED = frozenset({"accelerators", "lpu_units"})
+"""Rows that count devices: how many replicas there may be is known before."""
+
+AVERAGED = frozenset({"power_cap", "min_speed"})
+"""Limits that are the parameters of a question, and no part of how a replica runs."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a row takes of a step: with nothing offloaded, and more (less) for all of each part."""
+
+    base: Array
+    parts: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Power of a replica: what it draws anyway, and for each step per ms."""
+
+    running: Array
+    step: Work
+
+
+@dataclass(frozen=True)
+class SharedRow:
+    """A row over the rack: ``fixed + R (each + rate * step) <= 0`` for R replicas."""
+
+    fixed: Array
+    each: Array
+    step: Array
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a replica at some clocks and points.
+
+    `rack` is power in the rack's scope in kW, `heat` that of the accelerators as a share of their
+    limit. `tokens` are those of one step.
+    """
+
+    timed: tuple[Work, ...]
+    held: tuple[Work, ...]
+    rack: Drawn
+    heat: Drawn
+    shared: tuple[SharedRow, ...]
+    tokens: Array
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the entries of a row stand among all that are evaluated, None for columns it lacks."""
+
+    steps: int | None
+    sequences: int | None
+    running: int | None
+    replicas: int | None
+    parts: tuple[tuple[int | None, int | None], ...]
+
+    def work(self, found: Sequence[Entry], batches: Array) -> Work:
+        """Return what the row has per step at the batches."""
+        return Work(
+            _per_step(found, self.steps, self.sequences, batches),
+            tuple(_per_step(found, steps, each, batches) for steps, each in self.parts),
+        )
+
+
+def _entry(found: Sequence[Entry], place: int | None) -> Entry:
+    return found[place] if place is not None else 0.0
+
+
+def _per_step(
+    found: Sequence[Entry], steps: int | None, sequences: int | None, batches: Array
+) -> Array:
+    once = _entry(found, steps)
+    return np.asarray(once if sequences is None else once + found[sequences] * batches)
+
+
+class ReplicaRows:
+    """The rows of configurations that have one shape of program.
+
+    `fixed_kw` is what the rack draws however many replicas run; `parked_kw`, by configuration, what
+    a replica draws more (less than nothing) by not being parked.
+    """
+
+    def __init__(self, demands: Sequence[Demand], clocks: Array) -> None:
+        self._demands, self._clocks = demands, clocks
+        rack = rack_data(demands[0].instance)
+        full = [one.with_clocks((float(clocks[0]),)).over(Segment(1.0, 1.0)) for one in demands]
+        template = template_of(rack, full[0])
+        rack_numbers = collect(rack, [])
+        self._numbers = np.array([collect(one, list(rack_numbers)) for one in full])
+        self._varies = (self._numbers != self._numbers[0]).any(axis=0)
+        position = count()
+        _, self._at = replaced((rack, full[0]), lambda: next(position))
+        self.parts = len(full[0].clocks[0].offloaded)
+        self._experts = [*self._reads("components"), *self._reads("offloaded")]
+
+        places = _Chosen()
+        self._timed, self._held = list[_Places](), list[_Places]()
+        self._shared = list[tuple[int, _Places]]()
+        entries, rows = len(template.indices), len(template.rows)
+        for row, label in enumerate(template.rows):
+            if label.family in STRUCTURAL or label.family in COUNTED | AVERAGED:
+                continue
+            labels = [template.columns[column] for column in template.row_columns(row)]
+            read = places.of(labels, int(template.starts[row]), self.parts)
+            if label.family == "accelerator_power":
+                self._heat = read
+            elif label.clock is None:
+                self._shared.append((places.add(entries + row), read))
+            elif read.running is not None:
+                self._timed.append(read)
+            else:
+                self._held.append(read)
+        made = [template.columns[column] for column in template.cost_columns]
+        drawn = [template.columns[column] for column in template.power_columns]
+        self._tokens = places.of(made, entries + rows, self.parts)
+        self._drawn = places.of(drawn, entries + rows + len(made), self.parts)
+        fixed = places.add(len(template.sources) - 1)
+        self._evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
+        self._evaluate = template.compiled(places.listed)
+        found = self._found(np.arange(len(demands)), np.ones(len(demands)), every=False)
+        self.fixed_kw = float(np.ravel(found[fixed])[0])
+        parked = np.asarray(_entry(found, self._drawn.replicas))
+        self.parked_kw = np.broadcast_to(parked, (len(demands),))
+
+    def _reads(self, kind: str) -> list["_Experts"]:
+        """Return what depends on the batch: distinct experts that a step reads."""
+        found = []
+        for index, part in enumerate(getattr(self._at.clocks[0], kind)):
+            listed = [
+                (one.experts if kind == "components" else one.offloaded_experts)[index]
+                for one in self._demands
+            ]
+            known = [one for one in listed if one is not None]
+            if known:
+                found.append(_Experts.of(known, part.read_gb_per_step, part.read_gb_per_sequence))
+        return found
+
+    @cached_property
+    def _clocked(self) -> dict[int, Array]:
+        """Numbers that depend on the clock: by position, with the axes (clock, configuration)."""
+        rack = collect(rack_data(self._demands[0].instance), [])
+        found: dict[int, list[Array]] = {}
+        for one in self._demands:
+            single = one.with_clocks((float(self._clocks[0]),)).over(Segment(1.0, 1.0))
+            numbers = collect(
+                replace(single, clocks=(one.at_clocks(self._clocks),)), list(rack)
+            )
+            for position, number in enumerate(numbers):
+                if isinstance(number, np.ndarray):
+                    found.setdefault(position, []).append(number)
+        return {position: np.array(arrays).T for position, arrays in found.items()}
+
+    def _found(self, owners: Whole, batches: Array, *, every: bool) -> tuple[Entry, ...]:
+        numbers: list[Entry] = self._numbers[0].tolist()
+        for position in np.nonzero(self._varies)[0].tolist():
+            numbers[position] = self._numbers[owners, position]
+        if every:
+            for position, by_clock in self._clocked.items():
+                numbers[position] = by_clock[:, owners]
+        for experts in self._experts:
+            numbers[experts.per_step] = experts.read(owners, batches)
+            numbers[experts.per_sequence] = 0.0
+        return self._evaluate(numbers)
+
+    def at(self, owners: Whole, batches: Array, *, every: bool) -> Rows:
+        """Return the rows of batches of some configurations.
+
+        At the full clock alone, or with `every` at all clocks.
+        """
+        found = self._found(owners, batches, every=every)
+        timed = []
+        for places in self._timed:
+            share, work = -1.0 / _entry(found, places.running), places.work(found, batches)
+            timed.append(
+                Work(work.base * share, tuple(part * share for part in work.parts))
+                if np.any(share != 1.0)
+                else work
+            )
+        return Rows(
+            timed=tuple(timed),
+            held=tuple(one.work(found, batches) for one in self._held),
+            rack=_power(self._drawn, found, batches),
+            heat=_power(self._heat, found, batches),
+            shared=tuple(
+                SharedRow(
+                    np.asarray(found[constant]),
+                    np.asarray(_entry(found, places.replicas)),
+                    places.work(found, batches).base,
+                )
+                for constant, places in self._shared
+            ),
+            tokens=self._tokens.work(found, batches).base,
+        )
+
+
+class _Chosen:
+    """Chooses what is evaluated of all that a program has."""
+
+    def __init__(self) -> None:
+        self.listed = list[int]()
+
+    def add(self, place: int) -> int:
+        """Add one source, and return where it will stand."""
+        self.listed.append(place)
+        return len(self.listed) - 1
+
+    def of(self, labels: Sequence[Label], first: int, parts: int) -> _Places:
+        """Add the entries of a row whose first one is at a place."""
+        at = {
+            (one.family, one.index): self.add(first + place) for place, one in enumerate(labels)
+        }
+        return _Places(
+            at.get(("steps", None)),
+            at.get(("sequences", None)),
+            at.get(("running", None)),
+            at.get(("replicas", None)),
+            tuple(
+                (at.get(("offloaded_steps", part)), at.get(("offloaded_sequences", part)))
+                for part in range(parts)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Experts:
+    """Reads of distinct experts: positions of their numbers, and by configuration how many GB."""
+
+    per_step: int
+    per_sequence: int
+    experts: float
+    active: float
+    gigabytes: Array
+    tokens: Array
+
+    @staticmethod
+    def of(reads: Sequence[ExpertReads], per_step: object, per_sequence: object) -> "_Experts":
+        """Return what reads of many configurations have in common."""
+        mixture = reads[0].mixture
+        return _Experts(
+            # The tree of numbers is one of positions here.
+            cast("int", per_step),
+            cast("int", per_sequence),
+            mixture.experts,
+            mixture.active,
+            np.array([one.gigabytes for one in reads]),
+            np.array([one.tokens_per_sequence for one in reads]),
+        )
+
+    def read(self, owners: Whole, batches: Array) -> Array:
+        """Return the GB that a step reads."""
+        share = self.gigabytes / self.experts
+        tokens = cast("float", self.tokens[owners] * batches)
+        return share[owners] * distinct_experts(self.experts, self.active, tokens)
+
+
+def _power(places: _Places, found: Sequence[Entry], batches: Array) -> Drawn:
+    return Drawn(np.asarray(_entry(found, places.running)), places.work(found, batches))
