@@ -103,7 +103,7 @@ class LpuUnits:
 class ReplicaData:
     """One replica of a configuration at one clock.
 
-    `hbm_gb` is what of an accelerator's HBM weights and caches may take, `hbm_reserved_gb` the rest.
+    `hbm_gb` of an accelerator's HBM are for weights and caches, `hbm_reserved_gb` are kept free.
     """
 
     accelerators: Number

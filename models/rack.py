@@ -27,7 +27,6 @@ from .replica import declare_replica
 from .throughput import add_throughput
 from .uniform import add_uniform
 
-
 CLOCK_FAMILIES = (
     hbm_capacity.FAMILY,
     hbm_bandwidth.FAMILY,

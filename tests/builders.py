@@ -96,6 +96,7 @@ def replica(**changes):
     ample = ReplicaData(
         accelerators=1.0,
         hbm_gb=1000.0,
+        hbm_reserved_gb=0.0,
         hbm_tb_per_s=1000.0,
         link_tb_per_s=1000.0,
         attention_peak_tflops=1000.0,
@@ -169,6 +170,7 @@ def one(the_replica, *, batches=None, **rack_changes):
 _FULL_CLOCK = ReplicaData(
     accelerators=2.0,
     hbm_gb=100.0,
+    hbm_reserved_gb=0.0,
     hbm_tb_per_s=4.0,
     link_tb_per_s=0.5,
     attention_peak_tflops=1000.0,

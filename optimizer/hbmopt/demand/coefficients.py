@@ -47,7 +47,6 @@ from hbmopt.models.quantities import (
     number,
 )
 
-
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -109,9 +108,7 @@ def _reading_all(
 ) -> tuple[Part, ...]:
     if not any(experts):
         return parts
-    return tuple(
-        _reading(part, reads, batches) for part, reads in zip(parts, experts, strict=True)
-    )
+    return tuple(_reading(part, reads, batches) for part, reads in zip(parts, experts, strict=True))
 
 
 class Demand:

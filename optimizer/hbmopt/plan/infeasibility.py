@@ -5,7 +5,6 @@ replica. For the configuration that misses by least, HiGHS names a smallest set 
 exclude each other (an irreducible infeasible subsystem); the sentence says what they amount to.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

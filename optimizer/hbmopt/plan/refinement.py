@@ -25,7 +25,6 @@ from hbmopt.plan.rack_columns import (
     take_out,
     used_columns,
 )
-from hbmopt.plan.one_rack import best_point
 from hbmopt.program import InfeasiblePlanError, coefficients, collect, fill, highs, solve_linear
 from hbmopt.results import SHARED
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hbmopt.demand import Array, Demand
 from hbmopt.instance import Instance
 from hbmopt.points.clock_mix import Whole
-from hbmopt.points.operating_points import OperatingPoints, BatchRates, all_points
+from hbmopt.points.operating_points import BatchRates, OperatingPoints, all_points
 
 TIE = 1e-9
 """Relative difference up to which two points make as much."""
@@ -147,9 +147,7 @@ class BatchTable:
             last[:, mine] = self._last_place(float(floor), power[:, mine], counts)
         reached = np.maximum(last, 0)
         above = np.minimum(reached + 1, len(table.batches) - 1)
-        low, high = (
-            self._made(place, power, counts) * (last >= 0) for place in (reached, above)
-        )
+        low, high = (self._made(place, power, counts) * (last >= 0) for place in (reached, above))
         hopeful = (last >= 0) & (high >= low.max(axis=0) * (1.0 - SAME))
         open_range = hopeful & (table.batches[above] > table.batches[reached] + 1)
         batch = table.batches[reached].copy()
@@ -161,11 +159,13 @@ class BatchTable:
             index = np.nonzero(hopeful)
             ends = np.minimum(batch[index] + 1.0, self._highest)
             batch[index] = search.last_at_all(index, batch[index], ends)
-        made = np.where(hopeful, search.made(np.nonzero(hopeful), batch, hopeful), 0.0)
+        made = np.where(hopeful, search.made(np.nonzero(hopeful), batch), 0.0)
         best = np.argmax(made >= made.max(axis=0) * (1.0 - SAME), axis=0)
         place = np.arange(len(limits.power))
         return BestBatch(
-            made[best, place], batch[best, place], np.broadcast_to(counts[:, 0], best.shape)[best]
+            made[best, place],
+            batch[best, place],
+            np.broadcast_to(counts[:, 0], best.shape)[best]
             if len(counts) == 1
             else counts[best, 0],
         )
@@ -221,7 +221,7 @@ class _Search:
         allowed = operation.steps_allowed(self._counts[index])
         return np.minimum(operation.rates(self._power[index]), allowed)
 
-    def made(self, index: tuple[Whole, ...], batch: Array, where: Array) -> Array:
+    def made(self, index: tuple[Whole, ...], batch: Array) -> Array:
         """Return the tok/s of given batches."""
         found = np.zeros(batch.shape)
         batches = batch[index]

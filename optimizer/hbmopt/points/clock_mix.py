@@ -78,7 +78,6 @@ class ClockMix:
         share = (rate - rates[above - 1]) / (rates[above] - rates[above - 1])
         return [(above, float(share)), (above - 1, float(1.0 - share))]
 
-
     def between(self, rate: Array) -> tuple[Whole, Array, Array]:
         """Return the two corners of each hull that make a mean rate, the faster one first.
 

@@ -5,8 +5,8 @@ first (see `operating_points`), for every number of replicas. Ranges are looked 
 where a box reaches above the envelope of the points that are known, so configurations and batches
 that cannot win are dropped by their bound, and the points that remain are all there are.
 
-A first box is drawn at a glance: at the rate of the full clock on the energy of the thriftiest. What
-power and budgets leave is evaluated where that box is not low enough.
+A first box is drawn at a glance: at the rate of the full clock on the energy of the thriftiest.
+What power and budgets leave is evaluated where that box is not low enough.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hbmopt.demand import Array, Configuration
 from hbmopt.points.best_points import geometric_batches
 from hbmopt.points.clock_mix import Whole
-from hbmopt.points.operating_points import OperatingPoints, BatchRates
+from hbmopt.points.operating_points import BatchRates, OperatingPoints
 from hbmopt.points.serving_point import ServingPoint
 
 NOT_BETTER = 1e-9
@@ -176,8 +176,8 @@ class Envelope:
         most = max((one.throughput.max(initial=0.0) for one in tied), default=0.0)
         tied = [one.take(one.throughput >= most * (1.0 - TIE)) for one in tied]
         fastest = max((one.floor.max(initial=0.0) for one in tied), default=0.0)
-        for one, points in zip(self.ranges, tied, strict=True):
-            points = points.take(points.floor >= fastest * (1.0 - TIE))
+        for one, alike in zip(self.ranges, tied, strict=True):
+            points = alike.take(alike.floor >= fastest * (1.0 - TIE))
             if len(points.batch):
                 drawn = one.drawn_kw(points, 0)
                 for place, power in enumerate(drawn.tolist()):
@@ -196,7 +196,6 @@ class Envelope:
             return None
         _, ranges, point = min(found, key=lambda one: one[0])
         return serving_point(ranges.source, point)
-
 
     def best_of_each(self) -> list[tuple[Configuration, float, float]]:
         """Return every configuration with the most tok/s that it makes, and its sequences."""
@@ -443,9 +442,7 @@ def _promising(gaps: _Gaps, above: NDArray[np.bool_], *, flat: bool) -> NDArray[
 
 def _neighbours(owners: Whole, batches: Sequence[Array]) -> tuple[Whole, Array, Array]:
     """Return the ranges between neighbouring batches of configurations; of one batch, itself."""
-    pairs = [
-        (one, one) if len(one) == 1 else (one[:-1], one[1:]) for one in batches
-    ]
+    pairs = [(one, one) if len(one) == 1 else (one[:-1], one[1:]) for one in batches]
     return (
         np.repeat(owners, [len(left) for left, _ in pairs]),
         np.concatenate([np.zeros(0), *(left for left, _ in pairs)]),

@@ -306,6 +306,11 @@ class BatchRates:
             found.append(ClockRun(float(clocks[-1]), rest, 0.0, (0.0,) * self.points.rows.parts))
         return tuple(found)
 
+    def heat_at(self, rate: Array) -> Array:
+        """Return what a replica draws at full clock at a rate, as a share of its own limit."""
+        drawn = self._rows(every=False).heat
+        return np.asarray(drawn.running + rate * drawn.step.base)
+
     def corners(self, rate: Array) -> tuple[Whole, Array, Array]:
         """Return two clocks of each point that make a mean rate: clock, share of time, steps per ms.
 

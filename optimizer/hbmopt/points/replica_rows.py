@@ -171,9 +171,7 @@ class ReplicaRows:
         found: dict[int, list[Array]] = {}
         for one in self._demands:
             single = one.with_clocks((float(self._clocks[0]),)).over(Segment(1.0, 1.0))
-            numbers = collect(
-                replace(single, clocks=(one.at_clocks(self._clocks),)), list(rack)
-            )
+            numbers = collect(replace(single, clocks=(one.at_clocks(self._clocks),)), list(rack))
             for position, number in enumerate(numbers):
                 if isinstance(number, np.ndarray):
                     found.setdefault(position, []).append(number)
@@ -235,9 +233,7 @@ class _Chosen:
 
     def of(self, labels: Sequence[Label], first: int, parts: int) -> _Places:
         """Add the entries of a row whose first one is at a place."""
-        at = {
-            (one.family, one.index): self.add(first + place) for place, one in enumerate(labels)
-        }
+        at = {(one.family, one.index): self.add(first + place) for place, one in enumerate(labels)}
         return _Places(
             at.get(("steps", None)),
             at.get(("sequences", None)),

@@ -111,9 +111,7 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     All of them run at as many clocks: one, or two where power slows them down.
     """
     points, slots = len(limited.replicas), 2 if free.slowed.any() else 1
-    running = [
-        limited.replicas * free.share[slot] * free.steps[slot] for slot in range(slots)
-    ]
+    running = [limited.replicas * free.share[slot] * free.steps[slot] for slot in range(slots)]
     if slots == 1:
         running = [limited.replicas * free.rate]
     lowest, highest = np.empty(points), np.empty(points)
@@ -121,9 +119,8 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
         around = point_around(demand, batch, (), (0.0,) * slots)
         lowest[place], highest[place] = around.lowest, around.highest
     rack = replace(
-        rack_data(limited.instance), power_cap_kw=of_each(limited.limits.power)
-        if limited.capped
-        else None
+        rack_data(limited.instance),
+        power_cap_kw=of_each(limited.limits.power) if limited.capped else None,
     )
     data = ConfigurationData(
         replicas_at_most=float(demand.replicas_at_most),
@@ -270,9 +267,7 @@ class Prices:
     elasticities: Array
 
 
-def priced_inputs(
-    demand: Demand, limited: Limited, optima: Optima, known: InputPrices
-) -> Prices:
+def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: InputPrices) -> Prices:
     """Return price and elasticity of every hardware input at every point."""
     instance, configuration = limited.instance, demand.configuration
     inputs = hardware_inputs(instance, lpus=False)

@@ -25,7 +25,7 @@ from hbmopt.report.charts.style import (
     round_domain,
     tooltips,
 )
-from hbmopt.studies.frontier import MOST_RUNGS, Frontier, FrontierPoint
+from hbmopt.studies.frontier import Frontier, FrontierPoint
 
 STEEP = 15.0
 """Range of elasticities from which on a linear axis would hide those around 1."""

@@ -18,7 +18,7 @@ from hbmopt.report.tables import (
 )
 from hbmopt.results import Solution, estimates, figures, text
 from hbmopt.studies.conflict import Cures, Explanation, cure_rows
-from hbmopt.studies.frontier import MOST_RUNGS, Frontier, FrontierPoint, millions
+from hbmopt.studies.frontier import Frontier, millions
 from hbmopt.studies.sensitivity import LESS_IS_BETTER, NO_GAIN, TENTH, Upgrade
 
 MOST_ALTERNATIVES = 10

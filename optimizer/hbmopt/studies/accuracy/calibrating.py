@@ -13,11 +13,10 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from hbmopt.basics import Progress, verb
-from hbmopt.demand import composite_blocks, latency_layers
+from hbmopt.demand import Array, composite_blocks, latency_layers
 from hbmopt.errors import InputError
 from hbmopt.instance import EXPERT_PARALLEL, STEP_RESOURCES, TENSOR_PARALLEL, StepError, layout_mode
 from hbmopt.models.quantities import number
-from hbmopt.points import Array
 from hbmopt.studies.accuracy.constant_fits import (
     Draw,
     PowerConstants,
@@ -255,8 +254,7 @@ def _contradicts(row: Row, case: StepCase, measured: float) -> bool:
 
 def _step(row: Row, case: StepCase, measured: float) -> Step:
     layout, llm = case.configuration.layout, case.instance.llm
-    profile = case.profile()
-    parts, attained = profile.parts(np.array([case.batch])), profile.replica.efficiency
+    parts, attained = case.parts_ms(), case.demand.whole_replica(1.0).efficiency
     layers = latency_layers(llm)
     return Step(
         line=row.line,
@@ -266,7 +264,7 @@ def _step(row: Row, case: StepCase, measured: float) -> Step:
         engine=row.engine,
         measured_ms=measured,
         at_peak=tuple(
-            float(parts[name][0]) * number(getattr(attained, name)) for name in STEP_RESOURCES
+            parts[name] * number(getattr(attained, name)) for name in STEP_RESOURCES
         ),
         contradicts=_contradicts(row, case, measured),
         counts=(
@@ -278,13 +276,12 @@ def _step(row: Row, case: StepCase, measured: float) -> Step:
 
 
 def _draw(row: Row, case: StepCase, measured: float) -> Draw:
-    profile, accelerator = case.profile(), case.instance.rack.accelerator
-    parts, attained = profile.parts(np.array([case.batch])), profile.replica.efficiency
+    accelerator = case.instance.rack.accelerator
+    parts, attained = case.parts_ms(), case.demand.whole_replica(1.0).efficiency
     used = {
-        name: float(parts[name][0]) * number(getattr(attained, name)) / measured
-        for name in STEP_RESOURCES
+        name: parts[name] * number(getattr(attained, name)) / measured for name in STEP_RESOURCES
     }
-    step = sum(float(part[0]) for part in parts.values())
+    step = sum(parts.values())
     return Draw(
         line=row.line,
         series=series_of(row, case),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hbmopt.demand import Array
 from hbmopt.instance import EXPERT_PARALLEL, LATENCIES, STEP_RESOURCES, LayoutConstants, universal
-from hbmopt.points import Array
 
 COMPOSITE_SCALE = 0.020
 """ms that `per_composite_block` is drawn to: half the universal latency of a layer."""

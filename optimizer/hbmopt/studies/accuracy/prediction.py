@@ -1,7 +1,7 @@
 """`predict`: step times and power of measured decode steps, and how far off they are.
 
 A row is predicted by the same formulas that the program's coefficients come from
-(`hbmopt.step_profile`), at the row's own batch. Nothing of the measured step enters the
+(`hbmopt.points`), at the row's own batch. Nothing of the measured step enters the
 predicted one; the predicted power is that of the measured step rate, for it is the power law
 that is tested there.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmopt.basics import verb
-from hbmopt.demand import Configuration, Demand, why_not
+from hbmopt.demand import Configuration, Demand, Segment, why_not
 from hbmopt.documents import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance import (
@@ -26,8 +26,8 @@ from hbmopt.instance import (
     layout_mode,
     load,
 )
-from hbmopt.models.quantities import number
-from hbmopt.points import StepProfile, step_profile
+from hbmopt.points import BatchRates, OperatingPoints
+from hbmopt.program import ClockPoint, work
 from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
 from hbmopt.studies.accuracy.measured_steps import (
     MeasuredTable,
@@ -240,9 +240,21 @@ class StepCase:
     replicas: int
     batch: float
 
-    def profile(self) -> StepProfile:
-        """Return the profile of the row's configuration at full clock."""
-        return step_profile(Demand(self.instance, self.configuration), 1.0)
+    @property
+    def demand(self) -> Demand:
+        """What the row's configuration asks for at full clock."""
+        return Demand(self.instance, self.configuration).with_clocks((1.0,))
+
+    def rates(self) -> BatchRates:
+        """Return how fast the row's configuration runs at its batch, at full clock."""
+        return OperatingPoints([self.demand]).at(0, np.array([self.batch]))
+
+    def parts_ms(self) -> dict[str, float]:
+        """Return what a step of the row spends on each resource."""
+        exact = Segment(self.batch, self.batch)
+        replica = self.demand.replica(1.0, exact)
+        times = work(replica, ClockPoint(1.0, 1.0, self.batch, ())).times
+        return {name: float(spent) for name, spent in times.items() if name not in OFFLOADED}
 
 
 class Predictor:
@@ -349,12 +361,10 @@ class Predictor:
     def _predicted(self, row: Row, stated: PredictedStep, case: StepCase) -> PredictedStep:
         measured, drawn = row.optional("step_ms"), row.optional("power_w_per_accelerator")
         made = row.optional("tokens_per_s_per_accelerator")
-        layout, batches = case.configuration.layout, np.array([case.batch])
-        profile = case.profile()
-        rate = profile.rates(batches)[0]
-        step = 1.0 / float(rate[0])
+        layout, rates = case.configuration.layout, case.rates()
+        step = 1.0 / float(rates.rates(np.array(np.inf))[0])
         error = step / measured - 1.0 if measured is not None else None
-        power = power_at(profile, case.batch, measured or step)
+        power = power_at(rates, case.instance, measured or step)
         contradiction = None
         if measured is not None and made is not None:
             count = layout.accelerators * case.replicas
@@ -380,13 +390,15 @@ class Predictor:
             power_compared=stated.context_recorded
             or (error is not None and 1 / CONTEXT_STANDS <= 1.0 + error <= CONTEXT_STANDS),
             contradiction=contradiction,
-            parts_ms={name: float(part[0]) for name, part in profile.parts(batches).items()},
+            parts_ms=case.parts_ms(),
         )
 
 
-def power_at(profile: StepProfile, batch: float, step_ms: float) -> float:
-    """Return the W of an accelerator whose replica makes a step of `batch` every `step_ms` ms."""
-    energy = float(profile.energy(np.array([batch]))[0])
-    size = number(profile.replica.accelerators)
-    drawn = (profile.running_kw + energy / step_ms) / size
-    return 1e3 * min(drawn, number(profile.replica.power.limit_kw))
+OFFLOADED = ("sram", "lpu_compute", "lpu_link")
+"""Resources of LPUs, which no measured step has."""
+
+
+def power_at(rates: BatchRates, instance: Instance, step_ms: float) -> float:
+    """Return the W of an accelerator whose replica makes a step every `step_ms` ms."""
+    share = min(1.0, float(rates.heat_at(np.array([1.0 / step_ms]))[0]))
+    return 1e3 * share * float(instance.rack.accelerator.tdp)

@@ -241,7 +241,9 @@ class _Checking:
 
     def _ordered(self, nearest: Nearest) -> list[Configuration]:
         """Return all configurations, the closest first."""
-        return sorted(self.search.configurations, key=lambda one: one != nearest.point.configuration)
+        return sorted(
+            self.search.configurations, key=lambda one: one != nearest.point.configuration
+        )
 
     def _cures(self, nearest: Nearest, changes: Changes) -> Cures:
         ordered = self._ordered(nearest)

@@ -184,8 +184,7 @@ def explanation_text(explanation: Explanation) -> str:
         ]
         for one in explanation.alternatives[:MOST_LISTED]:
             lines.append(
-                f" {-one.loss:>8.1%}   {one.throughput_tok_s:>14,.1f} tok/s  "
-                f"{one.configuration}"
+                f" {-one.loss:>8.1%}   {one.throughput_tok_s:>14,.1f} tok/s  {one.configuration}"
             )
         lines += _more(len(explanation.alternatives))
     if explanation.idle:

@@ -75,7 +75,9 @@ class Evaluator:
                     continue
                 rows = _rows_of(alike, instances[alike.places[0]], self._prices)
                 for place, row in zip(alike.places.tolist(), rows, strict=True):
-                    calls[place] = partial(_solved_row, instances[place]) if row is None else row.copy
+                    calls[place] = (
+                        partial(_solved_row, instances[place]) if row is None else row.copy
+                    )
         return calls
 
 
