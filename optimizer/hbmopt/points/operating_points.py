@@ -137,7 +137,6 @@ class BatchRates:
         return np.where(self.rate > 0, np.minimum(found, self._heat_rates), -1.0)
 
     def _on_power(self, power: Array) -> Array:
-        axes = tuple(range(power.ndim - 1))
         # On more power than the full clock draws clocks do not matter.
         short = np.where(power < self.power, power, np.nan)
         on_less = self._mix("rack", short.reshape(-1, len(self.batches)))[1].fastest(power)
@@ -312,7 +311,7 @@ class BatchRates:
         return np.asarray(drawn.running + rate * drawn.step.base)
 
     def corners(self, rate: Array) -> tuple[Whole, Array, Array]:
-        """Return two clocks of each point that make a mean rate: clock, share of time, steps per ms.
+        """Return two clocks of each point that make a mean rate: clock, share of time, its rate.
 
         By slot and point, the faster clock first; where one is enough the other has no share. For
         points without LPUs.

@@ -1,7 +1,7 @@
 """The table of limits: usage, limit, slack and price of every family of rows.
 
-What a family limits, and in which unit, stands in `hbmopt.models` beside its rows; how much of it is
-used is read from the declared rows themselves.
+What a family limits, and in which unit, stands in `hbmopt.models` beside its rows; how much of it
+is used is read from the declared rows themselves.
 """
 
 from collections.abc import Sequence

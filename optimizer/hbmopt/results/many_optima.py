@@ -175,10 +175,11 @@ def _around(
     whole = demand.whole_replica(full) if clocks is None else demand.at_clocks(clocks)
     parts = []
     for part, reads in zip(whole.components, demand.experts, strict=True):
-        if reads is not None:
-            per_step, per_sequence = (of_each(one) for one in tangent_reads(reads, batches))
-            part = replace(part, read_gb_per_step=per_step, read_gb_per_sequence=per_sequence)
-        parts.append(part)
+        if reads is None:
+            parts.append(part)
+            continue
+        once, each = (of_each(one) for one in tangent_reads(reads, batches))
+        parts.append(replace(part, read_gb_per_step=once, read_gb_per_sequence=each))
     floor = of_each(limits.floor / PER_SECOND)
     return replace(whole, components=tuple(parts), min_speed_per_ms=floor)
 

@@ -1,7 +1,7 @@
 """What a serving point uses of every limit, whether it keeps them or not.
 
-It need not be possible: what it uses of a limit may exceed it, and by which factor is what a claim is
-judged by.
+It need not be possible: what it uses of a limit may exceed it, and by which factor is what a claim
+is judged by.
 """
 
 from dataclasses import dataclass

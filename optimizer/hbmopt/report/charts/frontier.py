@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.basics import show
+from hbmopt.demand import Array
 from hbmopt.errors import InputError
-from hbmopt.points import Array
 from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
 from hbmopt.report.charts.style import (
     DASHES,

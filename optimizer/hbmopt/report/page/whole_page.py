@@ -117,7 +117,7 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     done.expect(len(solution.inputs) + len(instance.limits.budgets))
     explanation = explain(instance)
     done.add(3)
-    drawn, note = _frontier(instance, done)
+    drawn, note = _frontier(instance)
     caps = power_caps(instance)
     done.expect(len(caps))
     rows = []
@@ -147,7 +147,7 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     ]
 
 
-def _frontier(instance: Instance, done: Parts) -> tuple[Frontier | None, str]:
+def _frontier(instance: Instance) -> tuple[Frontier | None, str]:
     """Return the frontier and a remark, None where the instance has none."""
     if not instance.choices.uniform:
         return None, ""

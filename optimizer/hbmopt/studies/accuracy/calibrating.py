@@ -263,9 +263,7 @@ def _step(row: Row, case: StepCase, measured: float) -> Step:
         mode=layout_mode(layout.attention_data_parallel),
         engine=row.engine,
         measured_ms=measured,
-        at_peak=tuple(
-            parts[name] * number(getattr(attained, name)) for name in STEP_RESOURCES
-        ),
+        at_peak=tuple(parts[name] * number(getattr(attained, name)) for name in STEP_RESOURCES),
         contradicts=_contradicts(row, case, measured),
         counts=(
             layers,

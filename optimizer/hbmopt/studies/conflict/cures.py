@@ -32,6 +32,7 @@ from hbmopt.instance import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.points import PRECISION, Target, TargetSearch, last, one_replica
+from hbmopt.program import solve_program
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""

@@ -17,7 +17,8 @@ from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible
 class Alternative:
     """A configuration that could run, and what it makes.
 
-    `throughput_tok_s` is its own optimum, as `exact` says. `loss` is how far that is below the optimum of all, as a share of it.
+    `throughput_tok_s` is its own optimum, as `exact` says. `loss` is how far that is below the
+    optimum of all, as a share of it.
     """
 
     configuration: str

@@ -12,7 +12,7 @@ from hbmopt.errors import InputError, nearest
 from hbmopt.instance import Instance
 
 if TYPE_CHECKING:
-    from hbmopt.points import Array
+    from hbmopt.demand import Array
 
 PER = ("rack", "accelerator", "mw", "usd")
 """What throughput can be divided by."""
