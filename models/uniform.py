@@ -7,26 +7,39 @@ number, so the relaxation is as tight as the rows of each configuration are. Acc
 over in one rack do not add up to a replica with those of another.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import pyomo.environ as pyo
 
-from .quantities import ConfigurationData, RackData
+from .quantities import Number, RackData
+
+
+class HasReplicas(Protocol):
+    """What may run in so many replicas."""
+
+    @property
+    def replicas_at_most(self) -> Number:
+        """Replicas that fit in one rack."""
+        ...
 
 
 def add_uniform(
-    block: pyo.Block, rack: RackData, configurations: list[ConfigurationData], racks_at_most: float
+    block: pyo.Block, rack: RackData, configurations: Sequence[HasReplicas], racks_at_most: float
 ) -> None:
     """Add the binary ``chosen`` per configuration, ``only_if_chosen`` and ``one_chosen``."""
+    parts = list(block.configuration.values())
     block.chosen = pyo.Var(range(len(configurations)), within=pyo.Binary, doc="runs at all")
 
     @block.Constraint(range(len(configurations)), doc="Replicas run only if chosen [replicas]")
     def only_if_chosen(block: pyo.Block, index: int) -> object:
         at_most = configurations[index].replicas_at_most * racks_at_most
-        return block.configuration[index].replicas <= at_most * block.chosen[index]
+        return parts[index].replicas <= at_most * block.chosen[index]
 
     @block.Constraint(range(len(configurations)), doc="Replicas fit in whole racks [replicas]")
-    def whole_racks(block: pyo.Block, index: int) -> object:
+    def whole_racks(_: pyo.Block, index: int) -> object:
         at_most = configurations[index].replicas_at_most
-        return block.configuration[index].replicas <= at_most * rack.racks
+        return parts[index].replicas <= at_most * rack.racks
 
     @block.Constraint(doc="At most one configuration runs [1]")
     def one_chosen(block: pyo.Block) -> object:

@@ -1,32 +1,42 @@
-"""A rack inside a larger plan: a Pyomo block with all its configurations.
+"""A rack inside a larger plan: a Pyomo block of its columns.
 
 `rack_block` gives a block for the user's own model, which adds constraints and an objective over
-`racks`, `throughput` (tok/s) and `power` (kW). The block alone is a sound program: any Pyomo
-solver finds a bound that the batch ranges keep within a few per cent. `solve_model` makes it
-exact: it solves, splits the ranges that the answer uses at the batch found, and solves again
-until the answer uses single batches only, where nothing is approximated.
+`racks`, `throughput` (tok/s) and `power` (kW). The block holds the operating points that are best
+at some price of power, as columns: any solver solves it as it stands, to within a stated gap.
+`solve_model` makes it exact: it prices in whatever columns the model's own rows ask for.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyomo.environ as pyo
 
 from hbmopt.basics import check_writable, verb, write
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.models.throughput import maximise_throughput
-from hbmopt.plan.plan_prices import price_racks, price_table
-from hbmopt.plan.rack_columns import RackContents, declare_columns, first_columns, used_columns
-from hbmopt.plan.refinement import Refinement
-from hbmopt.program import one_at_a_time
-from hbmopt.results import ConstraintResult, InputResult
+from hbmopt.models.columns import declare_columns
+from hbmopt.plan.columns import Group, RackColumns
+from hbmopt.plan.master import Master, MasterPlan, RunningGroup, Surroundings
+from hbmopt.plan.rack_prices import price_plan, price_table
+from hbmopt.program import LinearReader, check_linear, one_at_a_time
+from hbmopt.results import BINDING, ConstraintResult, InputResult
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass
+class RackContents:
+    """What a rack block was made from: all of its columns, and the groups that it holds now."""
+
+    columns: RackColumns
+    racks_at_most: int
+    groups: list[Group]
 
 
 @verb
@@ -51,7 +61,8 @@ def rack_block(
     -------
     pyomo.environ.Block
         With ``racks`` [1], ``throughput`` [tok/s], ``power`` [kW, in the instance's scope] and
-        ``cost`` [USD, 0 where no price is known] for the user's own constraints.
+        ``cost`` [USD, 0 where no price is known] for the user's own constraints. ``gap`` says how
+        much throughput its columns miss at most on any power, as a share of it.
 
     Raises
     ------
@@ -61,12 +72,13 @@ def rack_block(
     instance = load(source, overrides)
     if racks_at_most is not None and racks_at_most < 1:
         raise InputError(f"racks_at_most={racks_at_most}: must be a whole number, at least 1")
-    contents = RackContents(instance, racks_at_most or 1, tuple(first_columns(instance)))
-    contents.columns = list(contents.first)
-    if not contents.columns:
+    columns = RackColumns(instance)
+    groups, gap = columns.efficient()
+    if not groups:
         raise InputError(
             f"{instance.name}: no configuration holds even one sequence; solve it alone"
         )
+    contents = RackContents(columns, racks_at_most or 1, groups)
     block = pyo.Block(concrete=True)
     block.racks = pyo.Var(
         within=pyo.NonNegativeIntegers, bounds=(0, contents.racks_at_most), doc="racks [1]"
@@ -82,8 +94,29 @@ def rack_block(
     )
     block.cost = pyo.Expression(expr=cost * block.racks, doc="price of the racks [USD]")
     block.contents = contents
-    declare_columns(block, uniform=instance.choices.uniform)
+    block.gap = gap
+    _declare(block)
     return block
+
+
+def _declare(block: pyo.Block) -> None:
+    """Declare the groups that a rack block holds, in place of those that it held before."""
+    contents: RackContents = block.contents
+    columns = contents.columns
+    if block.component("program") is not None:
+        block.del_component("program")
+    block.program = pyo.Block(concrete=True)
+    declare_columns(
+        block.program,
+        replace(columns.rack, racks=block.racks),
+        columns.fixed_kw,
+        columns.fixed_budgets,
+        [one.data for one in contents.groups],
+        uniform=columns.instance.choices.uniform,
+        racks_at_most=float(contents.racks_at_most),
+        throughput=block.throughput,
+        power=block.power,
+    )
 
 
 def rack_blocks(model: pyo.Block) -> list[pyo.Block]:
@@ -198,39 +231,133 @@ def solve_model(
     objectives = list(model.component_data_objects(pyo.Objective, active=True))
     if len(objectives) != 1:
         raise InputError(f"the model has {len(objectives)} active objectives; it needs one")
-    refinement = Refinement(model, blocks, objectives[0], tolerance)
-    bound, rounds = refinement.run()
-    objective = pyo.value(objectives[0])
-    planned = tuple(_planned(block) for block in blocks)
-    racks, rows = price_racks(model, blocks, objectives[0], objective_unit)
-    constraints, inputs = price_table([block.name for block in blocks], racks, rows)
-    refinement.restore()
+    read = _Read(model, blocks, objectives[0])
+    contents: list[RackContents] = [block.contents for block in blocks]
+    racks = [one.columns for one in contents]
+    found = Master(read.around, racks, tolerance=tolerance).run()
+    read.leave(found, blocks)
+    planned = tuple(
+        _planned(block, running) for block, running in zip(blocks, found.running, strict=True)
+    )
+    priced = price_plan(read.around, racks, found, read.sign, objective_unit)
+    rows = read.user_rows(priced.duals, priced.objective, objective_unit)
+    names = [block.name for block in blocks]
+    constraints, inputs = price_table(names, priced.racks, rows)
     return Plan(
         "optimal",
-        objective,
-        bound,
+        read.sign * found.objective + read.constant,
+        read.sign * found.bound + read.constant,
         planned,
         constraints,
         inputs,
-        rounds,
+        found.rounds,
         time.perf_counter() - begun,
     )
 
 
-def _planned(block: pyo.Block) -> PlannedRack:
-    used = used_columns(block)
-    names = ", ".join(str(column.configuration) for column, _ in used)
-    replicas = [round(part.replicas.value or 0.0) for part in block.program.configuration.values()]
-    sequences = sum(
-        batch * (count or 0)
-        for (_, batch), count in zip(used, [count for count in replicas if count], strict=False)
-    )
+class _Read:
+    """A user's model around rack blocks, as rows and columns."""
+
+    def __init__(
+        self, model: pyo.ConcreteModel, blocks: Sequence[pyo.Block], objective: pyo.Objective
+    ) -> None:
+        check_linear(model)
+        inside = {
+            id(row)
+            for block in blocks
+            for row in block.program.component_data_objects(pyo.Constraint, descend_into=True)
+        }
+        self._reader = LinearReader()
+        every = model.component_data_objects(pyo.Constraint, active=True, descend_into=True)
+        self._rows = [one for one in every if id(one) not in inside and self._reader.row(one)]
+        self.sign = 1.0 if objective.sense == pyo.maximize else -1.0
+        places = [
+            [self._reader.column(block.component(name)) for block in blocks]
+            for name in ("racks", "throughput", "power")
+        ]
+        cost, self.constant = self._reader.cost(objective)
+        program = self._reader.program(self.sign * cost)
+        self.around = Surroundings(program, *(tuple(one) for one in places))
+
+    def leave(self, plan: MasterPlan, blocks: Sequence[pyo.Block]) -> None:
+        """Leave the model at a plan: its variables, and the columns that run."""
+        for variable, value in zip(self._reader.variables, plan.values.tolist(), strict=True):
+            variable.set_value(value, skip_validation=True)
+        for block, running in zip(blocks, plan.running, strict=True):
+            contents: RackContents = block.contents
+            known = {one.key for one in contents.groups}
+            used = {one.group.key: one for one in running}
+            fresh = [one.group for one in running if one.group.key not in known]
+            contents.groups = [*contents.groups, *fresh]
+            if fresh:
+                _declare(block)
+            _set_values(block, contents.groups, used)
+
+    def user_rows(
+        self, duals: "np.ndarray[Any, np.dtype[np.float64]]", objective: float, unit: str
+    ) -> list[ConstraintResult]:
+        """Return the user's rows with their prices, at the plan."""
+        found: list[ConstraintResult] = []
+        scaled = duals * np.array(self._reader.scale)
+        for row, dual in zip(self._rows, scaled.tolist(), strict=True):
+            found += _user_rows(row, dual, objective + self.constant, unit)
+        return found
+
+
+def _set_values(block: pyo.Block, groups: Sequence[Group], used: "dict[Any, RunningGroup]") -> None:
+    parts = block.program.configuration.values()
+    for position, (group, part) in enumerate(zip(groups, parts, strict=True)):
+        running = used.get(group.key)
+        part.replicas.set_value(round(running.replicas) if running is not None else 0)
+        for way, variable in part.way.items():
+            value = max(0.0, running.ways[way]) if running is not None else 0.0
+            variable.set_value(value, skip_validation=True)
+        chosen = block.program.component("chosen")
+        if chosen is not None:
+            chosen[position].set_value(int(running is not None))
+
+
+def _user_rows(
+    row: pyo.Constraint, dual: float, objective: float, unit: str
+) -> list[ConstraintResult]:
+    """Return a constraint of the user as rows of the table: one per side that it limits."""
+    body = float(pyo.value(row.body))
+    sides = [(row.upper, False), (row.lower, True)]
+    if row.equality:
+        sides = [(row.upper, False)]
+    found = []
+    for limit, floor in sides:
+        if limit is None:
+            continue
+        at = float(pyo.value(limit))
+        slack = body - at if floor else at - body
+        tight = abs(slack) <= BINDING * max(1.0, abs(at))
+        price = dual if tight else 0.0
+        found.append(
+            ConstraintResult(
+                name=row.name,
+                usage=body,
+                limit=at,
+                unit="",
+                utilization=body / at if at else 0.0,
+                slack=slack,
+                binding=tight,
+                unit_price=price,
+                unit_price_unit=f"{unit} per unit of {row.name}",
+                elasticity=price * at / objective if objective else 0.0,
+            )
+        )
+    return found
+
+
+def _planned(block: pyo.Block, running: Sequence[RunningGroup]) -> PlannedRack:
+    sequences = sum(one.group.lowest * round(one.replicas) for one in running)
     throughput = float(block.throughput.value or 0.0)
     return PlannedRack(
         name=block.name,
         racks=round(block.racks.value or 0),
-        configuration=names or "idle",
-        replicas=sum(replicas),
+        configuration=", ".join(str(one.group.configuration) for one in running) or "idle",
+        replicas=sum(round(one.replicas) for one in running),
         batch=sequences,
         speed_tok_s_user=throughput / sequences if sequences else 0.0,
         throughput_tok_s=throughput,
@@ -250,7 +377,7 @@ def export_program(instance: Instance, path: Path) -> None:
     check_writable(path, "export")
     model = pyo.ConcreteModel(name=instance.name)
     model.rack = rack_block(instance)
-    maximise_throughput(model.rack.program)
+    model.tokens = pyo.Objective(expr=model.rack.throughput, sense=pyo.maximize)
     with TemporaryDirectory() as folder:
         written = Path(folder) / path.name
         model.write(str(written), io_options={"symbolic_solver_labels": True})

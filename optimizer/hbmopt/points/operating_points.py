@@ -82,6 +82,7 @@ class BatchRates:
     ) -> None:
         self.points, self.owners, self.batches, self._room = points, owners, batches, room
         self.gained = points.gained[owners]
+        self._known_rows: dict[bool, Rows] = {}
         full = self._modes(every=False)
         self.rate, self.power, self.heat = full.rate[0], full.power[0], full.heat[0]
         """At full clock: steps per ms, kW in the rack's scope, share of the accelerators' limit."""
@@ -93,7 +94,10 @@ class BatchRates:
         return BatchRates(self.points, self.owners[index], self.batches[index], room)
 
     def _rows(self, *, every: bool) -> Rows:
-        return self.points.rows.at(self.owners, self.batches, every=every)
+        if every not in self._known_rows:
+            rows = self.points.rows.at(self.owners, self.batches, every=every)
+            self._known_rows[every] = rows
+        return self._known_rows[every]
 
     def _modes(self, *, every: bool, price: Array | None = None, of: str = "rack") -> Modes:
         """Return the fastest way to run at full clock, or at every one.
@@ -134,7 +138,7 @@ class BatchRates:
             found = self._on_power(power)
         elif len(places):
             found[..., places] = self.take(places)._on_power(power[..., places])
-        return np.where(self.rate > 0, np.minimum(found, self._heat_rates), -1.0)
+        return np.where(self.rate > 0, np.minimum(found, self.heat_rates), -1.0)
 
     def _on_power(self, power: Array) -> Array:
         # On more power than the full clock draws clocks do not matter.
@@ -165,10 +169,10 @@ class BatchRates:
             return self.rate[places]
         mix = self._mix("rack", None)[1]
         found = mix.take(places.ravel()).fastest(power.ravel()).reshape(power.shape)
-        return np.minimum(found, self._heat_rates[places])
+        return np.minimum(found, self.heat_rates[places])
 
     @cached_property
-    def _heat_rates(self) -> Array:
+    def heat_rates(self) -> Array:
         """The most steps per ms that the accelerators' own limit allows."""
         places = np.nonzero(self.heat > 1.0)[0]
         if not len(places):
@@ -181,7 +185,7 @@ class BatchRates:
     def least_power(self, rate: float) -> Array:
         """Return the least kW at which each point makes so many steps per ms, infinity for none."""
         least = self._mix("rack", None)[1].least_power(np.full_like(self.batches, rate))
-        return np.where(self._heat_rates >= rate * (1.0 - ROUNDING), least, np.inf)
+        return np.where(self.heat_rates >= rate * (1.0 - ROUNDING), least, np.inf)
 
     def thriftiest(self, rate: Array) -> Array:
         """Return the least kW of the rack's scope at which each point makes its own mean rate."""
@@ -194,6 +198,22 @@ class BatchRates:
             return found
         mix = self._mix("rack", None)[1]
         return np.where(full, np.minimum(self.power, mix.power[-1]), mix.least_power(rate))
+
+    def clipped(self, least: Array) -> tuple[Array, Array]:
+        """Return power and rate of the corners of each hull, from some power up.
+
+        And as far as the accelerators' own limit lets them; corners beyond are drawn in.
+        """
+        mix = self._mix("rack", None)[1]
+        power = np.maximum(mix.power, least)
+        most = np.minimum(mix.rate[-1], self.heat_rates)
+        power = np.minimum(power, np.maximum(mix.least_power(most), least))
+        return power, np.minimum(mix.fastest(power), most)
+
+    def shared_steps(self) -> tuple[Array, ...]:
+        """Return what a step per ms uses of each row over the rack, as shares of its capacity."""
+        shape = (len(self.batches),)
+        return tuple(np.broadcast_to(one.step, shape) for one in self._rows(every=False).shared)
 
     def most_per_joule(self) -> Array:
         """Return the most tokens per J, and ms in a s, that each point makes, parked power aside.
@@ -349,6 +369,12 @@ class OperatingPoints:
     def at(self, owner: int, batches: Array) -> BatchRates:
         """Return how replicas of one configuration run at some batches."""
         return BatchRates(self, np.full(len(batches), owner), batches)
+
+    def shared_each(self) -> tuple[Array, ...]:
+        """Return what a replica uses of each row over the rack anyway, by configuration."""
+        owners = np.arange(len(self.configurations))
+        rows = self.rows.at(owners, self.lowest, every=False).shared
+        return tuple(np.broadcast_to(one.each, owners.shape) for one in rows)
 
     def power_kw(self, caps: Array, counts: Whole, owners: Whole | int) -> Array:
         """Return the kW, in the rack's scope, that each of `counts` replicas may draw."""

@@ -4,7 +4,12 @@ In: coefficients. Out: an optimum with its multipliers.
 """
 
 from hbmopt.program.declaring import one_at_a_time
-from hbmopt.program.linear_model import InfeasiblePlanError, solve_linear
+from hbmopt.program.linear_model import (
+    InfeasiblePlanError,
+    LinearReader,
+    check_linear,
+    solve_linear,
+)
 from hbmopt.program.operation import Operation, solve_program, with_replicas
 from hbmopt.program.optimum import (
     RUNNING,
@@ -47,12 +52,14 @@ __all__ = [
     "Filled",
     "InfeasiblePlanError",
     "Label",
+    "LinearReader",
     "Operation",
     "PricedColumn",
     "PricedRack",
     "RackPlan",
     "RunningColumn",
     "Template",
+    "check_linear",
     "coefficients",
     "collect",
     "exposed_time",

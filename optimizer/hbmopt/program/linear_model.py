@@ -76,11 +76,8 @@ def solve_linear(model: pyo.ConcreteModel) -> ModelAnswer:
         If HiGHS does not take the model whole or stops without a proof.
     """
     (objective,) = model.component_data_objects(pyo.Objective, active=True)
-    declared = model.collect_ctypes(active=True, descend_into=True)
-    unknown = sorted(kind.__name__ for kind in declared.difference(DECLARATIONS))
-    if unknown:
-        raise InputError(f"the model holds a {unknown[0]}; write it as linear constraints")
-    read = _Reader()
+    check_linear(model)
+    read = LinearReader()
     rows = [
         row
         for row in model.component_data_objects(pyo.Constraint, active=True, descend_into=True)
@@ -106,7 +103,15 @@ def solve_linear(model: pyo.ConcreteModel) -> ModelAnswer:
     return ModelAnswer(sign * answer.objective + constant, duals)
 
 
-class _Reader:
+def check_linear(model: pyo.ConcreteModel) -> None:
+    """Raise `InputError` for what no linear program with integers has."""
+    declared = model.collect_ctypes(active=True, descend_into=True)
+    unknown = sorted(kind.__name__ for kind in declared.difference(DECLARATIONS))
+    if unknown:
+        raise InputError(f"the model holds a {unknown[0]}; write it as linear constraints")
+
+
+class LinearReader:
     """Reads rows and objective of a model into a program; a variable gets a column when it is met.
 
     Fixed variables are numbers.
@@ -168,10 +173,11 @@ class _Reader:
         values = [float(value) for value in form.linear_coefs]
         least = ROUNDING * max(map(abs, values), default=0.0)
         kept = [place for place, value in enumerate(values) if abs(value) > least]
-        places = [self._column(form.linear_vars[place]) for place in kept]
+        places = [self.column(form.linear_vars[place]) for place in kept]
         return places, [values[place] for place in kept], float(form.constant)
 
-    def _column(self, variable: Any) -> int:
+    def column(self, variable: Any) -> int:
+        """Return the column of a variable; a new one where it was not met."""
         place = self._place.get(id(variable))
         if place is None:
             place = self._place[id(variable)] = len(self.variables)

@@ -1,0 +1,105 @@
+"""A rack as its columns: whole replicas of configurations at single batches, in the ways they run.
+
+    sum_j q_gj = r_g              replicas of group g run in its ways j
+    T <= sum_gj tokens_gj q_gj    [tok/s]
+    P = fixed n + sum_g parked_g r_g + sum_gj power_gj q_gj        [kW]
+
+for n racks, with the rows over the rack of `accelerators`, `lpu_units`, `power_cap` and `budgets`
+summed over columns instead of rates. A column is an operating point of one replica, so nothing is
+left of batches and clocks, and any solver of linear programs with integers can solve it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyomo.environ as pyo
+
+from .quantities import RackData
+from .uniform import add_uniform
+
+
+@dataclass(frozen=True)
+class GroupData:
+    """Replicas of one configuration at one batch.
+
+    `tokens` in tok/s and `power` in kW are those of one replica by way, `parked_kw` what it draws
+    more by not being parked. `budgets` are shares of their capacities: anyway, and by way.
+    """
+
+    label: str
+    replicas_at_most: float
+    accelerators: float
+    lpu_units: float
+    parked_kw: float
+    tokens: tuple[float, ...]
+    power: tuple[float, ...]
+    budgets: tuple[tuple[float, tuple[float, ...]], ...]
+
+
+def declare_columns(
+    block: pyo.Block,
+    rack: RackData,
+    fixed_kw: float,
+    fixed_budgets: Sequence[float],
+    groups: Sequence[GroupData],
+    *,
+    uniform: bool,
+    racks_at_most: float,
+    throughput: pyo.Var,
+    power: pyo.Var,
+) -> None:
+    """Declare a rack's columns on `block`, and the rows that tie `throughput` and `power` to them.
+
+    ``rack.racks`` is the variable that says how many racks there are.
+    """
+    racks = rack.racks
+    block.configuration = pyo.Block([one.label for one in groups])
+    parts = list(block.configuration.values())
+    for part, group in zip(parts, groups, strict=True):
+        part.replicas = pyo.Var(within=pyo.NonNegativeIntegers, doc="replicas [1]")
+        part.way = pyo.Var(range(len(group.tokens)), within=pyo.NonNegativeReals, doc="replicas")
+        part.ways = pyo.Constraint(expr=sum(part.way.values()) == part.replicas)
+    block.made = pyo.Expression(
+        expr=sum(
+            made * part.way[way]
+            for part, group in zip(parts, groups, strict=True)
+            for way, made in enumerate(group.tokens)
+        ),
+        doc="Output tokens [tok/s]",
+    )
+    block.drawn = pyo.Expression(
+        expr=fixed_kw * racks
+        + sum(
+            group.parked_kw * part.replicas
+            + sum(drawn * part.way[way] for way, drawn in enumerate(group.power))
+            for part, group in zip(parts, groups, strict=True)
+        ),
+        doc="Power in the stated scope [kW]",
+    )
+    block.tokens = pyo.Constraint(expr=throughput <= block.made, doc="No more than is made [tok/s]")
+    block.power = pyo.Constraint(expr=power == block.drawn, doc="What is drawn [kW]")
+
+    def counted(each: Sequence[float]) -> object:
+        return sum(one * part.replicas for one, part in zip(each, parts, strict=True))
+
+    sizes, lpus = [one.accelerators for one in groups], [one.lpu_units for one in groups]
+    block.accelerators = pyo.Constraint(expr=counted(sizes) <= rack.accelerators * racks)
+    if any(lpus):
+        block.lpu_units = pyo.Constraint(expr=counted(lpus) <= rack.lpu_units * racks)
+    if rack.power_cap_kw is not None:
+        block.power_cap = pyo.Constraint(expr=power <= rack.power_cap_kw * racks)
+    block.budget = pyo.ConstraintList()
+    for position, fixed in enumerate(fixed_budgets):
+        used = sum(
+            group.budgets[position][0] * part.replicas
+            + sum(step * part.way[way] for way, step in enumerate(group.budgets[position][1]))
+            for part, group in zip(parts, groups, strict=True)
+        )
+        block.budget.add(fixed * racks + used <= racks)
+    if uniform:
+        add_uniform(block, rack, groups, racks_at_most)
+    else:
+        block.whole_racks = pyo.Constraint(
+            range(len(groups)),
+            rule=lambda _, index: parts[index].replicas <= groups[index].replicas_at_most * racks,
+        )

@@ -1,0 +1,501 @@
+"""The columns of a rack: operating points as they enter a program.
+
+A *group* is a configuration at a batch: so many whole replicas of it run. Its columns are the ways
+in which a replica may run there, the corners of its hull of power and rate, as far as the speed
+floor and the accelerators' own limit let them: what runs between two corners is a mix of both.
+
+Before the batch is decided a group stands for a range of batches. It then makes what its last batch
+would (with the HBM that its first one leaves) on the power that its first one needs for the floor:
+no batch of the range does better, so a program over groups bounds what any plan makes, and over
+groups of single batches it is exact.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from hbmopt.demand import Array, Configuration, Demand, rack_data
+from hbmopt.instance import Instance
+from hbmopt.models.columns import GroupData
+from hbmopt.models.quantities import number
+from hbmopt.points import BatchRates, OperatingPoints, Whole, all_points
+from hbmopt.program import ClockRun
+
+Key = tuple[tuple[int, int], float, float]
+"""What tells groups of a rack apart: the configuration's place and the ends of its batches."""
+
+FIRST_RATIO = 1.3
+"""Ratio of the ends of the ranges of batches that a configuration starts with."""
+
+PARTS = 34
+"""Ends of the parts into which a range is divided at a time where a batch is sought in it."""
+
+STEP = 4.0
+"""Ratio by which parts of a range grow away from the batch at which it is split."""
+
+ALIKE = 1e-9
+"""Relative difference up to which two corners are one."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A configuration at a batch, or over a range of batches.
+
+    `tokens` in tok/s, `power` in kW in the rack's scope and `rate` in steps per ms are those of one
+    replica, by column; `parked_kw` is what a replica draws more by not being parked. `budgets` are
+    what a replica uses of each as shares of its capacity: anyway, and by column.
+    """
+
+    configuration: Configuration
+    demand: Demand
+    place: tuple[int, int]
+    lowest: float
+    highest: float
+    most: int
+    parked_kw: float
+    tokens: tuple[float, ...]
+    power: tuple[float, ...]
+    rate: tuple[float, ...]
+    budgets: tuple[tuple[float, tuple[float, ...]], ...]
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others of its rack."""
+        return self.place, self.lowest, self.highest
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is of one batch."""
+        return self.lowest == self.highest
+
+    @property
+    def data(self) -> GroupData:
+        """The numbers of a group of one batch, as `models` declares it."""
+        return GroupData(
+            _label(self.configuration, self.lowest),
+            float(self.most),
+            float(self.configuration.layout.accelerators),
+            float(self.configuration.lpu_units),
+            self.parked_kw,
+            self.tokens,
+            self.power,
+            self.budgets,
+        )
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Ranges of batches of configurations of one shape; corners have the axes (corner, range)."""
+
+    owners: Whole
+    lowest: Array
+    highest: Array
+    tokens: Array
+    power: Array
+    rate: Array
+    steps: tuple[Array, ...]
+
+    def joined(self, other: "Ranges") -> "Ranges":
+        """Return these ranges and others; of hulls with fewer corners the last one repeats."""
+        height = max(len(self.power), len(other.power))
+
+        def filled(corners: Array) -> Array:
+            missing = height - len(corners)
+            return np.concatenate([corners, np.repeat(corners[-1:], missing, axis=0)])
+
+        return Ranges(
+            np.concatenate([self.owners, other.owners]),
+            np.concatenate([self.lowest, other.lowest]),
+            np.concatenate([self.highest, other.highest]),
+            np.concatenate([filled(self.tokens), filled(other.tokens)], axis=1),
+            np.concatenate([filled(self.power), filled(other.power)], axis=1),
+            np.concatenate([filled(self.rate), filled(other.rate)], axis=1),
+            tuple(map(_joined, self.steps, other.steps)),
+        )
+
+    def take(self, index: Whole) -> "Ranges":
+        """Return some of the ranges."""
+        return Ranges(
+            self.owners[index],
+            self.lowest[index],
+            self.highest[index],
+            self.tokens[:, index],
+            self.power[:, index],
+            self.rate[:, index],
+            tuple(one[index] for one in self.steps),
+        )
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a program pays for what a rack does: one more tok/s, kW, accelerator, LPU, budget."""
+
+    token: float
+    kilowatt: float
+    accelerator: float
+    lpu: float
+    budgets: tuple[float, ...]
+
+
+class RackColumns:
+    """All columns that a rack may have."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance, self.rack = instance, rack_data(instance)
+        found = all_points(instance)
+        self.configurations, self.rejections = found.configurations, found.rejections
+        self._shapes = found.groups
+        self._whole = instance.choices.whole_sequences
+        self._floor = float(instance.limits.min_speed) * (1.0 - ALIKE**1.3)
+        self.fixed_kw = found.groups[0].rows.fixed_kw if found.groups else 0.0
+        self.fixed_budgets = tuple(
+            number(one.fixed) / number(one.capacity) for one in self.rack.budgets
+        )
+        self.first = [self._first(shape) for shape in found.groups]
+
+    def _first(self, shape: OperatingPoints) -> Ranges:
+        """Return the ranges that the configurations of a shape start with."""
+        owners, lowest, highest = list[int](), list[float](), list[float]()
+        for owner in range(len(shape.configurations)):
+            ends = self._ends(shape, owner)
+            if not self._floor and not shape.rows.parts:
+                # Without a floor, and with no weights in the way, the largest batch is best.
+                ends = ends[-1:]
+            pairs = pairwise(ends) if len(ends) > 1 else [(ends[0], ends[0])]
+            for low, high in pairs:
+                owners.append(owner)
+                lowest.append(low)
+                highest.append(high)
+        return self._ranges(shape, np.array(owners), np.array(lowest), np.array(highest))
+
+    def _ends(self, shape: OperatingPoints, owner: int) -> list[float]:
+        first, last = float(shape.first[owner]), float(shape.last[owner])
+        if not self._whole:
+            first, last = float(shape.lowest[owner]), float(shape.highest[owner])
+        count = int(math.log(max(last / first, 1.0)) / math.log(FIRST_RATIO)) + 2
+        ends = np.geomspace(first, last, count)
+        ends[0], ends[-1] = first, last
+        return np.unique(np.round(ends) if self._whole else ends).tolist()
+
+    def _ranges(
+        self, shape: OperatingPoints, owners: Whole, lowest: Array, highest: Array
+    ) -> Ranges:
+        """Return ranges with their corners; those that cannot meet the floor left out."""
+        here = BatchRates(shape, owners, lowest)
+        needed = self._floor / shape.gained[owners]
+        meeting = np.nonzero((here.rate > 0) & (here.heat_rates >= needed))[0]
+        owners, lowest, highest = owners[meeting], lowest[meeting], highest[meeting]
+        needed, here = needed[meeting], here.take(meeting)
+        then = here
+        if (highest > lowest).any():
+            then = BatchRates(shape, owners, highest, lowest if shape.rows.parts else None)
+        least = here.thriftiest(needed) if self._floor else np.zeros_like(needed)
+        power, rate = then.clipped(least)
+        per_second = shape.gained[owners] * highest
+        return Ranges(owners, lowest, highest, rate * per_second, power, rate, then.shared_steps())
+
+    def worth(self, ranges: Ranges, shape: int, worth: Worth) -> Array:
+        """Return what one replica of each range is worth at its best."""
+        points = self._shapes[shape]
+        owners = ranges.owners
+        value = worth.token * ranges.tokens + worth.kilowatt * ranges.power
+        for price, step in zip(worth.budgets, ranges.steps, strict=True):
+            value = value - price * ranges.rate * step
+        best = value.max(axis=0) + worth.kilowatt * points.rows.parked_kw[owners]
+        layouts = [one.layout.accelerators for one in points.configurations]
+        lpus = [one.lpu_units for one in points.configurations]
+        best = best - worth.accelerator * np.array(layouts)[owners]
+        best = best - worth.lpu * np.array(lpus)[owners]
+        for price, each in zip(worth.budgets, points.shared_each(), strict=True):
+            best = best - price * each[owners]
+        return np.asarray(best)
+
+    def most(self, ranges: Ranges, shape: int) -> Array:
+        """Return the replicas of one rack that each range may have."""
+        return np.asarray(self._shapes[shape].most[ranges.owners], dtype=float)
+
+    def bundles(self, shape: int, ranges: Ranges, cuts: set[tuple[int, float]]) -> list[Group]:
+        """Return ranges with neighbours of one configuration taken together, but for some batches.
+
+        What runs in a bundle may be a mix of its batches: it makes no less than any of them.
+        `cuts` are owners and batches that stand alone.
+        """
+        found, members = list[Group](), list[int]()
+        beside = 1.0 if self._whole else 0.0
+        for place in np.lexsort((ranges.highest, ranges.lowest, ranges.owners)).tolist():
+            owner, low = int(ranges.owners[place]), float(ranges.lowest[place])
+            single = low == float(ranges.highest[place]) and (owner, low) in cuts
+            last = members[-1] if members else place
+            apart = int(ranges.owners[last]) != owner
+            apart |= low > float(ranges.highest[last]) + beside
+            if members and (single or apart or (owner, float(ranges.lowest[last])) in cuts):
+                found.append(self._bundle(shape, ranges, members))
+                members = []
+            members.append(place)
+        if members:
+            found.append(self._bundle(shape, ranges, members))
+        return found
+
+    def _bundle(self, shape: int, ranges: Ranges, members: Sequence[int]) -> Group:
+        """Return ranges of one configuration as one group, with the ways of all of them."""
+        groups = self.groups(ranges.take(np.array(members)), shape)
+        if len(groups) == 1:
+            return groups[0]
+        ways = [(group, way) for group in groups for way in range(len(group.tokens))]
+        if not self.fixed_budgets:
+            ways = _best_ways(ways)
+        first = groups[0]
+        return replace(
+            first,
+            lowest=min(one.lowest for one in groups),
+            highest=max(one.highest for one in groups),
+            tokens=tuple(group.tokens[way] for group, way in ways),
+            power=tuple(group.power[way] for group, way in ways),
+            rate=tuple(group.rate[way] for group, way in ways),
+            budgets=tuple(
+                (each, tuple(group.budgets[budget][1][way] for group, way in ways))
+                for budget, (each, _) in enumerate(first.budgets)
+            ),
+        )
+
+    def single(self, shape: int, owner: int, batch: float) -> Ranges:
+        """Return one batch of a configuration."""
+        at = np.array([batch])
+        return self._ranges(self._shapes[shape], np.array([owner]), at, at)
+
+    def split(self, group: Group, batch: float) -> Ranges:
+        """Return a range of batches in parts: one batch, and ranges that grow away from it."""
+        shape, owner = group.place
+        reach = group.highest - group.lowest
+        steps = [STEP**power for power in range(int(math.log(max(reach, 1.0), STEP)) + 1)]
+        if not self._whole:
+            steps = [reach * STEP**-power for power in range(12, 0, -1)]
+        ends = {group.lowest, group.highest, batch}
+        for side in (-1.0, 1.0):
+            ends |= {batch + side * step for step in steps}
+        listed = sorted(end for end in ends if group.lowest <= end <= group.highest)
+        parts = [(batch, batch)]
+        for low, high in pairwise(listed):
+            if self._whole:
+                first = low if low == group.lowest != batch else low + 1.0
+                last = high - 1.0 if high == batch else high
+            else:
+                first, last = low, high
+            if first <= last and (first, last) != (batch, batch):
+                parts.append((first, last))
+        lowest, highest = (np.array([one[end] for one in parts]) for end in (0, 1))
+        return self._ranges(self._shapes[shape], np.full(len(parts), owner), lowest, highest)
+
+    def groups(self, ranges: Ranges, shape: int) -> list[Group]:
+        """Return ranges as groups."""
+        points, found = self._shapes[shape], []
+        each = [one.tolist() for one in points.shared_each()]
+        for place, owner in enumerate(ranges.owners.tolist()):
+            power, rate, tokens = _corners(
+                ranges.power[:, place], ranges.rate[:, place], ranges.tokens[:, place]
+            )
+            budgets = tuple(
+                (each[budget][owner], tuple(one * float(step[place]) for one in rate))
+                for budget, step in enumerate(ranges.steps)
+            )
+            found.append(
+                Group(
+                    points.configurations[owner],
+                    points.demands[owner],
+                    (shape, owner),
+                    float(ranges.lowest[place]),
+                    float(ranges.highest[place]),
+                    int(points.most[owner]),
+                    float(points.rows.parked_kw[owner]),
+                    tokens,
+                    power,
+                    rate,
+                    budgets,
+                )
+            )
+        return found
+
+    def between(self, group: Group, ends: Sequence[tuple[float, float]]) -> list[Group]:
+        """Return groups of the same configuration over other ranges of batches."""
+        shape, owner = group.place
+        lowest, highest = (np.array([one[end] for one in ends]) for end in (0, 1))
+        owners = np.full(len(ends), owner)
+        ranges = self._ranges(self._shapes[shape], owners, lowest, highest)
+        return self.groups(ranges, shape)
+
+    def running(self, group: Group, rate: float) -> tuple[tuple[ClockRun, ...], float, bool]:
+        """Return clocks of a group that make a mean rate, the rate of the full clock, and heat.
+
+        That is whether the accelerators' own limit slows the full clock down.
+        """
+        shape, owner = group.place
+        rates = self._shapes[shape].at(owner, np.array([group.lowest]))
+        return rates.parts(0, rate), float(rates.rate[0]), float(rates.heat[0]) > 1.0
+
+    def efficient(self) -> tuple[list[Group], float]:
+        """Return the groups of single batches that are best at some price of power, and a gap.
+
+        Racks count as full. The gap is the most throughput that mixes of these groups miss on any
+        power between theirs, as a share of it.
+        """
+        found: dict[Key, Group] = {}
+        corners = list[Corner]()
+        per_kw = max((most_per_kw(one.tokens, one.power) for one in self.first), default=0.0)
+        prices = [0.0, DEAREST * per_kw]
+        missed = 0.0
+        for _ in range(MOST_EFFICIENT):
+            for price in prices:
+                best = self._best_at(price)
+                if best is not None:
+                    group, way = best
+                    found[group.key] = group
+                    power = group.most * (group.power[way] + group.parked_kw)
+                    corners.append((power, group.most * group.tokens[way], price))
+            missed, price = _most_missed(corners)
+            if missed <= FINE:
+                break
+            prices = [price]
+        return list(found.values()), missed
+
+    def _best_at(self, price: float) -> tuple[Group, int] | None:
+        """Return the best group at a price of power in tok/s per kW, and its best way to run."""
+        worth = Worth(1.0, -price, 0.0, 0.0, (0.0,) * len(self.fixed_budgets))
+        while True:
+            best: tuple[float, int, int] | None = None
+            for shape, ranges in enumerate(self.first):
+                if len(ranges.owners):
+                    value = self.worth(ranges, shape, worth) * self.most(ranges, shape)
+                    place = int(np.argmax(value))
+                    if best is None or value[place] > best[0]:
+                        best = float(value[place]), shape, place
+            if best is None:
+                return None
+            _, shape, place = best
+            ranges = self.first[shape]
+            (group,) = self.groups(ranges.take(np.array([place])), shape)
+            pairs = list(zip(group.tokens, group.power, strict=True))
+            way = max(range(len(pairs)), key=lambda one: pairs[one][0] - price * pairs[one][1])
+            if group.exact:
+                return group, way
+            kept = ranges.take(np.delete(np.arange(len(ranges.owners)), place))
+            batch = self.best_batch(group, group.power[way])
+            self.first[shape] = kept.joined(self.split(group, batch))
+
+    def best_batch(self, group: Group, power: float) -> float:
+        """Return the largest batch of a range that meets the floor on so much power, or its first.
+
+        Throughput on some power grows with the batch.
+        """
+        shape, owner = group.place
+        points, low, high = self._shapes[shape], group.lowest, group.highest
+        needed = self._floor / float(points.gained[owner])
+
+        def meeting(batches: Array) -> int:
+            """Return how many of growing batches meet the floor."""
+            rates = points.at(owner, batches)
+            fast = rates.heat_rates >= needed
+            fast &= rates.thriftiest(np.full_like(batches, needed)) <= power * (1.0 + ALIKE)
+            return int(fast.sum())
+
+        if not self._floor or meeting(np.array([high])):
+            return high
+        while high - low > (1.0 if self._whole else 1e-9 * high):
+            batches = np.linspace(low, high, PARTS)[1:-1]
+            if self._whole:
+                batches = np.unique(np.clip(np.round(batches), low + 1.0, high - 1.0))
+            count = meeting(batches)
+            ends = [low, *batches.tolist(), high]
+            low, high = ends[count], ends[count + 1]
+        return low
+
+
+def _best_ways(ways: Sequence[tuple[Group, int]]) -> list[tuple[Group, int]]:
+    """Return the ways that no mix of others beats in throughput on their power."""
+    ordered = sorted(ways, key=lambda one: (one[0].power[one[1]], -one[0].tokens[one[1]]))
+    kept = list[tuple[Group, int]]()
+    for group, way in ordered:
+        power, tokens = group.power[way], group.tokens[way]
+        while kept:
+            last_power, last = kept[-1][0].power[kept[-1][1]], kept[-1][0].tokens[kept[-1][1]]
+            if last >= tokens and power >= last_power:
+                break
+            if len(kept) == 1:
+                kept.append((group, way))
+                break
+            before, own = kept[-2]
+            rise = (last - before.tokens[own]) * (power - before.power[own])
+            if rise <= (tokens - before.tokens[own]) * (last_power - before.power[own]):
+                kept.pop()
+                continue
+            kept.append((group, way))
+            break
+        else:
+            kept.append((group, way))
+    return kept
+
+
+Corner = tuple[float, float, float]
+"""Power and throughput of a full rack, and the price of power at which they are best."""
+
+DEAREST = 0.98
+"""The highest price of power at which columns are sought, as a share of the most tokens per kW."""
+
+FINE = 5e-3
+"""Share of throughput that columns may miss before more are sought."""
+
+MOST_EFFICIENT = 12
+"""Prices of power at which columns are sought at most, besides the ends."""
+
+
+def most_per_kw(tokens: Array, power: Array) -> float:
+    """Return the most tok/s per kW of any way to run."""
+    drawn = np.where(power > 0, power, np.inf)
+    return float((tokens / drawn).max(initial=0.0))
+
+
+def _most_missed(corners: Sequence[Corner]) -> tuple[float, float]:
+    """Return the most that a chord between corners misses of what prices leave open, as a share.
+
+    And the slope of that chord: a price at which there may be more.
+    """
+    missed, slope = 0.0, 0.0
+    for (low, less, steep), (high, more, flat) in pairwise(sorted(set(corners))):
+        if high - low <= ALIKE * high or steep - flat <= 0:
+            continue
+        # Where the lines of both prices meet is what any plan may reach at most.
+        power = min(max((more - less + steep * low - flat * high) / (steep - flat), low), high)
+        reached = less + (more - less) * (power - low) / (high - low)
+        most = min(less + steep * (power - low), more - flat * (high - power))
+        if reached > 0 and most / reached - 1.0 > missed:
+            missed, slope = most / reached - 1.0, (more - less) / (high - low)
+    return missed, slope
+
+
+def _label(configuration: Configuration, batch: float) -> str:
+    """Return a name for a group that files of programs take: the layout and its batch."""
+    words = "".join(one if one.isalnum() or one == "." else " " for one in str(configuration))
+    return "_".join([*words.split(), "batch", f"{batch:.12g}"])
+
+
+def _joined(one: Array, other: Array) -> Array:
+    return np.concatenate([one, other])
+
+
+def _corners(
+    power: Array, rate: Array, tokens: Array
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Return corners without those that repeat, the fastest first."""
+    kept = [len(power) - 1]
+    for place in range(len(power) - 2, -1, -1):
+        last = kept[-1]
+        moved = abs(power[last] - power[place]) > ALIKE * abs(power[last])
+        if moved or abs(rate[last] - rate[place]) > ALIKE * abs(rate[last]):
+            kept.append(place)
+    return (
+        tuple(float(power[one]) for one in kept),
+        tuple(float(rate[one]) for one in kept),
+        tuple(float(tokens[one]) for one in kept),
+    )

@@ -1,0 +1,594 @@
+"""The master program: racks as columns, inside whatever else has to be decided.
+
+    sum_j q_gj = r_g          replicas of group g run in its ways j
+    r_g <= Rmax_g n           whole replicas fit in each of n racks
+    r_g <= Rmax_g nmax u_g    sum_g u_g <= 1        one configuration, where racks are uniform
+    sum_g size_g r_g <= N n   accelerators, and LPUs likewise
+    fixed n + sum (...) <= capacity n               power under a rack's cap, declared budgets
+    T <= sum_gj tokens_gj q_gj,    P = fixed n + sum_g parked_g r_g + sum_gj power_gj q_gj
+
+The rows of a rack are those of `models`, summed over its columns. Groups over ranges of batches
+bound what any plan makes. The program is solved relaxed first, and ranges are priced in by its
+multipliers until none is worth more than nothing. With whole replicas, neighbouring ranges of a
+configuration are bundled, and the batches that a plan would have are cut out of the bundles that
+the answer uses, until none can be better than a plan of cut out batches by more than a tolerance.
+Ranges that cost the relaxation more than it leaves over the best known plan are part of no better
+plan, and are dropped. So the work depends on kinds of racks, not on their number.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hbmopt.demand import Array
+from hbmopt.errors import SolverError
+from hbmopt.models.quantities import number
+from hbmopt.plan.columns import Group, Key, RackColumns, Worth, most_per_kw
+from hbmopt.program import InfeasiblePlanError, highs
+
+TOLERANCE = 1e-6
+"""Relative gap between a plan and its bound at which it is optimal."""
+
+MOST_ROUNDS = 80
+
+PRICED_IN = 12
+"""Ranges of a rack that are priced in at once, those that are worth most."""
+
+RELAXED = 1e-6
+"""Replicas from which on a group runs in the relaxation."""
+
+RUNS = 0.5
+"""Replicas of a whole number from which on a group runs."""
+
+AHEAD = 1e-9
+"""Worth of a range, as a share of the objective, above which it is priced in."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else is decided: rows and columns of a program, and the columns that are a rack's.
+
+    `program` is to be maximised; `racks`, `throughput` and `power` say by rack which of its columns
+    these are.
+    """
+
+    program: highs.Program
+    racks: tuple[int, ...]
+    throughput: tuple[int, ...]
+    power: tuple[int, ...]
+
+
+def alone() -> Surroundings:
+    """Return the surroundings of one rack of which the throughput counts."""
+    none, nowhere = np.zeros(0), np.zeros(0, dtype=np.int32)
+    endless = highs.INFINITY
+    return Surroundings(
+        highs.Program(
+            cost=np.array([0.0, 1.0, 0.0]),
+            column_lower=np.array([1.0, 0.0, 0.0]),
+            column_upper=np.array([1.0, endless, endless]),
+            integer=(),
+            row_lower=none,
+            row_upper=none,
+            starts=np.zeros(1, dtype=np.int32),
+            indices=nowhere,
+            values=none,
+        ),
+        (0,),
+        (1,),
+        (2,),
+    )
+
+
+@dataclass(frozen=True)
+class RunningGroup:
+    """A group that runs: whole replicas, and how many of them run in each of its ways."""
+
+    group: Group
+    replicas: float
+    ways: tuple[float, ...]
+
+    @property
+    def rate(self) -> float:
+        """Steps per ms of one replica, in the mean over its ways."""
+        pairs = zip(self.ways, self.group.rate, strict=True)
+        return sum(way * rate for way, rate in pairs) / self.replicas
+
+    @property
+    def power(self) -> float:
+        """KW of one replica, in the mean over its ways."""
+        pairs = zip(self.ways, self.group.power, strict=True)
+        return sum(way * kilowatt for way, kilowatt in pairs) / self.replicas
+
+
+@dataclass(frozen=True)
+class MasterPlan:
+    """The best plan: values of the surroundings' columns, and what runs, by rack.
+
+    `objective` and the proven `bound` are those of the surroundings, to maximise.
+    """
+
+    objective: float
+    bound: float
+    values: Array
+    running: tuple[tuple[RunningGroup, ...], ...]
+    rounds: int
+    power_counts: tuple[bool, ...] = ()
+    """By rack, whether one more kW would change anything, with all integers held."""
+
+
+class ProgramRows:
+    """Rows of a program that are added one by one to those that there are."""
+
+    def __init__(self, program: highs.Program) -> None:
+        self._program = program
+        self.cost, self.lower = program.cost.tolist(), program.column_lower.tolist()
+        self.upper, self.integer = program.column_upper.tolist(), list(program.integer)
+        self._starts = [int(program.starts[-1])]
+        self._indices, self._values = list[int](), list[float]()
+        self._lower, self._upper = list[float](), list[float]()
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self._program.row_lower) + len(self._lower)
+
+    def column(
+        self, upper: float = highs.INFINITY, lower: float = 0.0, *, integer: bool = False
+    ) -> int:
+        """Add a column, by default from 0 up."""
+        self.cost.append(0.0)
+        self.lower.append(float(lower))
+        self.upper.append(float(upper))
+        if integer:
+            self.integer.append(len(self.cost) - 1)
+        return len(self.cost) - 1
+
+    def row(self, entries: Sequence[tuple[int, float]], upper: float, *, equal: bool) -> int:
+        """Add a row; return its place."""
+        listed = [(place, value) for place, value in entries if abs(value) > SMALL]
+        self._indices += [place for place, _ in listed]
+        self._values += [value for _, value in listed]
+        self._starts.append(self._starts[0] + len(self._indices))
+        self._lower.append(upper if equal else -highs.INFINITY)
+        self._upper.append(upper)
+        return self.count - 1
+
+    def whole(self) -> highs.Program:
+        """Return the program with all rows."""
+        before = self._program
+        return highs.Program(
+            cost=np.array(self.cost),
+            column_lower=np.array(self.lower),
+            column_upper=np.array(self.upper),
+            integer=tuple(self.integer),
+            row_lower=np.concatenate([before.row_lower, self._lower]),
+            row_upper=np.concatenate([before.row_upper, self._upper]),
+            starts=np.concatenate([before.starts, self._starts[1:]]).astype(np.int32),
+            indices=np.concatenate([before.indices, self._indices]).astype(np.int32),
+            values=np.concatenate([before.values, self._values]),
+        )
+
+
+SMALL = 1e-9
+"""Entries up to this size change nothing; HiGHS would drop them as well."""
+
+
+@dataclass
+class _Placed:
+    """Where a rack's groups and shared rows stand in a program."""
+
+    groups: list[tuple[Group, int, int]] = field(default_factory=list)
+    """Each group with its column of replicas and its first column of ways."""
+    tokens: int = -1
+    power: int = -1
+    accelerators: int = -1
+    lpus: int = -1
+    budgets: list[int] = field(default_factory=list)
+    one: int = -1
+
+
+class Master:
+    """Racks inside their surroundings."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        racks: Sequence[RackColumns],
+        *,
+        tolerance: float = TOLERANCE,
+    ) -> None:
+        self._around, self._racks, self._tolerance = around, racks, tolerance
+        program = around.program
+        self._racks_at_most = [float(program.column_upper[place]) for place in around.racks]
+        self._ranges = [list(rack.first) for rack in racks]
+        self._cuts = [[set[tuple[int, float]]() for _ in rack.first] for rack in racks]
+        self._relaxed = math.inf
+        self._worth: list[Worth] = []
+        self._entry: list[float] = []
+        self._best: MasterPlan | None = None
+
+    def run(self) -> MasterPlan:
+        """Return the best plan.
+
+        Raises
+        ------
+        InfeasiblePlanError
+            If there is none.
+        SolverError
+            If HiGHS stops without a proof, or the plan is not proven after many rounds.
+        """
+        groups = self._priced_in()
+        self._offer(self._singles(groups))
+        for rounds in range(1, MOST_ROUNDS + 1):
+            self._keep_promising()
+            answer, placed = self._solved(self._bundles(), integers=True)
+            if answer is None:
+                break
+            bound, running = answer.objective, self._running(answer, placed)
+            if bound - self._reached <= self._margin:
+                return self._finished(bound, rounds)
+            self._cut(running)
+            self._offer(self._cut_groups())
+        if self._best is None:
+            raise InfeasiblePlanError(NO_PLAN)
+        raise SolverError(f"the best plan is not proven after {MOST_ROUNDS} rounds")
+
+    @property
+    def _reached(self) -> float:
+        return self._best.objective if self._best is not None else -math.inf
+
+    @property
+    def _margin(self) -> float:
+        return self._tolerance * max(1.0, abs(self._reached))
+
+    def _finished(self, bound: float, rounds: int) -> MasterPlan:
+        best = self._best
+        if best is None:
+            raise InfeasiblePlanError(NO_PLAN)
+        bound, counts = max(bound, best.objective), self._power_counts(best)
+        return MasterPlan(best.objective, bound, best.values, best.running, rounds, counts)
+
+    def _power_counts(self, best: MasterPlan) -> tuple[bool, ...]:
+        """Return whether power has a price for each rack with the integers of a plan held."""
+        program, placed = self._build([[one.group for one in own] for own in best.running])
+        lower, upper = program.column_lower.copy(), program.column_upper.copy()
+        for place in self._around.program.integer:
+            lower[place] = upper[place] = float(round(best.values[place]))
+        for one, own in zip(placed, best.running, strict=True):
+            for (_, replicas, _), running in zip(one.groups, own, strict=True):
+                lower[replicas] = upper[replicas] = float(round(running.replicas))
+        held = replace(program, column_lower=lower, column_upper=upper)
+        answer = highs.solve(held, integers=False)
+        if not answer.optimal:
+            return (True,) * len(placed)
+        scale = AHEAD * max(1.0, abs(best.objective))
+        return tuple(abs(float(answer.duals[one.power])) > scale for one in placed)
+
+    # The program
+
+    def _build(self, groups: list[list[Group]]) -> tuple[highs.Program, list[_Placed]]:
+        rows, placed = ProgramRows(self._around.program), list[_Placed]()
+        for position, (rack, own) in enumerate(zip(self._racks, groups, strict=True)):
+            placed.append(self._declare(rows, position, rack, own))
+        return rows.whole(), placed
+
+    def _declare(
+        self, rows: ProgramRows, position: int, rack: RackColumns, groups: list[Group]
+    ) -> _Placed:
+        """Add a rack's columns and rows."""
+        racks = self._around.racks[position]
+        at_most, uniform = self._racks_at_most[position], rack.instance.choices.uniform
+        placed = _Placed()
+        for group in groups:
+            replicas = rows.column(group.most * at_most, integer=True)
+            ways = [rows.column() for _ in group.tokens]
+            placed.groups.append((group, replicas, ways[0]))
+            rows.row([*((way, 1.0) for way in ways), (replicas, -1.0)], 0.0, equal=True)
+            rows.row([(replicas, 1.0), (racks, -float(group.most))], 0.0, equal=False)
+
+        def summed(
+            replica: Sequence[float], ways: Sequence[Sequence[float]]
+        ) -> list[tuple[int, float]]:
+            """Return the entries of a row over all groups."""
+            entries = []
+            for (_, column, first), each, values in zip(placed.groups, replica, ways, strict=True):
+                entries.append((column, each))
+                entries += [(first + way, value) for way, value in enumerate(values)]
+            return entries
+
+        none = [(0.0,) * len(one.tokens) for one in groups]
+        nothing = [0.0] * len(groups)
+        tokens = [tuple(-made for made in one.tokens) for one in groups]
+        made = (self._around.throughput[position], 1.0)
+        placed.tokens = rows.row([made, *summed(nothing, tokens)], 0.0, equal=False)
+        drawn = [tuple(-kilowatt for kilowatt in one.power) for one in groups]
+        power = summed([-one.parked_kw for one in groups], drawn)
+        taken = [(self._around.power[position], 1.0), (racks, -rack.fixed_kw)]
+        placed.power = rows.row([*taken, *power], 0.0, equal=True)
+        sizes = [float(one.configuration.layout.accelerators) for one in groups]
+        all_of = (racks, -number(rack.rack.accelerators))
+        placed.accelerators = rows.row([*summed(sizes, none), all_of], 0.0, equal=False)
+        if number(rack.rack.lpu_units):
+            lpus = [float(one.configuration.lpu_units) for one in groups]
+            all_lpus = (racks, -number(rack.rack.lpu_units))
+            placed.lpus = rows.row([*summed(lpus, none), all_lpus], 0.0, equal=False)
+        if rack.rack.power_cap_kw is not None:
+            cap = [(self._around.power[position], 1.0), (racks, -number(rack.rack.power_cap_kw))]
+            rows.row(cap, 0.0, equal=False)
+        for budget, fixed in enumerate(rack.fixed_budgets):
+            used = summed(
+                [one.budgets[budget][0] for one in groups],
+                [one.budgets[budget][1] for one in groups],
+            )
+            placed.budgets.append(rows.row([*used, (racks, fixed - 1.0)], 0.0, equal=False))
+        if uniform and groups:
+            chosen = [rows.column(1.0, integer=True) for _ in groups]
+            for (group, replicas, _), one in zip(placed.groups, chosen, strict=True):
+                rows.row([(replicas, 1.0), (one, -group.most * at_most)], 0.0, equal=False)
+            placed.one = rows.row([(one, 1.0) for one in chosen], 1.0, equal=False)
+        return placed
+
+    def _solved(
+        self, groups: list[list[Group]], *, integers: bool
+    ) -> tuple[highs.Answer | None, list[_Placed]]:
+        program, placed = self._build(groups)
+        answer = highs.solve(program, integers=integers)
+        if answer.status == "infeasible":
+            return None, placed
+        if not answer.optimal:
+            raise SolverError(f"the model is {answer.status}; a limit is missing that bounds it")
+        return answer, placed
+
+    # The relaxation
+
+    def _priced_in(self) -> list[list[Group]]:
+        """Price ranges in until none is worth more than nothing; return what was priced in.
+
+        Ranges that the relaxation uses are split on the way, until it uses single batches. Sets its
+        optimum and what each rack is worth there.
+        """
+        groups = [self._starting(rack) for rack in self._racks]
+        complete = False
+        while True:
+            answer, placed = self._solved(groups, integers=False)
+            if answer is None:
+                if complete:
+                    raise InfeasiblePlanError(NO_PLAN)
+                # The few ranges that it starts with allow no plan.
+                groups, complete = self._all_ranges(), True
+                continue
+            self._relaxed = answer.objective
+            self._worth = [
+                _worth(answer, one, len(rack.fixed_budgets))
+                for rack, one in zip(self._racks, placed, strict=True)
+            ]
+            self._entry = [float(answer.duals[one.one]) if one.one >= 0 else 0.0 for one in placed]
+            added = self._added(groups)
+            if added:
+                continue
+            running = self._running(answer, placed, least=RELAXED)
+            if all(one.group.exact for own in running for one in own):
+                return groups
+            gone = self._split(running)
+            groups = [
+                [one for one in own if one.key not in keys]
+                for own, keys in zip(groups, gone, strict=True)
+            ]
+            self._added(groups)
+
+    def _added(self, groups: list[list[Group]]) -> int:
+        """Add the ranges that would improve the relaxation; return how many these are."""
+        added = 0
+        for position, rack in enumerate(self._racks):
+            known = {one.key for one in groups[position]}
+            fresh = [one for one in self._worth_more(position, rack) if one.key not in known]
+            groups[position] += fresh
+            added += len(fresh)
+        return added
+
+    def _all_ranges(self) -> list[list[Group]]:
+        return [
+            [one for shape, own in enumerate(ranges) for one in rack.groups(own, shape)]
+            for rack, ranges in zip(self._racks, self._ranges, strict=True)
+        ]
+
+    def _starting(self, rack: RackColumns) -> list[Group]:
+        """Return the ranges that make most on any power and those that make most per kW."""
+        found: dict[Key, Group] = {}
+        nothing = (0.0,) * len(rack.fixed_budgets)
+        for price in STARTING_PRICES:
+            best: tuple[float, int, int] | None = None
+            for shape, ranges in enumerate(rack.first):
+                if not len(ranges.owners):
+                    continue
+                most = rack.most(ranges, shape)
+                per_kw = most_per_kw(ranges.tokens, ranges.power)
+                worth = Worth(1.0, -price * per_kw, 0.0, 0.0, nothing)
+                value = rack.worth(ranges, shape, worth) * most
+                place = int(np.argmax(value))
+                if best is None or value[place] > best[0]:
+                    best = float(value[place]), shape, place
+            if best is not None:
+                _, shape, place = best
+                ranges = rack.first[shape].take(np.array([place]))
+                for group in rack.groups(ranges, shape):
+                    found[group.key] = group
+        return list(found.values())
+
+    def _worth_more(self, position: int, rack: RackColumns) -> list[Group]:
+        """Return the ranges of a rack that would improve the relaxation, the best ones first."""
+        found: list[tuple[float, int, int]] = []
+        for shape in range(len(rack.first)):
+            value = self._value(position, rack, shape)
+            places = np.argsort(-value, kind="stable")[:PRICED_IN]
+            found += [
+                (float(value[place]), shape, int(place))
+                for place in places
+                if value[place] > AHEAD * max(1.0, abs(self._relaxed))
+            ]
+        found.sort(reverse=True)
+        groups = []
+        for _, shape, place in found[:PRICED_IN]:
+            ranges = self._ranges[position][shape]
+            groups += rack.groups(ranges.take(np.array([place])), shape)
+        return groups
+
+    def _value(self, position: int, rack: RackColumns, shape: int) -> Array:
+        """Return what the relaxation gains, or loses, if each range has to run.
+
+        All replicas that there may be, where one configuration runs at all; else one.
+        """
+        ranges = self._ranges[position][shape]
+        each = rack.worth(ranges, shape, self._worth[position])
+        return self._entered(position, rack, each, rack.most(ranges, shape))
+
+    def _entered(self, position: int, rack: RackColumns, each: Array, most: Array) -> Array:
+        if not rack.instance.choices.uniform:
+            return each
+        at_most = most * self._racks_at_most[position]
+        # Where a replica costs more than it is worth, one of them has to run.
+        return np.where(each > 0, each * at_most, each) - self._entry[position]
+
+    # Whole replicas
+
+    def _keep_promising(self) -> None:
+        """Drop the ranges that can be part of no better plan."""
+        room = self._relaxed - self._reached + self._margin
+        for position, rack in enumerate(self._racks):
+            for shape, ranges in enumerate(self._ranges[position]):
+                kept = np.nonzero(self._value(position, rack, shape) >= -room)[0]
+                self._ranges[position][shape] = ranges.take(kept)
+
+    def _bundles(self) -> list[list[Group]]:
+        """Return the ranges as bundles, batches that are cut out by themselves."""
+        return [
+            [
+                one
+                for shape, ranges in enumerate(self._ranges[position])
+                for one in rack.bundles(shape, ranges, self._cuts[position][shape])
+            ]
+            for position, rack in enumerate(self._racks)
+        ]
+
+    def _cut(self, running: list[list[RunningGroup]]) -> None:
+        """Cut the batch out of each bundle that runs which a plan like that would have."""
+        for position, (rack, used) in enumerate(zip(self._racks, running, strict=True)):
+            for one in used:
+                if one.group.exact:
+                    continue
+                shape, owner = one.group.place
+                batch = self._wanted(rack, one)
+                ranges = self._ranges[position][shape]
+                holds = (ranges.owners == owner) & (ranges.lowest <= batch)
+                holds &= ranges.highest >= batch
+                fresh = [
+                    rack.split(group, batch)
+                    for group in rack.groups(ranges.take(np.nonzero(holds)[0]), shape)
+                ] or [rack.single(shape, owner, batch)]
+                kept = ranges.take(np.nonzero(~holds)[0])
+                for parts in fresh:
+                    kept = kept.joined(parts)
+                self._ranges[position][shape] = kept
+                self._cuts[position][shape].add((owner, batch))
+
+    def _cut_groups(self) -> list[list[Group]]:
+        """Return all batches that are cut out, as groups."""
+        return [
+            [
+                group
+                for shape, cuts in enumerate(self._cuts[position])
+                for owner, batch in sorted(cuts)
+                for group in rack.groups(rack.single(shape, owner, batch), shape)
+            ]
+            for position, rack in enumerate(self._racks)
+        ]
+
+    def _running(
+        self, answer: highs.Answer, placed: list[_Placed], least: float = RUNS
+    ) -> list[list[RunningGroup]]:
+        found = []
+        for one in placed:
+            own = []
+            for group, replicas, first in one.groups:
+                count = float(answer.point[replicas])
+                if count >= least:
+                    ways = tuple(answer.point[first : first + len(group.tokens)].tolist())
+                    own.append(RunningGroup(group, count if least < RUNS else round(count), ways))
+            found.append(own)
+        return found
+
+    def _wanted(self, rack: RackColumns, running: RunningGroup) -> float:
+        """Return the batch of a range that a plan with so much power would have."""
+        group = running.group
+        if group.exact:
+            return group.lowest
+        return rack.best_batch(group, running.power)
+
+    def _singles(self, groups: list[list[Group]]) -> list[list[Group]]:
+        """Return groups of single batches at the ends of ranges."""
+        found = []
+        for rack, own in zip(self._racks, groups, strict=True):
+            single: dict[tuple[tuple[int, int], float], Group] = {}
+            for group in own:
+                ends = [(end, end) for end in dict.fromkeys((group.lowest, group.highest))]
+                for one in rack.between(group, ends):
+                    single[(one.place, one.lowest)] = one
+            found.append(list(single.values()))
+        return found
+
+    def _offer(self, groups: list[list[Group]]) -> None:
+        """Solve with groups of single batches; keep the plan if it is the best so far."""
+        answer, placed = self._solved(groups, integers=True)
+        if answer is None:
+            return
+        if self._best is None or answer.objective > self._best.objective:
+            self._best = MasterPlan(
+                answer.objective,
+                math.inf,
+                answer.point[: len(self._around.program.cost)],
+                tuple(tuple(own) for own in self._running(answer, placed)),
+                0,
+            )
+
+    def _split(self, running: list[list[RunningGroup]]) -> list[set[Key]]:
+        """Split the ranges that run at the batch that each would have; return which these were."""
+        gone = []
+        for position, (rack, used) in enumerate(zip(self._racks, running, strict=True)):
+            keys = set[Key]()
+            for one in used:
+                group = one.group
+                if group.exact:
+                    continue
+                keys.add(group.key)
+                shape, owner = group.place
+                ranges = self._ranges[position][shape]
+                same = (ranges.owners == owner) & (ranges.lowest == group.lowest)
+                same &= ranges.highest == group.highest
+                fresh = rack.split(group, self._wanted(rack, one))
+                kept = ranges.take(np.nonzero(~same)[0])
+                self._ranges[position][shape] = kept.joined(fresh)
+            gone.append(keys)
+        return gone
+
+
+NO_PLAN = (
+    "no plan satisfies all constraints of the model; relax one of them, or solve each rack alone "
+    "to see its own limits"
+)
+
+STARTING_PRICES = (0.0, 0.3, 0.6, 0.9, 0.99)
+"""Prices of power at which a rack's first ranges are best, as shares of the most tokens per kW."""
+
+
+def _worth(answer: highs.Answer, placed: _Placed, budgets: int) -> Worth:
+    duals = answer.duals
+    return Worth(
+        float(duals[placed.tokens]),
+        float(duals[placed.power]),
+        float(duals[placed.accelerators]),
+        float(duals[placed.lpus]) if placed.lpus >= 0 else 0.0,
+        tuple(float(duals[one]) for one in placed.budgets[:budgets]),
+    )

@@ -1,0 +1,307 @@
+"""Prices of a plan: the rows around the racks, the racks' rows and hardware inputs in one table.
+
+The integers of the plan are held and the batches freed: every running group is replaced by the
+first-order model of its declared program, until the optimum stays in place. The multipliers found
+there are those of the exact program (see `hbmopt.points.polish`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hbmopt.demand import Array, Demand, Point, rack_data
+from hbmopt.errors import SolverError
+from hbmopt.models.quantities import RackData, number
+from hbmopt.plan.columns import RackColumns
+from hbmopt.plan.master import MasterPlan, ProgramRows, RunningGroup, Surroundings
+from hbmopt.points import point_around, settles
+from hbmopt.program import (
+    Filled,
+    Label,
+    PricedColumn,
+    PricedRack,
+    coefficients,
+    collect,
+    fill,
+    highs,
+    with_replicas,
+)
+from hbmopt.results import SHARED, ConstraintResult, InputResult, constraint_table, input_prices
+
+FIRST_ORDER_ROUNDS = 30
+
+NEARLY = 1e-9
+"""Share of a rate from which replicas run as fast as they can."""
+
+
+@dataclass(frozen=True)
+class PricedPlan:
+    """The priced racks of a plan, and the multiplier of every row around them."""
+
+    racks: tuple[PricedRack, ...]
+    duals: Array
+    objective: float
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A running group whose replicas are held, at the point of its first-order model."""
+
+    running: RunningGroup
+    demand: Demand
+    point: Point
+
+    @property
+    def filled(self) -> Filled:
+        """Return its program."""
+        data = self.demand.over(self.point)
+        return with_replicas(fill(rack_data(self.demand.instance), data), self.running.replicas)
+
+
+def price_plan(
+    around: Surroundings, racks: Sequence[RackColumns], plan: MasterPlan, sign: float, unit: str
+) -> PricedPlan:
+    """Hold the integers, free the batches; return the priced racks and the rows around them.
+
+    `sign` is -1 where the objective around the racks is to be minimised.
+
+    Raises
+    ------
+    SolverError
+        If the first-order model has no optimum, which a plan that exists rules out.
+    """
+    # Where power has no price, slower clocks only draw less: prices are those of the full one.
+    held = [
+        [_held(rack, one, slowed=slowed) for one in running]
+        for rack, running, slowed in zip(racks, plan.running, plan.power_counts, strict=True)
+    ]
+    solved = _to_first_order(around, racks, plan, held)
+    if not solved.answer.optimal:
+        raise SolverError("no optimum around the plan")
+    objective = sign * solved.answer.objective
+    priced = tuple(
+        solved.priced_rack(position, rack, own, sign, objective, unit)
+        for position, (rack, own) in enumerate(zip(racks, solved.held, strict=True))
+    )
+    rows = len(around.program.row_lower)
+    return PricedPlan(priced, sign * solved.answer.duals[:rows], objective)
+
+
+def _to_first_order(
+    around: Surroundings, racks: Sequence[RackColumns], plan: MasterPlan, held: list[list[_Held]]
+) -> "_Solved":
+    """Return the program solved around the point at which its optimum stays."""
+    for _ in range(FIRST_ORDER_ROUNDS):
+        solved = _Solved(around, racks, plan, held)
+        if not solved.answer.optimal:
+            break
+        after = [[solved.moved(one) for one in own] for own in held]
+        both = zip(held, after, strict=True)
+        if all(_settled(*one) for own in both for one in zip(*own, strict=True)):
+            break
+        held = after
+    return solved
+
+
+def _held(rack: RackColumns, running: RunningGroup, *, slowed: bool) -> _Held:
+    parts, full, hot = rack.running(running.group, running.rate)
+    slowed = (slowed or hot) and (hot or running.rate < full * (1.0 - NEARLY))
+    clocks = tuple(part.clock for part in parts)
+    demand = running.group.demand
+    demand = demand.with_clocks(clocks if slowed else demand.configuration.clocks[:1])
+    count = running.replicas
+    steps = tuple(count * part.share * part.steps for part in parts)
+    if len(steps) != len(demand.configuration.clocks):
+        steps = (count * running.rate,)
+    made = [(part.share * part.steps, part.offloaded) for part in parts]
+    offloaded = _mean_shares(running.rate, made)
+    return _Held(running, demand, point_around(demand, running.group.lowest, offloaded, steps))
+
+
+def _mean_shares(
+    rate: float, parts: Sequence[tuple[float, tuple[float, ...]]]
+) -> tuple[float, ...]:
+    """Return the offloaded shares of the mean step."""
+    count = len(parts[0][1])
+    return tuple(
+        min(1.0, sum(steps * shares[part] for steps, shares in parts) / rate) if rate else 0.0
+        for part in range(count)
+    )
+
+
+def _settled(before: _Held, after: _Held) -> bool:
+    near, point = before.point, after.point
+    return bool(settles(point.batch, near.batch, np.array(point.steps), np.array(near.steps)))
+
+
+class _Solved:
+    """The program in which the running groups are their first-order models, solved."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        racks: Sequence[RackColumns],
+        plan: MasterPlan,
+        held: Sequence[Sequence[_Held]],
+    ) -> None:
+        self._around, self._values = around, plan.values
+        rows = ProgramRows(around.program)
+        for place in around.program.integer:
+            rows.lower[place] = rows.upper[place] = float(round(plan.values[place]))
+        rows.integer = []
+        self._placed: dict[int, tuple[Filled, int, int]] = {}
+        self._shared: list[dict[Label, int]] = []
+        self._links: list[tuple[int, int]] = []
+        for position, (rack, own) in enumerate(zip(racks, held, strict=True)):
+            self._declare(rows, position, rack, own)
+        self.held = held
+        self.answer = highs.solve(rows.whole(), integers=False)
+
+    def racks(self, position: int) -> float:
+        """Return how many racks of a kind there are."""
+        return float(round(self._values[self._around.racks[position]]))
+
+    def _declare(
+        self, rows: ProgramRows, position: int, rack: RackColumns, own: Sequence[_Held]
+    ) -> None:
+        count, numbers = self.racks(position), rack.rack
+        tokens = [(self._around.throughput[position], 1.0)]
+        power = [(self._around.power[position], 1.0)]
+        budgets: list[list[tuple[int, float]]] = [[] for _ in rack.fixed_budgets]
+        for one in own:
+            filled, data = one.filled, one.demand.over(one.point)
+            template, raw = filled.template, coefficients(numbers, data)
+            columns = [
+                rows.column(upper, lower)
+                for lower, upper in zip(
+                    filled.program.column_lower, filled.program.column_upper, strict=True
+                )
+            ]
+            first = columns[0]
+            begin = rows.count
+            for row, label in enumerate(template.rows):
+                span = slice(filled.program.starts[row], filled.program.starts[row + 1])
+                entries = [
+                    (first + int(column), float(value))
+                    for column, value in zip(
+                        filled.program.indices[span], filled.program.values[span], strict=True
+                    )
+                ]
+                upper = float(filled.program.row_upper[row])
+                kept = label.family not in SHARED
+                equal = kept and bool(template.equality[row])
+                rows.row(entries if kept else [], upper if kept else 0.0, equal=equal)
+                if label.family == "budget" and label.index is not None:
+                    span = slice(template.starts[row], template.starts[row + 1])
+                    budgets[label.index] += [
+                        (first + int(column), float(value * filled.scale[column]))
+                        for column, value in zip(
+                            template.indices[span], raw.values[span], strict=True
+                        )
+                    ]
+            self._placed[id(one)] = filled, first, begin
+            made = 1e3 * raw.cost * filled.scale
+            drawn = template.power.gradient(
+                collect(data, collect(numbers, [])), len(template.columns)
+            )
+            tokens += [(first + place, -float(value)) for place, value in enumerate(made)]
+            power += [
+                (first + place, -float(value)) for place, value in enumerate(drawn * filled.scale)
+            ]
+        link = rows.row(tokens, 0.0, equal=False)
+        taken = rows.row(power, rack.fixed_kw * count, equal=True)
+        self._links.append((link, taken))
+        shared: dict[Label, int] = {}
+        if numbers.power_cap_kw is not None:
+            cap = [(self._around.power[position], 1.0 / number(numbers.power_cap_kw))]
+            shared[Label("power_cap", None, None)] = rows.row(cap, count, equal=False)
+        for index, (entries, fixed) in enumerate(zip(budgets, rack.fixed_budgets, strict=True)):
+            left = count * (1.0 - fixed)
+            shared[Label("budget", None, index)] = rows.row(entries, left, equal=False)
+        self._shared.append(shared)
+
+    def values(self, held: _Held) -> dict[Label, float]:
+        """Return the values of a group's variables."""
+        filled, first, _ = self._placed[id(held)]
+        point = self.answer.point[first : first + len(filled.scale)] * filled.scale
+        return dict(zip(filled.template.columns, point.tolist(), strict=True))
+
+    def moved(self, held: _Held) -> _Held:
+        """Return a group at the optimum of its first-order model."""
+        values = self.values(held)
+        clocks = len(held.demand.configuration.clocks)
+        steps = tuple(values[Label("steps", clock, None)] for clock in range(clocks))
+        sequences = sum(values[Label("sequences", clock, None)] for clock in range(clocks))
+        batch = sequences / sum(steps)
+        if abs(batch - held.point.batch) <= 1e-9 * batch:
+            batch = held.point.batch
+        parts = [
+            (
+                steps[clock],
+                tuple(
+                    values[Label("offloaded_steps", clock, part)] / steps[clock]
+                    if steps[clock] > 0
+                    else 0.0
+                    for part in range(len(held.point.offloaded_share))
+                ),
+            )
+            for clock in range(clocks)
+        ]
+        offloaded = _mean_shares(sum(steps), parts)
+        return replace(held, point=point_around(held.demand, batch, offloaded, steps))
+
+    def priced_rack(
+        self,
+        position: int,
+        rack: RackColumns,
+        held: Sequence[_Held],
+        sign: float,
+        objective: float,
+        unit: str,
+    ) -> PricedRack:
+        """Return a rack with its multipliers."""
+        duals = sign * self.answer.duals
+        columns = []
+        for one in held:
+            filled, _, begin = self._placed[id(one)]
+            labels = filled.template.rows
+            own = duals[begin : begin + len(labels)] * filled.row_scale
+            columns.append(
+                PricedColumn(
+                    one.demand.configuration,
+                    one.demand.over(one.point),
+                    self.values(one),
+                    one.point,
+                    dict(zip(labels, own.tolist(), strict=True)),
+                )
+            )
+        tokens, power = self._links[position]
+        shared = {Label(name, None, None): 0.0 for name in ("accelerators", "lpu_units")}
+        shared |= {label: float(duals[row]) for label, row in self._shared[position].items()}
+        cap = shared.get(Label("power_cap", None, None), 0.0)
+        numbers: RackData = replace(rack.rack, racks=self.racks(position))
+        return PricedRack(
+            rack=numbers,
+            columns=tuple(columns),
+            instance=rack.instance,
+            duals=shared,
+            objective=objective,
+            throughput_weight=1e3 * float(duals[tokens]),
+            power_weight=float(duals[power]) + cap / number(numbers.power_cap_kw or 1.0),
+            objective_unit=unit,
+        )
+
+
+def price_table(
+    names: Sequence[str], racks: Sequence[PricedRack], rows: Sequence[ConstraintResult]
+) -> tuple[tuple[ConstraintResult, ...], tuple[InputResult, ...]]:
+    """Return the user's rows and the racks' rows, and the inputs, under the names of the racks."""
+    constraints, inputs = list(rows), list[InputResult]()
+    for name, rack in zip(names, racks, strict=True):
+        if rack.columns:
+            constraints += [
+                replace(row, name=f"{name}.{row.name}") for row in constraint_table(rack)
+            ]
+            inputs += [replace(one, name=f"{name}.{one.name}") for one in input_prices(rack)]
+    return tuple(constraints), tuple(inputs)
