@@ -30,7 +30,7 @@ Key = tuple[tuple[int, int], float, float]
 FIRST_RATIO = 1.3
 """Ratio of the ends of the ranges of batches that a configuration starts with."""
 
-PARTS = 34
+PARTS = 100
 """Ends of the parts into which a range is divided at a time where a batch is sought in it."""
 
 STEP = 4.0
@@ -209,7 +209,7 @@ class RackColumns:
         lpus = [one.lpu_units for one in points.configurations]
         best = best - worth.accelerator * np.array(layouts)[owners]
         best = best - worth.lpu * np.array(lpus)[owners]
-        for price, each in zip(worth.budgets, points.shared_each(), strict=True):
+        for price, each in zip(worth.budgets, points.shared_each, strict=True):
             best = best - price * each[owners]
         return np.asarray(best)
 
@@ -292,7 +292,7 @@ class RackColumns:
     def groups(self, ranges: Ranges, shape: int) -> list[Group]:
         """Return ranges as groups."""
         points, found = self._shapes[shape], []
-        each = [one.tolist() for one in points.shared_each()]
+        each = [one.tolist() for one in points.shared_each]
         for place, owner in enumerate(ranges.owners.tolist()):
             power, rate, tokens = _corners(
                 ranges.power[:, place], ranges.rate[:, place], ranges.tokens[:, place]
@@ -400,15 +400,17 @@ class RackColumns:
             fast &= rates.thriftiest(np.full_like(batches, needed)) <= power * (1.0 + ALIKE)
             return int(fast.sum())
 
-        if not self._floor or meeting(np.array([high])):
+        if not self._floor:
             return high
-        while high - low > (1.0 if self._whole else 1e-9 * high):
-            batches = np.linspace(low, high, PARTS)[1:-1]
+        while high - low > (0.0 if self._whole else 1e-9 * high):
+            batches = np.linspace(low, high, PARTS)[1:]
             if self._whole:
-                batches = np.unique(np.clip(np.round(batches), low + 1.0, high - 1.0))
+                batches = np.unique(np.clip(np.round(batches), low + 1.0, high))
             count = meeting(batches)
-            ends = [low, *batches.tolist(), high]
-            low, high = ends[count], ends[count + 1]
+            ends = [low, *batches.tolist()]
+            if count == len(batches):
+                return high
+            low, high = ends[count], ends[count + 1] - (1.0 if self._whole else 0.0)
         return low
 
 

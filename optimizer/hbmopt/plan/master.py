@@ -36,6 +36,9 @@ MOST_ROUNDS = 80
 PRICED_IN = 12
 """Ranges of a rack that are priced in at once, those that are worth most."""
 
+SLOWLY = 2e-5
+"""Share by which the relaxation has to fall when its ranges are split, for it to go on."""
+
 RELAXED = 1e-6
 """Replicas from which on a group runs in the relaxation."""
 
@@ -351,8 +354,9 @@ class Master:
         optimum and what each rack is worth there.
         """
         groups = [self._starting(rack) for rack in self._racks]
-        complete = False
+        complete, slow = False, 0
         while True:
+            before = self._relaxed
             answer, placed = self._solved(groups, integers=False)
             if answer is None:
                 if complete:
@@ -370,7 +374,9 @@ class Master:
             if added:
                 continue
             running = self._running(answer, placed, least=RELAXED)
-            if all(one.group.exact for own in running for one in own):
+            fallen = before - self._relaxed
+            slow = slow + 1 if 0 <= fallen <= SLOWLY * abs(self._relaxed) else 0
+            if slow > 1 or all(one.group.exact for own in running for one in own):
                 return groups
             gone = self._split(running)
             groups = [

@@ -22,7 +22,7 @@ def solve_mixed(instance: Instance) -> tuple[RackPlan, PricedRack, float]:
     found = Master(around, [rack]).run()
     columns = []
     for one in found.running[0]:
-        parts, _ = rack.running(one.group, one.rate)
+        parts, _, _ = rack.running(one.group, one.rate)
         count = round(one.replicas)
         columns.append(running_column(one.group.demand, count, one.group.lowest, parts))
     plan = RackPlan(rack_data(instance), tuple(columns))

@@ -32,6 +32,16 @@ class ClockMix:
     clock: Whole
     rise: Array
 
+    def put(self, places: Whole, other: "ClockMix") -> "ClockMix":
+        """Return the hulls with those of some of the batches replaced."""
+        height = max(len(self.power), len(other.power))
+        found = []
+        for name in ("power", "rate", "clock", "rise"):
+            mine, new = (_filled(getattr(one, name), height, name) for one in (self, other))
+            mine[:, places] = new
+            found.append(mine)
+        return ClockMix(*found)
+
     def take(self, places: Whole) -> "ClockMix":
         """Return the hulls of some of the batches."""
         return ClockMix(
@@ -60,7 +70,7 @@ class ClockMix:
             rise = self.rise[corner]
             if not rise.any():
                 continue
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):
                 line = self.power[corner] + (rate - self.rate[corner]) / rise
             found = np.where(rise > 0, np.maximum(found, line), found)
         return found
@@ -93,6 +103,12 @@ class ClockMix:
         share = np.where(high <= rate * (1.0 + 1e-12), 1.0, share)
         clocks = np.array([self.clock[above, every], self.clock[below, every]])
         return clocks, np.array([share, 1.0 - share]), np.array([high, low])
+
+
+def _filled(corners: Array, height: int, name: str) -> Array:
+    """Return corners up to a height, the last one repeated."""
+    last = np.zeros_like(corners[-1:]) if name == "rise" else corners[-1:]
+    return np.concatenate([corners, np.repeat(last, height - len(corners), axis=0)])
 
 
 def clock_mix(power: Array, rate: Array, resting: Array) -> ClockMix:

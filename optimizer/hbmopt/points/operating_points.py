@@ -11,7 +11,7 @@ batch would with the HBM that its first one leaves (`BatchRates` with `room`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -58,6 +58,22 @@ class Modes:
     power: Array
     heat: Array
     offloaded: Array
+
+    def take(self, places: Whole) -> "Modes":
+        """Return the modes of some of the batches."""
+        return Modes(*(getattr(self, one.name)[..., places] for one in fields(self)))
+
+    def put(self, places: Whole, other: "Modes") -> "Modes":
+        """Return these modes with those of some of the batches replaced; others repeat the first."""
+        height = len(other.rate)
+        found = []
+        for one in fields(self):
+            mine = np.array(getattr(self, one.name))
+            missing = np.repeat(mine[..., :1, :], height - mine.shape[-2], axis=-2)
+            mine = np.concatenate([mine, missing], axis=-2)
+            mine[..., places] = getattr(other, one.name)
+            found.append(mine)
+        return Modes(*found)
 
     def joined(self, other: "Modes") -> "Modes":
         """Return these modes and others of the same batches."""
@@ -258,9 +274,32 @@ class BatchRates:
             modes = self._modes(every=True)
             known = modes, self._hull(modes, of)
         if self.points.rows.parts:
-            known = self._refined(*known, of, needed)
+            known = self._with_shares(*known, of, needed)
         self._mixes[of] = known
         return known
+
+    def _with_shares(
+        self, modes: Modes, mix: ClockMix, of: str, needed: Array | None
+    ) -> tuple[Modes, ClockMix]:
+        """Return modes and hull with the shares of the weights that are best at prices of power.
+
+        Shares that are best for nothing and at the highest price on a hull are best at any between.
+        """
+        clocks, rise = len(self.points.clocks), mix.rise.max(axis=0)
+        found = self._modes(every=True, price=rise, of=of)
+
+        def worth(one: Modes) -> Array:
+            drawn = one.power if of == "rack" else one.heat
+            return (one.rate - rise * drawn)[:clocks]
+
+        better = worth(found) > worth(modes) + GAINS * np.maximum(mix.rate[-1], 1e-300)
+        rest = np.nonzero(better.any(axis=0))[0]
+        if not len(rest):
+            return modes, mix
+        some = self.take(rest)
+        power = needed[..., rest] if needed is not None else None
+        fresh, own = some._refined(modes.take(rest), mix.take(rest), of, power)
+        return modes.put(rest, fresh), mix.put(rest, own)
 
     def _hull(self, modes: Modes, of: str) -> ClockMix:
         rows = self._rows(every=True)
@@ -370,8 +409,9 @@ class OperatingPoints:
         """Return how replicas of one configuration run at some batches."""
         return BatchRates(self, np.full(len(batches), owner), batches)
 
+    @cached_property
     def shared_each(self) -> tuple[Array, ...]:
-        """Return what a replica uses of each row over the rack anyway, by configuration."""
+        """What a replica uses of each row over the rack anyway, by configuration."""
         owners = np.arange(len(self.configurations))
         rows = self.rows.at(owners, self.lowest, every=False).shared
         return tuple(np.broadcast_to(one.each, owners.shape) for one in rows)
