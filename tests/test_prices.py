@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, assume, given, settings
 import hbmopt
 from builders import INSTANCES
 from hbmopt.demand.coefficients import Demand
-from hbmopt.points.configuration_search import polish, search
+from hbmopt.plan import search
+from hbmopt.points import polish
 from hbmopt.program.optimum import priced
 from hbmopt.results.prices import hardware_inputs, worth
 from racks import small_instances
@@ -14,15 +15,15 @@ from racks import small_instances
 STEP = 1e-5
 
 
-def free_batch_throughput(instance, plan):
-    """Throughput at a free batch with the plan's configuration and replicas."""
-    return polish(Demand(instance, plan.configuration), plan)[0].throughput
+def free_batch_throughput(instance, near):
+    """Throughput at a free batch with the configuration, clocks and replicas of an optimum."""
+    return polish(Demand(instance, near.configuration), near)[0].throughput
 
 
 def check_all_inputs(instance, tolerance):
     found = search(instance)
-    rack = priced(instance, found.relaxed, found.point)
-    lpus = bool(found.plan.data.clocks[0].offloaded)
+    rack = priced(instance, found.relaxed, found.around)
+    lpus = found.plan.used_lpus > 0
     checked = 0
     for one in hardware_inputs(instance, lpus=lpus):
         ends = []
@@ -30,7 +31,7 @@ def check_all_inputs(instance, tolerance):
             changed = instance
             for path in one.paths:
                 changed = changed.scaled(path, factor)
-            ends.append(free_batch_throughput(changed, found.plan))
+            ends.append(free_batch_throughput(changed, found.relaxed))
         middle = found.relaxed.throughput
         up, down = ends[0] - middle, middle - ends[1]
         # At a kink the two sides differ and a price is one of them, or between them.
