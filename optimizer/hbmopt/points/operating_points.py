@@ -131,7 +131,7 @@ class BatchRates:
         found = np.where(power >= self.power, self.rate, -1.0)
         short = (power < self.power) & (self.rate > 0)
         places = np.nonzero(short.any(axis=tuple(range(power.ndim - 1))))[0]
-        if len(places) == len(self.batches):
+        if 0 < len(places) == len(self.batches):
             found = self._on_power(power)
         elif len(places):
             found[..., places] = self.take(places)._on_power(power[..., places])
