@@ -60,7 +60,7 @@ class ClockMix:
             rise = self.rise[corner]
             if not rise.any():
                 continue
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):
                 line = self.power[corner] + (rate - self.rate[corner]) / rise
             found = np.where(rise > 0, np.maximum(found, line), found)
         return found
