@@ -150,6 +150,54 @@ def test_a_program_on_the_verge_of_infeasible_is_decided():
     assert max(one.utilization for one in found.limits) > 1
 
 
+def test_a_claim_that_only_a_lower_clock_keeps_is_possible():
+    # At the full clock these chips draw more than they may; a lower one reads caches as fast.
+    chip = {
+        "name": "chip",
+        "hbm_capacity": "49 GB",
+        "hbm_bandwidth": "7.35 TB/s",
+        "peak_flops": {"bf16": "1035 TFLOP/s"},
+        "tdp": "2 kW",
+        "scale_up_bandwidth": "1 TB/s",
+    }
+    lpu = {
+        "name": "lpu",
+        "sram_capacity": "5 GB",
+        "sram_bandwidth": "45 TB/s",
+        "peak_flops": {"bf16": "486 TFLOP/s"},
+        "tdp": "150 W",
+        "link_bandwidth": "17.8 GB/s",
+        "layer_latency": "7 us",
+        "hop_latency": "0.5 us",
+    }
+    windowed = {"kind": "compressed", "layers": 1, "head_dimension": 512, "window": 512}
+    grouped = {"kind": "grouped", "layers": 3, "kv_heads": 1, "head_dimension": 64}
+    instance = hbmopt.load(
+        {
+            "rack": {
+                "name": "two",
+                "accelerator": chip,
+                "accelerators": 2,
+                "static_power": "0.5 kW",
+                "offload": {"device": lpu, "units": 4},
+            },
+            "llm": {
+                "name": "small",
+                "layers": 4,
+                "hidden_size": 4096,
+                "parameters": {"attention": 0.286e9, "embedding": 0.2e9},
+                "attention": [one | {"heads": 24} for one in (windowed, grouped)],
+            },
+            "workload": {"context": 131072},
+            "calibration": {"overlap": 0.85},
+        }
+    )
+    for speed, possible in ((450, True), (504, True), (505, False)):
+        found = hbmopt.check(instance, 432, speed)
+        assert found.possible == possible
+        assert found.reachable[0].speed_tok_s_user == pytest.approx(504.35, rel=1e-4)
+
+
 def test_progress_counts_up_to_the_end():
     told = []
     path = INSTANCES / "h100.yaml"

@@ -87,6 +87,54 @@ def test_the_plan_of_a_chip_that_heats_runs_at_a_clock_that_is_as_fast():
     assert found.plan.violation <= 1e-9
 
 
+def test_a_rack_on_which_branch_and_bound_has_no_proof_gets_a_verdict():
+    # Steps take seconds here and the floor asks for milliseconds: numbers far apart.
+    chip = {
+        "name": "chip",
+        "hbm_capacity": "21.15 GB",
+        "hbm_bandwidth": "17 TB/s",
+        "peak_flops": {"bf16": "1131 TFLOP/s"},
+        "tdp": "1.6 kW",
+        "scale_up_bandwidth": "0.12 TB/s",
+    }
+    lpu = {
+        "name": "lpu",
+        "sram_capacity": "4 GB",
+        "sram_bandwidth": "117 TB/s",
+        "peak_flops": {"bf16": "808 TFLOP/s"},
+        "tdp": "285 W",
+        "link_bandwidth": "154.4 GB/s",
+        "layer_latency": "3 us",
+        "hop_latency": "3 us",
+    }
+    heads = {"kind": "grouped", "layers": 10, "heads": 24, "kv_heads": 24, "head_dimension": 128}
+    mapping = {
+        "rack": {
+            "name": "two",
+            "accelerator": chip,
+            "accelerators": 2,
+            "static_power": "1 kW",
+            "offload": {"device": lpu, "units": 1},
+        },
+        "llm": {
+            "name": "small",
+            "layers": 12,
+            "hidden_size": 2048,
+            "mixers": 10,
+            "parameters": {"attention": 3.566e9, "embedding": 0, "lm_head": 0.229e9},
+            "attention": [heads],
+        },
+        "workload": {"prompt": 131072, "output": 1, "prefill": "shared"},
+        "limits": {"min_speed": "150 tok/s/user"},
+    }
+    solution = hbmopt.solve(mapping)
+    assert solution.status == "infeasible"
+    assert "the speed floor of 150 tok/s/user" in solution.conflict.summary
+    slow = hbmopt.solve(mapping, {"limits.min_speed": "0.1 tok/s/user"})
+    assert slow.status == "optimal"
+    assert slow.certificate.piecewise_error <= 1e-9
+
+
 def test_a_search_of_some_configurations_finds_no_better_plan_than_the_whole():
     instance = hbmopt.load(INSTANCES / "h200.yaml")
     whole = search(instance)
