@@ -314,4 +314,5 @@ def resolved_with_more(model, name, amount):
     return solve(changed).objective
 
 
-CLOCK = "configuration[0].clock[0]"
+COLUMN = "configuration[0]"
+CLOCK = f"{COLUMN}.clock[0]"

@@ -4,9 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from hbmopt.demand.sequence import step_tokens
-from hbmopt.plan.infeasibility import _one_replica
-from hbmopt.program import highs
+from hbmopt.demand.coefficients import Demand, Segment, rack_data
+from hbmopt.demand.sequence import smallest_batch, step_tokens
+from hbmopt.program import fill, highs
+
+
+def one_replica(instance, configuration):
+    """The program of a configuration that runs one replica, at whatever clocks."""
+    demand = Demand(instance, configuration)
+    batches = Segment(smallest_batch(configuration), demand.largest_batch)
+    filled = fill(rack_data(instance), demand.over(batches))
+    column = filled.template.column("replicas")
+    lower, upper = filled.program.column_lower.copy(), filled.program.column_upper.copy()
+    lower[column] = upper[column] = 1.0
+    program = replace(filled.program, column_lower=lower, column_upper=upper)
+    return replace(filled, program=program)
 
 
 def extreme(filled, family, without):
@@ -32,7 +44,7 @@ def fastest(instance, configurations):
     best, owner = 0.0, configurations[0]
     for one in configurations:
         without = {"min_speed", "power_cap", "budget"}
-        answer = extreme(_one_replica(instance, one), "steps", without)
+        answer = extreme(one_replica(instance, one), "steps", without)
         gained = step_tokens(instance, one).accepted * 1e3
         if answer.optimal and answer.objective * gained > best:
             best, owner = answer.objective * gained, one
@@ -44,7 +56,7 @@ def thriftiest(instance, configurations, *, at_floor):
     without = {"power_cap", "budget"} | (set() if at_floor else {"min_speed"})
     least = np.inf
     for one in configurations:
-        filled = _one_replica(instance, one)
+        filled = one_replica(instance, one)
         answer = extreme(filled, "power", without)
         if answer.optimal:
             row = filled.template.row("power_cap")

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 from hypothesis import strategies as st
 
 import hbmopt
@@ -98,7 +99,7 @@ def small_instances(draw, lpus=True):
     if draw(st.booleans()):
         llm["attention"].append(draw(OTHER_ATTENTION))
     workload = {"context": draw(st.sampled_from([65536, 131072]))}
-    choices = {"clocks": [1.0, 0.7]}
+    choices = {"clocks": draw(st.sampled_from([[1.0, 0.7], [1.0, 0.9, 0.75]]))}
     if draw(st.booleans()):
         llm["draft"] = {"parameters": {"attention": 0.2e9, "dense_ffn": 0.1e9}}
         workload["draft_acceptance"] = draw(st.floats(0.1, 0.9))
@@ -156,34 +157,36 @@ def small_instances(draw, lpus=True):
 def brute_force(instance, shares=(0.0, 0.5, 1.0)):
     """Return the best throughput, in tok/s, over a grid of everything that can be chosen.
 
-    Every configuration, every whole batch, every replica count, one clock at a time, and a grid
-    of offloaded shares; the step rate is as high as the limits allow at that point.
+    Every configuration, every whole batch and every replica count; any two ways to run in turn,
+    a way being a clock and shares of a grid that are offloaded, at full speed or at rest.
     """
     best, rack = 0.0, rack_data(instance)
     configurations, _ = enumerate_configurations(instance)
     for configuration in configurations:
         most = math.floor(largest_batch(instance, configuration) + 1e-9)
-        least = int(smallest_batch(configuration))
-        for batch, clock in itertools.product(range(least, most + 1), configuration.clocks):
+        for batch in range(int(smallest_batch(configuration)), most + 1):
             exact = Segment(float(batch), float(batch))
-            replica = replica_data(instance, configuration, clock, exact)
-            for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
-                rate = _fastest(replica, batch, offloaded)
-                if rate > 0:
-                    best = max(best, _best_count(instance, rack, replica, (batch, rate, offloaded)))
+            ways = []
+            for clock in configuration.clocks:
+                replica = replica_data(instance, configuration, clock, exact)
+                for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
+                    ways += _full_and_resting(replica, batch, offloaded)
+            if ways:
+                best = max(best, _best_count(instance, rack, replica, batch, np.array(ways).T))
     return best
 
 
-def _fastest(replica, batch, offloaded):
-    """Return the highest step rate of one replica in 1/ms, 0 where it does not fit."""
+def _full_and_resting(replica, batch, offloaded):
+    """Return steps per ms, kW of accelerators and of LPUs of one replica, running and resting.
+
+    Nothing where the batch does not fit.
+    """
     done = work(replica, ClockPoint(1.0, 1.0, float(batch), offloaded))
     if done.resident_gb_steps > replica.accelerators * replica.hbm_gb * (1 + 1e-12):
-        return 0.0
+        return []
     sram = replica.lpu.units * replica.lpu.sram_gb
     if replica.offloaded and done.sram_gb_steps > sram * (1 + 1e-12):
-        return 0.0
-    idle = work(replica, ClockPoint(1.0, 0.0, 0.0, offloaded)).power_kw
-    room = replica.accelerators * replica.power.limit_kw - idle
+        return []
     times = done.times
     busiest = max(
         exposed_time(replica, times),
@@ -193,39 +196,51 @@ def _fastest(replica, batch, offloaded):
         times["sram"],
         times["lpu_compute"],
         times["lpu_link"],
-        (done.power_kw - idle) / room if room > 0 else math.inf,
     )
-    return 1.0 / busiest
+    found = []
+    for rate in (1.0 / busiest, 0.0):
+        done = work(replica, ClockPoint(1.0, rate, rate * batch, offloaded))
+        found.append((rate, done.power_kw, done.lpu_power_kw))
+    return found
 
 
-def _best_count(instance, rack, replica, operation):
-    """Return the best throughput over the number of replicas, slowed down to meet the power cap."""
-    batch, fastest, offloaded = operation
-    best = 0.0
+def _best_count(instance, rack, replica, batch, ways):
+    """Return the best throughput over the number of replicas."""
+    best, gained = 0.0, replica.tokens_per_sequence_step
     most = int(rack.accelerators // replica.accelerators)
     if replica.offloaded:
         most = min(most, int(rack.lpu_units // replica.lpu.units))
+    rate, chips, lpus = ways
+    tdp = replica.accelerators * replica.power.limit_kw
     for count in range(1, most + 1):
-        rate = fastest
+        units = count * replica.lpu.units if replica.offloaded else 0.0
+        drawn = rack_power(rack, count * (chips + lpus), count * replica.accelerators, units)
+        limited = [(chips, tdp)]
         if rack.power_cap_kw is not None:
-            idle = _power(rack, replica, count, (batch, 0.0, offloaded))
-            full = _power(rack, replica, count, (batch, fastest, offloaded))
-            if idle > rack.power_cap_kw:
-                continue
-            if full > rack.power_cap_kw:
-                rate = fastest * (rack.power_cap_kw - idle) / (full - idle)
-        gained = replica.tokens_per_sequence_step
-        if gained * rate * 1e3 >= float(instance.limits.min_speed):
-            best = max(best, gained * count * batch * rate * 1e3)
+            limited.append((drawn, rack.power_cap_kw))
+        fastest = _fastest_pair(rate, limited)
+        if gained * fastest * 1e3 >= float(instance.limits.min_speed):
+            best = max(best, gained * count * batch * fastest * 1e3)
     return best
 
 
-def _power(rack, replica, count, operation):
-    batch, rate, offloaded = operation
-    point = ClockPoint(float(count), count * rate, count * rate * batch, offloaded)
-    done = work(replica, point)
-    lpus = count * replica.lpu.units if replica.offloaded else 0.0
-    return rack_power(rack, done.power_kw + done.lpu_power_kw, count * replica.accelerators, lpus)
+def _fastest_pair(rate, limited):
+    """Return the highest mean of two rates whose mean draws stay within limits, 0 for none."""
+    first, second = np.triu_indices(len(rate))
+    least, most = np.zeros(len(first)), np.ones(len(first))
+    for drawn, limit in limited:
+        # share x drawn of the first + (1 - share) x drawn of the second <= limit
+        slope, room = drawn[first] - drawn[second], limit - drawn[second]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            end = room / slope
+        most = np.where(slope > 0, np.minimum(most, end), most)
+        least = np.where(slope < 0, np.maximum(least, end), least)
+        least = np.where((slope == 0) & (room < 0), np.inf, least)
+    possible = least <= most
+    if not possible.any():
+        return 0.0
+    first, second, ends = first[possible], second[possible], (least[possible], most[possible])
+    return float(max((end * rate[first] + (1 - end) * rate[second]).max() for end in ends))
 
 
 def solved(mapping, **overrides):

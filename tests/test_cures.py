@@ -1,5 +1,6 @@
 """Infeasible instances of many causes: the conflict is right, and the smallest changes cure."""
 
+import numpy as np
 import pytest
 
 import hbmopt
@@ -13,11 +14,10 @@ from hbmopt.instance.levers import (
     rate_levers,
     workload_levers,
 )
-from hbmopt.plan.infeasibility import explain_conflict, fixed_power
-from hbmopt.points.configuration_search import search
-from hbmopt.points.serving_point import point_use
-from hbmopt.points.target_search import TargetSearch, source
-from hbmopt.points.targets import one_replica
+from hbmopt.plan import best_point, explain_conflict, search
+from hbmopt.plan.infeasibility import fixed_power
+from hbmopt.points import TargetSearch, one_replica
+from hbmopt.results import point_use
 from hbmopt.studies.conflict.cures import cures_of_infeasible
 
 SMALL_SRAM = {"base": "lpx", "units": 8}
@@ -199,7 +199,7 @@ def yaml_flow(value):
 
 def feasible(instance):
     """Whether the search finds a plan."""
-    return search(instance, tolerance=0.5).plan is not None
+    return best_point(instance) is not None
 
 
 def short_of(cure, setting):
@@ -267,16 +267,17 @@ REFERENCES = {
 def test_formulas_of_conflicts_are_those_of_the_programs(name):
     instance = loaded(name, REFERENCES[name])
     configurations = search(instance).configurations
+    formulas = TargetSearch(instance, configurations)
     speed, owner = fastest(instance, configurations)
-    sources = [source(instance, one) for one in configurations]
-    best = max(sources, key=lambda one: one.top_speed)
-    assert best.top_speed == pytest.approx(speed, rel=1e-6)
-    assert str(best.configuration) == str(owner)
+    by_formula, its_owner = formulas.fastest()
+    assert by_formula == pytest.approx(speed, rel=1e-6)
+    assert str(its_owner) == str(owner)
     for floor in (False, True):
         least = thriftiest(instance, configurations, at_floor=floor)
         target = one_replica(instance if floor else instance.at_floor(0.0))
-        by_formula = min(one.least_power(target) for one in sources)
+        by_formula, its_owner = formulas.least_power(target)
         assert by_formula == pytest.approx(least, rel=1e-6)
+        assert (its_owner is None) == (least == np.inf)
 
 
 def test_the_conflict_of_one_replica_is_its_nearest_point():
@@ -284,13 +285,13 @@ def test_the_conflict_of_one_replica_is_its_nearest_point():
     nearest = TargetSearch(instance).closest(one_replica(instance))
     use = point_use(instance, nearest.point)
     assert use.worst.name == "power_cap"
-    assert use.worst.factor == pytest.approx(nearest.factor, rel=1e-12)
+    assert use.worst.share == pytest.approx(nearest.factor, rel=1e-12)
     assert use.power_breakdown_kw["static"] == pytest.approx(fixed_power(instance))
 
 
 def test_a_conflict_is_explained_in_a_moment():
     instance = hbmopt.load(INSTANCES / "rubin_ultra.yaml", {"limits.power": "60 kW"})
     found = search(instance)
-    conflict = explain_conflict(instance, found)
+    conflict = explain_conflict(instance, found.configurations, found.rejections)
     assert conflict.limits == ("power_cap",)
     assert "static power 96 kW alone" in conflict.summary

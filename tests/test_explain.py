@@ -11,7 +11,7 @@ from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
 from hbmopt.demand.configuration import enumerate_configurations
-from hbmopt.points.configuration_search import search
+from hbmopt.plan import best_point, search
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +44,15 @@ def test_every_configuration_is_chosen_an_alternative_idle_or_rejected(h200, exp
 def test_exact_alternatives_are_their_own_optimum_and_none_beats_the_best(h200, explanation):
     configurations, _ = enumerate_configurations(h200)
     by_name = {str(one): one for one in configurations}
-    assert any(one.exact for one in explanation.alternatives)
+    assert all(one.exact for one in explanation.alternatives)
     for one in explanation.alternatives:
         own = search(h200, only=[by_name[one.configuration]]).plan
-        reached = own.throughput * 1e3
-        if one.exact:
-            assert one.throughput_tok_s == pytest.approx(reached, rel=1e-9)
-            assert one.batch == own.batch
-        else:
-            assert one.throughput_tok_s >= reached * (1 - 1e-9)
+        assert one.throughput_tok_s == pytest.approx(own.throughput, rel=1e-9)
+        assert one.batch == own.batch
         assert one.loss == pytest.approx(
-            max(0.0, 1 - one.throughput_tok_s / explanation.throughput_tok_s), abs=1e-6
+            max(0.0, 1 - one.throughput_tok_s / explanation.throughput_tok_s), abs=1e-9
         )
-        assert reached <= explanation.throughput_tok_s * (1 + 1e-6)
+        assert one.throughput_tok_s <= explanation.throughput_tok_s * (1 + 1e-9)
 
 
 def test_rejections_say_what_is_in_the_way(explanation):
@@ -80,7 +76,7 @@ def test_configurations_that_miss_a_limit_are_idle():
     by_name = {str(one): one for one in configurations}
     assert explanation.idle
     for name in explanation.idle:
-        assert search(instance, only=[by_name[name]]).plan is None
+        assert best_point(instance, only=[by_name[name]]) is None
 
 
 def test_nothing_is_chosen_where_nothing_is_feasible():
@@ -106,12 +102,13 @@ def test_the_command_prints_alternatives_and_reasons_as_text_and_json():
     assert "No configuration meets all limits" in outcome.stdout
 
 
-@pytest.mark.parametrize("power", ["10 kW", "5 kW"])
-def test_progress_counts_up_to_the_end(power):
+# The best and what the others make are two parts; changes that would cure are many.
+@pytest.mark.parametrize(("power", "parts"), [("10 kW", 2), ("5 kW", 6)])
+def test_progress_counts_up_to_the_end(power, parts):
     told = []
     instance = hbmopt.load(INSTANCES / "h100.yaml", {"limits.power": power})
     hbmopt.explain(instance, progress=lambda done, known: told.append((done, known)))
-    assert len(told) > 5
+    assert len(told) >= parts
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert all(done < known for done, known in told[:-1])
     assert told[-1][0] == told[-1][1]

@@ -76,8 +76,16 @@ def test_the_roofline_is_the_slowest_resource(tmp_path):
     assert row.calibration == "spec_sheet"
 
 
+def test_a_row_that_would_not_fit_did_run(tmp_path):
+    # 2,000 caches of 131 MB on 80 GB: what is recorded is wrong, or was held elsewhere.
+    row = only(tmp_path, LLAMA.replace("true,2,10", "true,2000,10"))
+    assert row.predicted_ms == pytest.approx(sum(row.parts_ms.values()))
+    assert row.parts_ms["kv"] > 50
+
+
 def test_every_shipped_row_is_predicted(universal):
     assert [row.reason for row in universal.rows if row.reason] == []
+    assert all(row.predicted_ms > 0 for row in universal.rows)
     assert universal.summary.rows == universal.summary.predicted == 963
     assert universal.recorded.rows == 868
 

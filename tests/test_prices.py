@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, assume, given, settings
 import hbmopt
 from builders import INSTANCES
 from hbmopt.demand.coefficients import Demand
-from hbmopt.points.configuration_search import polish, search
+from hbmopt.plan import search
+from hbmopt.points import polish_clocks
 from hbmopt.program.optimum import priced
 from hbmopt.results.prices import hardware_inputs, worth
 from racks import small_instances
@@ -14,15 +15,16 @@ from racks import small_instances
 STEP = 1e-5
 
 
-def free_batch_throughput(instance, plan):
-    """Throughput at a free batch with the plan's configuration and replicas."""
-    return polish(Demand(instance, plan.configuration), plan)[0].throughput
+def free_batch_throughput(instance, found):
+    """Throughput at a free batch with the configuration and replicas of a plan."""
+    demand = Demand(instance, found.point.configuration)
+    return polish_clocks(demand, found.relaxed)[0].throughput
 
 
 def check_all_inputs(instance, tolerance):
     found = search(instance)
-    rack = priced(instance, found.relaxed, found.point)
-    lpus = bool(found.plan.data.clocks[0].offloaded)
+    rack = priced(instance, found.relaxed, found.around)
+    lpus = found.plan.used_lpus > 0
     checked = 0
     for one in hardware_inputs(instance, lpus=lpus):
         ends = []
@@ -30,7 +32,7 @@ def check_all_inputs(instance, tolerance):
             changed = instance
             for path in one.paths:
                 changed = changed.scaled(path, factor)
-            ends.append(free_batch_throughput(changed, found.plan))
+            ends.append(free_batch_throughput(changed, found))
         middle = found.relaxed.throughput
         up, down = ends[0] - middle, middle - ends[1]
         # At a kink the two sides differ and a price is one of them, or between them.
@@ -58,6 +60,18 @@ def check_all_inputs(instance, tolerance):
 )
 def test_input_prices_are_finite_differences_on_shipped_instances(name):
     check_all_inputs(hbmopt.load(INSTANCES / f"{name}.yaml"), tolerance=2e-4)
+
+
+def test_prices_are_those_of_the_clocks_that_a_free_batch_runs_at():
+    # 15 whole sequences leave speed to spare; 15.3 leave none, and run at lower clocks.
+    instance = hbmopt.load(INSTANCES / "rubin_nvl72.yaml", {"limits.power": "144 kW"})
+    check_all_inputs(instance, tolerance=2e-4)
+    free = {"limits.power": "144 kW", "choices.whole_sequences": False}
+    at = hbmopt.solve(hbmopt.load(INSTANCES / "rubin_nvl72.yaml", free))
+    solution = hbmopt.solve(instance)
+    assert solution.priced_batch == pytest.approx(at.batch, rel=1e-6)
+    for name, elasticity in solution.elasticities.items():
+        assert elasticity == pytest.approx(at.elasticities[name], rel=1e-6)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,7 +19,7 @@ from builders import INSTANCES, ROOT
 from hbmopt.errors import InputError, SolverError
 from hbmopt.instance.schema import load_document
 from hbmopt.instance.variation import points
-from hbmopt.points.point_search import PointSearch
+from hbmopt.points import PointSearch
 from hbmopt.report.tables.solution_report import show
 from hbmopt.report.tables.sweep_report import MOST_ROWS, render_sweep
 from hbmopt.studies.sweep import sweeping

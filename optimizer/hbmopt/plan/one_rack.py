@@ -23,7 +23,7 @@ from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
 from hbmopt.plan.infeasibility import explain_conflict
-from hbmopt.points import AllPoints, Envelope, ServingPoint, all_points, polish
+from hbmopt.points import AllPoints, Envelope, ServingPoint, all_points, polish_clocks
 from hbmopt.program import (
     ClockOperation,
     Operation,
@@ -151,7 +151,8 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
     if gap > AGREES:
         # Two limits on power at once: the program's own mix of clocks is what there is.
         plan = rack_plan(certificate)
-    relaxed, around = polish(held, certificate)
+    # With a free batch other clocks may be better than those of whole sequences.
+    relaxed, around = polish_clocks(demand, certificate)
     one = (best.configuration,)
     return Found(best, plan, relaxed, around, max(0.0, gap), 1, one, ())
 

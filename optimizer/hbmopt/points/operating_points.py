@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hbmopt.demand import (
     NO_MEMORY,
@@ -150,7 +151,7 @@ class BatchRates:
         found = np.where(power >= self.power, self.rate, -1.0)
         short = (power < self.power) & (self.rate > 0)
         places = np.nonzero(short.any(axis=tuple(range(power.ndim - 1))))[0]
-        if len(places) == len(self.batches):
+        if 0 < len(places) == len(self.batches):
             found = self._on_power(power)
         elif len(places):
             found[..., places] = self.take(places)._on_power(power[..., places])
@@ -206,12 +207,13 @@ class BatchRates:
     def thriftiest(self, rate: Array) -> Array:
         """Return the least kW of the rack's scope at which each point makes its own mean rate."""
         full = rate >= self.rate * (1.0 - GAINS)
-        if self.points.rows.parts and full.any():
-            # With LPUs other clocks draw less at the same rate only where all is overlapped.
-            found, places = self.power.copy(), np.nonzero(~full)[0]
-            if len(places):
-                found[places] = self.take(places).thriftiest(rate[places])
-            return found
+        if self.points.rows.parts:
+            alone = full & self._only_at_full_clock(rate)
+            if alone.any():
+                found, places = self.power.copy(), np.nonzero(~alone)[0]
+                if len(places):
+                    found[places] = self.take(places).thriftiest(rate[places])
+                return found
         mix = self._mix("rack", None)[1]
         return np.where(full, np.minimum(self.power, mix.power[-1]), mix.least_power(rate))
 
@@ -230,6 +232,14 @@ class BatchRates:
         """Return what a step per ms uses of each row over the rack, as shares of its capacity."""
         shape = (len(self.batches),)
         return tuple(np.broadcast_to(one.step, shape) for one in self._rows(every=False).shared)
+
+    def _only_at_full_clock(self, rate: Array) -> NDArray[np.bool_]:
+        """Whether no lower clock makes the rate of the full one.
+
+        One does, and draws less, where something that has no clock is what limits.
+        """
+        slower = self._modes(every=True).rate[1:]
+        return np.asarray((slower < rate * (1.0 - GAINS)).all(axis=0))
 
     def most_per_joule(self) -> Array:
         """Return the most tokens per J, and ms in a s, that each point makes, parked power aside.
@@ -341,7 +351,8 @@ class BatchRates:
         """
         one = self.take(np.array([place]))
         clocks, offloading = self.points.clocks, self.points.rows.parts > 0
-        if offloading and rate >= one.rate[0] * (1.0 - GAINS):
+        fastest = offloading and rate >= one.rate[0] * (1.0 - GAINS) and one.heat[0] <= 1.0
+        if fastest and one._only_at_full_clock(np.array([rate]))[0]:
             full = one._modes(every=False)
             offloaded = tuple(full.offloaded[:, 0, 0].tolist())
             return (ClockRun(float(clocks[0]), 1.0, float(one.rate[0]), offloaded),)

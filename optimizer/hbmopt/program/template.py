@@ -192,8 +192,8 @@ def collect(tree: object, found: list[float]) -> list[float]:
 
 
 def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
-    """Return the tree with every float replaced by what `make` returns, in the same order."""
-    if isinstance(tree, float):
+    """Return the tree with every number, as `collect` knows it, replaced by what `make` returns."""
+    if isinstance(tree, float | np.ndarray):
         return make()  # type: ignore[return-value]
     if isinstance(tree, tuple):
         return tuple(replaced(item, make) for item in tree)  # type: ignore[return-value]

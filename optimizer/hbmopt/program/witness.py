@@ -150,7 +150,9 @@ def violations(clocks: Sequence[tuple[ReplicaData, ClockPoint]]) -> dict[str, fl
     slowest = number(replica.min_speed_per_ms)
     gained = number(replica.tokens_per_sequence_step) * sum(point.steps for _, point in clocks)
     found["accelerator_power"] = drawn / (tdp * running) - 1.0
-    found["min_speed"] = 1.0 - gained / (slowest * running) if np.all(slowest > 0) else 0.0
+    asked = np.asarray(slowest * running)
+    kept = np.divide(gained, asked, out=np.ones_like(asked), where=asked > 0)
+    found["min_speed"] = cast("float", 1.0 - kept)
     return found
 
 

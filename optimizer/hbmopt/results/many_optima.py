@@ -270,7 +270,10 @@ class Prices:
 
 def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: InputPrices) -> Prices:
     """Return price and elasticity of every hardware input at every point."""
-    instance, configuration = limited.instance, demand.configuration
+    instance = limited.instance
+    # Numbers answer alike at every clock, so the full one stands for those that run.
+    full = demand.configuration.clocks[:1] * len(optima.rows("step_time"))
+    configuration = replace(demand.configuration, clocks=full)
     inputs = hardware_inputs(instance, lpus=False)
     moved = moved_figures(inputs)
     factors = known.answers(instance, configuration, moved).factors
