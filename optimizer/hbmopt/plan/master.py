@@ -194,7 +194,7 @@ class _Placed:
 
 
 class Master:
-    """Racks inside their surroundings."""
+    """Racks inside their surroundings; `near` is the plan of nearly the same, if one is known."""
 
     def __init__(
         self,
@@ -202,8 +202,10 @@ class Master:
         racks: Sequence[RackColumns],
         *,
         tolerance: float = TOLERANCE,
+        near: MasterPlan | None = None,
     ) -> None:
         self._around, self._racks, self._tolerance = around, racks, tolerance
+        self._near = near
         program = around.program
         self._racks_at_most = [float(program.column_upper[place]) for place in around.racks]
         self._ranges = [list(rack.first) for rack in racks]
@@ -224,7 +226,10 @@ class Master:
             If HiGHS stops without a proof, or the plan is not proven after many rounds.
         """
         groups = self._priced_in()
-        self._offer(self._singles(groups))
+        for rack, ranges in zip(self._racks, self._ranges, strict=True):
+            # Whatever is asked of the same racks next begins with ranges that are split already.
+            rack.first = list(ranges)
+        self._offer(self._singles(groups) if self._near is None else self._beside(self._near))
         for rounds in range(1, MOST_ROUNDS + 1):
             self._keep_promising()
             answer, placed = self._solved(self._bundles(), integers=True)
@@ -543,6 +548,18 @@ class Master:
                 for one in rack.between(group, ends):
                     single[(one.place, one.lowest)] = one
             found.append(list(single.values()))
+        return found
+
+    def _beside(self, near: MasterPlan) -> list[list[Group]]:
+        """Return the batches that run in a plan of nearly the same, and their neighbours."""
+        found = []
+        for rack, running in zip(self._racks, near.running, strict=True):
+            own = list[Group]()
+            for one in running:
+                batch = one.group.lowest
+                ends = [(at, at) for at in (batch - 1.0, batch, batch + 1.0) if at >= 1.0]
+                own += rack.between(one.group, ends)
+            found.append(own)
         return found
 
     def _offer(self, groups: list[list[Group]]) -> None:

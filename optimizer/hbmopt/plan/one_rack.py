@@ -19,6 +19,7 @@ from hbmopt.demand import (
     sequence_cache,
     step_tokens,
 )
+from hbmopt.documents import KeyPath
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
@@ -111,6 +112,13 @@ def best_point(
     return _envelope(instance, all_points(instance, only)).best()
 
 
+def best_points(
+    instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
+) -> list[ServingPoint | None]:
+    """Return the best point of each of many instances, as `best_point` does."""
+    return [best_point(one, only=only) for one in instances]
+
+
 def _envelope(instance: Instance, points: AllPoints) -> Envelope:
     cap = instance.power_cap_kw
     return Envelope(
@@ -191,7 +199,7 @@ def solve(source: Source, overrides: Overrides = None) -> Solution:
     """
     begun = time.perf_counter()
     instance = load(source, overrides)
-    return solution_of(instance, search(instance), begun)
+    return with_next_units(instance, solution_of(instance, search(instance), begun))
 
 
 def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
@@ -218,6 +226,42 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
     )
     provenance = estimates(instance, lpus=plan.used_lpus > 0)
     return replace(solution, accuracy=accuracy, provenance=provenance)
+
+
+def with_next_units(instance: Instance, solution: Solution) -> Solution:
+    """Return a solution that says what one more kW, GB of HBM and tok/s per user change in all."""
+    if not solution.feasible or not instance.choices.uniform:
+        return solution
+    changed = one_more(instance)
+    found = best_points(list(changed.values()))
+    made = {
+        name: (point.throughput if point is not None else 0.0) - (solution.throughput_tok_s or 0.0)
+        for name, point in zip(changed, found, strict=True)
+    }
+    return replace(
+        solution,
+        inputs=tuple(replace(one, next_unit=made.get(one.name)) for one in solution.inputs),
+        constraints=tuple(
+            replace(one, next_unit=made.get(one.name)) for one in solution.constraints
+        ),
+    )
+
+
+def one_more(instance: Instance) -> dict[str, Instance]:
+    """Return the instance with one more unit of what limits it, by limit.
+
+    A kW of power, a GB of HBM of every accelerator, a token per second for every user.
+    """
+    paths: dict[str, KeyPath] = {"hbm_capacity": ("rack", "accelerator", "hbm_capacity")}
+    if instance.power_cap_kw is not None:
+        given = instance.limits.power is not None
+        paths["power_cap"] = ("limits", "power") if given else ("rack", "power")
+    if float(instance.limits.min_speed) > 0:
+        paths["min_speed"] = ("limits", "min_speed")
+    return {
+        name: instance.changed(path, lambda now: replace(now, amount=now.amount + 1.0))
+        for name, path in paths.items()
+    }
 
 
 @dataclass(frozen=True)

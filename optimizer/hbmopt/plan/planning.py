@@ -22,8 +22,9 @@ from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.columns import declare_columns
 from hbmopt.plan.columns import Group, RackColumns
 from hbmopt.plan.master import Master, MasterPlan, RunningGroup, Surroundings
+from hbmopt.plan.one_rack import one_more
 from hbmopt.plan.rack_prices import price_plan, price_table
-from hbmopt.program import LinearReader, check_linear, one_at_a_time
+from hbmopt.program import InfeasiblePlanError, LinearReader, check_linear, one_at_a_time
 from hbmopt.results import BINDING, ConstraintResult, InputResult
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Plan:
                 "slack": row.slack,
                 "binding": row.binding,
                 "unit_price": row.unit_price,
+                "next_unit": row.next_unit,
                 "unit": row.unit_price_unit,
                 "elasticity": row.elasticity,
             }
@@ -181,6 +183,7 @@ class Plan:
                 "slack": None,
                 "binding": None,
                 "unit_price": one.unit_price,
+                "next_unit": one.next_unit,
                 "unit": one.unit_price_unit,
                 "elasticity": one.elasticity,
             }
@@ -243,6 +246,8 @@ def solve_model(
     rows = read.user_rows(priced.duals, priced.objective, objective_unit)
     names = [block.name for block in blocks]
     constraints, inputs = price_table(names, priced.racks, rows)
+    steps = _Steps(read, racks, names, found, tolerance)
+    constraints = tuple(steps.taken(one) for one in constraints)
     return Plan(
         "optimal",
         read.sign * found.objective + read.constant,
@@ -293,6 +298,22 @@ class _Read:
                 _declare(block)
             _set_values(block, contents.groups, used)
 
+    def moved(self, result: ConstraintResult) -> Surroundings | None:
+        """Return the surroundings with one more unit of the limit of a user's row, if it is one."""
+        program = self.around.program
+        for place, row in enumerate(self._rows):
+            if row.name != result.name:
+                continue
+            lower, upper = program.row_lower.copy(), program.row_upper.copy()
+            by = self._reader.scale[place]
+            at_upper = row.upper is not None and float(pyo.value(row.upper)) == result.limit
+            if at_upper:
+                upper[place] += by
+            if not at_upper or row.equality:
+                lower[place] += by
+            return replace(self.around, program=replace(program, row_lower=lower, row_upper=upper))
+        return None
+
     def user_rows(
         self, duals: "np.ndarray[Any, np.dtype[np.float64]]", objective: float, unit: str
     ) -> list[ConstraintResult]:
@@ -302,6 +323,43 @@ class _Read:
         for row, dual in zip(self._rows, scaled.tolist(), strict=True):
             found += _user_rows(row, dual, objective + self.constant, unit)
         return found
+
+
+class _Steps:
+    """What one more unit of limits that bind changes in all: the plan solved again."""
+
+    def __init__(
+        self,
+        read: _Read,
+        racks: Sequence[RackColumns],
+        names: Sequence[str],
+        plan: MasterPlan,
+        tolerance: float,
+    ) -> None:
+        self._read, self._racks, self._names = read, list(racks), list(names)
+        self._plan, self._tolerance = plan, tolerance
+
+    def taken(self, row: ConstraintResult) -> ConstraintResult:
+        """Return a row with its next unit, where it binds and may be changed."""
+        if not row.binding:
+            return row
+        around, racks = self._read.around, list(self._racks)
+        if (moved := self._read.moved(row)) is not None:
+            around = moved
+        else:
+            name, _, limit = row.name.rpartition(".")
+            if name not in self._names:
+                return row
+            place = self._names.index(name)
+            changed = one_more(racks[place].instance).get(limit)
+            if changed is None:
+                return row
+            racks[place] = RackColumns(changed)
+        try:
+            found = Master(around, racks, tolerance=self._tolerance, near=self._plan).run()
+        except InfeasiblePlanError:
+            return row
+        return replace(row, next_unit=self._read.sign * (found.objective - self._plan.objective))
 
 
 def _set_values(block: pyo.Block, groups: Sequence[Group], used: "dict[Any, RunningGroup]") -> None:

@@ -59,7 +59,8 @@ class ConstraintResult:
     """One limit at the priced optimum.
 
     `unit_price` is d(throughput)/d(limit): negative for a floor. `elasticity` is % of throughput
-    per % of the limit. Both are 0 where the row has slack.
+    per % of the limit. Both are 0 where the row has slack. `next_unit` is what one more unit of the
+    limit changes in all, everything chosen anew; None where that was not solved.
     """
 
     name: str
@@ -72,11 +73,16 @@ class ConstraintResult:
     unit_price: float
     unit_price_unit: str
     elasticity: float
+    next_unit: float | None = None
 
 
 @dataclass(frozen=True)
 class InputResult:
-    """One hardware input: what one more unit is worth through every row it appears in."""
+    """One hardware input: what one more unit is worth through every row it appears in.
+
+    `unit_price` is local: configuration, replicas and clocks are held. `next_unit` is what one more
+    unit changes in all, everything chosen anew; None where that was not solved.
+    """
 
     name: str
     value: float
@@ -85,6 +91,7 @@ class InputResult:
     unit_price: float
     unit_price_unit: str
     elasticity: float
+    next_unit: float | None = None
 
 
 @dataclass(frozen=True)

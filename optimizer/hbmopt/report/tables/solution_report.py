@@ -127,7 +127,7 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
         rows.append(("drafted", str(one.draft_tokens), gained))
     if any(part.clock < 1.0 for part in one.clocks):
         average = sum(part.share * part.clock for part in one.clocks)
-        rows.append(("clock", f"{average:.0%}", clock_text(one.clocks)))
+        rows.append(("clock", f"{100 * average:.3g} %", clock_text(one.clocks)))
     if one.lpu_units:
         moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
         rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))
@@ -136,7 +136,9 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
 
 def clock_text(clocks: Iterable[ClockShare]) -> str:
     """Say how much of the time passes at which clock."""
-    return ", ".join(f"{part.share:.0%} of the time at {part.clock:.0%}" for part in clocks)
+    return ", ".join(
+        f"{part.share:.0%} of the time at {100 * part.clock:.3g} %" for part in clocks
+    )
 
 
 def _cache_text(one: ConfigurationResult) -> str:
@@ -171,15 +173,23 @@ def step_title(one: ConfigurationResult) -> str:
 
 
 def _inputs(solution: Solution) -> Table:
-    table = titled("What one more unit is worth (local, configuration and replicas held)")
+    table = titled(
+        "What one more unit is worth (local: configuration, replicas and clocks held; next: chosen anew)"
+    )
     table.add_column("input")
     table.add_column("now", justify="right")
     table.add_column("worth", justify="right")
     table.add_column("", style="dim")
     table.add_column("% per %", justify="right")
+    table.add_column("next", justify="right")
     for one in solution.inputs:
-        table.add_row(*input_row(one))
+        table.add_row(*input_row(one), next_text(one))
     return table
+
+
+def next_text(one: InputResult | ConstraintResult) -> str:
+    """Return what one more unit changes in all, "" where it was not solved."""
+    return signed(one.next_unit) if one.next_unit is not None else ""
 
 
 def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
@@ -204,6 +214,7 @@ def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
     table.add_column("binds")
     table.add_column("price", justify="right")
     table.add_column("", style="dim")
+    table.add_column("next", justify="right")
     for row in rows:
         table.add_row(
             row.name,
@@ -214,6 +225,7 @@ def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
             Text("binds", style="bold") if row.binding else "",
             signed(row.unit_price) if row.unit_price else "",
             row.unit_price_unit if row.unit_price else "",
+            next_text(row) if row.binding else "",
         )
     return table
 
@@ -237,7 +249,7 @@ def certificate_text(solution: Solution, certificate: Certificate) -> str:
         f"proven optimal by {certificate.solver}: "
         f"{_compared(certificate.configurations, certificate.rejected)}"
         f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
-        f"{certificate.nodes} programs in {certificate.seconds:.2f} s."
+        f"{certificate.nodes:,} points in {certificate.seconds:.2f} s."
     )
     if solution.priced_batch is not None and loss > 0:
         text += (
