@@ -27,14 +27,17 @@ from hbmopt.program import ClockRun
 Key = tuple[tuple[int, int], float, float]
 """What tells groups of a rack apart: the configuration's place and the ends of its batches."""
 
-FIRST_RATIO = 1.3
+FIRST_RATIO = 1.06
 """Ratio of the ends of the ranges of batches that a configuration starts with."""
 
 PARTS = 100
 """Ends of the parts into which a range is divided at a time where a batch is sought in it."""
 
-STEP = 4.0
-"""Ratio by which parts of a range grow away from the batch at which it is split."""
+HOPE = 0.02
+"""Share of the highest value by which another range may promise less and is divided with it."""
+
+SPLIT = 8
+"""Parts of a range that is divided."""
 
 ALIKE = 1e-9
 """Relative difference up to which two corners are one."""
@@ -60,6 +63,8 @@ class Group:
     power: tuple[float, ...]
     rate: tuple[float, ...]
     budgets: tuple[tuple[float, tuple[float, ...]], ...]
+    batches: tuple[float, ...] = ()
+    """Of each column, where they differ."""
 
     @property
     def key(self) -> Key:
@@ -205,13 +210,18 @@ class RackColumns:
         for price, step in zip(worth.budgets, ranges.steps, strict=True):
             value = value - price * ranges.rate * step
         best = value.max(axis=0) + worth.kilowatt * points.rows.parked_kw[owners]
-        layouts = [one.layout.accelerators for one in points.configurations]
-        lpus = [one.lpu_units for one in points.configurations]
-        best = best - worth.accelerator * np.array(layouts)[owners]
-        best = best - worth.lpu * np.array(lpus)[owners]
+        sizes, lpus = self.devices(ranges, shape)
+        best = best - worth.accelerator * sizes - worth.lpu * lpus
         for price, each in zip(worth.budgets, points.shared_each, strict=True):
             best = best - price * each[owners]
         return np.asarray(best)
+
+    def devices(self, ranges: Ranges, shape: int) -> tuple[Array, Array]:
+        """Return the accelerators and LPUs of a replica of each range."""
+        owners, configurations = ranges.owners, self._shapes[shape].configurations
+        sizes = np.array([float(one.layout.accelerators) for one in configurations])
+        lpus = np.array([float(one.lpu_units) for one in configurations])
+        return sizes[owners], lpus[owners]
 
     def most(self, ranges: Ranges, shape: int) -> Array:
         """Return the replicas of one rack that each range may have."""
@@ -241,22 +251,22 @@ class RackColumns:
 
     def _bundle(self, shape: int, ranges: Ranges, members: Sequence[int]) -> Group:
         """Return ranges of one configuration as one group, with the ways of all of them."""
-        groups = self.groups(ranges.take(np.array(members)), shape)
-        if len(groups) == 1:
-            return groups[0]
-        ways = [(group, way) for group in groups for way in range(len(group.tokens))]
-        if not self.fixed_budgets:
-            ways = _best_ways(ways)
-        first = groups[0]
+        (first,) = self.groups(ranges.take(np.array(members[:1])), shape)
+        if len(members) == 1:
+            return first
+        part = ranges.take(np.array(members))
+        place, corner = _best_ways(part) if not self.fixed_budgets else _all_ways(part)
+        rate = part.rate[corner, place]
         return replace(
             first,
-            lowest=min(one.lowest for one in groups),
-            highest=max(one.highest for one in groups),
-            tokens=tuple(group.tokens[way] for group, way in ways),
-            power=tuple(group.power[way] for group, way in ways),
-            rate=tuple(group.rate[way] for group, way in ways),
+            lowest=float(part.lowest.min()),
+            highest=float(part.highest.max()),
+            tokens=tuple(part.tokens[corner, place].tolist()),
+            power=tuple(part.power[corner, place].tolist()),
+            rate=tuple(rate.tolist()),
+            batches=tuple(part.highest[place].tolist()),
             budgets=tuple(
-                (each, tuple(group.budgets[budget][1][way] for group, way in ways))
+                (each, tuple((rate * part.steps[budget][place]).tolist()))
                 for budget, (each, _) in enumerate(first.budgets)
             ),
         )
@@ -266,28 +276,23 @@ class RackColumns:
         at = np.array([batch])
         return self._ranges(self._shapes[shape], np.array([owner]), at, at)
 
-    def split(self, group: Group, batch: float) -> Ranges:
-        """Return a range of batches in parts: one batch, and ranges that grow away from it."""
-        shape, owner = group.place
-        reach = group.highest - group.lowest
-        steps = [STEP**power for power in range(int(math.log(max(reach, 1.0), STEP)) + 1)]
-        if not self._whole:
-            steps = [reach * STEP**-power for power in range(12, 0, -1)]
-        ends = {group.lowest, group.highest, batch}
-        for side in (-1.0, 1.0):
-            ends |= {batch + side * step for step in steps}
-        listed = sorted(end for end in ends if group.lowest <= end <= group.highest)
-        parts = [(batch, batch)]
-        for low, high in pairwise(listed):
-            if self._whole:
-                first = low if low == group.lowest != batch else low + 1.0
-                last = high - 1.0 if high == batch else high
-            else:
-                first, last = low, high
-            if first <= last and (first, last) != (batch, batch):
-                parts.append((first, last))
-        lowest, highest = (np.array([one[end] for one in parts]) for end in (0, 1))
-        return self._ranges(self._shapes[shape], np.full(len(parts), owner), lowest, highest)
+    def around(self, shape: int, ranges: Ranges, batch: float) -> Ranges:
+        """Return what is left of ranges when a batch is cut out of them."""
+        beside = 1.0 if self._whole else 0.0
+        owners, lowest, highest = list[int](), list[float](), list[float]()
+        ends = zip(ranges.lowest.tolist(), ranges.highest.tolist(), strict=True)
+        for owner, (low, high) in zip(ranges.owners.tolist(), ends, strict=True):
+            for first, last in ((low, batch - beside), (batch + beside, high)):
+                if first <= last and (first, last) != (batch, batch):
+                    owners.append(owner)
+                    lowest.append(first)
+                    highest.append(last)
+        return self._ranges(
+            self._shapes[shape],
+            np.array(owners, dtype=np.int64),
+            np.array(lowest),
+            np.array(highest),
+        )
 
     def groups(self, ranges: Ranges, shape: int) -> list[Group]:
         """Return ranges as groups."""
@@ -365,24 +370,56 @@ class RackColumns:
         worth = Worth(1.0, -price, 0.0, 0.0, (0.0,) * len(self.fixed_budgets))
         while True:
             best: tuple[float, int, int] | None = None
-            for shape, ranges in enumerate(self.first):
-                if len(ranges.owners):
-                    value = self.worth(ranges, shape, worth) * self.most(ranges, shape)
-                    place = int(np.argmax(value))
-                    if best is None or value[place] > best[0]:
-                        best = float(value[place]), shape, place
+            values = [
+                self.worth(one, shape, worth) * self.most(one, shape)
+                for shape, one in enumerate(self.first)
+            ]
+            for shape, (value, one) in enumerate(zip(values, self.first, strict=True)):
+                single = np.where(one.lowest == one.highest, value, -np.inf)
+                place = int(np.argmax(single)) if len(single) else -1
+                if place >= 0 and single[place] > (best[0] if best is not None else -np.inf):
+                    best = float(single[place]), shape, place
+            reached = best[0] if best is not None else -np.inf
+            wide = [one.lowest < one.highest for one in self.first]
+            promised = zip(values, wide, strict=True)
+            highest = max(float(one[open_].max(initial=-np.inf)) for one, open_ in promised)
+            if highest > reached + ALIKE * abs(highest):
+                # Those that promise most first: they may be enough.
+                least = max(reached, highest - HOPE * abs(highest))
+                for shape, (value, one) in enumerate(zip(values, self.first, strict=True)):
+                    above = wide[shape] & (value > least)
+                    parts = self.parted(shape, one.take(np.nonzero(above)[0]))
+                    self.first[shape] = one.take(np.nonzero(~above)[0]).joined(parts)
+                continue
             if best is None:
                 return None
             _, shape, place = best
-            ranges = self.first[shape]
-            (group,) = self.groups(ranges.take(np.array([place])), shape)
+            (group,) = self.groups(self.first[shape].take(np.array([place])), shape)
             pairs = list(zip(group.tokens, group.power, strict=True))
             way = max(range(len(pairs)), key=lambda one: pairs[one][0] - price * pairs[one][1])
-            if group.exact:
-                return group, way
-            kept = ranges.take(np.delete(np.arange(len(ranges.owners)), place))
-            batch = self.best_batch(group, group.power[way])
-            self.first[shape] = kept.joined(self.split(group, batch))
+            return group, way
+
+    def parted(self, shape: int, ranges: Ranges) -> Ranges:
+        """Return ranges divided into equal parts, down to single batches."""
+        count = np.where(ranges.highest > ranges.lowest, SPLIT, 1)
+        if self._whole:
+            count = np.minimum(count, ranges.highest - ranges.lowest + 1.0).astype(np.int64)
+        else:
+            near = ranges.highest <= ranges.lowest * (1.0 + ALIKE)
+            count = np.where(near, 1, count)
+        place = np.repeat(np.arange(len(count)), count)
+        part = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count)
+        low, high = ranges.lowest[place], ranges.highest[place]
+        if self._whole:
+            length = (high - low + 1.0) / count[place]
+            first = low + np.floor(part * length)
+            last = low + np.floor((part + 1.0) * length) - 1.0
+        else:
+            length = (high - low) / count[place]
+            last = low + (part + 1.0) * length
+            # A range that is as good as one batch ends there.
+            first = np.where(count[place] == 1, last, low + part * length)
+        return self._ranges(self._shapes[shape], ranges.owners[place], first, last)
 
     def best_batch(self, group: Group, power: float) -> float:
         """Return the largest batch of a range that meets the floor on so much power, or its first.
@@ -414,29 +451,30 @@ class RackColumns:
         return low
 
 
-def _best_ways(ways: Sequence[tuple[Group, int]]) -> list[tuple[Group, int]]:
-    """Return the ways that no mix of others beats in throughput on their power."""
-    ordered = sorted(ways, key=lambda one: (one[0].power[one[1]], -one[0].tokens[one[1]]))
-    kept = list[tuple[Group, int]]()
-    for group, way in ordered:
-        power, tokens = group.power[way], group.tokens[way]
-        while kept:
-            last_power, last = kept[-1][0].power[kept[-1][1]], kept[-1][0].tokens[kept[-1][1]]
-            if last >= tokens and power >= last_power:
+def _all_ways(ranges: Ranges) -> tuple[Whole, Whole]:
+    """Return range and corner of every way."""
+    places = np.arange(ranges.power.shape[1])
+    corner, place = np.meshgrid(np.arange(len(ranges.power)), places, indexing="ij")
+    return place.ravel(), corner.ravel()
+
+
+def _best_ways(ranges: Ranges) -> tuple[Whole, Whole]:
+    """Return range and corner of the ways that no mix of others beats on their power."""
+    place, corner = _all_ways(ranges)
+    power, tokens = ranges.power[corner, place], ranges.tokens[corner, place]
+    order = np.lexsort((-tokens, power))
+    more = np.ones(len(order), dtype=bool)
+    more[1:] = tokens[order][1:] > np.maximum.accumulate(tokens[order])[:-1]
+    kept = list[int]()
+    for way in order[more].tolist():
+        while len(kept) > 1:
+            first, last = kept[-2], kept[-1]
+            rise = (tokens[last] - tokens[first]) * (power[way] - power[first])
+            if rise > (tokens[way] - tokens[first]) * (power[last] - power[first]):
                 break
-            if len(kept) == 1:
-                kept.append((group, way))
-                break
-            before, own = kept[-2]
-            rise = (last - before.tokens[own]) * (power - before.power[own])
-            if rise <= (tokens - before.tokens[own]) * (last_power - before.power[own]):
-                kept.pop()
-                continue
-            kept.append((group, way))
-            break
-        else:
-            kept.append((group, way))
-    return kept
+            kept.pop()
+        kept.append(way)
+    return place[kept], corner[kept]
 
 
 Corner = tuple[float, float, float]

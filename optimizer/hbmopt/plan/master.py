@@ -100,6 +100,14 @@ class RunningGroup:
         return sum(way * rate for way, rate in pairs) / self.replicas
 
     @property
+    def between(self) -> float:
+        """A whole batch between those that it is a mix of."""
+        batches = self.group.batches or (self.group.highest,) * len(self.ways)
+        mixed = sum(way * batch for way, batch in zip(self.ways, batches, strict=True))
+        mean = float(math.floor(mixed / self.replicas))
+        return min(max(mean, self.group.lowest), self.group.highest)
+
+    @property
     def power(self) -> float:
         """KW of one replica, in the mean over its ways."""
         pairs = zip(self.ways, self.group.power, strict=True)
@@ -213,6 +221,7 @@ class Master:
         self._relaxed = math.inf
         self._worth: list[Worth] = []
         self._entry: list[float] = []
+        self._rack: list[float] = []
         self._best: MasterPlan | None = None
 
     def run(self) -> MasterPlan:
@@ -225,17 +234,18 @@ class Master:
         SolverError
             If HiGHS stops without a proof, or the plan is not proven after many rounds.
         """
-        groups = self._priced_in()
+        relaxed = self._priced_in()
         for rack, ranges in zip(self._racks, self._ranges, strict=True):
             # Whatever is asked of the same racks next begins with ranges that are split already.
             rack.first = list(ranges)
-        self._offer(self._singles(groups) if self._near is None else self._beside(self._near))
+        near = relaxed if self._near is None else self._near.running
+        self._offer(self._beside(near))
         for rounds in range(1, MOST_ROUNDS + 1):
             self._keep_promising()
             answer, placed = self._solved(self._bundles(), integers=True)
             if answer is None:
                 break
-            bound, running = answer.objective, self._running(answer, placed)
+            bound, running = max(answer.bound, answer.objective), self._running(answer, placed)
             if bound - self._reached <= self._margin:
                 return self._finished(bound, rounds)
             self._cut(running)
@@ -343,7 +353,7 @@ class Master:
         self, groups: list[list[Group]], *, integers: bool
     ) -> tuple[highs.Answer | None, list[_Placed]]:
         program, placed = self._build(groups)
-        answer = highs.solve(program, integers=integers)
+        answer = highs.solve(program, integers=integers, gap=self._tolerance / 4.0)
         if answer.status == "infeasible":
             return None, placed
         if not answer.optimal:
@@ -352,8 +362,8 @@ class Master:
 
     # The relaxation
 
-    def _priced_in(self) -> list[list[Group]]:
-        """Price ranges in until none is worth more than nothing; return what was priced in.
+    def _priced_in(self) -> list[list[RunningGroup]]:
+        """Price ranges in until none is worth more than nothing; return what runs then.
 
         Ranges that the relaxation uses are split on the way, until it uses single batches. Sets its
         optimum and what each rack is worth there.
@@ -375,6 +385,7 @@ class Master:
                 for rack, one in zip(self._racks, placed, strict=True)
             ]
             self._entry = [float(answer.duals[one.one]) if one.one >= 0 else 0.0 for one in placed]
+            self._rack = [float(answer.reduced[place]) for place in self._around.racks]
             added = self._added(groups)
             if added:
                 continue
@@ -382,7 +393,7 @@ class Master:
             fallen = before - self._relaxed
             slow = slow + 1 if 0 <= fallen <= SLOWLY * abs(self._relaxed) else 0
             if slow > 1 or all(one.group.exact for own in running for one in own):
-                return groups
+                return running
             gone = self._split(running)
             groups = [
                 [one for one in own if one.key not in keys]
@@ -454,14 +465,27 @@ class Master:
         """
         ranges = self._ranges[position][shape]
         each = rack.worth(ranges, shape, self._worth[position])
-        return self._entered(position, rack, each, rack.most(ranges, shape))
+        return self._entered(position, rack, shape, each)
 
-    def _entered(self, position: int, rack: RackColumns, each: Array, most: Array) -> Array:
+    def _entered(self, position: int, rack: RackColumns, shape: int, each: Array) -> Array:
         if not rack.instance.choices.uniform:
             return each
+        ranges, place = self._ranges[position][shape], self._around.racks[position]
+        most, program = rack.most(ranges, shape), self._around.program
         at_most = most * self._racks_at_most[position]
         # Where a replica costs more than it is worth, one of them has to run.
-        return np.where(each > 0, each * at_most, each) - self._entry[position]
+        value = np.where(each > 0, each * at_most, each)
+        if program.column_lower[place] < program.column_upper[place]:
+            # And a whole rack has to be there, whose other accelerators are of no use to others.
+            value = value + self._rack[position]
+            sizes, lpus = rack.devices(ranges, shape)
+            worth = self._worth[position]
+            bare = each + worth.accelerator * sizes + worth.lpu * lpus
+            idle = worth.accelerator * (number(rack.rack.accelerators) - most * sizes)
+            idle = idle + worth.lpu * (number(rack.rack.lpu_units) - most * lpus)
+            full = self._rack[position] + most * each - idle
+            value = np.where((each <= 0) & (bare > 0), full, value)
+        return value - self._entry[position]
 
     # Whole replicas
 
@@ -491,18 +515,20 @@ class Master:
                 if one.group.exact:
                     continue
                 shape, owner = one.group.place
-                batch = self._wanted(rack, one)
+                wanted = self._wanted(rack, one)
+                self._cuts[position][shape].add((owner, wanted))
+                # Where it is a mix of batches, the bundle is cut between them.
+                batch = one.between if rack.instance.choices.whole_sequences else wanted
                 ranges = self._ranges[position][shape]
                 holds = (ranges.owners == owner) & (ranges.lowest <= batch)
                 holds &= ranges.highest >= batch
-                fresh = [
-                    rack.split(group, batch)
-                    for group in rack.groups(ranges.take(np.nonzero(holds)[0]), shape)
-                ] or [rack.single(shape, owner, batch)]
-                kept = ranges.take(np.nonzero(~holds)[0])
-                for parts in fresh:
-                    kept = kept.joined(parts)
-                self._ranges[position][shape] = kept
+                # What is left of its bundle is bounded more closely as well.
+                wide = (ranges.owners == owner) & (ranges.lowest < ranges.highest) & ~holds
+                kept = ranges.take(np.nonzero(~holds & ~wide)[0])
+                kept = kept.joined(rack.parted(shape, ranges.take(np.nonzero(wide)[0])))
+                beside = rack.around(shape, ranges.take(np.nonzero(holds)[0]), batch)
+                kept = kept.joined(rack.parted(shape, beside))
+                self._ranges[position][shape] = kept.joined(rack.single(shape, owner, batch))
                 self._cuts[position][shape].add((owner, batch))
 
     def _cut_groups(self) -> list[list[Group]]:
@@ -538,28 +564,16 @@ class Master:
             return group.lowest
         return rack.best_batch(group, running.power)
 
-    def _singles(self, groups: list[list[Group]]) -> list[list[Group]]:
-        """Return groups of single batches at the ends of ranges."""
+    def _beside(self, running: Sequence[Sequence[RunningGroup]]) -> list[list[Group]]:
+        """Return the batches that run, and their neighbours."""
         found = []
-        for rack, own in zip(self._racks, groups, strict=True):
-            single: dict[tuple[tuple[int, int], float], Group] = {}
-            for group in own:
-                ends = [(end, end) for end in dict.fromkeys((group.lowest, group.highest))]
-                for one in rack.between(group, ends):
-                    single[(one.place, one.lowest)] = one
-            found.append(list(single.values()))
-        return found
-
-    def _beside(self, near: MasterPlan) -> list[list[Group]]:
-        """Return the batches that run in a plan of nearly the same, and their neighbours."""
-        found = []
-        for rack, running in zip(self._racks, near.running, strict=True):
-            own = list[Group]()
-            for one in running:
-                batch = one.group.lowest
+        for rack, used in zip(self._racks, running, strict=True):
+            own = dict[Key, Group]()
+            for one in used:
+                batch = self._wanted(rack, one)
                 ends = [(at, at) for at in (batch - 1.0, batch, batch + 1.0) if at >= 1.0]
-                own += rack.between(one.group, ends)
-            found.append(own)
+                own |= {group.key: group for group in rack.between(one.group, ends)}
+            found.append(list(own.values()))
         return found
 
     def _offer(self, groups: list[list[Group]]) -> None:
@@ -577,23 +591,22 @@ class Master:
             )
 
     def _split(self, running: list[list[RunningGroup]]) -> list[set[Key]]:
-        """Split the ranges that run at the batch that each would have; return which these were."""
+        """Divide the ranges that run; return which these were."""
         gone = []
         for position, (rack, used) in enumerate(zip(self._racks, running, strict=True)):
-            keys = set[Key]()
-            for one in used:
-                group = one.group
-                if group.exact:
-                    continue
-                keys.add(group.key)
-                shape, owner = group.place
-                ranges = self._ranges[position][shape]
-                same = (ranges.owners == owner) & (ranges.lowest == group.lowest)
-                same &= ranges.highest == group.highest
-                fresh = rack.split(group, self._wanted(rack, one))
-                kept = ranges.take(np.nonzero(~same)[0])
-                self._ranges[position][shape] = kept.joined(fresh)
+            keys = {one.group.key for one in used if not one.group.exact}
             gone.append(keys)
+            for shape in {shape for (shape, _), _, _ in keys}:
+                ranges = self._ranges[position][shape]
+                ends = zip(
+                    ranges.owners.tolist(),
+                    ranges.lowest.tolist(),
+                    ranges.highest.tolist(),
+                    strict=True,
+                )
+                mine = np.array([((shape, owner), low, high) in keys for owner, low, high in ends])
+                parts = rack.parted(shape, ranges.take(np.nonzero(mine)[0]))
+                self._ranges[position][shape] = ranges.take(np.nonzero(~mine)[0]).joined(parts)
         return gone
 
 

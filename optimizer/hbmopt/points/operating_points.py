@@ -65,7 +65,7 @@ class Modes:
         return Modes(*(getattr(self, one.name)[..., places] for one in fields(self)))
 
     def put(self, places: Whole, other: "Modes") -> "Modes":
-        """Return these modes with those of some of the batches replaced; others repeat the first."""
+        """Return these modes with those of some batches replaced; others repeat the first."""
         height = len(other.rate)
         found = []
         for one in fields(self):

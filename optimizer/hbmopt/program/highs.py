@@ -44,6 +44,9 @@ row on the verge of infeasible holds, presolve can. Where neither can, either an
 the looser tolerance.
 """
 
+NO_GAP = 1e-9
+"""Relative gap of a program with integers that counts as none."""
+
 INTEGER_TRIALS = (("choose", TOLERANCE),)
 
 
@@ -66,15 +69,17 @@ class Program:
 class Answer:
     """What HiGHS returned. `point` and `duals` are empty unless the status is optimal.
 
-    A dual is d(objective) / d(right-hand side) of its row.
+    A dual is d(objective) / d(right-hand side) of its row, a reduced cost d(objective) / d(column).
+    `bound` is what no point exceeds.
     """
 
     status: str
     objective: float
     point: "NDArray[np.float64]"
+    reduced: "NDArray[np.float64]"
     duals: "NDArray[np.float64]"
     activity: "NDArray[np.float64]"
-    mip_gap: float
+    bound: float
 
     @property
     def optimal(self) -> bool:
@@ -95,7 +100,6 @@ OPTIONS: tuple[tuple[str, bool | float | int], ...] = (
     ("log_to_console", False),
     ("threads", 1),
     ("random_seed", 0),
-    ("mip_rel_gap", 1e-9),
     ("mip_abs_gap", 1e-12),
 )
 """Silent, and the same answer whatever was solved before and however busy the machine is."""
@@ -229,28 +233,35 @@ def version() -> str:
     return ".".join(map(str, numbers))
 
 
-def solve(program: Program, *, integers: bool) -> Answer:
+def solve(program: Program, *, integers: bool, gap: float = NO_GAP) -> Answer:
     """Solve `program`, with its integer columns relaxed unless `integers`.
+
+    With integers to within a relative `gap`.
 
     Raises
     ------
     SolverError
         When HiGHS does not take the program whole or stops without a proof.
     """
-    (answer,) = solve_all([program], integers=integers)
+    (answer,) = solve_all([program], integers=integers, gap=gap)
     return answer
 
 
-def solve_all(programs: Iterable[Program], *, integers: bool) -> list[Answer]:
+def solve_all(
+    programs: Iterable[Program], *, integers: bool, gap: float = NO_GAP
+) -> list[Answer]:
     """Solve programs as `solve` does, one after the other; each as if it stood alone."""
     with _worker() as worker:
         return worker.call(
-            lambda solver: [_solved(solver, program, integers=integers) for program in programs]
+            lambda solver: [
+                _solved(solver, program, integers=integers, gap=gap) for program in programs
+            ]
         )
 
 
-def _solved(solver: _Silent, program: Program, *, integers: bool) -> Answer:
+def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) -> Answer:
     _load(solver, program, integers=integers)
+    solver.setOptionValue("mip_rel_gap", gap)
     # Programs with integers may take long; the others take less than asking would.
     solver.HandleUserInterrupt = integers
     status, stopped = None, ""
@@ -268,15 +279,18 @@ def _solved(solver: _Silent, program: Program, *, integers: bool) -> Answer:
         raise SolverError(f"HiGHS stopped without a proof: {stopped}")
     empty = np.empty(0)
     if status != "optimal":
-        return Answer(status, float("nan"), empty, empty, empty, 0.0)
+        return Answer(status, float("nan"), empty, empty, empty, empty, float("nan"))
     solution, info = solver.getSolution(), solver.getInfo()
     return Answer(
         status=status,
         objective=info.objective_function_value,
         point=np.array(solution.col_value),
+        reduced=np.array(solution.col_dual),
         duals=np.array(solution.row_dual),
         activity=np.array(solution.row_value),
-        mip_gap=max(info.mip_gap, 0.0) if integers and program.integer else 0.0,
+        bound=info.mip_dual_bound
+        if integers and program.integer
+        else info.objective_function_value,
     )
 
 

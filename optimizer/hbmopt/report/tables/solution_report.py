@@ -174,7 +174,7 @@ def step_title(one: ConfigurationResult) -> str:
 
 def _inputs(solution: Solution) -> Table:
     table = titled(
-        "What one more unit is worth (local: configuration, replicas and clocks held; next: chosen anew)"
+        "What one more unit is worth (configuration, replicas, clocks held; next: all chosen anew)"
     )
     table.add_column("input")
     table.add_column("now", justify="right")
