@@ -406,7 +406,7 @@ class OperatingPoints:
         self.clocks = np.array(self.configurations[0].clocks)
         self.rows = ReplicaRows(demands, self.clocks)
         self.lowest = np.array([smallest_batch(one) for one in self.configurations])
-        self.highest = np.array([one.largest_batch for one in demands])
+        self.highest = np.minimum([one.largest_batch for one in demands], self.rows.largest_batches)
         self.first = np.ceil(self.lowest - 1e-9)
         self.last = np.floor(self.highest * (1.0 + FITS) + 1e-9)
         self.most = np.array([one.replicas_at_most for one in demands])

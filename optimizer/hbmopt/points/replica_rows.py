@@ -39,6 +39,11 @@ class Work:
     base: Array
     parts: tuple[Array, ...]
 
+    @property
+    def least(self) -> Array:
+        """What it takes where every part that takes less elsewhere is offloaded."""
+        return np.asarray(self.base + sum(np.minimum(part, 0.0) for part in self.parts))
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -188,6 +193,22 @@ class ReplicaRows:
             numbers[experts.per_step] = experts.read(owners, batches)
             numbers[experts.per_sequence] = 0.0
         return self._evaluate(numbers)
+
+    @property
+    def largest_batches(self) -> Array:
+        """The most sequences that every row of what fits lets each configuration hold.
+
+        Such rows are straight in the batch. Whatever may be offloaded is taken as gone.
+        """
+        owners = np.arange(len(self._demands))
+        one, two = (self.at(owners, np.full(len(owners), at), every=False) for at in (1.0, 2.0))
+        most = np.full(len(owners), np.inf)
+        for first, second in zip(one.held, two.held, strict=True):
+            at_one, at_two = first.least, second.least
+            with np.errstate(divide="ignore", invalid="ignore"):
+                root = 1.0 - at_one / (at_two - at_one)
+            most = np.minimum(most, np.where(at_two > at_one, root, np.inf))
+        return most
 
     def at(self, owners: Whole, batches: Array, *, every: bool) -> Rows:
         """Return the rows of batches of some configurations.

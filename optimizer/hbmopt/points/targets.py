@@ -158,8 +158,8 @@ class GroupTargets:
         """Return factors that no point falls below: of rows that no lower clock eases."""
         rows = self.points.rows.at(owners, batches, every=False)
         rate = target.speed / self.points.gained[owners]
-        factors = [_least(one) * rate for one in rows.timed]
-        factors += [1.0 + _least(one) for one in rows.held]
+        factors = [one.least * rate for one in rows.timed]
+        factors += [1.0 + one.least for one in rows.held]
         return np.asarray(reduce(np.maximum, factors))
 
     def _least_factors(
@@ -225,7 +225,3 @@ def _least_largest(linear: list[Work], shape: tuple[int, ...]) -> tuple[Array, A
 
 def _times(work: Work, rate: Array) -> Work:
     return Work(work.base * rate, tuple(part * rate for part in work.parts))
-
-
-def _least(work: Work) -> Array:
-    return np.asarray(work.base + sum(np.minimum(part, 0.0) for part in work.parts))
