@@ -52,6 +52,13 @@ def test_any_small_rack_has_the_point_of_its_solve(mapping, share, floor):
     search = PointSearch(base)
     cap = share * (1.0 + 0.7 * mapping["rack"]["accelerators"])
     instance = limited(base, power=cap, min_speed=floor)
+    check_against_its_solve(search, instance)
+    uncapped = limited(base, min_speed=floor)
+    limits = uncapped.limits.model_copy(update={"power": None})
+    check_against_its_solve(search, uncapped.model_copy(update={"limits": limits}))
+
+
+def check_against_its_solve(search, instance):
     found, solution = search.best([instance]), hbmopt.solve(instance)
     assert (not found) == (solution.status == "infeasible")
     if found:

@@ -174,7 +174,8 @@ class BatchTable:
         """Return the last batches of the table that are fast enough on so much power."""
         table = self._table
         least = table.least_power(needed)
-        place = np.searchsorted(least, power, side="right")
+        # No power makes what is too slow fast enough, not even all that there is.
+        place = np.searchsorted(least, np.minimum(power, np.finfo(float).max), side="right")
         if self.points.shares:
             allowed = table.steps_allowed(counts)
             place = np.minimum(place, (allowed >= needed).sum(axis=1)[:, None])

@@ -125,7 +125,7 @@ def constraint_table(optimum: PricedRack) -> tuple[ConstraintResult, ...]:
 
 
 def _tight(slack: float, limit: float) -> bool:
-    return abs(slack) <= BINDING * max(abs(limit), 1e-12)
+    return bool(abs(slack) <= BINDING * max(abs(limit), 1e-12))
 
 
 def _row(optimum: PricedRack, use: LimitUse) -> ConstraintResult:
