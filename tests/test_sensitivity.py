@@ -16,7 +16,7 @@ from hbmopt.documents.figure import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance.numbers import ACCELERATOR_POWER, KV_CACHE, PEAKS, WEIGHTS, numbers_of
 from hbmopt.llm.attention import whole_groups
-from hbmopt.points.configuration_search import search
+from hbmopt.plan import search
 from hbmopt.program.optimum import priced
 from hbmopt.report.charts.chart_files import sensitivity_chart
 from hbmopt.report.tables.json_schema import schema_text
@@ -39,7 +39,7 @@ def study(path=CLOSED_FORM, changes=None, **options):
 def held(instance):
     """The priced optimum of an instance, as the ranges hold it."""
     found = search(instance)
-    return HeldOptimum(found.relaxed, priced(instance, found.relaxed, found.point))
+    return HeldOptimum(found.relaxed, priced(instance, found.relaxed, found.around))
 
 
 def difference(instance, centre, number):

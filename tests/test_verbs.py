@@ -128,7 +128,7 @@ def test_overrides_of_a_wrong_type_are_an_input_error(verb, overrides):
         (lambda: hbmopt.sensitivity(H100, step="a lot"), "step"),
         (lambda: hbmopt.sensitivity(H100, top="three"), "sensitivity: top: 'three'"),
         (lambda: hbmopt.sensitivity(H100, only=3), "sensitivity: only: 3"),
-        (lambda: hbmopt.frontier(H100, progress="yes"), "frontier: progress: 'yes'"),
+        (lambda: hbmopt.explain(H100, progress="yes"), "explain: progress: 'yes'"),
         (lambda: hbmopt.sweep(H100, 3), "sweep: variations: 3"),
         (lambda: hbmopt.sweep(H100, "limits.power=8 kW", jobs="two"), "sweep: jobs: 'two'"),
         (lambda: hbmopt.compare("h100"), "several instances in a list"),

@@ -29,6 +29,7 @@ from hbmopt.demand import (
 )
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
+from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.points import Target, TargetSearch, one_replica
 from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, work
 from hbmopt.results import Conflict
@@ -245,7 +246,7 @@ def _conflicting_families(filled: Filled) -> list[str]:
     """Return a smallest set of limits that exclude each other for one replica.
 
     Limits are left out one after the other as long as the rest cannot hold together. What is left
-    is irreducible: without any one of them a replica could run.
+    is irreducible: without any one of them a replica could run. They come as `models` lists them.
     """
     families = dict.fromkeys(_family(filled, row) for row in range(len(filled.template.rows)))
     kept = [name for name in families if name not in STRUCTURAL]
@@ -254,7 +255,8 @@ def _conflicting_families(filled: Filled) -> list[str]:
         rest = [one for one in kept if one != name]
         if not _hold_together(filled, rest):
             kept = rest
-    return kept
+    listed = [one.limit.name for one in (*CLOCK_FAMILIES, *CONFIGURATION_FAMILIES)]
+    return sorted(kept, key=lambda name: listed.index(name) if name in listed else len(listed))
 
 
 def _family(filled: Filled, row: int) -> str:

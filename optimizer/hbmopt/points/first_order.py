@@ -81,8 +81,8 @@ def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
 def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
     """Return the local optimum around a plan as `polish` does, with whatever clocks it needs.
 
-    Where power has a price the neighbours of the clocks that run have to be no better; where it has
-    none lower clocks add nothing.
+    The neighbours of the clocks that run have to be no better: the next faster ones in any case,
+    and where power has a price the next slower ones.
 
     Raises
     ------
@@ -92,19 +92,13 @@ def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
     listed, held = demand.configuration.clocks, near.configuration.clocks
     while True:
         step, point = polish(demand.with_clocks(held), near)
-        wanted = set(held)
-        if _power_has_price(step):
-            running = [
-                listed.index(clock)
-                for clock, steps in zip(held, step.clock_steps, strict=True)
-                if steps > 0
-            ]
-            wanted |= {
-                listed[place + beside]
-                for place in running
-                for beside in (-1, 1)
-                if 0 <= place + beside < len(listed)
-            }
+        beside = (-1, 1) if _power_has_price(step) else (-1,)
+        wanted = set(held) | {
+            listed[listed.index(clock) + one]
+            for clock, steps in zip(held, step.clock_steps, strict=True)
+            for one in beside
+            if steps > 0 and 0 <= listed.index(clock) + one < len(listed)
+        }
         if wanted == set(held):
             return step, point
         held, near = tuple(sorted(wanted, reverse=True)), step

@@ -85,21 +85,26 @@ class HeldOptimum:
     @property
     def clocks(self) -> tuple[float, ...]:
         """Return the clocks that run, as shares of the full one."""
-        known = self.operation.configuration.clocks
-        running = [one.clock for one in self.pattern if one.family == "running"]
-        return tuple(known[clock] for clock in sorted(one for one in running if one is not None))
+        places = [one.clock for one in self.pattern if one.family == "running"]
+        listed = self.priced.instance.choices.clocks
+        return tuple(listed[place] for place in sorted(one for one in places if one is not None))
 
     @cached_property
     def pattern(self) -> frozenset[Label]:
-        """Return the rows with a price, the clocks that run and the components offloaded."""
+        """Return the rows with a price, the clocks that run and the components offloaded.
+
+        Clocks are counted as the instance lists them, whichever of them the program has.
+        """
         operation, found = self.operation, set[Label]()
         template, values = operation.filled.template, operation.values
+        listed = self.priced.instance.choices.clocks
+        places = [listed.index(clock) for clock in operation.configuration.clocks]
         running = set[int]()
         for label, value in zip(template.columns, values, strict=True):
             runs = label.family == "running" and value > RUNNING * operation.replicas
             if runs and label.clock is not None:
                 running.add(label.clock)
-                found.add(label)
+                found.add(replace(label, clock=places[label.clock]))
         steps = operation.total("steps")
         for label, value in zip(template.columns, values, strict=True):
             if label.family == "offloaded_steps" and value > RUNNING * steps:
@@ -112,7 +117,8 @@ class HeldOptimum:
                 continue
             if label.family == "min_batch" and operation.batch > smallest:
                 continue
-            found.add(label)
+            place = places[label.clock] if label.clock is not None else None
+            found.add(replace(label, clock=place))
         return frozenset(found)
 
 
