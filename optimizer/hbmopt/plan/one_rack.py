@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from hbmopt.basics import verb
 from hbmopt.demand import (
     Configuration,
@@ -23,7 +25,16 @@ from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
 from hbmopt.plan.infeasibility import explain_conflict
-from hbmopt.points import AllPoints, Envelope, ServingPoint, all_points, polish_clocks
+from hbmopt.points import (
+    AllPoints,
+    Envelope,
+    OperatingPoints,
+    ServingPoint,
+    all_demands,
+    all_points,
+    by_shape,
+    polish_clocks,
+)
 from hbmopt.program import (
     ClockOperation,
     Operation,
@@ -108,7 +119,28 @@ def best_point(
     instance: Instance, *, only: Sequence[Configuration] | None = None
 ) -> ServingPoint | None:
     """Return the best point of an instance as `search` does, without its certificate."""
-    return _envelope(instance, all_points(instance, only)).best()
+    return best_points([instance], only=only)[0]
+
+
+def best_points(
+    instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
+) -> list[ServingPoint | None]:
+    """Return the best point of each of many instances that have the same choices, at one go."""
+    if not instances:
+        return []
+    found = [all_demands(instance, only)[0] for instance in instances]
+    place = {id(one): position for position, one in enumerate(instances)}
+    groups = by_shape(demand for one in found for demand in one)
+    caps = [math.inf if one.power_cap_kw is None else one.power_cap_kw for one in instances]
+    envelope = Envelope(
+        [OperatingPoints(demands) for demands in groups],
+        np.array(caps),
+        np.array([float(one.limits.min_speed) for one in instances]),
+        questions=[np.array([place[id(one.instance)] for one in demands]) for demands in groups],
+        only_best=True,
+        whole=instances[0].choices.whole_sequences,
+    )
+    return [*envelope.best_points(), *[None] * len(instances)][: len(instances)]
 
 
 def _envelope(instance: Instance, points: AllPoints) -> Envelope:

@@ -116,7 +116,7 @@ class _Bounds:
             if self._per_joule is None:
                 self._per_joule = table.most_per_joule() * 1e3
             per_joule = np.maximum.accumulate(self._per_joule[span])
-            left = np.maximum(0.0, limits.power - points.rows.fixed_kw)
+            left = np.maximum(0.0, limits.power - points.rows.fixed_kw[owner])
             with np.errstate(invalid="ignore"):
                 by_power = np.where(left > 0, left * per_joule[place], 0.0)
             bound = np.minimum(bound, by_power)

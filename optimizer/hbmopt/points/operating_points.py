@@ -10,7 +10,7 @@ the batch, the more weights may have to leave HBM. So a range of batches makes n
 batch would with the HBM that its first one leaves (`BatchRates` with `room`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 
@@ -398,7 +398,10 @@ class BatchRates:
 
 
 class OperatingPoints:
-    """The operating points of configurations that have one shape of program."""
+    """The operating points of configurations that have one shape of program.
+
+    They may be of several instances, which list the same clocks.
+    """
 
     def __init__(self, demands: Sequence[Demand]) -> None:
         self.demands = demands
@@ -429,11 +432,13 @@ class OperatingPoints:
 
     def power_kw(self, caps: Array, counts: Whole, owners: Whole | int) -> Array:
         """Return the kW, in the rack's scope, that each of `counts` replicas may draw."""
-        return np.asarray((caps - self.rows.fixed_kw) / counts - self.rows.parked_kw[owners])
+        left = caps - self.rows.fixed_kw[owners]
+        return np.asarray(left / counts - self.rows.parked_kw[owners])
 
     def rack_kw(self, each: Array, counts: Whole, owners: Whole | int) -> Array:
         """Return the kW of the rack where each of `counts` replicas draws so much."""
-        return np.asarray(self.rows.fixed_kw + counts * (each + self.rows.parked_kw[owners]))
+        replicas = counts * (each + self.rows.parked_kw[owners])
+        return np.asarray(self.rows.fixed_kw[owners] + replicas)
 
 
 @dataclass(frozen=True)
@@ -451,22 +456,40 @@ def all_points(
     *,
     fitting: bool = True,
 ) -> AllPoints:
-    """Return the operating points of the configurations that hold a sequence per rank.
+    """Return the operating points of what `all_demands` finds."""
+    possible, rejections = all_demands(instance, only, fitting=fitting)
+    configurations = tuple(one.configuration for one in possible)
+    groups = tuple(OperatingPoints(demands) for demands in by_shape(possible))
+    return AllPoints(groups, configurations, tuple(rejections))
+
+
+def all_demands(
+    instance: Instance, only: Sequence[Configuration] | None = None, *, fitting: bool = True
+) -> tuple[list[Demand], list[Rejection]]:
+    """Return the demands of the configurations that hold a sequence per rank, and the others.
 
     Of `only` some of them, or without `fitting` of those too that memory rules out.
     """
     enumerated, rejections = enumerate_configurations(instance)
-    by_shape: dict[object, list[Demand]] = {}
     possible = []
     for one in only if only is not None else enumerated:
         demand = Demand(instance, one)
         if fitting and demand.largest_batch < smallest_batch(one):
             rejections.append(no_memory(demand))
         elif demand.replicas_at_most >= 1:
-            possible.append(one)
-            by_shape.setdefault(demand.shape, []).append(demand)
-    groups = tuple(OperatingPoints(demands) for demands in by_shape.values())
-    return AllPoints(groups, tuple(possible), tuple(rejections))
+            possible.append(demand)
+    return possible, rejections
+
+
+def by_shape(demands: Iterable[Demand]) -> list[list[Demand]]:
+    """Return demands whose programs have one shape together, in the order in which they come."""
+    found: dict[object, list[Demand]] = {}
+    for one in demands:
+        limits = one.instance.limits
+        capped, budgets = one.instance.power_cap_kw is None, [each.name for each in limits.budgets]
+        shape = one.shape, one.configuration.clocks, capped, tuple(budgets)
+        found.setdefault(shape, []).append(one)
+    return list(found.values())
 
 
 def no_memory(demand: Demand) -> Rejection:

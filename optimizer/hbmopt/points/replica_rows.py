@@ -103,10 +103,10 @@ def _per_step(
 
 
 class ReplicaRows:
-    """The rows of configurations that have one shape of program.
+    """The rows of configurations that have one shape of program, each of an instance of its own.
 
-    `fixed_kw` is what the rack draws however many replicas run; `parked_kw`, by configuration, what
-    a replica draws more (less than nothing) by not being parked.
+    By configuration, `fixed_kw` is what the rack draws however many replicas run, and `parked_kw`
+    what a replica draws more (less than nothing) by not being parked.
     """
 
     def __init__(self, demands: Sequence[Demand], clocks: Array) -> None:
@@ -114,8 +114,13 @@ class ReplicaRows:
         rack = rack_data(demands[0].instance)
         full = [one.with_clocks((float(clocks[0]),)).over(Segment(1.0, 1.0)) for one in demands]
         template = template_of(rack, full[0])
-        rack_numbers = collect(rack, [])
-        self._numbers = np.array([collect(one, list(rack_numbers)) for one in full])
+        racks = {id(one.instance): collect(rack_data(one.instance), []) for one in demands}
+        self._numbers = np.array(
+            [
+                collect(data, list(racks[id(one.instance)]))
+                for one, data in zip(demands, full, strict=True)
+            ]
+        )
         self._varies = (self._numbers != self._numbers[0]).any(axis=0)
         position = count()
         _, self._at = replaced((rack, full[0]), lambda: next(position))
@@ -147,8 +152,8 @@ class ReplicaRows:
         self._evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
         self._evaluate = template.compiled(places.listed)
         found = self._found(np.arange(len(demands)), np.ones(len(demands)), every=False)
-        self.fixed_kw = float(np.ravel(found[fixed])[0])
-        parked = np.asarray(_entry(found, self._drawn.replicas))
+        parked = _entry(found, self._drawn.replicas)
+        self.fixed_kw = np.broadcast_to(found[fixed], (len(demands),))
         self.parked_kw = np.broadcast_to(parked, (len(demands),))
 
     def _reads(self, kind: str) -> list["_Experts"]:
