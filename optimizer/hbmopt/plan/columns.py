@@ -304,7 +304,7 @@ class RackColumns:
             found.append(
                 Group(
                     points.configurations[owner],
-                    points.demands[owner],
+                    points.demand(owner),
                     (shape, owner),
                     float(ranges.lowest[place]),
                     float(ranges.highest[place]),

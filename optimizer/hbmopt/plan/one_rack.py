@@ -16,6 +16,7 @@ from hbmopt.demand import (
     Point,
     Rejection,
     Segment,
+    enumerate_configurations,
     offloadable_components,
     rack_data,
     sequence_cache,
@@ -28,11 +29,10 @@ from hbmopt.plan.infeasibility import explain_conflict
 from hbmopt.points import (
     AllPoints,
     Envelope,
-    OperatingPoints,
     ServingPoint,
-    all_demands,
     all_points,
-    by_shape,
+    demands_of,
+    points_of,
     polish_clocks,
 )
 from hbmopt.program import (
@@ -128,15 +128,16 @@ def best_points(
     """Return the best point of each of many instances that have the same choices, at one go."""
     if not instances:
         return []
-    found = [all_demands(instance, only)[0] for instance in instances]
+    listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
+    found = [demands_of(*one)[0] for one in zip(instances, listed, strict=True)]
+    groups = points_of(alike for one in found for alike in one)
     place = {id(one): position for position, one in enumerate(instances)}
-    groups = by_shape(demand for one in found for demand in one)
     caps = [math.inf if one.power_cap_kw is None else one.power_cap_kw for one in instances]
     envelope = Envelope(
-        [OperatingPoints(demands) for demands in groups],
+        groups,
         np.array(caps),
         np.array([float(one.limits.min_speed) for one in instances]),
-        questions=[np.array([place[id(one.instance)] for one in demands]) for demands in groups],
+        questions=[np.array([place[id(one)] for one in group.instances]) for group in groups],
         only_best=True,
         whole=instances[0].choices.whole_sequences,
     )

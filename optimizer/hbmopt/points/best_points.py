@@ -127,7 +127,7 @@ class BatchTable:
     """The operating points of a configuration without LPUs, for any limits."""
 
     def __init__(self, points: OperatingPoints, owner: int, batches: Array) -> None:
-        self.points, self.owner, self.demand = points, owner, points.demands[owner]
+        self.points, self.owner, self.demand = points, owner, points.demand(owner)
         self._table = points.at(owner, batches)
         self._gained, self._most = float(points.gained[owner]), int(points.most[owner])
         self._highest = float(points.highest[owner])

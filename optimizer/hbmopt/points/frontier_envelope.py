@@ -133,7 +133,7 @@ class Envelope:
         only_best: bool = False,
         whole: bool = True,
     ) -> None:
-        of = questions or [np.zeros(len(one.demands), dtype=np.int64) for one in groups]
+        of = questions or [np.zeros(len(one.configurations), dtype=np.int64) for one in groups]
         self._count = 1 + max((int(one.max()) for one in of), default=0)
         caps, floors = (np.broadcast_to(one, self._count) for one in (cap, lowest_floor))
         self._only_best = only_best

@@ -163,7 +163,7 @@ def _conflict(instance: Instance, found: Found) -> Conflict:
 def _best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
     """Return every configuration with the most that it makes, and its sequences."""
     cap, groups = instance.power_cap_kw, all_points(instance).groups
-    ends = np.cumsum([len(one.demands) for one in groups])
+    ends = np.cumsum([len(one.configurations) for one in groups])
     envelope = Envelope(
         groups,
         math.inf if cap is None else cap,
