@@ -4,6 +4,7 @@ In: an `Instance` and a `Configuration`. Out: the numbers of the program:
 bytes, FLOPs, seconds, joules.
 """
 
+from hbmopt.demand.alike import Alike, alike
 from hbmopt.demand.coefficients import (
     Array,
     Demand,
@@ -31,6 +32,7 @@ from hbmopt.demand.step_latency import composite_blocks, latency_layers, layer_l
 
 __all__ = [
     "NO_MEMORY",
+    "Alike",
     "Array",
     "Configuration",
     "Demand",
@@ -40,6 +42,7 @@ __all__ = [
     "Rejection",
     "Segment",
     "accelerator_power",
+    "alike",
     "composite_blocks",
     "configuration_data",
     "context_regime",

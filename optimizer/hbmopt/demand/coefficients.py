@@ -5,7 +5,6 @@ latency and power per step and per sequence, in GB, GFLOP, joule and ms. Everyth
 copy's demand times the copies that the layout keeps.
 """
 
-import math
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -114,7 +113,8 @@ def _reading_all(
 class Demand:
     """What replicas of one configuration demand, over any batches.
 
-    Only reads of distinct experts depend on the batches; the rest is computed once.
+    Only reads of distinct experts depend on the batches; the rest is computed once. Of
+    configurations that stand together (`alike`) numbers are arrays.
     """
 
     def __init__(self, instance: Instance, configuration: Configuration) -> None:
@@ -133,17 +133,20 @@ class Demand:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What decides the structure of the program."""
-        reads = tuple(one is not None for one in (*self.experts, *self.offloaded_experts))
+        """What decides the structure of the program, and how tokens choose among experts."""
+        reads = tuple(
+            (one.mixture.experts, one.mixture.active) if one is not None else None
+            for one in (*self.experts, *self.offloaded_experts)
+        )
         return len(self._full.components), self._full.offloadable, reads
 
     @cached_property
-    def replicas_at_most(self) -> int:
+    def replicas_at_most(self) -> float:
         """Replicas that the rack's accelerators and LPUs make up."""
         rack, configuration = self.instance.rack, self.configuration
-        at_most = math.floor(float(rack.accelerators) / configuration.layout.accelerators)
-        if configuration.lpu_units and rack.offload is not None:
-            at_most = min(at_most, math.floor(float(rack.offload.units) / configuration.lpu_units))
+        at_most = float(rack.accelerators) // configuration.layout.accelerators
+        if rack.offload is not None and np.all(configuration.lpu_units):
+            at_most = np.minimum(at_most, float(rack.offload.units) // configuration.lpu_units)
         return at_most
 
     @cached_property
@@ -156,19 +159,15 @@ class Demand:
         resident = sum(number(part.resident_gb) for part in data.components)
         if data.offloaded:
             sram = number(data.lpu.units) * number(data.lpu.sram_gb)
-            taken = 0.0
+            freed = [number(data.components[place].resident_gb) for place in data.offloadable]
+            moved = [number(part.resident_gb) for part in data.offloaded]
+            every = np.array(np.broadcast_arrays(*freed, *moved, sram)[:-1])
+            hbm, taken = every[: len(freed)], every[len(freed) :]
             # The cheapest gigabytes first: what frees most HBM per byte of SRAM.
-            order = sorted(
-                zip(data.offloadable, data.offloaded, strict=True),
-                key=lambda pair: (
-                    -number(data.components[pair[0]].resident_gb) / number(pair[1].resident_gb)
-                ),
-            )
-            for position, part in order:
-                share = min(1.0, sram / number(part.resident_gb))
-                taken += share * number(data.components[position].resident_gb)
-                sram -= share * number(part.resident_gb)
-            resident -= taken
+            order = np.argsort(-hbm / taken, axis=0, kind="stable")
+            hbm, taken = (np.take_along_axis(one, order, axis=0) for one in (hbm, taken))
+            before = np.cumsum(taken, axis=0) - taken
+            resident -= (np.clip((sram - before) / taken, 0.0, 1.0) * hbm).sum(axis=0)
         free = number(data.accelerators) * number(data.hbm_gb) - resident
         return free / number(data.kv_held_gb)
 
@@ -209,6 +208,12 @@ class Demand:
             self._clocks[clock] = _at_clock(self.instance, self._full, clock)
         return self._clocks[clock]
 
+    def whole(self, clock: float) -> ConfigurationData:
+        """Return the coefficients at one clock and a batch of one, all experts read."""
+        one = BatchSegment(1.0, 1.0)
+        replica = self.whole_replica(clock)
+        return ConfigurationData(self.replicas_at_most, (replica,), one, self.budgets)
+
     def over(self, batches: Segment | Point) -> ConfigurationData:
         """Return the coefficients of the configuration over a range of batches or around one."""
         if isinstance(batches, Segment):
@@ -222,7 +227,7 @@ class Demand:
                 batches.steps,
             )
         return ConfigurationData(
-            replicas_at_most=float(self.replicas_at_most),
+            replicas_at_most=self.replicas_at_most,
             clocks=tuple(self.replica(clock, batches) for clock in self.configuration.clocks),
             batches=span,
             budgets=self.budgets,
@@ -283,7 +288,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     fuller = stage_imbalance(llm.layers, layout)
     constants = calibration.constants(layout.attention_data_parallel)
     return ReplicaData(
-        accelerators=float(layout.accelerators),
+        accelerators=1.0 * layout.accelerators,
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
         hbm_reserved_gb=float(accelerator.hbm_capacity) * (1.0 - float(calibration.hbm_usable)),
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
@@ -335,7 +340,7 @@ def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertRe
     for each of them.
     """
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
-    stages, drafted = float(layout.pipeline_parallel), configuration.draft_tokens
+    stages, drafted = 1.0 * layout.pipeline_parallel, configuration.draft_tokens
     found: dict[str, ExpertReads] = {}
     if llm.mixture is not None:
         gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
@@ -397,10 +402,10 @@ def _block_traffic(
     total = (mixers + dense) * reduce_once
     if mixture is None:
         return total
-    if layout.attention_data_parallel == 1:
+    if np.all(layout.attention_data_parallel == 1):
         return total + mixture.layers * reduce_once
     ranks = layout.expert_parallel
-    visited = ranks * -math.expm1(mixture.active * math.log1p(-1.0 / ranks))
+    visited: float = ranks * -np.expm1(mixture.active * np.log1p(-1.0 / ranks))
     remote = visited * (ranks - 1) / ranks
     width = mixture.expert_width or llm.hidden_size
     dispatched = float(calibration.dispatch_bytes) * width
@@ -410,12 +415,12 @@ def _block_traffic(
 
 def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     offload = instance.rack.offload
-    if offload is None or configuration.lpu_units == 0:
+    if offload is None or np.all(configuration.lpu_units == 0):
         return LpuUnits(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     device = offload.device
     parked, tdp = float(device.parked), float(device.tdp)
     return LpuUnits(
-        units=float(configuration.lpu_units),
+        units=1.0 * configuration.lpu_units,
         sram_gb=float(device.sram_capacity),
         sram_tb_per_s=float(device.sram_bandwidth),
         link_tb_per_s=float(device.link_bandwidth),

@@ -3,6 +3,8 @@
 Per step and per sequence, in GB and GFLOP: one copy's demand times the copies of the layout.
 """
 
+import numpy as np
+
 from hbmopt.demand.configuration import Configuration, Layout
 from hbmopt.demand.placement import computed_copies, copies, stage_imbalance
 from hbmopt.demand.sequence import GIGA, StepTokens, step_tokens
@@ -35,7 +37,7 @@ def components_of(llm: Llm, configuration: Configuration) -> tuple[str, ...]:
 def offloadable_components(instance: Instance, configuration: Configuration) -> tuple[str, ...]:
     """Return the components that the configuration's LPUs can compute, of those with weights."""
     offload = instance.rack.offload
-    if offload is None or configuration.lpu_units == 0:
+    if offload is None or np.all(configuration.lpu_units == 0):
         return ()
     widest = max(ARITHMETIC[name] for name in offload.device.peak_flops)
     return tuple(
@@ -84,7 +86,7 @@ def component_data(
         return _draft_component(instance, configuration, component)
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
     tokens = step_tokens(instance, configuration)
-    fuller, stages = stage_imbalance(llm.layers, layout), float(layout.pipeline_parallel)
+    fuller, stages = stage_imbalance(llm.layers, layout), 1.0 * layout.pipeline_parallel
     one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
     resident = one_copy * copies(llm, layout, component)
     per_step, per_sequence = resident * stages, 0.0
@@ -118,7 +120,7 @@ def component_data(
 
 def imbalance(instance: Instance, layout: Layout) -> float:
     """Return the work of the fullest expert-parallel rank per mean one."""
-    if layout.expert_parallel == 1:
+    if np.all(layout.expert_parallel == 1):
         return 1.0
     return float(instance.calibration.expert_imbalance)
 
@@ -143,7 +145,7 @@ def _draft_component(
     draft, drafted = llm.draft, configuration.draft_tokens
     if draft is None:
         raise AssertionError("only models with a draft module draft tokens")
-    stages, modules = float(layout.pipeline_parallel), min(draft.modules, drafted)
+    stages, modules = 1.0 * layout.pipeline_parallel, min(draft.modules, drafted)
     if component == DRAFT_EXPERTS:
         one_copy = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA
         read = one_copy

@@ -6,7 +6,7 @@ copied once there are more ranks than KV heads. Attention-data parallelism repea
 routed experts. Experts are dealt out whole, so the fullest rank decides what is reserved.
 """
 
-import math
+import numpy as np
 
 from hbmopt.demand.configuration import Layout
 from hbmopt.llm import Cache, Draft, GroupedAttention, Llm, cache_copies
@@ -28,7 +28,7 @@ def attention_copies(model: Llm | Draft, layout: Layout) -> float:
 
 def copies(model: Llm | Draft, layout: Layout, component: str) -> float:
     """Return how many copies of a component the ranks of a replica hold in all."""
-    data = float(layout.attention_data_parallel)
+    data = 1.0 * layout.attention_data_parallel
     if component == "attention":
         return data * attention_copies(model, layout)
     if component == "router":
@@ -37,7 +37,8 @@ def copies(model: Llm | Draft, layout: Layout, component: str) -> float:
         return 1.0
     if component == "routed_experts" and model.mixture is not None:
         ranks = layout.expert_parallel
-        return math.ceil(model.mixture.experts / ranks) * ranks / model.mixture.experts
+        fullest: float = np.ceil(model.mixture.experts / ranks)
+        return fullest * ranks / model.mixture.experts
     return data
 
 
@@ -49,13 +50,14 @@ def computed_copies(model: Llm | Draft, layout: Layout, component: str) -> float
     """
     if component == "attention":
         return attention_copies(model, layout)
-    return float(layout.tensor_parallel) if component == "router" else 1.0
+    return 1.0 * layout.tensor_parallel if component == "router" else 1.0
 
 
 def stage_imbalance(layers: int, layout: Layout) -> float:
     """Return the layers of the fullest pipeline stage per mean one."""
     stages = layout.pipeline_parallel
-    return math.ceil(layers / stages) * stages / layers
+    fullest: float = np.ceil(layers / stages)
+    return fullest * stages / layers
 
 
 def placed_bytes(caches: tuple[Cache, ...], layout: Layout, *, held: bool) -> float:

@@ -179,4 +179,4 @@ def smallest_batch(configuration: Configuration) -> float:
     that many in every stage.
     """
     layout: Layout = configuration.layout
-    return float(layout.attention_data_parallel * layout.pipeline_parallel)
+    return 1.0 * layout.attention_data_parallel * layout.pipeline_parallel

@@ -1,7 +1,8 @@
 """Fixed latency: the ms of a step that pass whatever the batch, by layer and by layout."""
 
-import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from hbmopt.demand.configuration import Layout
 from hbmopt.demand.placement import stage_imbalance
@@ -25,7 +26,7 @@ def layer_latency(instance: Instance, layout: Layout) -> LayerLatency:
     """Return the fixed times of a layer in a layout, with the chosen serving engine."""
     calibration, data = instance.calibration, layout.attention_data_parallel
     latency, factor = calibration.constants(data).latency, calibration.engine_factor(data)
-    doublings = math.log2(layout.stage_accelerators)
+    doublings: float = np.log2(layout.stage_accelerators)
     return LayerLatency(
         kernels=factor * float(latency.per_layer),
         collectives=factor * float(latency.per_layer_doubling) * doublings,

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from hbmopt.documents import (
@@ -34,8 +35,8 @@ Basis = Literal["spec sheet", "universal", "calibrated"]
 
 
 def layout_mode(attention_data_parallel: int) -> str:
-    """Return the mode of a layout, which decides over its constants."""
-    return EXPERT_PARALLEL if attention_data_parallel > 1 else TENSOR_PARALLEL
+    """Return the mode of a layout, or of many of one mode, which decides over its constants."""
+    return EXPERT_PARALLEL if np.min(attention_data_parallel) > 1 else TENSOR_PARALLEL
 
 
 def at_least_one(value: object, reason: str) -> Figure:

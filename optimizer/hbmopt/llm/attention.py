@@ -10,6 +10,7 @@ read and written back.
 import math
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from hbmopt.documents import StrictModel
@@ -33,7 +34,8 @@ def cache_copies(shards: int, ranks: int) -> float:
 
     Heads are split until each rank has one, and copied past that: ranks * max(1, H // ranks) / H.
     """
-    return ranks * max(1, shards // ranks) / shards
+    each: float = np.maximum(1, shards // ranks)
+    return ranks * each / shards
 
 
 def whole_groups(tokens: float, size: int, *, anywhere: bool) -> float:

@@ -155,7 +155,7 @@ class RackColumns:
         self._shapes = found.groups
         self._whole = instance.choices.whole_sequences
         self._floor = float(instance.limits.min_speed) * (1.0 - ALIKE**1.3)
-        self.fixed_kw = found.groups[0].rows.fixed_kw if found.groups else 0.0
+        self.fixed_kw = float(found.groups[0].rows.fixed_kw[0]) if found.groups else 0.0
         self.fixed_budgets = tuple(
             number(one.fixed) / number(one.capacity) for one in self.rack.budgets
         )
@@ -309,7 +309,7 @@ class RackColumns:
             found.append(
                 Group(
                     points.configurations[owner],
-                    points.demands[owner],
+                    points.demand(owner),
                     (shape, owner),
                     float(ranges.lowest[place]),
                     float(ranges.highest[place]),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from hbmopt.basics import verb
 from hbmopt.demand import (
     Configuration,
@@ -14,6 +16,7 @@ from hbmopt.demand import (
     Point,
     Rejection,
     Segment,
+    enumerate_configurations,
     offloadable_components,
     rack_data,
     sequence_cache,
@@ -24,7 +27,15 @@ from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
 from hbmopt.plan.infeasibility import explain_conflict
-from hbmopt.points import AllPoints, Envelope, ServingPoint, all_points, polish_clocks
+from hbmopt.points import (
+    AllPoints,
+    Envelope,
+    ServingPoint,
+    all_points,
+    demands_of,
+    points_of,
+    polish_clocks,
+)
 from hbmopt.program import (
     ClockOperation,
     Operation,
@@ -109,14 +120,29 @@ def best_point(
     instance: Instance, *, only: Sequence[Configuration] | None = None
 ) -> ServingPoint | None:
     """Return the best point of an instance as `search` does, without its certificate."""
-    return _envelope(instance, all_points(instance, only)).best()
+    return best_points([instance], only=only)[0]
 
 
 def best_points(
     instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
 ) -> list[ServingPoint | None]:
-    """Return the best point of each of many instances, as `best_point` does."""
-    return [best_point(one, only=only) for one in instances]
+    """Return the best point of each of many instances that have the same choices, at one go."""
+    if not instances:
+        return []
+    listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
+    found = [demands_of(*one)[0] for one in zip(instances, listed, strict=True)]
+    groups = points_of(alike for one in found for alike in one)
+    place = {id(one): position for position, one in enumerate(instances)}
+    caps = [math.inf if one.power_cap_kw is None else one.power_cap_kw for one in instances]
+    envelope = Envelope(
+        groups,
+        np.array(caps),
+        np.array([float(one.limits.min_speed) for one in instances]),
+        questions=[np.array([place[id(one)] for one in group.instances]) for group in groups],
+        only_best=True,
+        whole=instances[0].choices.whole_sequences,
+    )
+    return [*envelope.best_points(), *[None] * len(instances)][: len(instances)]
 
 
 def _envelope(instance: Instance, points: AllPoints) -> Envelope:

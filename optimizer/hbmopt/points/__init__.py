@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from hbmopt.points.clock_mix import Whole
     from hbmopt.points.first_order import point_around, polish, polish_clocks, settles
     from hbmopt.points.frontier_envelope import Envelope, Outline
-    from hbmopt.points.operating_points import AllPoints, BatchRates, OperatingPoints, all_points
+    from hbmopt.points.operating_points import (
+        AllPoints,
+        BatchRates,
+        OperatingPoints,
+        all_points,
+        demands_of,
+        points_of,
+    )
     from hbmopt.points.serving_point import WITHIN, ServingPoint
     from hbmopt.points.target_search import TargetSearch
     from hbmopt.points.targets import EXACT, PRECISION, Nearest, Target, last, one_replica
@@ -42,10 +49,12 @@ __all__ = [
     "TargetSearch",
     "Whole",
     "all_points",
+    "demands_of",
     "has_formula",
     "last",
     "one_replica",
     "point_around",
+    "points_of",
     "polish",
     "polish_clocks",
     "settles",
@@ -71,7 +80,9 @@ __getattr__ = on_first_use(
         "TargetSearch": "target_search",
         "WITHIN": "serving_point",
         "Whole": "clock_mix",
+        "demands_of": "operating_points",
         "all_points": "operating_points",
+        "points_of": "operating_points",
         "has_formula": "best_points",
         "last": "targets",
         "one_replica": "targets",

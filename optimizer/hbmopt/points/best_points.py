@@ -116,7 +116,7 @@ class _Bounds:
             if self._per_joule is None:
                 self._per_joule = table.most_per_joule() * 1e3
             per_joule = np.maximum.accumulate(self._per_joule[span])
-            left = np.maximum(0.0, limits.power - points.rows.fixed_kw)
+            left = np.maximum(0.0, limits.power - points.rows.fixed_kw[owner])
             with np.errstate(invalid="ignore"):
                 by_power = np.where(left > 0, left * per_joule[place], 0.0)
             bound = np.minimum(bound, by_power)
@@ -127,7 +127,7 @@ class BatchTable:
     """The operating points of a configuration without LPUs, for any limits."""
 
     def __init__(self, points: OperatingPoints, owner: int, batches: Array) -> None:
-        self.points, self.owner, self.demand = points, owner, points.demands[owner]
+        self.points, self.owner, self.demand = points, owner, points.demand(owner)
         self._table = points.at(owner, batches)
         self._gained, self._most = float(points.gained[owner]), int(points.most[owner])
         self._highest = float(points.highest[owner])

@@ -117,26 +117,33 @@ def serving_point(group: OperatingPoints, points: Points) -> ServingPoint:
 class Envelope:
     """Operating points of configurations, refined until none can be missing.
 
-    With `only_best` the envelope is known where it is highest, at or above the lowest floor; with
-    `of_each` there for every configuration by itself.
+    `questions` say which question each configuration of each group belongs to: the only one, where
+    they are left out. `cap` and `lowest_floor` are one for all questions, or one for each. With
+    `only_best` the envelope of each question is known where it is highest, at or above the lowest
+    floor; without, there is but one question.
     """
 
     def __init__(
         self,
         groups: Sequence[OperatingPoints],
-        cap: float,
-        lowest_floor: float,
+        cap: float | Array,
+        lowest_floor: float | Array,
         *,
+        questions: Sequence[Whole] | None = None,
         only_best: bool = False,
-        of_each: bool = False,
         whole: bool = True,
     ) -> None:
-        self._lowest = lowest_floor * (1.0 - NOT_BETTER)
-        self._only_best, self._of_each = only_best, of_each
-        self.ranges = [_Ranges(one, cap, whole=whole) for one in groups]
+        of = questions or [np.zeros(len(one.configurations), dtype=np.int64) for one in groups]
+        self._count = 1 + max((int(one.max()) for one in of), default=0)
+        caps, floors = (np.broadcast_to(one, self._count) for one in (cap, lowest_floor))
+        self._only_best = only_best
+        self.ranges = [
+            _Ranges(one, mine, caps[mine], floors[mine] * (1.0 - NOT_BETTER), whole=whole)
+            for one, mine in zip(groups, of, strict=True)
+        ]
         while True:
             wanted = self._wanted()
-            if not sum(one.refine(wanted, self._lowest) for one in self.ranges):
+            if not sum(one.refine(wanted) for one in self.ranges):
                 break
 
     @property
@@ -151,57 +158,67 @@ class Envelope:
             parts.append(replace(one.points, owner=one.points.owner + first))
             first += len(one.source.configurations)
         points = joined(parts)
-        points = points.take(np.nonzero(points.floor >= self._lowest)[0])
         return points.take(points.best_order())
 
-    def _wanted(self) -> "_Envelope | _Best | None":
-        """Return what a box has to exceed to be looked into; None for its owner's best."""
-        if self._of_each:
-            return None
+    def _wanted(self) -> "_Envelope | _Best":
+        """Return what a box has to exceed to be looked into."""
+        if self._only_best:
+            return self._best()
         points = self._points()
-        if not self._only_best:
-            return _Envelope(points.floor, points.throughput)
-        best = float(points.throughput.max(initial=0.0))
-        alike = points.floor[points.throughput >= best * (1.0 - TIE)]
-        return _Best(best, float(alike.max(initial=0.0)))
+        return _Envelope(points.floor, points.throughput)
+
+    def _best(self) -> "_Best":
+        """Return the most that is reached by each question, and the highest floor of it."""
+        most, fastest = np.zeros((2, self._count))
+        for one in self.ranges:
+            np.maximum.at(most, one.questions[one.points.owner], one.points.throughput)
+        for one in self.ranges:
+            question = one.questions[one.points.owner]
+            alike = one.points.throughput >= most[question] * (1.0 - TIE)
+            np.maximum.at(fastest, question[alike], one.points.floor[alike])
+        return _Best(most, fastest)
 
     def best(self) -> ServingPoint | None:
-        """Return the best point, None where nothing can be served.
+        """Return the best point of the only question, as `best_points` does."""
+        return self.best_points()[0]
+
+    def best_points(self) -> list[ServingPoint | None]:
+        """Return the best point of each question, None where nothing can be served.
 
         Of points that make as much the fastest, then that which draws least, then the one of
         fewest accelerators and LPUs, then that listed first.
         """
-        found, first = list[tuple[tuple[float, ...], _Ranges, Points]](), 0
-        tied = [one.points.take(one.points.floor >= self._lowest) for one in self.ranges]
-        most = max((one.throughput.max(initial=0.0) for one in tied), default=0.0)
-        tied = [one.take(one.throughput >= most * (1.0 - TIE)) for one in tied]
-        fastest = max((one.floor.max(initial=0.0) for one in tied), default=0.0)
-        for one, alike in zip(self.ranges, tied, strict=True):
-            points = alike.take(alike.floor >= fastest * (1.0 - TIE))
-            if len(points.batch):
-                drawn = one.drawn_kw(points, 0)
-                for place, power in enumerate(drawn.tolist()):
-                    layout = one.source.configurations[points.owner[place]]
-                    count = int(points.replicas[place])
-                    key = (
-                        float(f"{power:.9g}"),
-                        count * layout.layout.accelerators,
-                        count * layout.lpu_units,
-                        first + points.owner[place],
-                        place,
-                    )
-                    found.append((key, one, points.take(np.array([place]))))
+        found = dict[int, tuple[tuple[float, ...], _Ranges, Points]]()
+        best, first = self._best(), 0
+        for one in self.ranges:
+            question = one.questions[one.points.owner]
+            alike = one.points.throughput >= best.throughput[question] * (1.0 - TIE)
+            alike &= one.points.floor >= best.floor[question] * (1.0 - TIE)
+            points = one.points.take(alike)
+            drawn = one.drawn_kw(points, 0).tolist() if len(points.batch) else []
+            for place, (asked, power) in enumerate(
+                zip(question[alike].tolist(), drawn, strict=True)
+            ):
+                layout = one.source.configurations[points.owner[place]]
+                count = int(points.replicas[place])
+                key = (
+                    float(f"{power:.9g}"),
+                    count * layout.layout.accelerators,
+                    count * layout.lpu_units,
+                    first + points.owner[place],
+                    place,
+                )
+                if asked not in found or key < found[asked][0]:
+                    found[asked] = key, one, points.take(np.array([place]))
             first += len(one.source.configurations)
-        if most <= 0.0 or not found:
-            return None
-        _, ranges, point = min(found, key=lambda one: one[0])
-        return serving_point(ranges.source, point)
+        served = {asked: serving_point(one.source, at) for asked, (_, one, at) in found.items()}
+        return [served.get(asked) for asked in range(self._count)]
 
     def best_of_each(self) -> list[tuple[Configuration, float, float]]:
         """Return every configuration with the most tok/s that it makes, and its sequences."""
         found = []
         for one in self.ranges:
-            made, batch = one.best_of_each(self._lowest)
+            made, batch = one.best_of_each()
             each = zip(one.source.configurations, made.tolist(), batch.tolist(), strict=True)
             found += list(each)
         return found
@@ -264,10 +281,14 @@ class _Envelope:
 
 @dataclass(frozen=True)
 class _Best:
-    """The most throughput that is reached, by range or by all, and the highest floor of it."""
+    """The most throughput that is reached, and the highest floor of it, by question or range."""
 
-    throughput: Array | float
-    floor: float
+    throughput: Array
+    floor: Array
+
+    def take(self, index: Whole) -> "_Best":
+        """Return that of some of the questions."""
+        return _Best(self.throughput[index], self.floor[index])
 
     def above(self, gaps: _Gaps) -> NDArray[np.bool_]:
         """Return the boxes in which there may be more, or as much at no lower floor."""
@@ -279,10 +300,19 @@ class _Best:
 class _Ranges:
     """The batches that have been looked at, of configurations of one shape."""
 
-    def __init__(self, source: OperatingPoints, cap: float, *, whole: bool) -> None:
-        self.source, self._cap, self._whole = source, np.asarray(cap), whole
+    def __init__(
+        self,
+        source: OperatingPoints,
+        questions: Whole,
+        caps: Array,
+        floors: Array,
+        *,
+        whole: bool,
+    ) -> None:
+        self.source, self.questions, self._whole = source, questions, whole
+        self._caps, self._floors = caps, floors
         self.evaluated = 0
-        self._limited = bool(np.isfinite(cap)) or source.shares
+        self._limited = bool(np.isfinite(caps).any()) or source.shares
         self._known = [NOTHING]
         counts = int(source.most.max()) if self._limited else 1
         """What is limited may be shared by any number of replicas, else by the most there are."""
@@ -299,7 +329,7 @@ class _Ranges:
 
     @property
     def points(self) -> Points:
-        """The points that are known."""
+        """The points that are known, at or above the lowest floor."""
         if len(self._known) > 1:
             self._known = [joined(self._known)]
         return self._known[0]
@@ -312,7 +342,7 @@ class _Ranges:
         self.evaluated += 2 * len(owners)
         most = source.most[owners]
         counts = self._counts if self._limited else most[None, :]
-        power = source.power_kw(self._cap, counts, owners)
+        power = source.power_kw(self._caps[owners], counts, owners)
         power = np.where(counts <= most, power, np.inf)
         floor, made = (one.rates_at_most(power) * one.gained for one in (here, then))
         return _Gaps(
@@ -328,7 +358,7 @@ class _Ranges:
         """Return the tok/s per user of numbers of replicas, 0 for numbers that there are not."""
         most = self.source.most[operation.owners]
         counts = self._counts if self._limited else most[None, :]
-        rates = np.maximum(operation.under(counts, self._cap), 0.0)
+        rates = np.maximum(operation.under(counts, self._caps[operation.owners]), 0.0)
         return np.asarray(np.where(counts <= most, rates, 0.0) * operation.gained)
 
     def _evaluate(self, owners: Whole, batches: Array) -> Array:
@@ -336,7 +366,7 @@ class _Ranges:
         self.evaluated += len(owners)
         speeds = self._speeds(BatchRates(self.source, owners, batches))
         counts = self._counts if self._limited else self.source.most[owners][None, :]
-        runs = speeds > 0
+        runs = (speeds > 0) & (speeds >= self._floors[owners])
         owner, replicas, many = (
             np.broadcast_to(one, speeds.shape)[runs] for one in (owners, counts, batches)
         )
@@ -344,22 +374,21 @@ class _Ranges:
         self._known.append(_best_of_each(points))
         return speeds
 
-    def best_of_each(self, lowest_floor: float) -> tuple[Array, Array]:
-        """Return the most tok/s of each configuration at or above a floor, and its sequences."""
+    def best_of_each(self) -> tuple[Array, Array]:
+        """Return the most tok/s of each configuration, and its sequences."""
         points = self.points
-        points = points.take(points.floor >= lowest_floor)
         order = np.lexsort((points.floor, points.throughput))
         made, batch = np.zeros((2, len(self.source.configurations)))
         made[points.owner[order]] = points.throughput[order]
         batch[points.owner[order]] = points.batch[order] * points.replicas[order]
         return made, batch
 
-    def refine(self, wanted: "_Envelope | _Best | None", lowest_floor: float) -> int:
+    def refine(self, wanted: "_Envelope | _Best") -> int:
         """Look into the ranges whose box is wanted; return how many these were."""
         gaps = self._gaps
-        if wanted is None:
-            wanted = _Best(self.best_of_each(lowest_floor)[0][gaps.owner], np.inf)
-        above = wanted.above(gaps) & (gaps.floor >= lowest_floor) & (gaps.floor > 0)
+        if isinstance(wanted, _Best):
+            wanted = wanted.take(self.questions[gaps.owner])
+        above = wanted.above(gaps) & (gaps.floor >= self._floors[gaps.owner]) & (gaps.floor > 0)
         # What is not above now never will be.
         kept = above.any(axis=0)
         gaps, above = gaps.take(kept), above[:, kept]
@@ -367,9 +396,10 @@ class _Ranges:
         if not len(gaps.left):
             return 0
         left_over = gaps.take(np.zeros(0, dtype=np.int64))
-        if self.source.rows.parts:
-            # Shares of the weights take long: first those that promise most, which may be enough.
-            promising = _promising(gaps, above, flat=isinstance(wanted, _Best))
+        asked = self.questions[gaps.owner] if isinstance(wanted, _Best) else None
+        if asked is not None or self.source.rows.parts:
+            # First those that promise most, which may be enough.
+            promising = _promising(gaps, above, asked)
             left_over, gaps = gaps.take(~promising), gaps.take(promising)
         found = left_over.joined(self._looked(gaps.take(~gaps.exact)))
         known_ones = gaps.take(gaps.exact)
@@ -428,11 +458,13 @@ NEAR = 0.97
 """Share of the highest box at a floor from which another one is looked into with it."""
 
 
-def _promising(gaps: _Gaps, above: NDArray[np.bool_], *, flat: bool) -> NDArray[np.bool_]:
-    """Return the ranges whose box is the highest at its floor, or nearly so."""
+def _promising(gaps: _Gaps, above: NDArray[np.bool_], questions: Whole | None) -> NDArray[np.bool_]:
+    """Return the ranges whose box is the highest, or nearly so: of its question or at its floor."""
     made = np.where(above, gaps.made, 0.0)
-    if flat:
-        return np.asarray((made >= NEAR * made.max()).any(axis=0))
+    if questions is not None:
+        own, highest = made.max(axis=0), np.zeros(1 + questions.max())
+        np.maximum.at(highest, questions, own)
+        return np.asarray(own >= NEAR * highest[questions])
     order = np.argsort(-gaps.floor, axis=None, kind="stable")
     highest = np.empty(made.size)
     highest[order] = np.maximum.accumulate(made.ravel()[order])

@@ -10,7 +10,7 @@ the batch, the more weights may have to leave HBM. So a range of batches makes n
 batch would with the HBM that its first one leaves (`BatchRates` with `room`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from hbmopt.demand import (
     NO_MEMORY,
+    Alike,
     Array,
     Configuration,
     Demand,
     Rejection,
+    alike,
     enumerate_configurations,
     smallest_batch,
 )
@@ -398,23 +400,38 @@ class BatchRates:
 
 
 class OperatingPoints:
-    """The operating points of configurations that have one shape of program."""
+    """The operating points of configurations that have one shape of program.
 
-    def __init__(self, demands: Sequence[Demand]) -> None:
-        self.demands = demands
-        self.configurations = tuple(one.configuration for one in demands)
+    They may be of several instances, which list the same clocks.
+    """
+
+    def __init__(self, sets: Sequence[Alike]) -> None:
+        order = np.argsort(np.concatenate([one.places for one in sets]), kind="stable")
+
+        def of_each(value: Callable[[Demand], float]) -> Array:
+            return np.concatenate([one.each(value(one.demand)) for one in sets])[order]
+
+        members = [(one.demand.instance, each) for one in sets for each in one.configurations]
+        self.instances = [members[place][0] for place in order]
+        self.configurations = tuple(members[place][1] for place in order)
         self.clocks = np.array(self.configurations[0].clocks)
-        self.rows = ReplicaRows(demands, self.clocks)
-        self.lowest = np.array([smallest_batch(one) for one in self.configurations])
-        self.highest = np.minimum([one.largest_batch for one in demands], self.rows.largest_batches)
+        self.rows = ReplicaRows(sets, order, self.clocks)
+        self.lowest = of_each(lambda one: smallest_batch(one.configuration))
+        memory = of_each(lambda one: one.largest_batch)
+        self.highest = np.minimum(memory, self.rows.largest_batches)
         self.first = np.ceil(self.lowest - 1e-9)
         self.last = np.floor(self.highest * (1.0 + FITS) + 1e-9)
-        self.most = np.array([one.replicas_at_most for one in demands])
-        gained = [one.whole_replica(1.0).tokens_per_sequence_step for one in demands]
-        self.gained = np.array([number(one) for one in gained]) * 1e3
+        self.most = of_each(lambda one: one.replicas_at_most).astype(np.int64)
+        self.gained = 1e3 * of_each(
+            lambda one: number(one.whole_replica(1.0).tokens_per_sequence_step)
+        )
         """Tokens per s and user for a step per ms, by configuration."""
-        self.shares = bool(demands[0].budgets)
+        self.shares = bool(sets[0].demand.budgets)
         """Whether replicas share more than power and devices."""
+
+    def demand(self, owner: int) -> Demand:
+        """Return the demand of one of the configurations."""
+        return Demand(self.instances[owner], self.configurations[owner])
 
     def at(self, owner: int, batches: Array) -> BatchRates:
         """Return how replicas of one configuration run at some batches."""
@@ -429,11 +446,13 @@ class OperatingPoints:
 
     def power_kw(self, caps: Array, counts: Whole, owners: Whole | int) -> Array:
         """Return the kW, in the rack's scope, that each of `counts` replicas may draw."""
-        return np.asarray((caps - self.rows.fixed_kw) / counts - self.rows.parked_kw[owners])
+        left = caps - self.rows.fixed_kw[owners]
+        return np.asarray(left / counts - self.rows.parked_kw[owners])
 
     def rack_kw(self, each: Array, counts: Whole, owners: Whole | int) -> Array:
         """Return the kW of the rack where each of `counts` replicas draws so much."""
-        return np.asarray(self.rows.fixed_kw + counts * (each + self.rows.parked_kw[owners]))
+        replicas = counts * (each + self.rows.parked_kw[owners])
+        return np.asarray(self.rows.fixed_kw[owners] + replicas)
 
 
 @dataclass(frozen=True)
@@ -456,17 +475,55 @@ def all_points(
     Of `only` some of them, or without `fitting` of those too that memory rules out.
     """
     enumerated, rejections = enumerate_configurations(instance)
-    by_shape: dict[object, list[Demand]] = {}
-    possible = []
-    for one in only if only is not None else enumerated:
-        demand = Demand(instance, one)
-        if fitting and demand.largest_batch < smallest_batch(one):
-            rejections.append(no_memory(demand))
-        elif demand.replicas_at_most >= 1:
-            possible.append(one)
-            by_shape.setdefault(demand.shape, []).append(demand)
-    groups = tuple(OperatingPoints(demands) for demands in by_shape.values())
-    return AllPoints(groups, tuple(possible), tuple(rejections))
+    listed = enumerated if only is None else only
+    possible, without = demands_of(instance, listed, fitting=fitting)
+    rejections += [no_memory(Demand(instance, listed[place])) for place in without]
+    places = sorted(place for one in possible for place in one.places.tolist())
+    groups = points_of(possible)
+    left_out = {
+        group.configurations[owner]
+        for group in groups
+        for owner in np.nonzero(group.highest < group.lowest)[0]
+    }
+    if fitting and left_out:
+        # Memory holds a batch that another limit forbids.
+        rejections += [Rejection(str(one), NO_BATCH) for one in left_out]
+        kept = [listed[place] for place in places if listed[place] not in left_out]
+        possible, _ = demands_of(instance, kept)
+        return AllPoints(points_of(possible), tuple(kept), tuple(rejections))
+    configurations = tuple(listed[place] for place in places)
+    return AllPoints(groups, configurations, tuple(rejections))
+
+
+NO_BATCH = "no batch keeps every limit on what a replica holds"
+"""Reason of configurations that limits other than memory rule out."""
+
+
+def demands_of(
+    instance: Instance, listed: Sequence[Configuration], *, fitting: bool = True
+) -> tuple[list[Alike], list[int]]:
+    """Return the demands of those that can run, and the places of those that memory rules out."""
+    found, without = list[Alike](), list[int]()
+    for one in alike(instance, listed):
+        fits = one.fits if fitting else np.ones(len(one.places), dtype=bool)
+        without += one.places[~fits].tolist()
+        kept = one.places[fits & (one.each(one.demand.replicas_at_most) >= 1)].tolist()
+        if len(kept) == len(one.places):
+            found.append(one)
+        else:
+            found += alike(instance, [listed[place] for place in kept], kept)
+    return found, sorted(without)
+
+
+def points_of(sets: Iterable[Alike]) -> tuple[OperatingPoints, ...]:
+    """Return the points of configurations, those together whose programs have one shape."""
+    found: dict[object, list[Alike]] = {}
+    for one in sets:
+        instance, configuration = one.demand.instance, one.demand.configuration
+        budgets = tuple(each.name for each in instance.limits.budgets)
+        shape = one.demand.shape, configuration.clocks, instance.power_cap_kw is None, budgets
+        found.setdefault(shape, []).append(one)
+    return tuple(map(OperatingPoints, found.values()))
 
 
 def no_memory(demand: Demand) -> Rejection:

@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from hbmopt.demand import Array, Demand, ExpertReads, Segment, rack_data
+from hbmopt.demand import Alike, Array, rack_data
 from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.points.clock_mix import Whole
 from hbmopt.program import STRUCTURAL, Entry, Label, collect, replaced, template_of
@@ -108,23 +108,22 @@ def _per_step(
 
 
 class ReplicaRows:
-    """The rows of configurations that have one shape of program.
+    """The rows of configurations that have one shape of program, each of an instance of its own.
 
-    `fixed_kw` is what the rack draws however many replicas run; `parked_kw`, by configuration, what
-    a replica draws more (less than nothing) by not being parked.
+    By configuration, `fixed_kw` is what the rack draws however many replicas run, and `parked_kw`
+    what a replica draws more (less than nothing) by not being parked.
     """
 
-    def __init__(self, demands: Sequence[Demand], clocks: Array) -> None:
-        self._demands, self._clocks = demands, clocks
-        rack = rack_data(demands[0].instance)
-        full = [one.with_clocks((float(clocks[0]),)).over(Segment(1.0, 1.0)) for one in demands]
-        template = template_of(rack, full[0])
-        rack_numbers = collect(rack, [])
-        self._numbers = np.array([collect(one, list(rack_numbers)) for one in full])
+    def __init__(self, sets: Sequence[Alike], order: Whole, clocks: Array) -> None:
+        self._sets, self._order, self._clocks = sets, order, clocks
+        first = sets[0].demand
+        rack, data = rack_data(first.instance), first.whole(float(clocks[0]))
+        template = template_of(rack, data)
+        self._numbers = np.concatenate([_numbers(one, float(clocks[0])) for one in sets])[order]
         self._varies = (self._numbers != self._numbers[0]).any(axis=0)
         position = count()
-        _, self._at = replaced((rack, full[0]), lambda: next(position))
-        self.parts = len(full[0].clocks[0].offloaded)
+        _, self._at = replaced((rack, data), lambda: next(position))
+        self.parts = len(data.clocks[0].offloaded)
         self._experts = [*self._reads("components"), *self._reads("offloaded")]
 
         places = _Chosen()
@@ -151,36 +150,55 @@ class ReplicaRows:
         fixed = places.add(len(template.sources) - 1)
         self._evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
         self._evaluate = template.compiled(places.listed)
-        found = self._found(np.arange(len(demands)), np.ones(len(demands)), every=False)
-        self.fixed_kw = float(np.ravel(found[fixed])[0])
-        parked = np.asarray(_entry(found, self._drawn.replicas))
-        self.parked_kw = np.broadcast_to(parked, (len(demands),))
+        owners = np.arange(len(order))
+        found = self._found(owners, np.ones(len(order)), every=False)
+        parked = _entry(found, self._drawn.replicas)
+        self.fixed_kw = np.broadcast_to(found[fixed], owners.shape)
+        self.parked_kw = np.broadcast_to(parked, owners.shape)
 
     def _reads(self, kind: str) -> list["_Experts"]:
         """Return what depends on the batch: distinct experts that a step reads."""
         found = []
         for index, part in enumerate(getattr(self._at.clocks[0], kind)):
-            listed = [
-                (one.experts if kind == "components" else one.offloaded_experts)[index]
-                for one in self._demands
-            ]
-            known = [one for one in listed if one is not None]
-            if known:
-                found.append(_Experts.of(known, part.read_gb_per_step, part.read_gb_per_sequence))
+            mixture, gigabytes, tokens = None, list[Array](), list[Array]()
+            for one in self._sets:
+                demand = one.demand
+                listed = demand.experts if kind == "components" else demand.offloaded_experts
+                reads = listed[index]
+                if reads is not None:
+                    mixture = reads.mixture
+                    gigabytes.append(one.each(reads.gigabytes))
+                    tokens.append(one.each(reads.tokens_per_sequence))
+            if mixture is not None:
+                found.append(
+                    _Experts(
+                        # The tree of numbers is one of positions here.
+                        cast("int", part.read_gb_per_step),
+                        cast("int", part.read_gb_per_sequence),
+                        mixture.experts,
+                        mixture.active,
+                        np.concatenate(gigabytes)[self._order],
+                        np.concatenate(tokens)[self._order],
+                    )
+                )
         return found
 
     @cached_property
     def _clocked(self) -> dict[int, Array]:
         """Numbers that depend on the clock: by position, with the axes (clock, configuration)."""
-        rack = collect(rack_data(self._demands[0].instance), [])
+        column = self._clocks[:, None]
         found: dict[int, list[Array]] = {}
-        for one in self._demands:
-            single = one.with_clocks((float(self._clocks[0]),)).over(Segment(1.0, 1.0))
-            numbers = collect(replace(single, clocks=(one.at_clocks(self._clocks),)), list(rack))
-            for position, number in enumerate(numbers):
-                if isinstance(number, np.ndarray):
-                    found.setdefault(position, []).append(number)
-        return {position: np.array(arrays).T for position, arrays in found.items()}
+        for one in self._sets:
+            rack, data = rack_data(one.demand.instance), one.demand.whole(float(self._clocks[0]))
+            data = replace(data, clocks=(one.demand.at_clocks(column),))
+            shape = (len(column), len(one.configurations))
+            for position, number in enumerate(collect(data, collect(rack, []))):
+                if np.ndim(number) == 2:
+                    found.setdefault(position, []).append(np.broadcast_to(number, shape))
+        return {
+            position: np.concatenate(arrays, axis=1)[:, self._order]
+            for position, arrays in found.items()
+        }
 
     def _found(self, owners: Whole, batches: Array, *, every: bool) -> tuple[Entry, ...]:
         numbers: list[Entry] = self._numbers[0].tolist()
@@ -200,7 +218,7 @@ class ReplicaRows:
 
         Such rows are straight in the batch. Whatever may be offloaded is taken as gone.
         """
-        owners = np.arange(len(self._demands))
+        owners = np.arange(len(self._order))
         one, two = (self.at(owners, np.full(len(owners), at), every=False) for at in (1.0, 2.0))
         most = np.full(len(owners), np.inf)
         for first, second in zip(one.held, two.held, strict=True):
@@ -278,25 +296,20 @@ class _Experts:
     gigabytes: Array
     tokens: Array
 
-    @staticmethod
-    def of(reads: Sequence[ExpertReads], per_step: object, per_sequence: object) -> "_Experts":
-        """Return what reads of many configurations have in common."""
-        mixture = reads[0].mixture
-        return _Experts(
-            # The tree of numbers is one of positions here.
-            cast("int", per_step),
-            cast("int", per_sequence),
-            mixture.experts,
-            mixture.active,
-            np.array([one.gigabytes for one in reads]),
-            np.array([one.tokens_per_sequence for one in reads]),
-        )
-
     def read(self, owners: Whole, batches: Array) -> Array:
         """Return the GB that a step reads."""
         share = self.gigabytes / self.experts
         tokens = cast("float", self.tokens[owners] * batches)
         return share[owners] * distinct_experts(self.experts, self.active, tokens)
+
+
+def _numbers(one: Alike, clock: float) -> Array:
+    """Return the numbers of the programs of configurations: by configuration and number."""
+    listed = collect(one.demand.whole(clock), collect(rack_data(one.demand.instance), []))
+    numbers = np.empty((len(one.configurations), len(listed)))
+    for position, number in enumerate(listed):
+        numbers[:, position] = number
+    return numbers
 
 
 def _power(places: _Places, found: Sequence[Entry], batches: Array) -> Drawn:

@@ -247,9 +247,7 @@ def solve(program: Program, *, integers: bool, gap: float = NO_GAP) -> Answer:
     return answer
 
 
-def solve_all(
-    programs: Iterable[Program], *, integers: bool, gap: float = NO_GAP
-) -> list[Answer]:
+def solve_all(programs: Iterable[Program], *, integers: bool, gap: float = NO_GAP) -> list[Answer]:
     """Solve programs as `solve` does, one after the other; each as if it stood alone."""
     with _worker() as worker:
         return worker.call(

@@ -136,9 +136,7 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
 
 def clock_text(clocks: Iterable[ClockShare]) -> str:
     """Say how much of the time passes at which clock."""
-    return ", ".join(
-        f"{part.share:.0%} of the time at {100 * part.clock:.3g} %" for part in clocks
-    )
+    return ", ".join(f"{part.share:.0%} of the time at {100 * part.clock:.3g} %" for part in clocks)
 
 
 def _cache_text(one: ConfigurationResult) -> str:

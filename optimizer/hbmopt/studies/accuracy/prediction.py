@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmopt.basics import verb
-from hbmopt.demand import Configuration, Demand, Segment, why_not
+from hbmopt.demand import Configuration, Demand, Segment, alike, why_not
 from hbmopt.documents import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance import (
@@ -251,8 +251,8 @@ class StepCase:
         It ran, so weights and caches did fit, whatever share of the HBM constants say is usable.
         """
         roomy = self.instance.scaled(("rack", "accelerator", "hbm_capacity"), AMPLE)
-        demand = Demand(roomy, self.configuration).with_clocks((1.0,))
-        return OperatingPoints([demand]).at(0, np.array([self.batch]))
+        at_full = replace(self.configuration, clocks=(1.0,))
+        return OperatingPoints(alike(roomy, [at_full])).at(0, np.array([self.batch]))
 
     def parts_ms(self) -> dict[str, float]:
         """Return what a step of the row spends on each resource."""

@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from hbmopt.basics import Parts, Progress, verb
 from hbmopt.demand import Configuration
 from hbmopt.instance import Instance, Overrides, Source, load
@@ -160,12 +162,14 @@ def _conflict(instance: Instance, found: Found) -> Conflict:
 
 def _best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
     """Return every configuration with the most that it makes, and its sequences."""
-    cap = instance.power_cap_kw
+    cap, groups = instance.power_cap_kw, all_points(instance).groups
+    ends = np.cumsum([len(one.configurations) for one in groups])
     envelope = Envelope(
-        all_points(instance).groups,
+        groups,
         math.inf if cap is None else cap,
         float(instance.limits.min_speed),
-        of_each=True,
+        questions=np.split(np.arange(ends[-1]), ends[:-1]) if groups else None,
+        only_best=True,
         whole=instance.choices.whole_sequences,
     )
     return envelope.best_of_each()
