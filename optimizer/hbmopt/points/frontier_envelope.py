@@ -361,7 +361,7 @@ class _Ranges:
             wanted = _Best(self.best_of_each(lowest_floor)[0][gaps.owner], np.inf)
         above = wanted.above(gaps) & (gaps.floor >= lowest_floor) & (gaps.floor > 0)
         # What is not above now never will be.
-        kept = above.any(axis=0)
+        kept = np.asarray(above.any(axis=0))
         gaps, above = gaps.take(kept), above[:, kept]
         self._gaps = gaps
         if not len(gaps.left):
