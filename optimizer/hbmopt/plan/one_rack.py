@@ -187,8 +187,8 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
         plan = rack_plan(certificate)
     # With a free batch other clocks may be better than those of whole sequences.
     relaxed, around = polish_clocks(demand, certificate)
-    one = (best.configuration,)
-    return Found(best, plan, relaxed, around, max(0.0, gap), 1, one, ())
+    alone = (best.configuration,)
+    return Found(best, plan, relaxed, around, max(0.0, gap), 1, alone, ())
 
 
 def _limited(plan: RackPlan) -> bool:

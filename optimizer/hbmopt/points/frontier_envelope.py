@@ -390,7 +390,7 @@ class _Ranges:
             wanted = wanted.take(self.questions[gaps.owner])
         above = wanted.above(gaps) & (gaps.floor >= self._floors[gaps.owner]) & (gaps.floor > 0)
         # What is not above now never will be.
-        kept = above.any(axis=0)
+        kept = np.asarray(above.any(axis=0))
         gaps, above = gaps.take(kept), above[:, kept]
         self._gaps = gaps
         if not len(gaps.left):

@@ -185,18 +185,19 @@ class BatchRates:
     def rates_at(self, places: Whole, power: Array) -> Array:
         """Return the most steps per ms at places among the points, each on so much power."""
         if ((power >= self.power[places]) & (self.heat[places] <= 1.0)).all():
-            return self.rate[places]
+            return np.asarray(self.rate[places])
         mix = self._mix("rack", None)[1]
         found = mix.take(places.ravel()).fastest(power.ravel()).reshape(power.shape)
-        return np.minimum(found, self.heat_rates[places])
+        return np.asarray(np.minimum(found, self.heat_rates[places]))
 
     @cached_property
     def heat_rates(self) -> Array:
         """The most steps per ms that the accelerators' own limit allows."""
         places = np.nonzero(self.heat > 1.0)[0]
+        found = np.array(self.rate)
         if not len(places):
-            return self.rate
-        hot, found = self.take(places), self.rate.copy()
+            return found
+        hot = self.take(places)
         whole = np.ones((1, len(places)))
         found[places] = hot._mix("heat", whole)[1].fastest(whole[0])
         return found
@@ -212,7 +213,7 @@ class BatchRates:
         if self.points.rows.parts:
             alone = full & self._only_at_full_clock(rate)
             if alone.any():
-                found, places = self.power.copy(), np.nonzero(~alone)[0]
+                found, places = np.array(self.power), np.nonzero(~alone)[0]
                 if len(places):
                     found[places] = self.take(places).thriftiest(rate[places])
                 return found

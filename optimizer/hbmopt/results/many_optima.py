@@ -249,7 +249,8 @@ def whole_plans(demand: Demand, limited: Limited, whole: Running) -> WholePlans:
         clocks.append((replica, point))
         drawn = drawn + work(replica, point).power_kw
         sequences = sequences + point.sequences
-    worst = np.maximum.reduce([np.zeros(len(replicas)), *violations(clocks).values()])
+    exceeded = list(violations(clocks).values())
+    worst = np.maximum.reduce([np.zeros(len(replicas)), *map(np.asarray, exceeded)])
     used = demand.configuration.layout.accelerators * replicas.astype(float)
     power = np.asarray(rack_power(rack, of_each(drawn), of_each(used), 0.0))
     worst = np.maximum(worst, power / limited.limits.power - 1.0)
