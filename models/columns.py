@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyomo.environ as pyo
+from pyomo.core.expr.numvalue import NumericValue
 
 from .quantities import RackData
 from .uniform import add_uniform
@@ -79,7 +80,7 @@ def declare_columns(
     block.tokens = pyo.Constraint(expr=throughput <= block.made, doc="No more than is made [tok/s]")
     block.power = pyo.Constraint(expr=power == block.drawn, doc="What is drawn [kW]")
 
-    def counted(each: Sequence[float]) -> object:
+    def counted(each: Sequence[float]) -> NumericValue | float:
         return sum(one * part.replicas for one, part in zip(each, parts, strict=True))
 
     sizes, lpus = [one.accelerators for one in groups], [one.lpu_units for one in groups]

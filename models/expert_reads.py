@@ -31,7 +31,8 @@ def distinct_experts(experts: float, active: float, tokens: float) -> float:
     """
     if active >= experts:
         return experts
-    return -experts * np.expm1(tokens * math.log1p(-active / experts))
+    missed: float = np.expm1(tokens * math.log1p(-active / experts))
+    return -experts * missed
 
 
 def chord(

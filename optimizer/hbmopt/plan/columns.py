@@ -183,7 +183,8 @@ class RackColumns:
         count = int(math.log(max(last / first, 1.0)) / math.log(FIRST_RATIO)) + 2
         ends = np.geomspace(first, last, count)
         ends[0], ends[-1] = first, last
-        return np.unique(np.round(ends) if self._whole else ends).tolist()
+        listed: list[float] = np.unique(np.round(ends) if self._whole else ends).tolist()
+        return listed
 
     def _ranges(
         self, shape: OperatingPoints, owners: Whole, lowest: Array, highest: Array

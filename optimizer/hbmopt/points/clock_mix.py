@@ -5,7 +5,7 @@ may rest at the clock that draws least. What the mean of several is worth is the
 concave function of power. No more than two neighbours of it are ever needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,12 @@ class ClockMix:
     def put(self, places: Whole, other: "ClockMix") -> "ClockMix":
         """Return the hulls with those of some of the batches replaced."""
         height = max(len(self.power), len(other.power))
-        found = []
+        found = {}
         for name in ("power", "rate", "clock", "rise"):
             mine, new = (_filled(getattr(one, name), height, name) for one in (self, other))
             mine[:, places] = new
-            found.append(mine)
-        return ClockMix(*found)
+            found[name] = mine
+        return replace(self, **found)
 
     def take(self, places: Whole) -> "ClockMix":
         """Return the hulls of some of the batches."""

@@ -303,7 +303,7 @@ class BatchRates:
 
         def worth(one: Modes) -> Array:
             drawn = one.power if of == "rack" else one.heat
-            return (one.rate - rise * drawn)[:clocks]
+            return np.asarray((one.rate - rise * drawn)[:clocks])
 
         better = worth(found) > worth(modes) + GAINS * np.maximum(mix.rate[-1], 1e-300)
         rest = np.nonzero(better.any(axis=0))[0]
