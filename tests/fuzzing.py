@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import hbmopt
 from hbmopt.documents import catalogue
 from hbmopt.errors import InputError
-from hbmopt.points import PointSearch, has_formula
+from hbmopt.points import PointSearch, TargetSearch, has_formula
 from racks import small_instances
 
 TOLERANCE = 1e-8
@@ -125,7 +125,28 @@ def verdict(mapping):
         assert best >= found * (1 - TOLERANCE), f"{found} tok/s cannot be, {best} can"
         proven = found * (1 + solution.certificate.piecewise_error + TOLERANCE)
         assert best <= proven, f"{best} tok/s beat the optimum {found}"
+    if instance.choices.uniform:
+        _check_claims(instance, solution)
     return "optimal"
+
+
+FEW = 8
+"""Accelerators of a rack up to which its frontier is looked at as well."""
+
+
+def _check_claims(instance, solution):
+    """Check that what is returned is possible, and that nothing faster is."""
+    search = TargetSearch(instance)
+    served = [(solution.batch, solution.speed_tok_s_user)]
+    if instance.choices.whole_sequences and int(instance.rack.accelerators) <= FEW:
+        points = hbmopt.frontier(instance).points_frame
+        for place in {0, len(points) // 2, len(points) - 1}:
+            row = points.iloc[place]
+            served.append((float(row["batch"]), float(row["speed_tok_s_user"])))
+    for batch, speed in served:
+        assert search.serves(search.target(batch, speed)), f"{batch} at {speed} is refused"
+        faster = search.target(batch, 1.01 * speed)
+        assert not search.serves(faster), f"{batch} at {faster.speed} is called possible"
 
 
 def _check_plan(instance, solution):

@@ -47,10 +47,10 @@ def test_outside_of_models_it_takes_few_lines(patch):
     for line in patch.splitlines():
         if line.startswith("+++ b/"):
             file = line.removeprefix("+++ b/")
-        elif line.startswith(("+", "-")) and not line.startswith("---"):
-            if not file.startswith("models/"):
-                files.add(file)
-                added += 1
+        elif line.startswith(("+", "-")) and not line.startswith(("---", "+++")):
+            outside = not file.startswith("models/")
+            files |= {file} if outside else set()
+            added += outside
     assert len(files) <= 3
     assert added <= 20
 

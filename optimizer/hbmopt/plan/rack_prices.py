@@ -51,6 +51,7 @@ class _Held:
     running: RunningGroup
     demand: Demand
     point: Point
+    slowed: bool
 
     @property
     def filled(self) -> Filled:
@@ -99,9 +100,33 @@ def _to_first_order(
         after = [[solved.moved(one) for one in own] for own in held]
         both = zip(held, after, strict=True)
         if all(_settled(*one) for own in both for one in zip(*own, strict=True)):
-            break
+            wider = [
+                [
+                    _with_neighbours(one) if one.slowed or solved.priced_power(place) else one
+                    for one in own
+                ]
+                for place, own in enumerate(held)
+            ]
+            if wider == held:
+                break
+            after = wider
         held = after
     return solved
+
+
+def _with_neighbours(held: _Held) -> _Held:
+    """Return a group that may run at the neighbours of its clocks as well."""
+    listed = held.running.group.demand.configuration.clocks
+    clocks, steps = held.demand.configuration.clocks, held.point.steps
+    runs = [listed.index(one) for one, made in zip(clocks, steps, strict=True) if made > 0]
+    wanted = {place + beside for place in runs for beside in (-1, 0, 1)}
+    wider = {*clocks, *(listed[place] for place in wanted if 0 <= place < len(listed))}
+    if wider == set(clocks):
+        return held
+    known = dict(zip(clocks, steps, strict=True))
+    sorted_ = tuple(sorted(wider, reverse=True))
+    point = replace(held.point, steps=tuple(known.get(clock, 0.0) for clock in sorted_))
+    return replace(held, demand=held.demand.with_clocks(sorted_), point=point)
 
 
 def _held(rack: RackColumns, running: RunningGroup, *, slowed: bool) -> _Held:
@@ -116,7 +141,8 @@ def _held(rack: RackColumns, running: RunningGroup, *, slowed: bool) -> _Held:
         steps = (count * running.rate,)
     made = [(part.share * part.steps, part.offloaded) for part in parts]
     offloaded = _mean_shares(running.rate, made)
-    return _Held(running, demand, point_around(demand, running.group.lowest, offloaded, steps))
+    point = point_around(demand, running.group.lowest, offloaded, steps)
+    return _Held(running, demand, point, slowed)
 
 
 def _mean_shares(
@@ -157,6 +183,11 @@ class _Solved:
             self._declare(rows, position, rack, own)
         self.held = held
         self.answer = highs.solve(rows.whole(), integers=False)
+
+    def priced_power(self, position: int) -> bool:
+        """Whether one more kW for a kind of rack is worth anything."""
+        dual = float(self.answer.duals[self._links[position][1]])
+        return abs(dual) > NEARLY * max(1.0, abs(self.answer.objective))
 
     def racks(self, position: int) -> float:
         """Return how many racks of a kind there are."""

@@ -6,6 +6,7 @@ concave function of power. No more than two neighbours of it are ever needed.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class ClockMix:
     def put(self, places: Whole, other: "ClockMix") -> "ClockMix":
         """Return the hulls with those of some of the batches replaced."""
         height = max(len(self.power), len(other.power))
-        found = {}
+        found: dict[str, Any] = {}
         for name in ("power", "rate", "clock", "rise"):
             mine, new = (_filled(getattr(one, name), height, name) for one in (self, other))
             mine[:, places] = new

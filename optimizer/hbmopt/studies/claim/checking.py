@@ -314,4 +314,7 @@ def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
 
 def _claim_limit(one: LimitUse) -> ClaimLimit:
     missing = None if met(one) else one.share
-    return ClaimLimit(one.name, one.usage, one.limit, one.unit, one.share, missing)
+    usage, limit, unit = one.usage, one.limit, one.unit
+    if one.name == "step_time":
+        usage, limit, unit = 1e-3 * usage, 1e-3 * limit, "ms per step"
+    return ClaimLimit(one.name, usage, limit, unit, one.share, missing)
