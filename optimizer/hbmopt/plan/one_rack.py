@@ -29,11 +29,14 @@ from hbmopt.plan.infeasibility import explain_conflict
 from hbmopt.points import (
     AllPoints,
     Envelope,
+    OperatingPoints,
+    Points,
     ServingPoint,
     all_points,
     demands_of,
     points_of,
     polish_clocks,
+    served_by,
 )
 from hbmopt.program import (
     ClockOperation,
@@ -126,6 +129,34 @@ def best_points(
     instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
 ) -> list[ServingPoint | None]:
     """Return the best point of each of many instances that have the same choices, at one go."""
+    found = _best(instances, only)
+    return [served_by(*one) if one is not None else None for one in found]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The most throughput of an instance in tok/s, and what reaches it."""
+
+    throughput: float
+    configuration: Configuration
+    replicas: int
+
+
+def most_of_each(
+    instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
+) -> list[Reached | None]:
+    """Return what `best_points` does, without how the best points run."""
+    return [_reached(*one) if one is not None else None for one in _best(instances, only)]
+
+
+def _reached(source: OperatingPoints, points: Points) -> Reached:
+    (owner,), (replicas,), (made,) = points.owner, points.replicas, points.throughput
+    return Reached(float(made), source.configurations[owner], int(replicas))
+
+
+def _best(
+    instances: Sequence[Instance], only: Sequence[Configuration] | None
+) -> list[tuple[OperatingPoints, Points] | None]:
     if not instances:
         return []
     listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
@@ -141,7 +172,7 @@ def best_points(
         only_best=True,
         whole=instances[0].choices.whole_sequences,
     )
-    return [*envelope.best_points(), *[None] * len(instances)][: len(instances)]
+    return [*envelope.best_of_questions(), *[None] * len(instances)][: len(instances)]
 
 
 def _envelope(instance: Instance, points: AllPoints) -> Envelope:

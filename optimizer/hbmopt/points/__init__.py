@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     )
     from hbmopt.points.clock_mix import Whole
     from hbmopt.points.first_order import point_around, polish, polish_clocks, settles
-    from hbmopt.points.frontier_envelope import Envelope, Outline
+    from hbmopt.points.frontier_envelope import Envelope, Outline, Points, served_by
     from hbmopt.points.operating_points import (
         AllPoints,
         BatchRates,
         OperatingPoints,
-        demands_of,
         all_points,
+        demands_of,
         points_of,
     )
     from hbmopt.points.serving_point import WITHIN, ServingPoint
@@ -43,20 +43,22 @@ __all__ = [
     "OperatingPoints",
     "Outline",
     "PointSearch",
+    "Points",
     "Running",
     "ServingPoint",
     "Target",
     "TargetSearch",
     "Whole",
-    "demands_of",
     "all_points",
-    "points_of",
+    "demands_of",
     "has_formula",
     "last",
     "one_replica",
     "point_around",
+    "points_of",
     "polish",
     "polish_clocks",
+    "served_by",
     "settles",
 ]
 
@@ -73,6 +75,7 @@ __getattr__ = on_first_use(
         "OperatingPoints": "operating_points",
         "Outline": "frontier_envelope",
         "PRECISION": "targets",
+        "Points": "frontier_envelope",
         "PointSearch": "best_points",
         "Running": "best_points",
         "ServingPoint": "serving_point",
@@ -89,6 +92,7 @@ __getattr__ = on_first_use(
         "point_around": "first_order",
         "polish": "first_order",
         "polish_clocks": "first_order",
+        "served_by": "frontier_envelope",
         "settles": "first_order",
     },
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmopt.basics import verb
-from hbmopt.demand import Configuration, Demand, alike, Segment, why_not
+from hbmopt.demand import Configuration, Demand, Segment, alike, why_not
 from hbmopt.documents import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance import (
