@@ -22,6 +22,7 @@ from hbmopt.demand import (
     sequence_cache,
     step_tokens,
 )
+from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
@@ -152,6 +153,44 @@ def most_of_each(
 def _reached(source: OperatingPoints, points: Points) -> Reached:
     (owner,), (replicas,), (made,) = points.owner, points.replicas, points.throughput
     return Reached(float(made), source.configurations[owner], int(replicas))
+
+
+def best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
+    """Return every configuration with the most tok/s that it makes, and its sequences."""
+    cap, groups = instance.power_cap_kw, all_points(instance).groups
+    ends = np.cumsum([len(one.configurations) for one in groups])
+    envelope = Envelope(
+        groups,
+        math.inf if cap is None else cap,
+        float(instance.limits.min_speed),
+        questions=np.split(np.arange(ends[-1]), ends[:-1]) if groups else None,
+        only_best=True,
+        whole=instance.choices.whole_sequences,
+    )
+    return envelope.best_of_each()
+
+
+HOPEFUL, AT_LEAST = 0.8, 8
+"""Share of the best from which a configuration may be best where a number is a tenth other.
+
+And how many are in any case, as far as there are.
+"""
+
+
+def hopeful(instance: Instance, step: float) -> list[Configuration]:
+    """Return the configurations that may be best where one number is a step away.
+
+    They are judged where all limits are a step wider: what hardly fits here may do well there.
+    """
+    wider = instance.scaled(("rack", "accelerator", "hbm_capacity"), 1.0 + step)
+    wider = wider.scaled(("limits", "min_speed"), 1.0 - step)
+    if instance.power_cap_kw is not None:
+        cap = Figure(instance.power_cap_kw * (1.0 + step), "power")
+        limits = wider.limits.model_copy(update={"power": cap})
+        wider = wider.model_copy(update={"limits": limits})
+    ranked = sorted(best_of_each(wider), key=lambda one: -one[1])
+    least = max((made for _, made, _ in ranked), default=0.0) * HOPEFUL ** (step / 0.1)
+    return [one for place, (one, made, _) in enumerate(ranked) if made >= least or place < AT_LEAST]
 
 
 def _best(
