@@ -247,7 +247,8 @@ class _Study:
             kept += counted
         found, interrupted = [price for _, price in kept], False
         try:
-            if self.resolve and self.instance.choices.uniform:
+            choices = self.instance.choices
+            if self.resolve and choices.uniform and choices.whole_sequences:
                 self._solve_steps([number for number, _ in kept])
             for position, (number, price) in enumerate(kept):
                 if progress is not None:
@@ -307,11 +308,12 @@ class _Study:
         return price
 
     def _ranged(self, number: InstanceNumber, price: NumberPrice, held: HeldOptimum) -> NumberPrice:
+        centre = (price.unit_price or 0.0) / self._unit_price(number, 1.0)
         below, above = (
-            price_side(self.instance, held, number, upward=upward) for upward in (False, True)
+            price_side(self.instance, held, number, centre, upward=upward)
+            for upward in (False, True)
         )
         slopes = [one.slope for one in (below, above) if one.slope is not None]
-        centre = slope(self.optimum, self.instance, number, number.amount)
         if slopes and jumps(number, held.objective, centre, *slopes):
             # The multipliers at a kink are any between those of its sides: quote those instead.
             price = self._priced_at(number, price, slopes[-1])
@@ -397,7 +399,8 @@ def _numbers_read(instance: Instance, configurations: Sequence[Configuration]) -
         clocks = one.demand.configuration.clocks
         for data in map(one.demand.whole, {clocks[0], clocks[-1]}):
             template = template_of(rack, data)
-            found += map(np.ravel, template.evaluate(collect(data, collect(rack, []))))
+            # What the rack draws in any case, the last of them, moves nothing by itself.
+            found += map(np.ravel, template.evaluate(collect(data, collect(rack, [])))[:-1])
         reads = (one.demand.experts, one.demand.offloaded_experts)
         found += map(np.ravel, collect(reads, []))
     return np.concatenate(found).tobytes()
