@@ -297,8 +297,13 @@ def solve(source: Source, overrides: Overrides = None) -> Solution:
     return solution_of(instance, search(instance), begun)
 
 
-def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
-    """Return what a search found as a solution: checked again, priced and described."""
+def solution_of(
+    instance: Instance, found: Found, begun: float, known: InputPrices | None = None
+) -> Solution:
+    """Return what a search found as a solution: checked again, priced and described.
+
+    `known` is what solutions that differ in limits alone have in common.
+    """
     if found.plan is None or found.relaxed is None or found.around is None:
         return Solution(
             status="infeasible",
@@ -315,7 +320,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         from hbmopt.plan.mixed import solve_mixed
 
         plan, optimum, gap = solve_mixed(instance)
-    solution = described(plan, optimum, _proof(found, gap), begun)
+    solution = described(plan, optimum, _proof(found, gap), begun, known)
     accuracy = step_accuracy(
         instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]
     )

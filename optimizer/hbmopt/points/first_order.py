@@ -6,7 +6,6 @@ is free, configuration, replicas and clocks held.
 
 import math
 from collections.abc import Sequence
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +92,8 @@ def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
     """
     listed = demand.configuration.clocks
     held = _with_others(listed, {listed.index(one) for one in near.configuration.clocks})
-    for turn in count():
+    turn = 0
+    while True:
         step, point = polish(demand.with_clocks(tuple(listed[one] for one in held)), near)
         slower = 2 if _power_has_price(step) else 1
         wanted = {
@@ -106,7 +106,7 @@ def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
             return step, point
         # Clocks are let go of, so that few shapes of programs are met; but not for ever.
         held = _with_others(listed, wanted if turn < LET_GO else wanted | set(held))
-        near = step
+        near, turn = step, turn + 1
 
 
 LET_GO = 20

@@ -256,10 +256,14 @@ class InputPrices:
     def answers(
         self, instance: Instance, configuration: Configuration, moved: tuple[Paths, ...]
     ) -> Answers:
-        """Return how the numbers of a configuration answer to groups of figures."""
-        key = (configuration, moved)
+        """Return how the numbers of a configuration answer to groups of figures.
+
+        They answer alike at every clock, so the full one stands for those that run.
+        """
+        full = (max(instance.choices.clocks),) * len(configuration.clocks)
+        key = (replace(configuration, clocks=full), moved)
         if key not in self._answers:
-            self._answers[key] = Answers(instance, configuration, moved)
+            self._answers[key] = Answers(instance, *key)
         return self._answers[key]
 
     def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:
