@@ -22,7 +22,7 @@ from hbmopt.demand import (
     sequence_cache,
     step_tokens,
 )
-from hbmopt.documents import KeyPath
+from hbmopt.documents import Figure, KeyPath
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.models.quantities import number
@@ -30,11 +30,14 @@ from hbmopt.plan.infeasibility import explain_conflict
 from hbmopt.points import (
     AllPoints,
     Envelope,
+    OperatingPoints,
+    Points,
     ServingPoint,
     all_points,
     demands_of,
     points_of,
     polish_clocks,
+    served_by,
 )
 from hbmopt.program import (
     ClockOperation,
@@ -127,6 +130,72 @@ def best_points(
     instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
 ) -> list[ServingPoint | None]:
     """Return the best point of each of many instances that have the same choices, at one go."""
+    found = _best(instances, only)
+    return [served_by(*one) if one is not None else None for one in found]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The most throughput of an instance in tok/s, and what reaches it."""
+
+    throughput: float
+    configuration: Configuration
+    replicas: int
+
+
+def most_of_each(
+    instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
+) -> list[Reached | None]:
+    """Return what `best_points` does, without how the best points run."""
+    return [_reached(*one) if one is not None else None for one in _best(instances, only)]
+
+
+def _reached(source: OperatingPoints, points: Points) -> Reached:
+    (owner,), (replicas,), (made,) = points.owner, points.replicas, points.throughput
+    return Reached(float(made), source.configurations[owner], int(replicas))
+
+
+def best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
+    """Return every configuration with the most tok/s that it makes, and its sequences."""
+    cap, groups = instance.power_cap_kw, all_points(instance).groups
+    ends = np.cumsum([len(one.configurations) for one in groups])
+    envelope = Envelope(
+        groups,
+        math.inf if cap is None else cap,
+        float(instance.limits.min_speed),
+        questions=np.split(np.arange(ends[-1]), ends[:-1]) if groups else None,
+        only_best=True,
+        whole=instance.choices.whole_sequences,
+    )
+    return envelope.best_of_each()
+
+
+HOPEFUL, AT_LEAST = 0.8, 8
+"""Share of the best from which a configuration may be best where a number is a tenth other.
+
+And how many are in any case, as far as there are.
+"""
+
+
+def hopeful(instance: Instance, step: float) -> list[Configuration]:
+    """Return the configurations that may be best where one number is a step away.
+
+    They are judged where all limits are a step wider: what hardly fits here may do well there.
+    """
+    wider = instance.scaled(("rack", "accelerator", "hbm_capacity"), 1.0 + step)
+    wider = wider.scaled(("limits", "min_speed"), 1.0 - step)
+    if instance.power_cap_kw is not None:
+        cap = Figure(instance.power_cap_kw * (1.0 + step), "power")
+        limits = wider.limits.model_copy(update={"power": cap})
+        wider = wider.model_copy(update={"limits": limits})
+    ranked = sorted(best_of_each(wider), key=lambda one: -one[1])
+    least = max((made for _, made, _ in ranked), default=0.0) * HOPEFUL ** (step / 0.1)
+    return [one for place, (one, made, _) in enumerate(ranked) if made >= least or place < AT_LEAST]
+
+
+def _best(
+    instances: Sequence[Instance], only: Sequence[Configuration] | None
+) -> list[tuple[OperatingPoints, Points] | None]:
     if not instances:
         return []
     listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
@@ -142,7 +211,7 @@ def best_points(
         only_best=True,
         whole=instances[0].choices.whole_sequences,
     )
-    return [*envelope.best_points(), *[None] * len(instances)][: len(instances)]
+    return [*envelope.best_of_questions(), *[None] * len(instances)][: len(instances)]
 
 
 def _envelope(instance: Instance, points: AllPoints) -> Envelope:
@@ -228,8 +297,13 @@ def solve(source: Source, overrides: Overrides = None) -> Solution:
     return with_next_units(instance, solution_of(instance, search(instance), begun))
 
 
-def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
-    """Return what a search found as a solution: checked again, priced and described."""
+def solution_of(
+    instance: Instance, found: Found, begun: float, known: InputPrices | None = None
+) -> Solution:
+    """Return what a search found as a solution: checked again, priced and described.
+
+    `known` is what solutions that differ in limits alone have in common.
+    """
     if found.plan is None or found.relaxed is None or found.around is None:
         return Solution(
             status="infeasible",
@@ -246,7 +320,7 @@ def solution_of(instance: Instance, found: Found, begun: float) -> Solution:
         from hbmopt.plan.mixed import solve_mixed
 
         plan, optimum, gap = solve_mixed(instance)
-    solution = described(plan, optimum, _proof(found, gap), begun)
+    solution = described(plan, optimum, _proof(found, gap), begun, known)
     accuracy = step_accuracy(
         instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]
     )
@@ -259,7 +333,7 @@ def with_next_units(instance: Instance, solution: Solution) -> Solution:
     if not solution.feasible or not instance.choices.uniform:
         return solution
     changed = one_more(instance)
-    found = best_points(list(changed.values()))
+    found = most_of_each(list(changed.values()))
     made = {
         name: (point.throughput if point is not None else 0.0) - (solution.throughput_tok_s or 0.0)
         for name, point in zip(changed, found, strict=True)

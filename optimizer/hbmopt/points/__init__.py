@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from hbmopt.points.clock_mix import Whole
     from hbmopt.points.first_order import point_around, polish, polish_clocks, settles
-    from hbmopt.points.frontier_envelope import Envelope, Outline
+    from hbmopt.points.frontier_envelope import Envelope, Outline, Points, served_by
     from hbmopt.points.operating_points import (
         AllPoints,
         BatchRates,
@@ -43,6 +43,7 @@ __all__ = [
     "OperatingPoints",
     "Outline",
     "PointSearch",
+    "Points",
     "Running",
     "ServingPoint",
     "Target",
@@ -57,6 +58,7 @@ __all__ = [
     "points_of",
     "polish",
     "polish_clocks",
+    "served_by",
     "settles",
 ]
 
@@ -73,6 +75,7 @@ __getattr__ = on_first_use(
         "OperatingPoints": "operating_points",
         "Outline": "frontier_envelope",
         "PRECISION": "targets",
+        "Points": "frontier_envelope",
         "PointSearch": "best_points",
         "Running": "best_points",
         "ServingPoint": "serving_point",
@@ -89,6 +92,7 @@ __getattr__ = on_first_use(
         "point_around": "first_order",
         "polish": "first_order",
         "polish_clocks": "first_order",
+        "served_by": "frontier_envelope",
         "settles": "first_order",
     },
 )

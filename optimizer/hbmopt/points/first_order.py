@@ -5,6 +5,7 @@ is free, configuration, replicas and clocks held.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,19 +90,37 @@ def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
     SolverError
         As `polish` does.
     """
-    listed, held = demand.configuration.clocks, near.configuration.clocks
+    listed = demand.configuration.clocks
+    held = _with_others(listed, {listed.index(one) for one in near.configuration.clocks})
+    turn = 0
     while True:
-        step, point = polish(demand.with_clocks(held), near)
-        beside = (-1, 1) if _power_has_price(step) else (-1,)
-        wanted = set(held) | {
-            listed[listed.index(clock) + one]
-            for clock, steps in zip(held, step.clock_steps, strict=True)
-            for one in beside
-            if steps > 0 and 0 <= listed.index(clock) + one < len(listed)
+        step, point = polish(demand.with_clocks(tuple(listed[one] for one in held)), near)
+        slower = 2 if _power_has_price(step) else 1
+        wanted = {
+            place
+            for one, steps in zip(held, step.clock_steps, strict=True)
+            if steps > 1e-9 * max(step.clock_steps)
+            for place in range(max(one - 1, 0), min(one + slower, len(listed)))
         }
-        if wanted == set(held):
+        if wanted <= set(held):
             return step, point
-        held, near = tuple(sorted(wanted, reverse=True)), step
+        # Clocks are let go of, so that few shapes of programs are met; but not for ever.
+        held = _with_others(listed, wanted if turn < LET_GO else wanted | set(held))
+        near, turn = step, turn + 1
+
+
+LET_GO = 20
+"""Times that the clocks are chosen anew, after which they are only added to."""
+
+TOGETHER = 4
+"""Clocks beside one that are looked at together: more cost little, each new shape takes long."""
+
+
+def _with_others(listed: Sequence[float], wanted: set[int]) -> list[int]:
+    """Return one clock as it is, and others with the nearest to them, up to a round number."""
+    size = 1 if len(wanted) == 1 else -(-len(wanted) // TOGETHER) * TOGETHER
+    order = sorted(range(len(listed)), key=lambda one: min(abs(one - each) for each in wanted))
+    return sorted(order[:size])
 
 
 POWER_ROWS = ("power_cap", "accelerator_power")

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.demand import Array, Configuration
-from hbmopt.points.best_points import geometric_batches
 from hbmopt.points.clock_mix import Whole
 from hbmopt.points.operating_points import BatchRates, OperatingPoints
 from hbmopt.points.serving_point import ServingPoint
@@ -27,7 +26,7 @@ NOT_BETTER = 1e-9
 TIE = 1e-9
 """Relative difference up to which two points make as much, or are as fast."""
 
-FIRST_RATIO = 1.15
+FIRST_RATIO = 1.6
 """Ratio of neighbouring batches of the first look at a configuration."""
 
 ALL_BETWEEN = 48
@@ -100,12 +99,12 @@ class Outline:
         owner = int(point.owner[0])
         for group in self.groups:
             if owner < len(group.configurations):
-                return serving_point(group, replace(point, owner=np.array([owner])))
+                return served_by(group, replace(point, owner=np.array([owner])))
             owner -= len(group.configurations)
         raise AssertionError("a point is one of a configuration's")
 
 
-def serving_point(group: OperatingPoints, points: Points) -> ServingPoint:
+def served_by(group: OperatingPoints, points: Points) -> ServingPoint:
     """Return the first of points of a group with its clocks and shares of the weights."""
     owner, batch = int(points.owner[0]), float(points.batch[0])
     rates = group.at(owner, points.batch)
@@ -179,10 +178,11 @@ class Envelope:
         return _Best(most, fastest)
 
     def best(self) -> ServingPoint | None:
-        """Return the best point of the only question, as `best_points` does."""
-        return self.best_points()[0]
+        """Return the best point of the only question, as `best_of_questions` does."""
+        (best,) = self.best_of_questions()
+        return served_by(*best) if best is not None else None
 
-    def best_points(self) -> list[ServingPoint | None]:
+    def best_of_questions(self) -> list[tuple[OperatingPoints, Points] | None]:
         """Return the best point of each question, None where nothing can be served.
 
         Of points that make as much the fastest, then that which draws least, then the one of
@@ -190,19 +190,21 @@ class Envelope:
         """
         found = dict[int, tuple[tuple[float, ...], _Ranges, Points]]()
         best, first = self._best(), 0
+        rivals = np.zeros(self._count, dtype=np.int64)
         for one in self.ranges:
-            question = one.questions[one.points.owner]
-            alike = one.points.throughput >= best.throughput[question] * (1.0 - TIE)
-            alike &= one.points.floor >= best.floor[question] * (1.0 - TIE)
-            points = one.points.take(alike)
-            drawn = one.drawn_kw(points, 0).tolist() if len(points.batch) else []
-            for place, (asked, power) in enumerate(
-                zip(question[alike].tolist(), drawn, strict=True)
-            ):
+            question, alike = one.tied(best)
+            np.add.at(rivals, question[alike], 1)
+        for one in self.ranges:
+            question, alike = one.tied(best)
+            points, asked_by = one.points.take(alike), question[alike]
+            power, tied = np.zeros(len(asked_by)), rivals[asked_by] > 1
+            if tied.any():
+                power[tied] = one.drawn_kw(points.take(tied), 0)
+            for place, asked in enumerate(asked_by.tolist()):
                 layout = one.source.configurations[points.owner[place]]
                 count = int(points.replicas[place])
                 key = (
-                    float(f"{power:.9g}"),
+                    float(f"{power[place]:.9g}"),
                     count * layout.layout.accelerators,
                     count * layout.lpu_units,
                     first + points.owner[place],
@@ -211,7 +213,7 @@ class Envelope:
                 if asked not in found or key < found[asked][0]:
                     found[asked] = key, one, points.take(np.array([place]))
             first += len(one.source.configurations)
-        served = {asked: serving_point(one.source, at) for asked, (_, one, at) in found.items()}
+        served = {asked: (one.source, point) for asked, (_, one, point) in found.items()}
         return [served.get(asked) for asked in range(self._count)]
 
     def best_of_each(self) -> list[tuple[Configuration, float, float]]:
@@ -281,7 +283,7 @@ class _Envelope:
 
 @dataclass(frozen=True)
 class _Best:
-    """The most throughput that is reached, and the highest floor of it, by question or range."""
+    """The most throughput that is reached and the highest floor of it, by question or by range."""
 
     throughput: Array
     floor: Array
@@ -317,15 +319,8 @@ class _Ranges:
         counts = int(source.most.max()) if self._limited else 1
         """What is limited may be shared by any number of replicas, else by the most there are."""
         self._counts = np.arange(1, counts + 1)[:, None]
-        ends = zip(source.first, source.last, source.lowest, source.highest, strict=True)
-        first_look = [
-            geometric_batches(int(first), int(last), FIRST_RATIO)
-            if whole
-            else np.geomspace(least, most, int(np.log(most / least) / np.log(FIRST_RATIO)) + 2)
-            for first, last, least, most in ends
-        ]
-        owners = np.arange(len(first_look))
-        self._gaps = self._between(*_neighbours(owners, first_look))
+        first, last = (source.first, source.last) if whole else (source.lowest, source.highest)
+        self._gaps = self._between(*_first_look(first, np.maximum(first, last), whole=whole))
 
     @property
     def points(self) -> Points:
@@ -373,6 +368,12 @@ class _Ranges:
         points = Points(owner, many, replicas, speeds[runs], replicas * many * speeds[runs])
         self._known.append(_best_of_each(points))
         return speeds
+
+    def tied(self, best: "_Best") -> tuple[Whole, NDArray[np.bool_]]:
+        """Return the question of each point, and whether it is as good as the best of it."""
+        question = self.questions[self.points.owner]
+        alike = self.points.throughput >= best.throughput[question] * (1.0 - TIE)
+        return question, alike & (self.points.floor >= best.floor[question] * (1.0 - TIE))
 
     def best_of_each(self) -> tuple[Array, Array]:
         """Return the most tok/s of each configuration, and its sequences."""
@@ -470,6 +471,20 @@ def _promising(gaps: _Gaps, above: NDArray[np.bool_], questions: Whole | None) -
     highest[order] = np.maximum.accumulate(made.ravel()[order])
     near = made.ravel() >= NEAR * highest
     return np.asarray((near & above.ravel()).reshape(made.shape).any(axis=0))
+
+
+def _first_look(first: Array, last: Array, *, whole: bool) -> tuple[Whole, Array, Array]:
+    """Return ranges at about one ratio between the first and the last batch of configurations."""
+    counts = (np.log(last / first) / np.log(FIRST_RATIO)).astype(np.int64) + 2
+    owners = np.repeat(np.arange(len(first)), counts)
+    place = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    batch = first[owners] * (last / first)[owners] ** (place / (counts - 1)[owners])
+    batch = np.where(place == (counts - 1)[owners], last[owners], batch)
+    if whole:
+        batch = np.round(batch)
+    # Of a configuration with one batch the range is that batch.
+    same = (owners[1:] == owners[:-1]) & ((batch[1:] > batch[:-1]) | (last == first)[owners[1:]])
+    return owners[1:][same], batch[:-1][same], batch[1:][same]
 
 
 def _neighbours(owners: Whole, batches: Sequence[Array]) -> tuple[Whole, Array, Array]:

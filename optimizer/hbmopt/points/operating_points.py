@@ -168,16 +168,14 @@ class BatchRates:
     def rates_at_most(self, power: Array) -> Array:
         """Return steps per ms that are not exceeded on so much power, at a glance.
 
-        As fast as at the full clock, on the energy that the thriftiest clock takes for each step
+        As fast as at the full clock, on the energy that the lowest clock takes for each step
         with every part of the weights where it is read for least.
         """
         if (power >= self.power).all():
             return np.broadcast_to(self.rate, power.shape)
-        drawn = self._rows(every=True).rack
+        drawn = self.points.slowest.at(self.owners, self.batches, every=False).rack
         step = drawn.step.base + sum(np.minimum(part, 0.0) for part in drawn.step.parts)
-        shape = (len(self.points.clocks), len(self.batches))
-        running = np.broadcast_to(drawn.running, shape).min(axis=0)
-        whole = np.broadcast_to(drawn.running + step * self.rate, shape).min(axis=0)
+        running, whole = drawn.running, drawn.running + step * self.rate
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(power >= whole, 1.0, (power - running) / (whole - running))
         return np.asarray(self.rate * np.maximum(share, 0.0))
@@ -408,6 +406,7 @@ class OperatingPoints:
 
     def __init__(self, sets: Sequence[Alike]) -> None:
         order = np.argsort(np.concatenate([one.places for one in sets]), kind="stable")
+        self._sets, self._order = sets, order
 
         def of_each(value: Callable[[Demand], float]) -> Array:
             return np.concatenate([one.each(value(one.demand)) for one in sets])[order]
@@ -429,6 +428,11 @@ class OperatingPoints:
         """Tokens per s and user for a step per ms, by configuration."""
         self.shares = bool(sets[0].demand.budgets)
         """Whether replicas share more than power and devices."""
+
+    @cached_property
+    def slowest(self) -> ReplicaRows:
+        """The rows at the lowest clock, which draws least and takes least energy for a step."""
+        return ReplicaRows(self._sets, self._order, self.clocks[-1:])
 
     def demand(self, owner: int) -> Demand:
         """Return the demand of one of the configurations."""

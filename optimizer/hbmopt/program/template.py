@@ -17,6 +17,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import NDArray
+from pyomo.core.base.param import ParamData
+from pyomo.core.expr import numeric_expr as numeric
 from pyomo.repn import generate_standard_repn
 
 from hbmopt.models.quantities import ConfigurationData, RackData
@@ -372,6 +374,29 @@ TIME_ROWS = ("step_time", "hbm_bandwidth", "compute")
 """Rows that say how long a step takes."""
 
 
+OPERATORS = (
+    (numeric.ProductExpression, " * "),
+    (numeric.DivisionExpression, " / "),
+    (numeric.SumExpression, " + "),
+    (numeric.PowExpression, " ** "),
+)
+"""What most coefficients are made of; Pyomo writes anything, but takes its time."""
+
+
+def _written(expression: Any) -> str:
+    """Return an expression of parameters as Python."""
+    if isinstance(expression, float | int):
+        return repr(expression)
+    if isinstance(expression, ParamData):
+        return f"p[{expression.index()}]"
+    if isinstance(expression, numeric.NegationExpression):
+        return f"(-{_written(expression.arg(0))})"
+    for kind, operator in OPERATORS:
+        if isinstance(expression, kind):
+            return f"({operator.join(map(_written, expression.args))})"
+    return f"({expression})"
+
+
 def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
     """Declare a rack of this shape with parameters for numbers, and extract its program."""
     model = pyo.ConcreteModel()
@@ -391,19 +416,20 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
             raise AssertionError(f"{constraint.name} is not linear")
         bound = constraint.upper if constraint.upper is not None else 0.0
         indices += [position[id(variable)] for variable in form.linear_vars]
-        entries += [str(coefficient) for coefficient in form.linear_coefs]
-        constants.append(f"({form.constant}) - ({bound})")
+        entries += [_written(coefficient) for coefficient in form.linear_coefs]
+        constants.append(f"({_written(form.constant)}) - ({_written(bound)})")
         starts.append(len(indices))
     throughput, power = (
         generate_standard_repn(quantity.expr, compute_values=False)
         for quantity in (model.throughput, model.power)
     )
-    cost = [str(coefficient) for coefficient in throughput.linear_coefs]
-    drawn = [*(str(coefficient) for coefficient in power.linear_coefs), str(power.constant)]
+    cost = [_written(coefficient) for coefficient in throughput.linear_coefs]
+    drawn = [_written(one) for one in (*power.linear_coefs, power.constant)]
 
     def formula(quantity: Any) -> Formula:
         places = [position[id(variable)] for variable in quantity.linear_vars]
-        return Formula(places, [str(one) for one in quantity.linear_coefs], str(quantity.constant))
+        listed = [_written(one) for one in quantity.linear_coefs]
+        return Formula(places, listed, _written(quantity.constant))
 
     columns = tuple(_label(variable.name) for variable in variables)
     rows = tuple(_label(constraint.name) for constraint in constraints)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         InputPrices,
         hardware_inputs,
         input_prices,
-        lagrangian,
+        lagrangians,
         scaled,
     )
     from hbmopt.results.provenance import estimates, figures, text
@@ -68,7 +68,7 @@ __all__ = [
     "figures",
     "hardware_inputs",
     "input_prices",
-    "lagrangian",
+    "lagrangians",
     "limiting",
     "met",
     "plain",
@@ -110,7 +110,7 @@ __getattr__ = on_first_use(
         "figures": "provenance",
         "hardware_inputs": "prices",
         "input_prices": "prices",
-        "lagrangian": "prices",
+        "lagrangians": "prices",
         "limiting": "many_optima",
         "met": "point_limits",
         "plain": "solution",

@@ -272,9 +272,8 @@ class Prices:
 def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: InputPrices) -> Prices:
     """Return price and elasticity of every hardware input at every point."""
     instance = limited.instance
-    # Numbers answer alike at every clock, so the full one stands for those that run.
-    full = demand.configuration.clocks[:1] * len(optima.rows("step_time"))
-    configuration = replace(demand.configuration, clocks=full)
+    running = demand.configuration.clocks[:1] * len(optima.rows("step_time"))
+    configuration = replace(demand.configuration, clocks=running)
     inputs = hardware_inputs(instance, lpus=False)
     moved = moved_figures(inputs)
     factors = known.answers(instance, configuration, moved).factors

@@ -126,21 +126,20 @@ def _amount(instance: Instance, one: Input) -> float:
 
 def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
     """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
-    ends = [
-        lagrangian(optimum, scaled(optimum.instance, paths, factor))
-        for factor in (1.0 + STEP, 1.0 - STEP)
-    ]
-    return (ends[0] - ends[1]) / (2.0 * STEP)
+    ends = [scaled(optimum.instance, paths, factor) for factor in (1.0 + STEP, 1.0 - STEP)]
+    above, below = lagrangians(optimum, ends)
+    return float(above - below) / (2.0 * STEP)
 
 
-def lagrangian(optimum: PricedRack, instance: Instance) -> float:
-    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of `instance`."""
-    rack = replace(rack_data(instance), racks=optimum.rack.racks)
+def lagrangians(optimum: PricedRack, instances: Sequence[Instance]) -> Array:
+    """Return the Lagrangian of the rack's rows at the optimum, with the numbers of instances."""
+    racks = [replace(rack_data(one), racks=optimum.rack.racks) for one in instances]
     numbers = []
     for column in optimum.columns:
-        data = Demand(instance, column.configuration).over(column.batches)
-        numbers.append(np.array(collect(data, collect(rack, [])))[:, None])
-    return float(_lagrangian(optimum, numbers)[0])
+        each = [Demand(one, column.configuration).over(column.batches) for one in instances]
+        listed = [collect(data, collect(rack, [])) for rack, data in zip(racks, each, strict=True)]
+        numbers.append(np.array(listed).T)
+    return _lagrangian(optimum, numbers)
 
 
 def scaled(instance: Instance, paths: Paths, factor: float) -> Instance:
@@ -257,10 +256,14 @@ class InputPrices:
     def answers(
         self, instance: Instance, configuration: Configuration, moved: tuple[Paths, ...]
     ) -> Answers:
-        """Return how the numbers of a configuration answer to groups of figures."""
-        key = (configuration, moved)
+        """Return how the numbers of a configuration answer to groups of figures.
+
+        They answer alike at every clock, so the full one stands for those that run.
+        """
+        full = (max(instance.choices.clocks),) * len(configuration.clocks)
+        key = (replace(configuration, clocks=full), moved)
         if key not in self._answers:
-            self._answers[key] = Answers(instance, configuration, moved)
+            self._answers[key] = Answers(instance, *key)
         return self._answers[key]
 
     def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:

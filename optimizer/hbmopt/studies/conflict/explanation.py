@@ -1,16 +1,11 @@
 """Why this configuration: how much the others could make at most, and why some cannot run."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from hbmopt.basics import Parts, Progress, verb
-from hbmopt.demand import Configuration
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import Found, explain_conflict, search
-from hbmopt.points import Envelope, all_points
+from hbmopt.plan import Found, best_of_each, explain_conflict, search
 from hbmopt.results import Conflict, plain
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
 
@@ -121,7 +116,7 @@ def explain(
     reached = plan.throughput if plan is not None else 0.0
     chosen = found.point.configuration if found.point is not None else None
     alternatives, idle = list[Alternative](), list[str]()
-    for one, made, batch in _best_of_each(instance):
+    for one, made, batch in best_of_each(instance):
         if one == chosen:
             continue
         if made > 0 and reached > 0:
@@ -158,21 +153,6 @@ def explain(
 
 def _conflict(instance: Instance, found: Found) -> Conflict:
     return explain_conflict(instance, found.configurations, found.rejections)
-
-
-def _best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
-    """Return every configuration with the most that it makes, and its sequences."""
-    cap, groups = instance.power_cap_kw, all_points(instance).groups
-    ends = np.cumsum([len(one.configurations) for one in groups])
-    envelope = Envelope(
-        groups,
-        math.inf if cap is None else cap,
-        float(instance.limits.min_speed),
-        questions=np.split(np.arange(ends[-1]), ends[:-1]) if groups else None,
-        only_best=True,
-        whole=instance.choices.whole_sequences,
-    )
-    return envelope.best_of_each()
 
 
 def explanation_text(explanation: Explanation) -> str:

@@ -21,7 +21,7 @@ from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.plan import configuration_of, found_at, solution_of, solve
 from hbmopt.points import Envelope, Outline, all_points
-from hbmopt.results import Solution, StepAccuracy, step_accuracy
+from hbmopt.results import InputPrices, Solution, StepAccuracy, step_accuracy
 from hbmopt.studies.frontier.normalisation import millions, normalisation
 
 if TYPE_CHECKING:
@@ -159,14 +159,26 @@ class Frontier:
         """Return the solution of a point at a floor that it meets."""
         begun, instance = time.perf_counter(), self.instance.at_floor(speed)
         found = found_at(instance, self._outline.serving(position))
-        return solution_of(instance, found, begun)
+        return solution_of(instance, found, begun, self._prices)
+
+    @cached_property
+    def _prices(self) -> InputPrices:
+        """What the prices of all points have in common."""
+        return InputPrices()
 
     def point(self, speed: float) -> FrontierPoint | None:
         """Return the point at a speed floor with its limits and prices, None where none is."""
         position = self._position(speed)
         if position < 0:
             return None
-        return _described(self.solution(speed), millions(self.instance))
+        if speed not in self._asked:
+            self._asked[speed] = _described(self.solution(speed), millions(self.instance))
+        return self._asked[speed]
+
+    @cached_property
+    def _asked(self) -> dict[float, FrontierPoint]:
+        """The points at speeds that were asked for."""
+        return {}
 
     def point_at(self, index: int) -> FrontierPoint:
         """Return a point by its place from the slowest, with its limits and prices; solved once."""

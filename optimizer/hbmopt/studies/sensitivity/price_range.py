@@ -17,7 +17,7 @@ from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, InstanceNumber
 from hbmopt.points import polish_clocks
 from hbmopt.program import Label, Operation, PricedRack, priced
-from hbmopt.results import STEP, lagrangian
+from hbmopt.results import STEP, lagrangians
 
 NEAR = 1e-5
 """Relative distance of the neighbours that say what the price is on either side."""
@@ -144,10 +144,9 @@ def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: f
     By the envelope theorem: the central difference of the Lagrangian, which is smooth.
     """
     width = STEP * (abs(amount) or number.scale)
-    above, below = (
-        lagrangian(optimum, number.at(base, amount + change)) for change in (width, -width)
-    )
-    return (above - below) / (2.0 * width)
+    ends = [number.at(base, amount + change) for change in (width, -width)]
+    above, below = lagrangians(optimum, ends)
+    return float(above - below) / (2.0 * width)
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,12 @@ class Side:
 
 
 def price_side(
-    base: Instance, centre: HeldOptimum, number: InstanceNumber, *, upward: bool
+    base: Instance, centre: HeldOptimum, number: InstanceNumber, price: float, *, upward: bool
 ) -> Side:
-    """Return the price beside a number and how far it holds on that side."""
+    """Return the price beside a number and how far it holds on that side.
+
+    `price` is d(objective) / d(amount) at the number itself.
+    """
     trials = _outward(number, upward=upward)
     if not trials:
         return Side(number.amount, AT_BOUND, None)
@@ -174,7 +176,13 @@ def price_side(
     held = _reached(base, centre, number, good)
     if held is None:
         return Side(number.amount, NO_PLAN, None)
-    beside, crossed = slope(held.priced, base, number, good), 0
+    beside, crossed = price, 0
+    if not held.same(centre):
+        beside = slope(held.priced, base, number, good)
+    far = held_optimum(number.at(base, trials[-1]), held.operation) if trials else None
+    if far is not None and far.same(held):
+        # Mostly nothing changes as far as it is looked for.
+        good, trials = trials[-1], []
     while trials:
         tried = _reached(base, held, number, trials[0], from_amount=good)
         if tried is not None and tried.same(held):

@@ -12,18 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hbmopt.basics import Progress, verb
-from hbmopt.demand import (
-    Configuration,
-    Segment,
-    configuration_data,
-    enumerate_configurations,
-    rack_data,
-)
+from hbmopt.demand import Array, Configuration, alike, enumerate_configurations, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
-from hbmopt.plan import configuration_of, search, solution_of, solve
-from hbmopt.program import PricedRack, coefficients, collect, priced, template_of
+from hbmopt.plan import (
+    Reached,
+    configuration_of,
+    hopeful,
+    most_of_each,
+    search,
+    solution_of,
+    solve,
+)
+from hbmopt.program import PricedRack, collect, priced, template_of
 from hbmopt.results import Conflict, Solution, plain
 from hbmopt.studies.sensitivity.advice import what_to_buy
 from hbmopt.studies.sensitivity.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
@@ -221,8 +225,9 @@ class _Study:
         self.step = step
         self.resolve = resolve
         self.configuration = _configurations(solution)
-        self._read: list[float] | None = None
-        self._known: tuple[list[Configuration], list[float]] | None = None
+        self._read: bytes | None = None
+        self._known: tuple[list[Configuration], bytes] | None = None
+        self._most = dict[tuple[str, float], Reached | None]()
 
     def run(
         self, numbers: Sequence[InstanceNumber], top: int | None, progress: Progress | None
@@ -242,6 +247,9 @@ class _Study:
             kept += counted
         found, interrupted = [price for _, price in kept], False
         try:
+            choices = self.instance.choices
+            if self.resolve and choices.uniform and choices.whole_sequences:
+                self._solve_steps([number for number, _ in kept])
             for position, (number, price) in enumerate(kept):
                 if progress is not None:
                     progress(position, len(kept))
@@ -300,11 +308,12 @@ class _Study:
         return price
 
     def _ranged(self, number: InstanceNumber, price: NumberPrice, held: HeldOptimum) -> NumberPrice:
+        centre = (price.unit_price or 0.0) / self._unit_price(number, 1.0)
         below, above = (
-            price_side(self.instance, held, number, upward=upward) for upward in (False, True)
+            price_side(self.instance, held, number, centre, upward=upward)
+            for upward in (False, True)
         )
         slopes = [one.slope for one in (below, above) if one.slope is not None]
-        centre = slope(self.optimum, self.instance, number, number.amount)
         if slopes and jumps(number, held.objective, centre, *slopes):
             # The multipliers at a kink are any between those of its sides: quote those instead.
             price = self._priced_at(number, price, slopes[-1])
@@ -315,6 +324,21 @@ class _Study:
                     price, worth=max(map(abs, slopes)) * number.size / self.optimum.objective
                 )
         return replace(price, low=_end(number, below), high=_end(number, above))
+
+    def _solve_steps(self, numbers: Sequence[InstanceNumber]) -> None:
+        """Find what the steps of numbers make, of all configurations that may be best there."""
+        likely = hopeful(self.instance, self.step)
+        for priced_ones, only in ((True, likely), (False, None)):
+            # A count decides which configurations there are.
+            wanted = {
+                (number.name, share): number.at(self.instance, amount)
+                for number in numbers
+                if number.priced == priced_ones
+                for share in (-self.step, self.step)
+                if (amount := number.stepped(share)) is not None
+            }
+            found = most_of_each(list(wanted.values()), only=only)
+            self._most.update(zip(wanted, found, strict=True))
 
     def _resolved(
         self, number: InstanceNumber, price: NumberPrice, share: float
@@ -330,20 +354,25 @@ class _Study:
             rate = price.unit_price if side is None else side
             moved = (amount - number.amount) * number.quoted / number.per
             expected = rate * moved / self.optimum.objective
-        try:
-            solution = solve(number.at(self.instance, amount))
-        except HbmoptError as error:
-            return Resolved(quoted, "failed", expected, message=" ".join(str(error).split()))
-        if solution.throughput_tok_s is None:
-            reason = solution.conflict.summary if solution.conflict else ""
-            return Resolved(quoted, "infeasible", expected, message=reason)
-        wins = _configurations(solution)
+        found = self._most.get((number.name, share))
+        if found is not None:
+            made, wins = found.throughput, f"{found.replicas} x {found.configuration}"
+        else:
+            # Nothing that is nearly as good here can run there: why, or what else, takes a solve.
+            try:
+                solution = solve(number.at(self.instance, amount))
+            except HbmoptError as error:
+                return Resolved(quoted, "failed", expected, message=" ".join(str(error).split()))
+            if solution.throughput_tok_s is None:
+                reason = solution.conflict.summary if solution.conflict else ""
+                return Resolved(quoted, "infeasible", expected, message=reason)
+            made, wins = solution.throughput_tok_s, _configurations(solution)
         return Resolved(
             value=quoted,
             status="optimal",
             expected=expected,
-            change=solution.throughput_tok_s / base - 1.0,
-            throughput_tok_s=solution.throughput_tok_s,
+            change=made / base - 1.0,
+            throughput_tok_s=made,
             configuration=wins,
             other_configuration=wins != self.configuration,
         )
@@ -360,19 +389,21 @@ class _Study:
             configurations, _ = enumerate_configurations(self.instance)
             self._known = configurations, _numbers_read(self.instance, configurations)
         possible, _ = enumerate_configurations(changed)
-        return (possible, _numbers_read(changed, possible)) != self._known
+        return possible != self._known[0] or _numbers_read(changed, possible) != self._known[1]
 
 
-def _numbers_read(instance: Instance, configurations: Sequence[Configuration]) -> list[float]:
-    """Return the numbers of the programs of configurations, at a batch of one."""
-    rack, found = rack_data(instance), list[float]()
-    for one in configurations:
-        data = configuration_data(instance, one, Segment(1.0, 1.0))
-        program, template = coefficients(rack, data), template_of(rack, data)
-        drawn = template.power.gradient(collect(data, collect(rack, [])), len(template.columns))
-        for part in (program.values, program.upper, program.cost, drawn):
-            found += part.tolist()
-    return found
+def _numbers_read(instance: Instance, configurations: Sequence[Configuration]) -> bytes:
+    """Return the numbers of the programs of configurations at their highest and lowest clock."""
+    rack, found = rack_data(instance), list[Array]()
+    for one in alike(instance, configurations):
+        clocks = one.demand.configuration.clocks
+        for data in map(one.demand.whole, {clocks[0], clocks[-1]}):
+            template = template_of(rack, data)
+            # What the rack draws in any case, the last of them, moves nothing by itself.
+            found += map(np.ravel, template.evaluate(collect(data, collect(rack, [])))[:-1])
+        reads = (one.demand.experts, one.demand.offloaded_experts)
+        found += map(np.ravel, collect(reads, []))
+    return np.concatenate(found).tobytes()
 
 
 def _end(number: InstanceNumber, side: Side) -> RangeEnd:

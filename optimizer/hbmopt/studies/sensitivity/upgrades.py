@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hbmopt.documents import KeyPath
 from hbmopt.instance import Instance
-from hbmopt.plan import best_point, solve
+from hbmopt.plan import hopeful, most_of_each, solve
 from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled
 
 TENTH = 0.1
@@ -35,14 +35,18 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
     """Yield the upgrade of every input that has a price and of every budget, as they are solved."""
     lpus = any(one.lpu_units for one in solution.configurations)
     paths = {one.name: one.paths for one in hardware_inputs(instance, lpus=lpus)}
+    wanted = list[tuple[InputResult, float, Instance]]()
     for one in solution.inputs:
         change = -TENTH if one.name in LESS_IS_BETTER else TENTH
-        yield _upgrade(solution, one, change, scaled(instance, paths[one.name], 1.0 + change))
+        wanted.append((one, change, scaled(instance, paths[one.name], 1.0 + change)))
     rows = {row.name: row for row in solution.constraints}
     for position, budget in enumerate(instance.limits.budgets):
         capacity: KeyPath = ("limits", "budgets", position, "capacity")
         bought = instance.changed(capacity, lambda now: now * (1.0 + TENTH))
-        yield _upgrade(solution, _as_input(rows[budget.name]), TENTH, bought)
+        wanted.append((_as_input(rows[budget.name]), TENTH, bought))
+    made = _most(instance, [bought for *_, bought in wanted])
+    for (one, change, _), most in zip(wanted, made, strict=True):
+        yield Upgrade(one, change, most, most / (solution.throughput_tok_s or 1.0) - 1.0)
 
 
 def _as_input(row: ConstraintResult) -> InputResult:
@@ -58,14 +62,11 @@ def _as_input(row: ConstraintResult) -> InputResult:
     )
 
 
-def _upgrade(solution: Solution, one: InputResult, change: float, bought: Instance) -> Upgrade:
-    made = _most(bought)
-    return Upgrade(one, change, made, made / (solution.throughput_tok_s or 1.0) - 1.0)
-
-
-def _most(instance: Instance) -> float:
-    """Return the most throughput of an instance."""
+def _most(instance: Instance, bought: list[Instance]) -> Iterator[float]:
+    """Yield the most throughput of changed instances."""
     if instance.choices.uniform:
-        best = best_point(instance)
-        return best.throughput if best is not None else 0.0
-    return solve(instance).throughput_tok_s or 0.0
+        for one in most_of_each(bought, only=hopeful(instance, TENTH)):
+            yield one.throughput if one is not None else 0.0
+    else:
+        for changed in bought:
+            yield solve(changed).throughput_tok_s or 0.0

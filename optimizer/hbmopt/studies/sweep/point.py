@@ -1,5 +1,6 @@
 """The answer at one point of a sweep, as one flat row of plain numbers and texts."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
@@ -10,7 +11,7 @@ import numpy as np
 
 from hbmopt.documents import Figure
 from hbmopt.instance import Instance
-from hbmopt.plan import ACCEPTED_VIOLATION, Conflicts, configuration_result, solve
+from hbmopt.plan import ACCEPTED_VIOLATION, Conflicts, configuration_result, search, solution_of
 from hbmopt.points import BestPoints, PointSearch, has_formula
 from hbmopt.program import ClockRun, running_column
 from hbmopt.results import (
@@ -61,7 +62,7 @@ class Evaluator:
             self._search = PointSearch(common) if has_formula(common) else None
             self._conflicts = None
         if self._search is None or not self._search.tabled:
-            return [partial(_solved_row, one) for one in instances]
+            return [partial(_solved_row, one, self._prices) for one in instances]
         if self._conflicts is None:
             known = self._search.configurations, self._search.rejections
             self._conflicts = Conflicts(common, *known)
@@ -76,7 +77,9 @@ class Evaluator:
                 rows = _rows_of(alike, instances[alike.places[0]], self._prices)
                 for place, row in zip(alike.places.tolist(), rows, strict=True):
                     calls[place] = (
-                        partial(_solved_row, instances[place]) if row is None else row.copy
+                        partial(_solved_row, instances[place], self._prices)
+                        if row is None
+                        else row.copy
                     )
         return calls
 
@@ -85,8 +88,9 @@ def _conflict_row(conflicts: Conflicts, instance: Instance) -> Row:
     return {"status": "infeasible", "conflict": conflicts.summary(instance)}
 
 
-def _solved_row(instance: Instance) -> Row:
-    return answer_row(solve(instance))
+def _solved_row(instance: Instance, known: InputPrices) -> Row:
+    begun = time.perf_counter()
+    return answer_row(solution_of(instance, search(instance), begun, known))
 
 
 def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[Row | None]:
