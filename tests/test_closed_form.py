@@ -86,3 +86,27 @@ def test_the_shipped_closed_form_has_the_numbers_of_its_comment():
     assert solution.elasticities["hbm_bandwidth"] == pytest.approx(1.0, rel=1e-9)
     assert solution.elasticities["hbm_capacity"] == pytest.approx(0.25, rel=1e-9)
     assert solution.limiting_resource == "hbm_bandwidth"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rack.accelerator.hbm_bandwidth": "0.0000001 TB/s"},
+        {"calibration.latency.per_layer": "100000 s"},
+        {"calibration.latency.per_layer": "10 s"},
+    ],
+)
+def test_rates_far_from_one_are_as_exact(changes):
+    instance = hbmopt.load(INSTANCES / "closed_form.yaml", changes)
+    resident, read, held, cache = demand(instance)
+    capacity, bandwidth = 100.0, float(instance.rack.accelerator.hbm_bandwidth)
+    batch = (capacity - resident) / held
+    reading = (read + cache * batch) / bandwidth
+    latency = instance.llm.layers * float(instance.calibration.latency.per_layer)
+    solution = hbmopt.solve(instance)
+    made = 1e3 * batch / max(reading, latency)
+    assert solution.throughput_tok_s == pytest.approx(made, rel=1e-6)
+    by_capacity = capacity / (capacity - resident)
+    if reading > latency:
+        by_capacity *= read / (read + cache * batch)
+    assert solution.elasticities["hbm_capacity"] == pytest.approx(by_capacity, rel=1e-6)

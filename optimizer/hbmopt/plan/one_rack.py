@@ -334,8 +334,9 @@ def with_next_units(instance: Instance, solution: Solution) -> Solution:
         return solution
     changed = one_more(instance)
     found = most_of_each(list(changed.values()))
+    now = solution.throughput_tok_s or 0.0
     made = {
-        name: (point.throughput if point is not None else 0.0) - (solution.throughput_tok_s or 0.0)
+        name: _difference(point.throughput if point is not None else 0.0, now)
         for name, point in zip(changed, found, strict=True)
     }
     return replace(
@@ -345,6 +346,11 @@ def with_next_units(instance: Instance, solution: Solution) -> Solution:
             replace(one, next_unit=made.get(one.name)) for one in solution.constraints
         ),
     )
+
+
+def _difference(then: float, now: float) -> float:
+    """Return a difference; 0 where it is the rounding of the two."""
+    return then - now if abs(then - now) > 10.0 * NEARLY * now else 0.0
 
 
 def one_more(instance: Instance) -> dict[str, Instance]:

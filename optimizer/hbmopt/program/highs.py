@@ -262,7 +262,7 @@ def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) ->
     solver.setOptionValue("mip_rel_gap", gap)
     # Programs with integers may take long; the others take less than asking would.
     solver.HandleUserInterrupt = integers
-    status, stopped = None, ""
+    status, stopped, unit = None, "", _unit(program)
     for presolve, tolerance in INTEGER_TRIALS if integers else TRIALS:
         solver.setOptionValue("presolve", presolve)
         solver.setOptionValue("primal_feasibility_tolerance", tolerance)
@@ -279,17 +279,31 @@ def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) ->
     if status != "optimal":
         return Answer(status, float("nan"), empty, empty, empty, empty, float("nan"))
     solution, info = solver.getSolution(), solver.getInfo()
+    mixed = integers and program.integer
     return Answer(
         status=status,
-        objective=info.objective_function_value,
+        objective=unit * info.objective_function_value,
         point=np.array(solution.col_value),
-        reduced=np.array(solution.col_dual),
-        duals=np.array(solution.row_dual),
+        reduced=unit * np.array(solution.col_dual),
+        duals=unit * np.array(solution.row_dual),
         activity=np.array(solution.row_value),
-        bound=info.mip_dual_bound
-        if integers and program.integer
-        else info.objective_function_value,
+        bound=unit * (info.mip_dual_bound if mixed else info.objective_function_value),
     )
+
+
+FAR_FROM_ONE = 2.0**20
+"""Ratio to 1 from which costs are measured in a unit of their own."""
+
+
+def _unit(program: Program) -> float:
+    """Return the power of two in which costs are passed, that of the largest one.
+
+    HiGHS takes costs below its tolerance for nothing. Costs near 1 are passed as they are.
+    """
+    largest = float(np.abs(program.cost).max(initial=0.0))
+    if largest == 0.0 or 1.0 / FAR_FROM_ONE <= largest <= FAR_FROM_ONE:
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(largest)))
 
 
 def _load(solver: _Silent, program: Program, *, integers: bool) -> None:
@@ -312,7 +326,7 @@ def _load(solver: _Silent, program: Program, *, integers: bool) -> None:
         int(highspy.MatrixFormat.kRowwise),
         int(highspy.ObjSense.kMaximize),
         0.0,
-        program.cost,
+        program.cost / _unit(program),
         program.column_lower,
         program.column_upper,
         program.row_lower,
