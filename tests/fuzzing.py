@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from copy import deepcopy
 
+from hbmopt.points.point_search import PointSearch, has_formula
 from hypothesis import strategies as st
 
 import hbmopt
 from hbmopt.documents import catalogue
 from hbmopt.errors import InputError
-from hbmopt.points.point_search import PointSearch, has_formula
 from racks import small_instances
 
 TOLERANCE = 2e-6

@@ -50,9 +50,7 @@ def test_the_optimum_is_possible_and_a_thousandth_more_is_not(path):
     assert not served(batch, speed * 1.001)
     assert not served(more, speed)
     nearest = search.closest(search.target(batch, speed))
-    assert point_use(instance, nearest.point).worst.share == pytest.approx(
-        nearest.factor, rel=1e-6
-    )
+    assert point_use(instance, nearest.point).worst.share == pytest.approx(nearest.factor, rel=1e-6)
 
 
 def test_a_claim_of_the_closed_form_is_judged_exactly():
