@@ -15,7 +15,8 @@ import hbmopt
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
-from hbmopt.demand.coefficients import Demand, Segment, rack_data, replica_data
+from hbmopt.demand.alike import alike
+from hbmopt.demand.coefficients import Segment, rack_data, replica_data
 from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.errors import InputError
 from hbmopt.points import BatchRates, OperatingPoints
@@ -132,7 +133,7 @@ def test_rates_are_the_physics_of_every_batch(name):
     configurations, _ = enumerate_configurations(instance)
     batches = np.array([1.0, 9.0, 250.0])
     for configuration in configurations[::7]:
-        points = OperatingPoints([Demand(instance, configuration)])
+        points = OperatingPoints(alike(instance, [configuration]))
         rates = points.at(0, batches)
         for index, batch in enumerate(batches):
             exact = Segment(float(batch), float(batch))
@@ -172,7 +173,7 @@ def test_throughput_grows_and_the_floor_falls_with_the_batch(name):
     configurations, _ = enumerate_configurations(instance)
     checked = 0
     for configuration in configurations[::5]:
-        source = OperatingPoints([Demand(instance, configuration)])
+        source = OperatingPoints(alike(instance, [configuration]))
         if source.most[0] < 1 or source.highest[0] < source.lowest[0] + 2:
             continue
         batches = np.unique(np.round(np.geomspace(source.first[0], source.last[0], 9)))

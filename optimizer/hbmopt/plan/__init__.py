@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         most_of_each,
         search,
         solution_of,
+        solutions,
         solve,
     )
     from hbmopt.plan.planning import Plan, export_program, rack_block, solve_model
@@ -47,6 +48,7 @@ __all__ = [
     "rack_block",
     "search",
     "solution_of",
+    "solutions",
     "solve",
     "solve_mixed",
     "solve_model",
@@ -73,6 +75,7 @@ __getattr__ = on_first_use(
         "rack_block": "planning",
         "search": "one_rack",
         "solution_of": "one_rack",
+        "solutions": "one_rack",
         "solve": "one_rack",
         "solve_mixed": "mixed",
         "solve_model": "planning",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -295,6 +295,18 @@ def solve(source: Source, overrides: Overrides = None) -> Solution:
     begun = time.perf_counter()
     instance = load(source, overrides)
     return with_next_units(instance, solution_of(instance, search(instance), begun))
+
+
+def solutions(instances: Sequence[Instance]) -> Iterator[Solution]:
+    """Yield the solutions of instances that differ in limits alone: the best points at one go."""
+    known = InputPrices()
+    best: Sequence[ServingPoint | None] = [None] * len(instances)
+    if instances and instances[0].choices.uniform:
+        best = best_points(instances)
+    for instance, point in zip(instances, best, strict=True):
+        begun = time.perf_counter()
+        found = found_at(instance, point) if point is not None else search(instance)
+        yield solution_of(instance, found, begun, known)
 
 
 def solution_of(

@@ -361,9 +361,8 @@ class _Ranges:
         self.evaluated += len(owners)
         speeds = self._speeds(BatchRates(self.source, owners, batches))
         counts = self._counts if self._limited else self.source.most[owners][None, :]
-        runs = (speeds > 0) & (speeds >= self._floors[owners])
-        owner = np.broadcast_to(owners, speeds.shape)[runs]
-        replicas = np.broadcast_to(counts, speeds.shape)[runs]
+        runs = np.asarray((speeds > 0) & (speeds >= self._floors[owners]))
+        owner, replicas = (np.broadcast_to(one, speeds.shape)[runs] for one in (owners, counts))
         many = np.broadcast_to(batches, speeds.shape)[runs]
         points = Points(owner, many, replicas, speeds[runs], replicas * many * speeds[runs])
         self._known.append(_best_of_each(points))

@@ -8,10 +8,11 @@ from hbmopt.basics import round_step
 from hbmopt.demand import rack_data
 from hbmopt.documents import Figure
 from hbmopt.instance import Instance
+from hbmopt.plan import solutions, solve
 from hbmopt.points import has_formula
 from hbmopt.program import rack_power
 from hbmopt.report.tables import configuration_text
-from hbmopt.studies.sweep import Evaluator
+from hbmopt.studies.sweep import answer_row
 
 BY_FORMULA, BY_SEARCH = 24, 7
 """Steps of a curve: where a point has a formula, and where each takes a search."""
@@ -23,11 +24,10 @@ def power_caps(instance: Instance) -> list[float]:
     They go from what a rack draws whose accelerators are all parked to more than one draws that
     nothing caps. None where the rack draws no power.
     """
-    (solved,) = Evaluator().rows([_under(instance, None)])
-    uncapped = solved()
-    if uncapped["status"] != "optimal" or uncapped["power_w"] <= 0:
+    uncapped = solve(_under(instance, None)).power_w
+    if not uncapped:
         return []
-    used, cap = uncapped["power_w"] / 1e3, instance.power_cap_kw or 0.0
+    used, cap = uncapped / 1e3, instance.power_cap_kw or 0.0
     parked = rack_power(rack_data(instance), 0.0, 0.0, 0.0)
     step = round_step(
         (max(used, cap) - parked) / (BY_FORMULA if has_formula(instance) else BY_SEARCH)
@@ -41,9 +41,8 @@ def power_caps(instance: Instance) -> list[float]:
 
 def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `hbmopt.charts.power_curve_chart` at caps in kW."""
-    solved = Evaluator().rows([_under(instance, cap) for cap in caps])
-    for cap, call in zip(caps, solved, strict=True):
-        row = call()
+    solved = solutions([_under(instance, cap) for cap in caps])
+    for cap, row in zip(caps, map(answer_row, solved), strict=True):
         yield row | {
             "power_kw": cap,
             "price_tok_s_per_kw": row.get("price_power_cap"),
