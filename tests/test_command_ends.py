@@ -80,7 +80,8 @@ def test_an_interruption_says_what_was_kept(existing, said, tmp_path, monkeypatc
 
 
 def test_ctrl_c_in_a_long_solve_is_one_line():
-    command = [sys.executable, "-m", "hbmopt", "sensitivity", "rubin_nvl72_lpx"]
+    capped = ["--set", "limits.power=150 kW"]
+    command = [sys.executable, "-m", "hbmopt", "frontier", "rubin_nvl72_lpx", *capped]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -88,7 +89,7 @@ def test_ctrl_c_in_a_long_solve_is_one_line():
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT / "optimizer")},
     ) as running:
-        time.sleep(3)
+        time.sleep(2)
         running.send_signal(signal.SIGINT)
         try:
             _, said = running.communicate(timeout=60)

@@ -5,7 +5,7 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES
-from hbmopt.demand import Demand, Segment, enumerate_configurations
+from hbmopt.demand import Demand, Segment, alike, enumerate_configurations
 from hbmopt.points import BatchRates, OperatingPoints
 from hbmopt.points.many_programs import maximised
 from hbmopt.program import highs, solve_program
@@ -31,7 +31,7 @@ def test_rates_are_those_of_the_declared_program(name, calibration):
         configurations, _ = enumerate_configurations(instance)
         for place in generator.choice(len(configurations), 6, replace=False):
             demand = Demand(instance, configurations[place])
-            points = OperatingPoints([demand])
+            points = OperatingPoints(alike(instance, [configurations[place]]))
             if points.last[0] < points.first[0] or points.most[0] < 1:
                 continue
             spread = np.log([points.first[0], points.last[0]])
@@ -62,7 +62,7 @@ def test_a_glance_is_never_below_what_is_so():
     instance = hbmopt.load(INSTANCES / "rubin_nvl72_lpx.yaml", changes)
     configurations, _ = enumerate_configurations(instance)
     for configuration in configurations[::40]:
-        points = OperatingPoints([Demand(instance, configuration)])
+        points = OperatingPoints(alike(instance, [configuration]))
         batches = np.unique(np.round(np.geomspace(points.first[0], points.last[0], 9)))
         rates = points.at(0, batches)
         power = np.linspace(0.2, 1.1, 7)[:, None] * rates.power

@@ -35,7 +35,7 @@ VERBS = {
         one.unit_price
         for one in hbmopt.sensitivity(source, resolve=False, only="min_speed", **more).numbers
     ],
-    "rack_block": lambda source, **more: len(hbmopt.rack_block(source, **more).contents.columns),
+    "rack_block": lambda source, **more: len(hbmopt.rack_block(source, **more).contents.groups),
 }
 PAGE = {"report_page": lambda source, **more: hbmopt.report_page(source, **more).solution.batch}
 

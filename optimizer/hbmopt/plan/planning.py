@@ -8,6 +8,7 @@ at some price of power, as columns: any solver solves it as it stands, to within
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -436,6 +437,10 @@ def export_program(instance: Instance, path: Path) -> None:
     model = pyo.ConcreteModel(name=instance.name)
     model.rack = rack_block(instance)
     model.tokens = pyo.Objective(expr=model.rack.throughput, sense=pyo.maximize)
+    # With the columns of the optimum among those of the block the program is exact.
+    read, columns = _Read(model, [model.rack], model.tokens), model.rack.contents.columns
+    with suppress(InfeasiblePlanError):
+        read.leave(Master(read.around, [columns]).run(), [model.rack])
     with TemporaryDirectory() as folder:
         written = Path(folder) / path.name
         model.write(str(written), io_options={"symbolic_solver_labels": True})
