@@ -93,8 +93,8 @@ def _to_first_order(
     around: Surroundings, racks: Sequence[RackColumns], plan: MasterPlan, held: list[list[_Held]]
 ) -> "_Solved":
     """Return the program solved around the point at which its optimum stays."""
+    solved = _Solved(around, racks, plan, held)
     for _ in range(FIRST_ORDER_ROUNDS):
-        solved = _Solved(around, racks, plan, held)
         if not solved.answer.optimal:
             break
         after = [[solved.moved(one) for one in own] for own in held]
@@ -111,6 +111,7 @@ def _to_first_order(
                 break
             after = wider
         held = after
+        solved = _Solved(around, racks, plan, held)
     return solved
 
 

@@ -489,11 +489,10 @@ def _first_look(first: Array, last: Array, *, whole: bool) -> tuple[Whole, Array
 def _neighbours(owners: Whole, batches: Sequence[Array]) -> tuple[Whole, Array, Array]:
     """Return the ranges between neighbouring batches of configurations; of one batch, itself."""
     pairs = [(one, one) if len(one) == 1 else (one[:-1], one[1:]) for one in batches]
-    return (
-        np.repeat(owners, [len(left) for left, _ in pairs]),
-        np.concatenate([np.zeros(0), *(left for left, _ in pairs)]),
-        np.concatenate([np.zeros(0), *(right for _, right in pairs)]),
-    )
+    counts = np.array([len(left) for left, _ in pairs], dtype=np.int64)
+    lefts: list[Array] = [np.zeros(0), *(left for left, _ in pairs)]
+    rights: list[Array] = [np.zeros(0), *(right for _, right in pairs)]
+    return np.repeat(owners, counts), np.concatenate(lefts), np.concatenate(rights)
 
 
 def _best_of_each(points: Points) -> Points:
