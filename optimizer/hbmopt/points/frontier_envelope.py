@@ -477,7 +477,7 @@ def _first_look(first: Array, last: Array, *, whole: bool) -> tuple[Whole, Array
     counts = (np.log(last / first) / np.log(FIRST_RATIO)).astype(np.int64) + 2
     owners = np.repeat(np.arange(len(first)), counts)
     place = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-    batch = first[owners] * (last / first)[owners] ** (place / (counts - 1)[owners])
+    batch: Array = first[owners] * (last / first)[owners] ** (place / (counts - 1)[owners])
     batch = np.where(place == (counts - 1)[owners], last[owners], batch)
     if whole:
         batch = np.round(batch)
