@@ -8,9 +8,9 @@ import pytest
 
 from builders import ROOT
 from hbmopt.instance.schema import load
-from hbmopt.plan.one_rack import solve
 from hbmopt.report.tables.comparison_report import render_comparison
 from hbmopt.report.tables.output import render_frontier
+from hbmopt.results import solve
 from hbmopt.studies.comparison.side_by_side import compare
 from hbmopt.studies.frontier.speed_frontier import frontier
 

@@ -17,7 +17,7 @@ from commands import invoke, one_line_of_error
 from hbmopt.cli.command import BUG, INTERRUPTED
 from hbmopt.documents import shipped
 from hbmopt.instance.starting import BLOCKS, starting_text
-from hbmopt.plan import one_rack
+from hbmopt.results import solving
 
 H100 = ROOT / "instances" / "h100.yaml"
 
@@ -26,7 +26,7 @@ def test_a_bug_has_an_exit_code_of_its_own_and_says_what_to_do(monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("division by\nzero")
 
-    monkeypatch.setattr(one_rack, "search", broken)
+    monkeypatch.setattr(solving, "search", broken)
     outcome = invoke("solve", H100)
     assert outcome.exit_code == BUG == 70
     assert outcome.stdout == ""
@@ -49,7 +49,7 @@ def test_a_bug_is_told_where_no_file_can_be_written(monkeypatch):
     def full(**_):
         raise OSError("no space")
 
-    monkeypatch.setattr(one_rack, "search", broken)
+    monkeypatch.setattr(solving, "search", broken)
     monkeypatch.setattr("hbmopt.cli.command.tempfile.mkstemp", full)
     outcome = invoke("solve", H100)
     assert outcome.exit_code == BUG
@@ -71,7 +71,7 @@ def test_an_interruption_says_what_was_kept(existing, said, tmp_path, monkeypatc
     path = tmp_path / "answer.json"
     if existing is not None:
         path.write_text(existing, encoding="utf-8")
-    monkeypatch.setattr(one_rack, "search", interrupted)
+    monkeypatch.setattr(solving, "search", interrupted)
     outcome = invoke("solve", H100, "-o", path)
     assert outcome.exit_code == INTERRUPTED
     assert outcome.stderr == f"hbmopt: {said.format(path=path)}\n"

@@ -14,10 +14,10 @@ from hbmopt.instance.levers import (
     rate_levers,
     workload_levers,
 )
-from hbmopt.plan import best_point, explain_conflict, search
-from hbmopt.plan.infeasibility import fixed_power
+from hbmopt.plan import best_point, search
 from hbmopt.points import TargetSearch, one_replica
-from hbmopt.results import point_use
+from hbmopt.results import explain_conflict, point_use
+from hbmopt.results.infeasibility import fixed_power
 from hbmopt.studies.conflict.cures import cures_of_infeasible
 
 SMALL_SRAM = {"base": "lpx", "units": 8}

@@ -6,12 +6,12 @@ import yaml
 
 from builders import INSTANCES
 from hbmopt.instance.schema import load
-from hbmopt.plan.one_rack import solve
 from hbmopt.report.tables.json_schema import (
     SCHEMAS,
     schema_text,
     write_schemas,
 )
+from hbmopt.results import solve
 from problems import FILES
 
 PROBLEMS = sorted(INSTANCES.glob("*.yaml")) + sorted(INSTANCES.glob("generations/*.yaml"))

@@ -7,7 +7,7 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from hbmopt.plan import best_point, found_at, search
-from hbmopt.plan.one_rack import solution_of
+from hbmopt.results import solution_of
 from hbmopt.results.prices import hardware_inputs
 
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from hbmopt.instance import Instance, load
     from hbmopt.llm import Llm
     from hbmopt.llm.importing import import_llm
-    from hbmopt.plan import Plan, rack_block, solve, solve_model
+    from hbmopt.plan import rack_block
     from hbmopt.program import InfeasiblePlanError
     from hbmopt.report.page import Page, report_page
-    from hbmopt.results import Solution
+    from hbmopt.results import Plan, Solution, solve, solve_model
     from hbmopt.studies.accuracy import CalibrationFit, Prediction, calibrate, predict
     from hbmopt.studies.claim import Check, check
     from hbmopt.studies.comparison import Comparison, compare
@@ -59,8 +59,8 @@ _HOME = {
     "rack_block": "plan",
     "report_page": "report.page",
     "sensitivity": "studies.sensitivity",
-    "solve": "plan",
-    "solve_model": "plan",
+    "solve": "results",
+    "solve_model": "results",
     "sweep": "studies.sweep",
     "CalibrationFit": "studies.accuracy",
     "Check": "studies.claim",
@@ -73,7 +73,7 @@ _HOME = {
     "Instance": "instance",
     "Llm": "llm",
     "Page": "report.page",
-    "Plan": "plan",
+    "Plan": "results",
     "Prediction": "studies.accuracy",
     "Sensitivity": "studies.sensitivity",
     "Solution": "results",

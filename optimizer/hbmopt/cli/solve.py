@@ -23,8 +23,8 @@ def solve(
 
     Exit code 0: solved; 1: infeasible, with the limits that conflict; 2: bad input.
     """
-    from hbmopt.plan import solve as solve_instance
     from hbmopt.report.tables import render
+    from hbmopt.results import solve as solve_instance
 
     answer = destination(output, style)
     solution = solve_instance(question(instance, overrides, output=output))

@@ -1,6 +1,6 @@
-"""Plans: one rack, and racks inside a larger model.
+"""Plans: the best of one rack, and racks as columns of a larger program.
 
-In: an `Instance`, or a Pyomo model with rack blocks. Out: a `Solution` or a `Plan`.
+In: points and columns. Out: a plan, and the program that certifies it.
 """
 
 from typing import TYPE_CHECKING
@@ -8,76 +8,79 @@ from typing import TYPE_CHECKING
 from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
-    from hbmopt.plan.infeasibility import Conflicts, explain_conflict
-    from hbmopt.plan.mixed import solve_mixed
+    from hbmopt.plan.columns import RackColumns
+    from hbmopt.plan.master import (
+        Master,
+        MasterPlan,
+        ProgramRows,
+        RunningGroup,
+        Surroundings,
+        alone,
+    )
     from hbmopt.plan.one_rack import (
-        ACCEPTED_VIOLATION,
+        NEARLY,
         Found,
         Reached,
         best_of_each,
         best_point,
         best_points,
-        configuration_of,
-        configuration_result,
         found_at,
         hopeful,
         most_of_each,
         search,
-        solution_of,
-        solutions,
-        solve,
     )
-    from hbmopt.plan.planning import Plan, export_program, rack_block, solve_model
+    from hbmopt.plan.blocks import RackContents, rack_block, rack_blocks
+    from hbmopt.plan.user_model import UserModel, export_program
 
 __all__ = [
-    "ACCEPTED_VIOLATION",
-    "Conflicts",
+    "NEARLY",
     "Found",
-    "Plan",
+    "Master",
+    "MasterPlan",
+    "ProgramRows",
+    "RackColumns",
+    "RackContents",
     "Reached",
+    "RunningGroup",
+    "Surroundings",
+    "UserModel",
+    "alone",
     "best_of_each",
     "best_point",
     "best_points",
-    "configuration_of",
-    "configuration_result",
-    "explain_conflict",
     "export_program",
     "found_at",
     "hopeful",
     "most_of_each",
     "rack_block",
+    "rack_blocks",
     "search",
-    "solution_of",
-    "solutions",
-    "solve",
-    "solve_mixed",
-    "solve_model",
 ]
 
 __getattr__ = on_first_use(
     __name__,
     {
-        "ACCEPTED_VIOLATION": "one_rack",
-        "Conflicts": "infeasibility",
+        "NEARLY": "one_rack",
         "Found": "one_rack",
-        "Plan": "planning",
+        "Master": "master",
+        "MasterPlan": "master",
+        "ProgramRows": "master",
+        "RackColumns": "columns",
+        "RackContents": "blocks",
         "Reached": "one_rack",
+        "RunningGroup": "master",
+        "Surroundings": "master",
+        "UserModel": "user_model",
+        "alone": "master",
         "best_of_each": "one_rack",
         "best_point": "one_rack",
         "best_points": "one_rack",
+        "export_program": "user_model",
+        "found_at": "one_rack",
         "hopeful": "one_rack",
         "most_of_each": "one_rack",
-        "configuration_of": "one_rack",
-        "configuration_result": "one_rack",
-        "explain_conflict": "infeasibility",
-        "export_program": "planning",
-        "found_at": "one_rack",
-        "rack_block": "planning",
+        "rack_block": "blocks",
+        "rack_blocks": "blocks",
         "search": "one_rack",
-        "solution_of": "one_rack",
-        "solutions": "one_rack",
-        "solve": "one_rack",
-        "solve_mixed": "mixed",
-        "solve_model": "planning",
     },
 )

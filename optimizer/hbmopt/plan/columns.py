@@ -466,15 +466,15 @@ def _best_ways(ranges: Ranges) -> tuple[Whole, Whole]:
     order = np.lexsort((-tokens, power))
     more = np.ones(len(order), dtype=bool)
     more[1:] = tokens[order][1:] > np.maximum.accumulate(tokens[order])[:-1]
-    kept = list[int]()
-    for way in order[more].tolist():
-        while len(kept) > 1:
-            first, last = kept[-2], kept[-1]
-            rise = (tokens[last] - tokens[first]) * (power[way] - power[first])
-            if rise > (tokens[way] - tokens[first]) * (power[last] - power[first]):
-                break
-            kept.pop()
-        kept.append(way)
+    kept = order[more]
+    while True:
+        # What lies below a chord of its neighbours, whatever becomes of these, is no corner.
+        run, rise = np.diff(power[kept]), np.diff(tokens[kept])
+        above = np.ones(len(kept), dtype=bool)
+        above[1:-1] = rise[:-1] * run[1:] > rise[1:] * run[:-1]
+        if above.all():
+            break
+        kept = kept[above]
     return place[kept], corner[kept]
 
 

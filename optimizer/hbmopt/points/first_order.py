@@ -17,7 +17,13 @@ from hbmopt.program import Operation, solve_program
 Number = float | Array
 
 
-def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:
+SAME_BATCH = 1e-9
+"""Relative difference of two batches that are one."""
+
+
+def polish(
+    demand: Demand, plan: Operation, precision: float = SAME_BATCH
+) -> tuple[Operation, Point]:
     """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
     The concave and bilinear terms are replaced by their first-order model at the current point.
@@ -25,7 +31,7 @@ def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:
     program, so prices read from it carry no approximation. Otherwise the optimum of the model is
     the next point. Should the points not settle, as between two vertices with a smooth optimum
     in between, only steps that improve the exact program are taken, and the model is trusted
-    less far after each that does not.
+    less far after each that does not. A point counts as the same to a relative `precision`.
 
     Raises
     ------
@@ -35,13 +41,13 @@ def polish(demand: Demand, plan: Operation) -> tuple[Operation, Point]:
     current = plan
     for _ in range(FREE_STEPS):
         step, point = _step(demand, current, plan, 2.0)
-        if _same(step, point):
+        if _same(step, point, precision):
             return step, point
         current = step
     current, spread = plan, 2.0
     while True:
         step, point = _step(demand, current, plan, spread)
-        if _same(step, point) or spread < 1.0 + SETTLED:
+        if _same(step, point, precision) or spread < 1.0 + SETTLED:
             return step, point
         exact = Segment(step.batch, step.batch)
         better = _with_replicas_of(plan, demand, exact)
@@ -68,6 +74,10 @@ def _step(
     """Return the optimum of the first-order model around `current`, and the model's point."""
     point = _first_order(demand, current, spread)
     step = _with_replicas_of(plan, demand, point)
+    if not step.answer.optimal and point.lowest > smallest_batch(demand.configuration):
+        # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
+        point = _first_order(demand, current, math.inf)
+        step = _with_replicas_of(plan, demand, point)
     if not step.answer.optimal or step.throughput <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
@@ -79,7 +89,9 @@ def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
     return point_around(demand, operation.batch, operation.offloaded_share, steps, spread)
 
 
-def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
+def polish_clocks(
+    demand: Demand, near: Operation, precision: float = SAME_BATCH
+) -> tuple[Operation, Point]:
     """Return the local optimum around a plan as `polish` does, with whatever clocks it needs.
 
     The neighbours of the clocks that run have to be no better: the next faster ones in any case,
@@ -94,7 +106,9 @@ def polish_clocks(demand: Demand, near: Operation) -> tuple[Operation, Point]:
     held = _with_others(listed, {listed.index(one) for one in near.configuration.clocks})
     turn = 0
     while True:
-        step, point = polish(demand.with_clocks(tuple(listed[one] for one in held)), near)
+        step, point = polish(
+            demand.with_clocks(tuple(listed[one] for one in held)), near, precision
+        )
         slower = 2 if _power_has_price(step) else 1
         wanted = {
             place
@@ -153,17 +167,20 @@ def point_around(
     return Point(batch, offloaded_share, steps, lowest, max(highest, lowest))
 
 
-def _same(step: Operation, point: Point) -> bool:
+def _same(step: Operation, point: Point, precision: float) -> bool:
     """Whether the optimum of a first-order model is the point that the model was made at."""
     steps = np.array(step.clock_steps)
-    return bool(settles(step.batch, point.batch, steps, np.array(point.steps)))
+    return bool(settles(step.batch, point.batch, steps, np.array(point.steps), precision))
 
 
-def settles(batch: Number, near: Number, steps: Array, near_steps: Array) -> NDArray[np.bool_]:
+def settles(
+    batch: Number, near: Number, steps: Array, near_steps: Array, precision: float = SAME_BATCH
+) -> NDArray[np.bool_]:
     """Whether optima of first-order models are the points that these were made at.
 
     `batch` and `near` are one or many, `steps` by clock and, of many, by point.
     """
     rate = near_steps.max(axis=0)
     apart = np.abs(steps - near_steps).max(axis=0)
-    return np.asarray((np.abs(batch - near) <= 1e-9 * near) & (apart <= 1e-8 * rate))
+    same = (np.abs(batch - near) <= precision * near) & (apart <= 10.0 * precision * rate)
+    return np.asarray(same)

@@ -407,6 +407,7 @@ class OperatingPoints:
     def __init__(self, sets: Sequence[Alike]) -> None:
         order = np.argsort(np.concatenate([one.places for one in sets]), kind="stable")
         self._sets, self._order = sets, order
+        self._demands = dict[int, Demand]()
 
         def of_each(value: Callable[[Demand], float]) -> Array:
             return np.concatenate([one.each(value(one.demand)) for one in sets])[order]
@@ -436,7 +437,9 @@ class OperatingPoints:
 
     def demand(self, owner: int) -> Demand:
         """Return the demand of one of the configurations."""
-        return Demand(self.instances[owner], self.configurations[owner])
+        if owner not in self._demands:
+            self._demands[owner] = Demand(self.instances[owner], self.configurations[owner])
+        return self._demands[owner]
 
     def at(self, owner: int, batches: Array) -> BatchRates:
         """Return how replicas of one configuration run at some batches."""

@@ -1,6 +1,6 @@
-"""Results: the solution, its limits and their prices, and what it rests on.
+"""Results: the solution, its limits and their prices, what it rests on, why there is none.
 
-In: an optimum. Out: a `Solution` and its parts.
+In: an `Instance` and its plan. Out: a `Solution` or a `Plan`, and their parts.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,8 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.results.accuracy import step_accuracy
+    from hbmopt.results.description import configuration_of, configuration_result
+    from hbmopt.results.infeasibility import Conflicts, explain_conflict
     from hbmopt.results.limits import BINDING, NO_ELASTICITY, LimitUse, constraint_table
     from hbmopt.results.many_optima import (
         Limited,
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
         throttled,
         whole_plans,
     )
+    from hbmopt.results.mixed import solve_mixed
+    from hbmopt.results.planning import Plan, solve_model
     from hbmopt.results.point_limits import PointUse, met, plan_of, point_use
     from hbmopt.results.prices import (
         SHARED,
@@ -43,8 +47,10 @@ if TYPE_CHECKING:
         StepAccuracy,
         plain,
     )
+    from hbmopt.results.solving import ACCEPTED_VIOLATION, solution_of, solutions, solve
 
 __all__ = [
+    "ACCEPTED_VIOLATION",
     "BINDING",
     "NO_ELASTICITY",
     "SHARED",
@@ -53,18 +59,23 @@ __all__ = [
     "ClockShare",
     "ConfigurationResult",
     "Conflict",
+    "Conflicts",
     "ConstraintResult",
     "Estimate",
     "InputPrices",
     "InputResult",
     "LimitUse",
     "Limited",
+    "Plan",
     "PointUse",
     "Solution",
     "StepAccuracy",
     "binding",
+    "configuration_of",
+    "configuration_result",
     "constraint_table",
     "estimates",
+    "explain_conflict",
     "figures",
     "hardware_inputs",
     "input_prices",
@@ -77,6 +88,11 @@ __all__ = [
     "priced_inputs",
     "prices_of_speed",
     "scaled",
+    "solution_of",
+    "solutions",
+    "solve",
+    "solve_mixed",
+    "solve_model",
     "solved",
     "step_accuracy",
     "text",
@@ -87,26 +103,32 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
+        "ACCEPTED_VIOLATION": "solving",
         "BINDING": "limits",
+        "NO_ELASTICITY": "limits",
+        "SHARED": "prices",
+        "STEP": "prices",
         "Certificate": "solution",
         "ClockShare": "solution",
         "ConfigurationResult": "solution",
         "Conflict": "solution",
+        "Conflicts": "infeasibility",
         "ConstraintResult": "solution",
         "Estimate": "solution",
         "InputPrices": "prices",
         "InputResult": "solution",
         "LimitUse": "limits",
         "Limited": "many_optima",
+        "Plan": "planning",
         "PointUse": "point_limits",
-        "NO_ELASTICITY": "limits",
-        "SHARED": "prices",
-        "STEP": "prices",
         "Solution": "solution",
         "StepAccuracy": "solution",
         "binding": "many_optima",
+        "configuration_of": "description",
+        "configuration_result": "description",
         "constraint_table": "limits",
         "estimates": "provenance",
+        "explain_conflict": "infeasibility",
         "figures": "provenance",
         "hardware_inputs": "prices",
         "input_prices": "prices",
@@ -119,6 +141,11 @@ __getattr__ = on_first_use(
         "priced_inputs": "many_optima",
         "prices_of_speed": "many_optima",
         "scaled": "prices",
+        "solution_of": "solving",
+        "solutions": "solving",
+        "solve": "solving",
+        "solve_mixed": "mixed",
+        "solve_model": "planning",
         "solved": "many_optima",
         "step_accuracy": "accuracy",
         "text": "provenance",

@@ -8,10 +8,10 @@ from hbmopt.basics import round_step
 from hbmopt.demand import rack_data
 from hbmopt.documents import Figure
 from hbmopt.instance import Instance
-from hbmopt.plan import solutions, solve
 from hbmopt.points import has_formula
 from hbmopt.program import rack_power
 from hbmopt.report.tables import configuration_text
+from hbmopt.results import solutions, solve
 from hbmopt.studies.sweep import answer_row
 
 BY_FORMULA, BY_SEARCH = 24, 7

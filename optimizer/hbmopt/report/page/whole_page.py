@@ -6,7 +6,6 @@ from pathlib import Path
 from hbmopt import __version__
 from hbmopt.basics import Parts, Progress, verb, write
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import solve
 from hbmopt.report.charts import (
     frontier_chart,
     power_curve_chart,
@@ -29,7 +28,7 @@ from hbmopt.report.page.sections import (
     power_section,
     step_section,
 )
-from hbmopt.results import Solution
+from hbmopt.results import Solution, solve
 from hbmopt.studies.conflict import explain
 from hbmopt.studies.frontier import Frontier, frontier
 from hbmopt.studies.sensitivity import upgrades

@@ -10,8 +10,7 @@ from pydantic import SkipValidation
 from hbmopt.basics import verb
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import configuration_of, solve
-from hbmopt.results import ConfigurationResult, Solution, plain
+from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
     GenerationLaw,

@@ -5,8 +5,8 @@ from typing import Any
 
 from hbmopt.basics import Parts, Progress, verb
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import Found, best_of_each, explain_conflict, search
-from hbmopt.results import Conflict, plain
+from hbmopt.plan import Found, best_of_each, search
+from hbmopt.results import Conflict, explain_conflict, plain
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
 
 

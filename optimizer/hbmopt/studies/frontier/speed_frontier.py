@@ -19,9 +19,17 @@ from hbmopt.basics import round_step, verb
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import configuration_of, found_at, solution_of, solve
+from hbmopt.plan import found_at
 from hbmopt.points import Envelope, Outline, all_points
-from hbmopt.results import InputPrices, Solution, StepAccuracy, step_accuracy
+from hbmopt.results import (
+    InputPrices,
+    Solution,
+    StepAccuracy,
+    configuration_of,
+    solution_of,
+    solve,
+    step_accuracy,
+)
 from hbmopt.studies.frontier.normalisation import millions, normalisation
 
 if TYPE_CHECKING:

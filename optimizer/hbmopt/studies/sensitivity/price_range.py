@@ -3,14 +3,15 @@
 As long as the same rows have a price, the same clocks run, the same components are offloaded and
 the context passes the same windows, the optimum is one smooth function of the number, and its slope
 is the price there. Where that changes, other rows take over and the price jumps, or nothing is
-feasible any more: the price holds up to there. The range is found by solving: outward in growing
-steps until something changes, then by bisection. A change that leaves the price as it is does not
-end a range.
+feasible any more: the price holds up to there. The range is found by solving: as far as it is
+looked for, and where something is expected to change before. A change that leaves the
+price as it is does not end a range.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from hbmopt.demand import Configuration, Demand, context_regime, smallest_batch
 from hbmopt.errors import SolverError
@@ -22,14 +23,14 @@ from hbmopt.results import STEP, lagrangians
 NEAR = 1e-5
 """Relative distance of the neighbours that say what the price is on either side."""
 
-OUTWARD = (1.1, 1.5, 3.0, 10.0)
-"""Factors at which the range is tried; the last one is as far as it is looked for."""
-
-FROM_ZERO = (0.1, 0.3, 1.0)
-"""Shares of its scale at which the range of a number that is 0 is tried."""
+OUTWARD = 10.0
+"""Factor up to which the end of a range is looked for; of a number that is 0, up to its scale."""
 
 RESOLUTION = 5e-4
 """Relative width to which the end of a range is found."""
+
+END = 0.4
+"""How far from an expected end it is looked for on both sides, as a share of that width."""
 
 PRICED = 1e-7
 """Share of the objective from which on the multiplier of a scaled row counts as a price."""
@@ -37,8 +38,14 @@ PRICED = 1e-7
 NOTHING = 1e-9
 """Elasticities up to this size are the noise of a difference of nearly equal numbers."""
 
+NEARLY_SETTLED = 1e-4
+"""Relative change of the batch up to which an optimum on the way to the end of a range settles."""
+
 JUMP = 0.02
 """Relative difference of two prices a hair apart that is a jump and no curvature."""
+
+FINE_CLOCKS = 0.0251
+"""Steps of clocks, as shares of the full one, up to which they stand for any clock between."""
 
 MOST_CROSSED = 5
 """Changes of the pattern without a jump of the price after which a range is given up."""
@@ -51,6 +58,8 @@ AT_BOUND = "it can go no further"
 
 STATES = frozenset({"running", "offloaded_steps"})
 """What a pattern holds beside rows."""
+
+POWER_ROWS = frozenset({"power_cap", "accelerator_power"})
 
 UNPRICED = frozenset({"common_batch", "clock_shares", "max_batch", "accelerators", "lpu_units"})
 """Rows that tie variables together or trust a first-order model; they limit nothing."""
@@ -89,22 +98,82 @@ class HeldOptimum:
         listed = self.priced.instance.choices.clocks
         return tuple(listed[place] for place in sorted(one for one in places if one is not None))
 
+    def margin(self, label: Label) -> float | None:
+        """Return what is left until something of a pattern ends, or else begins; None if unknown.
+
+        The multiplier of a row that has one, the slack of one that has none, the share of the time
+        of a clock that runs, and what one that does not would lose.
+        """
+        operation, answer = self.operation, self.operation.answer
+        template, clocks = operation.filled.template, range(len(operation.configuration.clocks))
+        if label.clock is not None:
+            clock = self.priced.instance.choices.clocks[label.clock]
+            if clock not in operation.configuration.clocks:
+                return None
+            place = operation.configuration.clocks.index(clock)
+            if label.family == "running":
+                column = template.column("running", place)
+                runs = float(operation.values[column]) / operation.replicas
+                return runs if runs > RUNNING else abs(float(answer.reduced[column]))
+            clocks = range(place, place + 1)
+        running = {place for place in clocks if operation.clock_steps[place] > 0.0}
+        rows = [
+            row
+            for row, one in enumerate(template.rows)
+            if (one.family, one.index) == (label.family, label.index)
+            and (one.clock is None or one.clock in running)
+        ]
+        if not rows:
+            return None
+        price = sum(abs(float(answer.duals[row])) for row in rows) / operation.throughput
+        if price > PRICED and self.fine and running != {0}:
+            # Between clocks prices are a staircase; how far the clock is lowered is not.
+            if label.family in POWER_ROWS:
+                return 1.0 - self.mean_clock
+            if label.family == "step_time":
+                return self.mean_clock - self.priced.instance.choices.clocks[-1]
+        if price > PRICED:
+            return price
+        slack = operation.filled.program.row_upper - answer.activity
+        return min(float(slack[row]) for row in rows)
+
+    @cached_property
+    def fine(self) -> bool:
+        """Whether clocks stand for one that moves smoothly."""
+        listed = self.priced.instance.choices.clocks
+        return max((high - low for high, low in pairwise(listed)), default=1.0) <= FINE_CLOCKS
+
+    @property
+    def mean_clock(self) -> float:
+        """Return the clock in the mean over the steps, as a share of the full one."""
+        pairs = zip(self.operation.configuration.clocks, self.operation.clock_steps, strict=True)
+        return sum(clock * steps for clock, steps in pairs) / sum(self.operation.clock_steps)
+
+    @property
+    def spare_batch(self) -> float:
+        """Return the sequences above the least that a replica holds: without any nothing runs."""
+        return self.operation.batch - smallest_batch(self.operation.configuration)
+
     @cached_property
     def pattern(self) -> frozenset[Label]:
         """Return the rows with a price, the clocks that run and the components offloaded.
 
-        Clocks are counted as the instance lists them, whichever of them the program has.
+        Clocks are counted as the instance lists them, whichever of them the program has. Those in
+        fine steps stand for a clock that moves smoothly: it does not matter which of them run.
         """
         operation, found = self.operation, set[Label]()
         template, values = operation.filled.template, operation.values
-        listed = self.priced.instance.choices.clocks
-        places = [listed.index(clock) for clock in operation.configuration.clocks]
+        listed, fine = self.priced.instance.choices.clocks, self.fine
+        places: list[int | None] = [None] * len(operation.configuration.clocks)
+        if not fine:
+            places = [listed.index(clock) for clock in operation.configuration.clocks]
         running = set[int]()
         for label, value in zip(template.columns, values, strict=True):
             runs = label.family == "running" and value > RUNNING * operation.replicas
             if runs and label.clock is not None:
                 running.add(label.clock)
-                found.add(replace(label, clock=places[label.clock]))
+                if not fine:
+                    found.add(replace(label, clock=places[label.clock]))
         steps = operation.total("steps")
         for label, value in zip(template.columns, values, strict=True):
             if label.family == "offloaded_steps" and value > RUNNING * steps:
@@ -125,7 +194,8 @@ class HeldOptimum:
 def held_optimum(instance: Instance, near: Operation) -> HeldOptimum | None:
     """Return the optimum with configuration and replicas of `near`; None where there is none."""
     try:
-        operation, point = polish_clocks(Demand(instance, _any_clock(instance, near)), near)
+        demand = Demand(instance, _any_clock(instance, near))
+        operation, point = polish_clocks(demand, near, NEARLY_SETTLED)
     except SolverError:
         return None
     if operation.throughput <= 0.0:
@@ -147,6 +217,10 @@ def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: f
     ends = [number.at(base, amount + change) for change in (width, -width)]
     above, below = lagrangians(optimum, ends)
     return float(above - below) / (2.0 * width)
+
+
+_Known = tuple[float, HeldOptimum]
+"""An amount of a number, and the optimum there."""
 
 
 @dataclass(frozen=True)
@@ -172,34 +246,34 @@ def price_side(
     trials = _outward(number, upward=upward)
     if not trials:
         return Side(number.amount, AT_BOUND, None)
-    good = trials.pop(0)
-    held = _reached(base, centre, number, good)
+    good, farthest = trials[0], trials[-1]
+    held = held_optimum(number.at(base, good), centre.operation)
     if held is None:
         return Side(number.amount, NO_PLAN, None)
-    beside, crossed = price, 0
+    beside, before = price, None
     if not held.same(centre):
         beside = slope(held.priced, base, number, good)
-    far = held_optimum(number.at(base, trials[-1]), held.operation) if trials else None
-    if far is not None and far.same(held):
-        # Mostly nothing changes as far as it is looked for.
-        good, trials = trials[-1], []
-    while trials:
-        tried = _reached(base, held, number, trials[0], from_amount=good)
-        if tried is not None and tried.same(held):
-            good, held = trials.pop(0), tried
-            continue
-        inside, outside = _bisected(base, (good, held), (trials[0], tried), number)
+    elif number.amount:
+        before = number.amount, centre
+    far = held_optimum(number.at(base, farthest), held.operation) if farthest != good else held
+    for _ in range(MOST_CROSSED + 1):
+        if far is not None and far.same(held):
+            # Mostly nothing changes as far as it is looked for.
+            bound = number.highest if upward else number.lowest
+            return Side(farthest, AT_BOUND if farthest == bound else None, beside)
+        inside, outside = _narrowed(base, before, (good, held), (farthest, far), number)
         good, held = inside
         beyond, other = outside
         if other is None:
             return Side(good, NO_PLAN, beside)
         slopes = slope(held.priced, base, number, good), slope(other.priced, base, number, beyond)
-        if jumps(number, centre.objective, *slopes) or crossed == MOST_CROSSED:
-            return Side(good, _change(held, other), beside)
+        if jumps(number, centre.objective, *slopes):
+            break
         # Other rows, but the same price: one of several equal optima, or nothing to this number.
-        good, held, crossed = beyond, other, crossed + 1
-    bound = number.highest if upward else number.lowest
-    return Side(good, AT_BOUND if good == bound else None, beside)
+        before, good, held, ended = None, beyond, other, (good, held, other)
+    else:
+        good, held, other = ended
+    return Side(good, _change(held, other), beside)
 
 
 def jumps(number: InstanceNumber, objective: float, *slopes: float) -> bool:
@@ -210,40 +284,13 @@ def jumps(number: InstanceNumber, objective: float, *slopes: float) -> bool:
     return max(slopes) - min(slopes) > JUMP * largest
 
 
-def _reached(
-    base: Instance,
-    near: HeldOptimum,
-    number: InstanceNumber,
-    amount: float,
-    *,
-    from_amount: float | None = None,
-    halvings: int = 3,
-) -> HeldOptimum | None:
-    """Return the optimum at an amount, reached from a known one.
-
-    A first-order model is trusted nearby only, so a far one may be reached in smaller steps where
-    it is not in one.
-    """
-    found = held_optimum(number.at(base, amount), near.operation)
-    if found is not None or from_amount is None or halvings == 0:
-        return found
-    middle = math.sqrt(from_amount * amount)
-    halfway = _reached(base, near, number, middle, from_amount=from_amount, halvings=halvings - 1)
-    if halfway is None:
-        return None
-    return _reached(base, halfway, number, amount, from_amount=middle, halvings=halvings - 1)
-
-
 def _outward(number: InstanceNumber, *, upward: bool) -> list[float]:
     """Return the amounts at which a price is tried, from its neighbour to the farthest."""
     if number.amount == 0.0:
-        if not upward:
-            return []
-        found = [number.scale * one for one in (NEAR, *FROM_ZERO)]
-        return [one for one in found if one <= number.highest]
+        return [number.scale * NEAR, min(number.scale, number.highest)] if upward else []
     bound = number.highest if upward else number.lowest
     found = list[float]()
-    for factor in (1.0 + NEAR, *OUTWARD):
+    for factor in (1.0 + NEAR, OUTWARD):
         amount = number.amount * (factor if upward else 1.0 / factor)
         if amount >= bound if upward else amount <= bound:
             return [*found, bound] if bound not in (number.amount, 0.0) else found
@@ -251,25 +298,57 @@ def _outward(number: InstanceNumber, *, upward: bool) -> list[float]:
     return found
 
 
-_Known = tuple[float, HeldOptimum]
-
-
-def _bisected(
+def _narrowed(
     base: Instance,
+    before: _Known | None,
     inside: _Known,
     outside: tuple[float, HeldOptimum | None],
     number: InstanceNumber,
 ) -> tuple[_Known, tuple[float, HeldOptimum | None]]:
-    """Return the last amount with the pattern of `inside`, the first without, and the optima."""
+    """Return the last amount with the pattern of `inside`, the first without, and the optima.
+
+    The end is sought where what changes there would be nothing, drawn on from two amounts that are
+    inside, `before` and the last one; halves are taken where that is not known or gets nowhere.
+    """
     (good, held), (bad, other) = inside, outside
+    expected = False
     while abs(bad - good) > RESOLUTION * good:
-        middle = math.sqrt(good * bad)
-        tried = _reached(base, held, number, middle, from_amount=good, halvings=1)
-        if tried is not None and tried.same(held):
-            good, held = middle, tried
-        else:
-            bad, other = middle, tried
+        # What is expected anew is tried; between two expectations there is a half.
+        tries = _around_the_end(before, (good, held), (bad, other)) if not expected else []
+        expected = bool(tries)
+        for amount in tries or [math.sqrt(good * bad)]:
+            if not min(good, bad) < amount < max(good, bad):
+                continue
+            tried = held_optimum(number.at(base, amount), held.operation)
+            if tried is not None and tried.same(held):
+                before, good, held = (good, held), amount, tried
+                expected = False
+            else:
+                bad, other = amount, tried
     return (good, held), (bad, other)
+
+
+def _around_the_end(
+    before: _Known | None, inside: _Known, outside: tuple[float, HeldOptimum | None]
+) -> list[float]:
+    """Return amounts just beyond and just before where the pattern is expected to end."""
+    (good, held), (bad, other) = inside, outside
+    if before is None or not before[1].same(held):
+        return []
+    margins = [(before[1].spare_batch, held.spare_batch)]
+    if other is not None:
+        changed = held.pattern ^ other.pattern
+        both = [(before[1].margin(label), held.margin(label)) for label in changed]
+        margins = [(one, two) for one, two in both if one is not None and two is not None]
+    passed = math.log(good / before[0])
+    expected = [last / (first - last) * passed for first, last in margins if first > last > 0.0]
+    width = math.log(bad / good)
+    near = [one for one in expected if 0.0 < one / width < 1.0]
+    if not near:
+        return []
+    end = good * math.exp(min(near, key=abs))
+    aside = END * math.copysign(RESOLUTION * good, bad - good)
+    return [end + aside, end - aside]
 
 
 def _change(before: HeldOptimum, after: HeldOptimum) -> str:

@@ -18,17 +18,9 @@ from hbmopt.basics import Progress, verb
 from hbmopt.demand import Array, Configuration, alike, enumerate_configurations, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
-from hbmopt.plan import (
-    Reached,
-    configuration_of,
-    hopeful,
-    most_of_each,
-    search,
-    solution_of,
-    solve,
-)
+from hbmopt.plan import Reached, hopeful, most_of_each, search
 from hbmopt.program import PricedRack, collect, priced, template_of
-from hbmopt.results import Conflict, Solution, plain
+from hbmopt.results import Conflict, Solution, configuration_of, plain, solution_of, solve
 from hbmopt.studies.sensitivity.advice import what_to_buy
 from hbmopt.studies.sensitivity.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
 from hbmopt.studies.sensitivity.price_range import (
@@ -159,7 +151,7 @@ def sensitivity(
         optimum = priced(instance, found.relaxed, found.around)
         held = HeldOptimum(found.relaxed, optimum)
     else:
-        from hbmopt.plan import solve_mixed  # Pyomo's solver interface
+        from hbmopt.results import solve_mixed  # Pyomo's solver interface
 
         _, optimum, _ = solve_mixed(instance)
     study = _Study(instance, solution, optimum, held, step, resolve=resolve)

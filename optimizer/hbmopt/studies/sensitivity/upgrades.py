@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from hbmopt.documents import KeyPath
 from hbmopt.instance import Instance
-from hbmopt.plan import hopeful, most_of_each, solve
-from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled
+from hbmopt.plan import hopeful, most_of_each
+from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled, solve
 
 TENTH = 0.1
 

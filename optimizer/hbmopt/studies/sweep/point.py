@@ -11,18 +11,22 @@ import numpy as np
 
 from hbmopt.documents import Figure
 from hbmopt.instance import Instance
-from hbmopt.plan import ACCEPTED_VIOLATION, Conflicts, configuration_result, search, solution_of
+from hbmopt.plan import search
 from hbmopt.points import BestPoints, PointSearch, has_formula
 from hbmopt.program import ClockRun, running_column
 from hbmopt.results import (
+    ACCEPTED_VIOLATION,
     ConfigurationResult,
+    Conflicts,
     InputPrices,
     Limited,
     Solution,
     binding,
+    configuration_result,
     limiting,
     priced_inputs,
     prices_of_speed,
+    solution_of,
     solved,
     throttled,
     whole_plans,

@@ -13,8 +13,7 @@ import numpy as np
 from hbmopt.demand import Array, Demand, Point, rack_data
 from hbmopt.errors import SolverError
 from hbmopt.models.quantities import RackData, number
-from hbmopt.plan.columns import RackColumns
-from hbmopt.plan.master import MasterPlan, ProgramRows, RunningGroup, Surroundings
+from hbmopt.plan import MasterPlan, ProgramRows, RackColumns, RunningGroup, Surroundings
 from hbmopt.points import point_around, settles
 from hbmopt.program import (
     Filled,
@@ -27,7 +26,9 @@ from hbmopt.program import (
     highs,
     with_replicas,
 )
-from hbmopt.results import SHARED, ConstraintResult, InputResult, constraint_table, input_prices
+from hbmopt.results.limits import constraint_table
+from hbmopt.results.prices import SHARED, input_prices
+from hbmopt.results.solution import ConstraintResult, InputResult
 
 FIRST_ORDER_ROUNDS = 30
 

@@ -2,10 +2,9 @@
 
 from hbmopt.demand import rack_data
 from hbmopt.instance import Instance
-from hbmopt.plan.columns import RackColumns
-from hbmopt.plan.master import Master, alone
-from hbmopt.plan.rack_prices import price_plan
+from hbmopt.plan import Master, RackColumns, alone
 from hbmopt.program import PricedRack, RackPlan, running_column
+from hbmopt.results.plan_prices import price_plan
 
 
 def solve_mixed(instance: Instance) -> tuple[RackPlan, PricedRack, float]:

@@ -32,7 +32,7 @@ from hbmopt.models.quantities import number
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.points import Target, TargetSearch, one_replica
 from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, work
-from hbmopt.results import Conflict
+from hbmopt.results.solution import Conflict
 
 MOST_FLOORS = 10_000
 """Speed floors whose thriftiest configuration is kept, so that a long sweep takes no more."""

@@ -1,0 +1,102 @@
+"""A running configuration in words and numbers, as results show it."""
+
+from hbmopt.demand import (
+    Configuration,
+    Layout,
+    offloadable_components,
+    sequence_cache,
+    step_tokens,
+)
+from hbmopt.instance import Instance
+from hbmopt.program import (
+    ClockOperation,
+    RunningColumn,
+    exposed_time,
+)
+from hbmopt.results.solution import ClockShare, ConfigurationResult
+
+OFFLOADED = 1e-9
+"""Shares up to this size are noise of the solver, not weights in SRAM."""
+
+WAITED = 1e-6
+"""Share of a step from which a wait is one, and not the rounding of whole sequences."""
+
+
+def configuration_of(result: ConfigurationResult) -> Configuration:
+    """Return the configuration that a result describes, at the clocks that run."""
+    layout = Layout(
+        result.accelerators,
+        result.tensor_parallel,
+        result.expert_parallel,
+        result.attention_data_parallel,
+        result.pipeline_parallel,
+    )
+    return Configuration(
+        layout,
+        result.weight_format,
+        result.kv_format,
+        result.lpu_units,
+        tuple(part.clock for part in result.clocks),
+        result.draft_tokens,
+        result.kv_compression,
+    )
+
+
+def configuration_result(instance: Instance, column: RunningColumn) -> ConfigurationResult:
+    """Describe one running configuration of a plan."""
+    chosen, clocks, replicas = column.configuration, column.clocks, column.replicas
+    layout = chosen.layout
+    # A replica may also spend time at a clock at which it makes no step.
+    step_ms = replicas / sum(clock.point.steps for clock in clocks)
+    names = offloadable_components(instance, chosen)
+    cache = sequence_cache(instance, chosen)
+    return ConfigurationResult(
+        replicas=replicas,
+        accelerators=layout.accelerators,
+        tensor_parallel=layout.tensor_parallel,
+        expert_parallel=layout.expert_parallel,
+        attention_data_parallel=layout.attention_data_parallel,
+        pipeline_parallel=layout.pipeline_parallel,
+        weight_format=chosen.weight_format,
+        kv_format=chosen.kv_format,
+        kv_compression=chosen.kv_compression,
+        kv_copies=cache.copies,
+        kv_held_gb=cache.held,
+        kv_read_gb=cache.read,
+        draft_tokens=chosen.draft_tokens,
+        tokens_per_step=step_tokens(instance, chosen).accepted,
+        lpu_units=chosen.lpu_units,
+        clocks=tuple(
+            ClockShare(chosen.clocks[clock.index], min(1.0, clock.point.running / replicas))
+            for clock in clocks
+        ),
+        batch=column.batch,
+        speed_tok_s_user=column.throughput / (column.batch * replicas),
+        throughput_tok_s=column.throughput,
+        offload={
+            name: share
+            for name, share in zip(names, column.offloaded_share, strict=True)
+            if share > OFFLOADED
+        },
+        step_ms=step_ms,
+        step_breakdown_ms=_breakdown(clocks, step_ms),
+    )
+
+
+def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, float]:
+    """Return the ms of each part of a step, and what it waits where power or a budget limits."""
+    parts: dict[str, float] = {}
+    steps, busy = sum(clock.point.steps for clock in clocks), 0.0
+    for clock in clocks:
+        times = clock.done.times
+        for resource, spent in times.items():
+            parts[resource] = parts.get(resource, 0.0) + spent / steps
+        busy += max(
+            exposed_time(clock.replica, times),
+            times["weights"] + times["kv"],
+            times["gemm"] + times["attention"],
+            times["link"],
+        )
+    waiting = step_ms - busy / steps
+    parts["waiting"] = waiting if waiting > WAITED * step_ms else 0.0
+    return parts

@@ -1,0 +1,50 @@
+"""What one more unit of what limits a rack changes in all, with the integers free to move."""
+
+from dataclasses import replace
+
+from hbmopt.documents import KeyPath
+from hbmopt.instance import Instance
+from hbmopt.plan import NEARLY, most_of_each
+from hbmopt.results.solution import Solution
+
+
+def with_next_units(instance: Instance, solution: Solution) -> Solution:
+    """Return a solution that says what one more kW, GB of HBM and tok/s per user change in all."""
+    if not solution.feasible or not instance.choices.uniform:
+        return solution
+    changed = one_more(instance)
+    found = most_of_each(list(changed.values()))
+    now = solution.throughput_tok_s or 0.0
+    made = {
+        name: _difference(point.throughput if point is not None else 0.0, now)
+        for name, point in zip(changed, found, strict=True)
+    }
+    return replace(
+        solution,
+        inputs=tuple(replace(one, next_unit=made.get(one.name)) for one in solution.inputs),
+        constraints=tuple(
+            replace(one, next_unit=made.get(one.name)) for one in solution.constraints
+        ),
+    )
+
+
+def _difference(then: float, now: float) -> float:
+    """Return a difference; 0 where it is the rounding of the two."""
+    return then - now if abs(then - now) > 10.0 * NEARLY * now else 0.0
+
+
+def one_more(instance: Instance) -> dict[str, Instance]:
+    """Return the instance with one more unit of what limits it, by limit.
+
+    A kW of power, a GB of HBM of every accelerator, a token per second for every user.
+    """
+    paths: dict[str, KeyPath] = {"hbm_capacity": ("rack", "accelerator", "hbm_capacity")}
+    if instance.power_cap_kw is not None:
+        given = instance.limits.power is not None
+        paths["power_cap"] = ("limits", "power") if given else ("rack", "power")
+    if float(instance.limits.min_speed) > 0:
+        paths["min_speed"] = ("limits", "min_speed")
+    return {
+        name: instance.changed(path, lambda now: replace(now, amount=now.amount + 1.0))
+        for name, path in paths.items()
+    }
