@@ -7,7 +7,7 @@ over the clocks m of a replica. A measured chip holds its TDP by alternating bet
 clocks many times a second, so it is the mean that counts.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ConfigurationFamily, Limit
 from .quantities import ConfigurationData

@@ -3,7 +3,7 @@
 sum_k g_k R_k <= N n          sum_m R_km = R_k
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import ConfigurationData, RackData
 

@@ -6,7 +6,7 @@ for n racks, the fixed part n times as well. Steps and sequence-steps count per 
 user's own unit.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import ConfigurationData, RackData
 

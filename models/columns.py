@@ -12,7 +12,7 @@ left of batches and clocks, and any solver of linear programs with integers can 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 from pyomo.core.expr.numvalue import NumericValue
 
 from .quantities import RackData

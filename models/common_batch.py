@@ -9,7 +9,7 @@ is used, with the change of the batch d as a free variable:
     v_m = b0 z_m + z0_m d
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import BatchPoint
 

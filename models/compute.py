@@ -7,7 +7,7 @@ at the component's format; a attention FLOPs, F_a the peak at the attention's fo
 kept apart because their efficiencies differ and MLA decode is heavy on attention FLOPs.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

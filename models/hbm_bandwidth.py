@@ -6,7 +6,7 @@ W_c bytes of component c read per step, Q bytes of KV cache read per sequence an
 attained share of the peak. This is the roofline; `step_time` adds the times up instead.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

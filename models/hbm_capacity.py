@@ -6,7 +6,7 @@ M_c resident bytes of component c with its copies, S bytes held per sequence, g 
 C usable bytes each. With b = v/z it reads M + S b <= g C: b <= (g C - M) / S.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

@@ -6,7 +6,7 @@ X bytes that the accelerators of a replica send per sequence and step, LINK the 
 accelerator in one direction.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import ConfigurationData, Number, ReplicaData
 

@@ -3,7 +3,7 @@
 sum_c f_c w_c / F_c <= eta n R            [LPUs]
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

@@ -5,7 +5,7 @@
 H_c bytes of activations that cross, both ways together, per sequence and step.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

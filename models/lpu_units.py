@@ -3,7 +3,7 @@
 sum_k n_k R_k <= N_lpu n            (n racks)
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import ConfigurationData, RackData
 

@@ -5,7 +5,7 @@
 With b0 = 1 the lower row is the smallest batch that can be served at all.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import BatchPoint, BatchSegment
 

@@ -6,7 +6,7 @@ a accepted tokens per sequence and step, m the clocks that a replica alternates 
 a second. This row is the parameter of the frontier.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ConfigurationFamily, Limit
 from .quantities import ConfigurationData

@@ -9,7 +9,7 @@ product is enclosed by the McCormick rows (McCormick 1976), which are exact wher
     b0 (z - y_c) <= v - w_c <= b1 (z - y_c)
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import BatchPoint, BatchSegment, ReplicaData
 

@@ -8,7 +8,7 @@ Scope `accelerators` leaves out P_static and PUE, scope `rack` leaves out PUE (b
 data), scope `facility` counts all. Parked replicas and lower clocks are real ways to meet a cap.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import ConfigurationData, RackData
 

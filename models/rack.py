@@ -1,6 +1,6 @@
 """A rack: all configurations with their rows, and the rows that they share."""
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from . import (
     accelerator_power,

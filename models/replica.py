@@ -10,7 +10,7 @@ Written in batch b and speed the program is bilinear. In these rates every row i
 homogeneous, so R = 0 switches a configuration off by itself.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import BatchPoint, ReplicaData
 

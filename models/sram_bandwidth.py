@@ -3,7 +3,7 @@
 sum_c W_c y_c <= eta n SRAM_BW R            [TB/s]
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

@@ -5,7 +5,7 @@
 One copy of each component, in the narrowest format that the LPU computes in.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

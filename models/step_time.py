@@ -10,7 +10,7 @@ buys at high speed. overlap = 1 for all r is the ideal roofline, overlap = 0 is 
 decode steps are near serial.
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData

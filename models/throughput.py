@@ -3,7 +3,7 @@
 maximise sum_k a_k v_k            [tokens/ms]
 """
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 
 def add_throughput(block: pyo.Block) -> None:

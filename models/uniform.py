@@ -10,7 +10,7 @@ over in one rack do not add up to a replica with those of another.
 from collections.abc import Sequence
 from typing import Protocol
 
-import pyomo.environ as pyo
+import pyomo.core as pyo
 
 from .quantities import Number, RackData
 

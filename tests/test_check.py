@@ -269,7 +269,7 @@ def test_a_claim_is_possible_exactly_where_a_program_serves_it(mapping, batch, s
                 continue
             exact = Segment(each, each)
             demand = Demand(instance.at_floor(0.0), one)
-            solved = solve_program(demand, exact, integers=False, replicas=float(count))
+            solved = solve_program(demand, exact, float(count))
             if solved.answer.optimal:
                 best = max(best, solved.throughput * 1e3 / (count * each))
     if abs(best / speed - 1.0) > 1e-7:

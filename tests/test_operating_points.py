@@ -40,9 +40,7 @@ def test_rates_are_those_of_the_declared_program(name, calibration):
             rates = points.at(0, batches)
             found = rates.under(np.array([[count]]), np.array(cap))[0]
             for at, batch in enumerate(batches.tolist()):
-                solved = solve_program(
-                    demand, Segment(batch, batch), integers=False, replicas=float(count)
-                )
+                solved = solve_program(demand, Segment(batch, batch), float(count))
                 if not solved.answer.optimal:
                     assert found[at] <= 0.0
                     continue

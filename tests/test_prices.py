@@ -8,7 +8,7 @@ from builders import INSTANCES
 from hbmopt.demand.coefficients import Demand
 from hbmopt.plan import search
 from hbmopt.points import polish_clocks
-from hbmopt.program.optimum import priced
+from hbmopt.program import answered, priced
 from hbmopt.results.prices import hardware_inputs, worth
 from racks import small_instances
 
@@ -18,7 +18,7 @@ STEP = 1e-5
 def free_batch_throughput(instance, found):
     """Throughput at a free batch with the configuration and replicas of a plan."""
     demand = Demand(instance, found.point.configuration)
-    return polish_clocks(demand, found.relaxed)[0].throughput
+    return answered(polish_clocks(demand, found.relaxed))[0].throughput
 
 
 def check_all_inputs(instance, tolerance):

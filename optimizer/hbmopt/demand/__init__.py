@@ -27,6 +27,7 @@ from hbmopt.demand.configuration import (
     replica_sizes,
     why_not,
 )
+from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.sequence import context_regime, sequence_cache, smallest_batch, step_tokens
 from hbmopt.demand.step_latency import composite_blocks, latency_layers, layer_latency
 
@@ -43,6 +44,7 @@ __all__ = [
     "Segment",
     "accelerator_power",
     "alike",
+    "collect",
     "composite_blocks",
     "configuration_data",
     "context_regime",
@@ -52,6 +54,7 @@ __all__ = [
     "layer_latency",
     "offloadable_components",
     "rack_data",
+    "replaced",
     "replica_data",
     "replica_sizes",
     "sequence_cache",

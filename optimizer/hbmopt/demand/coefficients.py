@@ -8,6 +8,7 @@ copy's demand times the copies that the layout keeps.
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from hbmopt.demand.components import (
     stored_gigabytes,
 )
 from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.placement import stage_imbalance
 from hbmopt.demand.sequence import GIGA, StepTokens, attention_gflop, sequence_cache, step_tokens
 from hbmopt.demand.step_latency import fixed_latency
@@ -124,6 +126,7 @@ class Demand:
         """Of each component, None for one that a step reads whole."""
         self.offloaded_experts = _offloaded_experts(instance, configuration)
         self._clocks: dict[float, ReplicaData] = {}
+        self._numbers: dict[float, list[float]] = {}
 
     def with_clocks(self, clocks: tuple[float, ...]) -> "Demand":
         """Return the demand of the configuration with other clocks to choose from."""
@@ -216,22 +219,60 @@ class Demand:
 
     def over(self, batches: Segment | Point) -> ConfigurationData:
         """Return the coefficients of the configuration over a range of batches or around one."""
-        if isinstance(batches, Segment):
-            span: BatchSegment | BatchPoint = BatchSegment(batches.lowest, batches.highest)
-        else:
-            span = BatchPoint(
-                batches.lowest,
-                batches.highest,
-                batches.batch,
-                batches.offloaded_share,
-                batches.steps,
-            )
         return ConfigurationData(
             replicas_at_most=self.replicas_at_most,
             clocks=tuple(self.replica(clock, batches) for clock in self.configuration.clocks),
-            batches=span,
+            batches=_span(batches),
             budgets=self.budgets,
         )
+
+    def numbers(self, batches: Segment | Point) -> list[float]:
+        """Return the numbers of `over`, as `collect` lists them, without what they are of."""
+        found = [self.replicas_at_most]
+        reads = [
+            (place, one.over(batches))
+            for place, one in zip(self._reads, self._every_read, strict=True)
+            if one is not None
+        ]
+        for clock in self.configuration.clocks:
+            if clock not in self._numbers:
+                self._numbers[clock] = collect(self.whole_replica(clock), [])
+            first = len(found)
+            found += self._numbers[clock]
+            for (per_step, per_sequence), piece in reads:
+                found[first + per_step] = piece.per_step
+                found[first + per_sequence] = piece.per_sequence
+        return collect(self.budgets, collect(_span(batches), found))
+
+    @property
+    def _every_read(self) -> tuple[ExpertReads | None, ...]:
+        return (*self.experts, *self.offloaded_experts)
+
+    @property
+    def _reads(self) -> list[tuple[int, int]]:
+        """Where among the numbers of a replica stand what its components read."""
+        shape = len(self._full.components), len(self._full.offloaded)
+        if shape not in _PLACES:
+            position = count()
+            places = replaced(self._full, lambda: next(position))
+            parts: list[ComponentData | OffloadedData] = [*places.components, *places.offloaded]
+            # The tree of numbers is one of positions here.
+            _PLACES[shape] = [
+                (cast("int", one.read_gb_per_step), cast("int", one.read_gb_per_sequence))
+                for one in parts
+            ]
+        return _PLACES[shape]
+
+
+_PLACES: dict[tuple[int, int], list[tuple[int, int]]] = {}
+"""By how many components a replica has and offers to offload: they decide where numbers stand."""
+
+
+def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:
+    if isinstance(batches, Segment):
+        return BatchSegment(batches.lowest, batches.highest)
+    steps, share = batches.steps, batches.offloaded_share
+    return BatchPoint(batches.lowest, batches.highest, batches.batch, share, steps)
 
 
 def configuration_data(

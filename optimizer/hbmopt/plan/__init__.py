@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
+    from hbmopt.plan.blocks import RackContents, rack_block, rack_blocks
     from hbmopt.plan.columns import RackColumns
     from hbmopt.plan.master import (
         Master,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         most_of_each,
         search,
     )
-    from hbmopt.plan.blocks import RackContents, rack_block, rack_blocks
     from hbmopt.plan.user_model import UserModel, export_program
 
 __all__ = [

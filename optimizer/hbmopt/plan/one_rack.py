@@ -34,6 +34,7 @@ from hbmopt.points import (
 from hbmopt.program import (
     Operation,
     RackPlan,
+    answered,
     rack_plan,
     running_column,
     solve_program,
@@ -197,7 +198,7 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
 
     def certified(clocks: tuple[float, ...]) -> tuple[Operation, float]:
         held, count = demand.with_clocks(clocks), float(best.replicas)
-        solved = solve_program(held, exact, integers=False, replicas=count)
+        solved = solve_program(held, exact, count)
         made = solved.throughput * 1e3 if solved.answer.optimal else 0.0
         return solved, plan.throughput / made - 1.0 if made > 0 else math.inf
 
@@ -216,7 +217,7 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
         # Two limits on power at once: the program's own mix of clocks is what there is.
         plan = rack_plan(certificate)
     # With a free batch other clocks may be better than those of whole sequences.
-    relaxed, around = polish_clocks(demand, certificate)
+    relaxed, around = answered(polish_clocks(demand, certificate))
     alone = (best.configuration,)
     return Found(best, plan, relaxed, around, max(0.0, gap), 1, alone, ())
 

@@ -12,9 +12,9 @@ import pyomo.environ as pyo
 
 from hbmopt.basics import check_writable, write
 from hbmopt.instance import Instance
+from hbmopt.plan.blocks import RackContents, declare_groups, rack_block
 from hbmopt.plan.columns import Group
 from hbmopt.plan.master import Master, MasterPlan, RunningGroup, Surroundings
-from hbmopt.plan.blocks import RackContents, declare_groups, rack_block
 from hbmopt.program import InfeasiblePlanError, LinearReader, check_linear, one_at_a_time
 
 

@@ -6,13 +6,14 @@ is free, configuration, replicas and clocks held.
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.demand import Array, Demand, Point, Segment, smallest_batch
 from hbmopt.errors import SolverError
-from hbmopt.program import Operation, solve_program
+from hbmopt.program import Asked, Operation, Solving
 
 Number = float | Array
 
@@ -21,9 +22,11 @@ SAME_BATCH = 1e-9
 """Relative difference of two batches that are one."""
 
 
-def polish(
-    demand: Demand, plan: Operation, precision: float = SAME_BATCH
-) -> tuple[Operation, Point]:
+Polished: TypeAlias = tuple[Operation, Point]
+"""An optimum with its batch free, and the point whose first-order model it is the optimum of."""
+
+
+def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> Solving[Polished]:
     """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
     The concave and bilinear terms are replaced by their first-order model at the current point.
@@ -40,17 +43,17 @@ def polish(
     """
     current = plan
     for _ in range(FREE_STEPS):
-        step, point = _step(demand, current, plan, 2.0)
+        step, point = yield from _step(demand, current, plan, 2.0)
         if _same(step, point, precision):
             return step, point
         current = step
     current, spread = plan, 2.0
     while True:
-        step, point = _step(demand, current, plan, spread)
+        step, point = yield from _step(demand, current, plan, spread)
         if _same(step, point, precision) or spread < 1.0 + SETTLED:
             return step, point
         exact = Segment(step.batch, step.batch)
-        better = _with_replicas_of(plan, demand, exact)
+        better = yield Asked(demand, exact, float(round(plan.replicas)))
         if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-12):
             current = better
         else:
@@ -64,20 +67,14 @@ SETTLED = 1e-8
 """Spread of trust at which a point counts as a smooth optimum of the batch."""
 
 
-def _with_replicas_of(plan: Operation, demand: Demand, batches: Segment | Point) -> Operation:
-    return solve_program(demand, batches, integers=False, replicas=float(round(plan.replicas)))
-
-
-def _step(
-    demand: Demand, current: Operation, plan: Operation, spread: float
-) -> tuple[Operation, Point]:
+def _step(demand: Demand, current: Operation, plan: Operation, spread: float) -> Solving[Polished]:
     """Return the optimum of the first-order model around `current`, and the model's point."""
-    point = _first_order(demand, current, spread)
-    step = _with_replicas_of(plan, demand, point)
-    if not step.answer.optimal and point.lowest > smallest_batch(demand.configuration):
+    for trusted in (spread, math.inf):
+        point = _first_order(demand, current, trusted)
+        step = yield Asked(demand, point, float(round(plan.replicas)))
+        if step.answer.optimal or point.lowest <= smallest_batch(demand.configuration):
+            break
         # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
-        point = _first_order(demand, current, math.inf)
-        step = _with_replicas_of(plan, demand, point)
     if not step.answer.optimal or step.throughput <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
@@ -91,7 +88,7 @@ def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
 
 def polish_clocks(
     demand: Demand, near: Operation, precision: float = SAME_BATCH
-) -> tuple[Operation, Point]:
+) -> Solving[Polished]:
     """Return the local optimum around a plan as `polish` does, with whatever clocks it needs.
 
     The neighbours of the clocks that run have to be no better: the next faster ones in any case,
@@ -106,9 +103,15 @@ def polish_clocks(
     held = _with_others(listed, {listed.index(one) for one in near.configuration.clocks})
     turn = 0
     while True:
-        step, point = polish(
-            demand.with_clocks(tuple(listed[one] for one in held)), near, precision
-        )
+        some = demand.with_clocks(tuple(listed[one] for one in held))
+        try:
+            step, point = yield from polish(some, near, precision)
+        except SolverError:
+            if len(listed) - 1 in held:
+                raise
+            # What the lowest clock does not allow none does.
+            held = [*held, len(listed) - 1]
+            continue
         slower = 2 if _power_has_price(step) else 1
         wanted = {
             place
@@ -141,11 +144,9 @@ POWER_ROWS = ("power_cap", "accelerator_power")
 
 
 def _power_has_price(operation: Operation) -> bool:
-    return any(
-        abs(dual) > 1e-9 * max(1.0, operation.throughput)
-        for label, dual in zip(operation.filled.template.rows, operation.duals, strict=True)
-        if label.family in POWER_ROWS
-    )
+    rows = operation.filled.template.rows
+    places = [place for place, label in enumerate(rows) if label.family in POWER_ROWS]
+    return bool((abs(operation.duals[places]) > 1e-9 * max(1.0, operation.throughput)).any())
 
 
 def point_around(

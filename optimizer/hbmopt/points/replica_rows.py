@@ -20,10 +20,10 @@ from typing import cast
 
 import numpy as np
 
-from hbmopt.demand import Alike, Array, rack_data
+from hbmopt.demand import Alike, Array, collect, rack_data, replaced
 from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.points.clock_mix import Whole
-from hbmopt.program import STRUCTURAL, Entry, Label, collect, replaced, template_of
+from hbmopt.program import STRUCTURAL, Entry, Label, template_of
 
 COUNTED = frozenset({"accelerators", "lpu_units"})
 """Rows that count devices: how many replicas there may be is known before."""

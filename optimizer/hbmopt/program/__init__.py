@@ -4,13 +4,23 @@ In: coefficients. Out: an optimum with its multipliers.
 """
 
 from hbmopt.program.declaring import one_at_a_time
+from hbmopt.program.formulas import Array, Entry
 from hbmopt.program.linear_model import (
     InfeasiblePlanError,
     LinearReader,
     check_linear,
     solve_linear,
 )
-from hbmopt.program.operation import Operation, solve_program, with_replicas
+from hbmopt.program.operation import (
+    Asked,
+    Operation,
+    Solving,
+    answered,
+    answered_together,
+    solve_program,
+    solve_programs,
+    with_replicas,
+)
 from hbmopt.program.optimum import (
     RUNNING,
     ClockOperation,
@@ -26,16 +36,12 @@ from hbmopt.program.optimum import (
 from hbmopt.program.template import (
     NEGLIGIBLE,
     STRUCTURAL,
-    Array,
-    Entry,
     Filled,
     Label,
     Template,
     coefficients,
-    collect,
     fill,
     fill_many,
-    replaced,
     template_of,
 )
 from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, violations, work
@@ -45,6 +51,7 @@ __all__ = [
     "RUNNING",
     "STRUCTURAL",
     "Array",
+    "Asked",
     "ClockOperation",
     "ClockPoint",
     "ClockRun",
@@ -58,10 +65,12 @@ __all__ = [
     "PricedRack",
     "RackPlan",
     "RunningColumn",
+    "Solving",
     "Template",
+    "answered",
+    "answered_together",
     "check_linear",
     "coefficients",
-    "collect",
     "exposed_time",
     "fill",
     "fill_many",
@@ -69,10 +78,10 @@ __all__ = [
     "priced",
     "rack_plan",
     "rack_power",
-    "replaced",
     "running_column",
     "solve_linear",
     "solve_program",
+    "solve_programs",
     "template_of",
     "violations",
     "with_replicas",

@@ -1,50 +1,57 @@
 """The program of one configuration, solved: over a range of batches or around a point."""
 
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Configuration, Demand, Point, Segment, rack_data
+from hbmopt.demand import Configuration, Demand, Point, Segment, collect, rack_data
 from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.program import highs
-from hbmopt.program.template import Filled, fill
+from hbmopt.program.template import Filled, Template, fill_many, template_for
 
 
 @dataclass(frozen=True)
 class Operation:
     """A solved program of one configuration: its numbers, and the values of its variables."""
 
-    configuration: Configuration
-    data: ConfigurationData
+    demand: Demand
+    batches: Segment | Point
     rack: RackData
     filled: Filled
     answer: highs.Answer
+
+    @property
+    def configuration(self) -> Configuration:
+        """What runs, and the clocks that it may run at."""
+        return self.demand.configuration
+
+    @cached_property
+    def data(self) -> ConfigurationData:
+        """The numbers of the program."""
+        return self.demand.over(self.batches)
 
     @property
     def throughput(self) -> float:
         """Output tokens per ms."""
         return self.answer.objective
 
-    @property
+    @cached_property
     def values(self) -> NDArray[np.float64]:
         """Values of the variables, in the model's own units."""
         return self.answer.point * self.filled.scale
 
-    @property
+    @cached_property
     def duals(self) -> NDArray[np.float64]:
         """Multipliers of the model's own rows: d(tokens per ms) / d(right-hand side)."""
         return self.answer.duals * self.filled.row_scale
 
     def total(self, family: str, index: int | None = None) -> float:
         """Return the sum of a variable over the clocks."""
-        return float(
-            sum(
-                value
-                for label, value in zip(self.filled.template.columns, self.values, strict=True)
-                if label.family == family and label.index == index
-            )
-        )
+        return float(self.values[self.filled.template.places(family, index)].sum())
 
     @property
     def replicas(self) -> float:
@@ -54,58 +61,109 @@ class Operation:
     @property
     def batch(self) -> float:
         """Sequences per replica."""
-        span = self.data.batches
-        if isinstance(span.lowest, float) and span.lowest == span.highest:
-            return span.lowest
+        if self.batches.lowest == self.batches.highest:
+            return self.batches.lowest
         steps = self.total("steps")
         return self.total("sequences") / steps if steps > 0 else 0.0
 
-    @property
+    @cached_property
     def clock_steps(self) -> tuple[float, ...]:
         """Steps per ms at each clock."""
         column = self.filled.template.column
         return tuple(
-            float(self.values[column("steps", clock)]) for clock in range(len(self.data.clocks))
+            float(self.values[column("steps", clock)])
+            for clock in range(len(self.configuration.clocks))
         )
-
-    @property
-    def clock_batches(self) -> list[float]:
-        """Sequences per replica at each clock that runs."""
-        column = self.filled.template.column
-        return [
-            float(self.values[column("sequences", clock)]) / steps
-            for clock, steps in enumerate(self.clock_steps)
-            if steps > 1e-9 * sum(self.clock_steps)
-        ]
 
     @property
     def offloaded_share(self) -> tuple[float, ...]:
         """Offloaded share of each offloadable component."""
         steps = self.total("steps")
+        replica = self.demand.whole_replica(self.configuration.clocks[0])
         return tuple(
             min(1.0, self.total("offloaded_steps", index) / steps) if steps > 0 else 0.0
-            for index in range(len(self.data.clocks[0].offloaded))
+            for index in range(len(replica.offloaded))
         )
 
 
-def solve_program(
-    demand: Demand,
-    batches: Segment | Point,
-    *,
-    integers: bool,
-    replicas: float | None = None,
-) -> Operation:
+@dataclass(frozen=True)
+class Asked:
+    """A program: of a configuration over a range of batches or around one, replicas held."""
+
+    demand: Demand
+    batches: Segment | Point
+    replicas: float
+
+
+Answered = TypeVar("Answered")
+
+Solving: TypeAlias = Generator[Asked, Operation, Answered]
+"""A question that takes several programs to answer: it asks for them one after the other."""
+
+
+def solve_program(demand: Demand, batches: Segment | Point, replicas: float) -> Operation:
     """Solve the program of one configuration over a range of batches or around a point.
 
-    With `replicas` their number is fixed and the integrality dropped, which is what prices
-    are read from.
+    The number of replicas is fixed, which is what prices are read from.
     """
-    rack, data = rack_data(demand.instance), demand.over(batches)
-    filled = fill(rack, data)
-    if replicas is not None:
-        filled = with_replicas(filled, replicas)
-    answer = highs.solve(filled.program, integers=integers)
-    return Operation(demand.configuration, data, rack, filled, answer)
+    (solved,) = solve_programs([Asked(demand, batches, replicas)])
+    return solved
+
+
+def solve_programs(asked: Sequence[Asked]) -> list[Operation]:
+    """Solve many programs; those of one shape are filled together."""
+    racks = [rack_data(one.demand.instance) for one in asked]
+    shapes: dict[int, tuple[Template, list[int]]] = {}
+    for place, (rack, one) in enumerate(zip(racks, asked, strict=True)):
+        template = template_for(rack, one.demand, one.batches)
+        shapes.setdefault(id(template), (template, []))[1].append(place)
+    filled = dict[int, Filled]()
+    for template, places in shapes.values():
+        listed = [
+            [*collect(racks[one], []), *asked[one].demand.numbers(asked[one].batches)]
+            for one in places
+        ]
+        numbers = np.array(listed).T
+        spans = [asked[one].batches for one in places]
+        lowest, highest = (np.array([getattr(one, end) for one in spans]) for end in ENDS)
+        replicas = np.array([asked[one].replicas for one in places])
+        made = fill_many(template, numbers, lowest, highest, replicas)
+        filled |= zip(places, made, strict=True)
+    programs = [filled[place] for place in range(len(asked))]
+    answers = highs.solve_all([one.program for one in programs], integers=False)
+    return [
+        Operation(one.demand, one.batches, racks[place], programs[place], answer)
+        for place, (one, answer) in enumerate(zip(asked, answers, strict=True))
+    ]
+
+
+ENDS = ("lowest", "highest")
+
+
+def answered(question: Solving[Answered]) -> Answered:
+    """Answer one question."""
+    ((_, answer),) = answered_together([question])
+    return answer
+
+
+def answered_together(questions: Sequence[Solving[Answered]]) -> Iterator[tuple[int, Answered]]:
+    """Yield the place and the answer of each question as they are found.
+
+    In every round the programs that all of them ask for are solved at one go.
+    """
+    going: list[tuple[int, Solving[Answered], Operation | None]]
+    going = [(place, one, None) for place, one in enumerate(questions)]
+    while going:
+        asking = list[tuple[int, Solving[Answered], Asked]]()
+        for place, one, solved in going:
+            try:
+                asking.append((place, one, next(one) if solved is None else one.send(solved)))
+            except StopIteration as end:
+                yield place, end.value
+        solved_now = solve_programs([asked for _, _, asked in asking])
+        going = [
+            (place, one, solved) for (place, one, _), solved in zip(asking, solved_now, strict=True)
+        ]
 
 
 def with_replicas(filled: Filled, replicas: float) -> Filled:
@@ -115,9 +173,6 @@ def with_replicas(filled: Filled, replicas: float) -> Filled:
     lower, upper = program.column_lower.copy(), program.column_upper.copy()
     lower[position] = upper[position] = replicas
     # With the replicas fixed the counts hold or not; free, they cannot take a price.
-    row_upper = program.row_upper.copy()
-    for row, label in enumerate(template.rows):
-        if label.family in ("accelerators", "lpu_units"):
-            row_upper[row] = highs.INFINITY
+    row_upper = np.where(template.counting, highs.INFINITY, program.row_upper)
     program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
     return replace(filled, program=program)

@@ -10,11 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from hbmopt.demand import Configuration, Demand, Point, Segment
+from hbmopt.demand import Configuration, Demand, Point, Segment, collect
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
-from hbmopt.program.template import STRUCTURAL, Label, collect, template_of
+from hbmopt.program.template import STRUCTURAL, Label, template_of
 from hbmopt.program.witness import ClockPoint, Work, rack_power, violations, work
 
 RUNNING = 1e-9

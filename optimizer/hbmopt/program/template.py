@@ -8,62 +8,28 @@ The declaration stays the single source of the mathematics.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
-import pyomo.environ as pyo
+import pyomo.core as pyo
 from numpy.typing import NDArray
-from pyomo.core.base.param import ParamData
-from pyomo.core.expr import numeric_expr as numeric
 from pyomo.repn import generate_standard_repn
 
-from hbmopt.models.quantities import ConfigurationData, RackData
+from hbmopt.demand import Demand, Point, Segment, collect, replaced
+from hbmopt.models.quantities import (
+    BatchPoint,
+    BatchSegment,
+    ConfigurationData,
+    RackData,
+    ReplicaData,
+)
 from hbmopt.models.rack import declare_rack
 from hbmopt.program.declaring import one_at_a_time
+from hbmopt.program.formulas import Array, Entry, Formula, Formulas, Numbers
 from hbmopt.program.highs import INFINITY, Program
-
-Tree = TypeVar("Tree")
-
-Array: TypeAlias = NDArray[np.float64]
-Entry: TypeAlias = float | Array
-
-
-class Formula:
-    """A quantity that is linear in the columns of a program, by its numbers `p`.
-
-    It is compiled when it is asked for: prices need the few rows that have a multiplier.
-    """
-
-    def __init__(self, columns: Sequence[int], entries: Sequence[str], constant: str) -> None:
-        terms = (f"x[{column}] * ({entry})" for column, entry in zip(columns, entries, strict=True))
-        self._terms, self._constant = " + ".join(terms), constant
-
-    @cached_property
-    def value(self) -> Callable[[Sequence[Entry], Array], Array]:
-        """Return its value for numbers `p`, which may be arrays of variants, and columns `x`."""
-        function: Callable[[Sequence[Entry], Array], Array]
-        function = _compiled(f"lambda p, x: {self._terms} + {self._constant}")
-        return function
-
-    @cached_property
-    def _linear(self) -> Callable[[Sequence[Entry], Array], Array]:
-        function: Callable[[Sequence[Entry], Array], Array]
-        function = _compiled(f"lambda p, x: {self._terms}")
-        return function
-
-    def gradient(self, numbers: Sequence[float], columns: int) -> Array:
-        """Return its coefficients for numbers, by column."""
-        return self._linear(numbers, np.eye(columns))
-
-
-def _compiled(source: str) -> Any:
-    # Names of parameters are `p[7]`, so the expressions of Pyomo are Python as they print.
-    return eval(source, {"__builtins__": {}})
-
 
 STRUCTURAL = frozenset(
     {
@@ -105,6 +71,7 @@ class Template:
     magnitudes: NDArray[np.int64]
     time_rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     """Entries of rows that say how often steps can be made: of steps, and of sequences."""
+    formulas: Formulas
     sources: tuple[str, ...]
     """Entries of the rows, their constants, throughput by column, power by column, its constant."""
     slacks: tuple[Formula, ...]
@@ -114,16 +81,18 @@ class Template:
     """In tokens per ms and kW."""
 
     @cached_property
-    def evaluate(self) -> Callable[[Sequence[Entry]], tuple[Entry, ...]]:
+    def evaluate(self) -> Callable[[Numbers], tuple[Entry, ...]]:
         """Return the function from numbers to all of `sources`."""
-        return self.compiled(range(len(self.sources)))
+        return self.formulas.function(self.sources)
 
-    def compiled(self, places: Iterable[int]) -> Callable[[Sequence[Entry]], tuple[Entry, ...]]:
+    def compiled(self, places: Iterable[int]) -> Callable[[Numbers], tuple[Entry, ...]]:
         """Return the function from numbers to some of `sources`."""
-        listed = ", ".join(self.sources[place] for place in places)
-        function: Callable[[Sequence[Entry]], tuple[Entry, ...]]
-        function = _compiled(f"lambda p: ({listed},)")
-        return function
+        return self.formulas.function([self.sources[place] for place in places])
+
+    @cached_property
+    def counting(self) -> NDArray[np.bool_]:
+        """Return which rows count devices."""
+        return np.array([label.family in ("accelerators", "lpu_units") for label in self.rows])
 
     @cached_property
     def _columns(self) -> dict[Label, int]:
@@ -136,6 +105,20 @@ class Template:
     def column(self, family: str, clock: int | None = None, index: int | None = None) -> int:
         """Return the position of a column."""
         return self._columns[Label(family, clock, index)]
+
+    def places(self, family: str, index: int | None) -> list[int]:
+        """Return the positions of a column at all clocks."""
+        known = self._places
+        if (family, index) not in known:
+            every = enumerate(self.columns)
+            known[family, index] = [
+                place for place, one in every if (one.family, one.index) == (family, index)
+            ]
+        return known[family, index]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, int | None], list[int]]:
+        return {}
 
     def row_columns(self, row: int) -> NDArray[np.int32]:
         """Return the columns of a row."""
@@ -160,62 +143,13 @@ class Filled:
     row_scale: Array
 
 
-_TAKE_APART: dict[type, Callable[[object], tuple[object, ...]]] = {}
-
-
-def _parts(tree: object) -> tuple[object, ...]:
-    """Return the fields of a dataclass in order; nothing for anything else."""
-    kind = type(tree)
-    if kind not in _TAKE_APART:
-        names = [part.name for part in fields(tree)] if is_dataclass(tree) else []
-        _TAKE_APART[kind] = (
-            attrgetter(*names)
-            if len(names) > 1
-            else lambda tree: tuple(getattr(tree, name) for name in names)
-        )
-    return _TAKE_APART[kind](tree)
-
-
-def collect(tree: object, found: list[float]) -> list[float]:
-    """Append every number of a tree of dataclasses and tuples to `found`, in order.
-
-    A number is a float, or an array of them where many points are evaluated at once.
-    """
-    if isinstance(tree, float | np.ndarray):
-        found.append(tree)  # type: ignore[arg-type]  # an array in place of a number
-        return found
-    parts = tree if isinstance(tree, tuple) else _parts(tree)
-    for part in parts:
-        if isinstance(part, float):
-            found.append(part)
-        else:
-            collect(part, found)
-    return found
-
-
-def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
-    """Return the tree with every number, as `collect` knows it, replaced by what `make` returns."""
-    if isinstance(tree, float | np.ndarray):
-        return make()  # type: ignore[return-value]
-    if isinstance(tree, tuple):
-        return tuple(replaced(item, make) for item in tree)  # type: ignore[return-value]
-    if is_dataclass(tree) and not isinstance(tree, type):
-        changed = {part.name: replaced(getattr(tree, part.name), make) for part in fields(tree)}
-        return type(tree)(**changed)
-    return tree
-
-
-def _shape(rack: RackData, configuration: ConfigurationData) -> tuple[object, ...]:
+def _shape(
+    rack: RackData, replica: ReplicaData, clocks: int, batches: type[BatchSegment | BatchPoint]
+) -> tuple[object, ...]:
     """Return what decides the structure of a program, as a key that is cheap to compare."""
-    first = configuration.clocks[0]
-    return (
-        len(configuration.clocks),
-        len(first.components),
-        first.offloadable,
-        type(configuration.batches),
-        rack.power_cap_kw is None,
-        tuple(budget.name for budget in rack.budgets),
-    )
+    budgets = tuple(budget.name for budget in rack.budgets)
+    parts = len(replica.components), replica.offloadable
+    return clocks, *parts, batches, rack.power_cap_kw is None, budgets
 
 
 _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
@@ -223,9 +157,18 @@ _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
 
 def template_of(rack: RackData, configuration: ConfigurationData) -> "Template":
     """Return the template of this shape, extracted when it is met for the first time."""
-    shape = _shape(rack, configuration)
+    clocks = configuration.clocks
+    shape = _shape(rack, clocks[0], len(clocks), type(configuration.batches))
     known = _TEMPLATES.get(shape)
     return known if known is not None else _extracted(shape, rack, configuration)
+
+
+def template_for(rack: RackData, demand: Demand, batches: Segment | Point) -> "Template":
+    """Return the template of the programs of a demand, as `template_of` that of its numbers."""
+    clocks = demand.configuration.clocks
+    kind = BatchSegment if isinstance(batches, Segment) else BatchPoint
+    known = _TEMPLATES.get(_shape(rack, demand.whole_replica(clocks[0]), len(clocks), kind))
+    return known if known is not None else template_of(rack, demand.over(batches))
 
 
 @one_at_a_time
@@ -268,14 +211,15 @@ def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     template, span = template_of(rack, configuration), configuration.batches
     found = np.array(template.evaluate(collect(configuration, collect(rack, []))))
     lowest, highest = (np.array([float(end)]) for end in (span.lowest, span.highest))
-    at_most = float(configuration.replicas_at_most)
-    return _filled(_coefficients(template, found[:, None]), lowest, highest, at_most)[0]
+    at_most = np.array([float(configuration.replicas_at_most)])
+    ends = np.zeros(1), at_most
+    return _filled(_coefficients(template, found[:, None]), lowest, highest, ends)[0]
 
 
 def fill_many(
-    template: Template, numbers: Array, lowest: Array, highest: Array, at_most: float
+    template: Template, numbers: Array, lowest: Array, highest: Array, replicas: Array
 ) -> list[Filled]:
-    """Return the programs of a template for many numbers.
+    """Return the programs of a template for many numbers, each with a fixed number of replicas.
 
     Parameters
     ----------
@@ -283,22 +227,39 @@ def fill_many(
         By number, in the order of `collect`, and program.
     lowest, highest
         The range of batches of each program.
-    at_most
-        Replicas of each.
+    replicas
+        Of each program. The counts of devices hold or not; free, they cannot take a price.
     """
-    found = np.array(
-        [np.broadcast_to(one, lowest.shape) for one in template.evaluate(list(numbers))]
-    )
-    return _filled(_coefficients(template, found), lowest, highest, at_most)
+    found = np.empty((len(template.sources), len(lowest)))
+    if len(lowest) < WORTH_ARRAYS:
+        for place, one in enumerate(numbers.T.tolist()):
+            found[:, place] = template.evaluate(one)
+    else:
+        for place, entry in enumerate(template.evaluate(list(numbers))):
+            found[place] = entry
+    found[len(template.indices) + np.nonzero(template.counting)[0]] = -INFINITY
+    return _filled(_coefficients(template, found), lowest, highest, (replicas, replicas))
 
 
-def _filled(found: Coefficients, lowest: Array, highest: Array, at_most: float) -> list[Filled]:
-    """Return the scaled programs of coefficients that have a last axis of programs."""
+WORTH_ARRAYS = 10
+"""Programs from which arrays are faster than numbers one by one."""
+
+
+def _filled(
+    found: Coefficients, lowest: Array, highest: Array, replicas: tuple[Array, Array]
+) -> list[Filled]:
+    """Return the scaled programs of coefficients that have a last axis of programs.
+
+    Each of them has from so many replicas to so many.
+    """
     template = found.template
     scale = _column_scale(found, lowest, highest)
-    column_upper = np.full(len(template.columns), INFINITY)
-    replicas = template.column("replicas")
-    column_upper[replicas] = at_most
+    column = template.column("replicas")
+    column_lower, column_upper = (
+        np.repeat(ends[:, None], len(lowest), axis=1)
+        for ends in (template.lower, np.full(len(template.columns), INFINITY))
+    )
+    column_lower[column], column_upper[column] = replicas
 
     values = found.values * scale[template.indices]
     largest = np.maximum.reduceat(np.abs(values), template.starts[:-1], axis=0)
@@ -315,9 +276,9 @@ def _filled(found: Coefficients, lowest: Array, highest: Array, at_most: float) 
             starts, indices = _structure(template, kept[:, place])
         program = Program(
             cost=cost[:, place],
-            column_lower=template.lower,
-            column_upper=column_upper,
-            integer=(replicas,),
+            column_lower=column_lower[:, place],
+            column_upper=column_upper[:, place],
+            integer=(column,),
             row_lower=row_lower[:, place],
             row_upper=upper[:, place],
             starts=starts,
@@ -374,29 +335,6 @@ TIME_ROWS = ("step_time", "hbm_bandwidth", "compute")
 """Rows that say how long a step takes."""
 
 
-OPERATORS = (
-    (numeric.ProductExpression, " * "),
-    (numeric.DivisionExpression, " / "),
-    (numeric.SumExpression, " + "),
-    (numeric.PowExpression, " ** "),
-)
-"""What most coefficients are made of; Pyomo writes anything, but takes its time."""
-
-
-def _written(expression: Any) -> str:
-    """Return an expression of parameters as Python."""
-    if isinstance(expression, float | int):
-        return repr(expression)
-    if isinstance(expression, ParamData):
-        return f"p[{expression.index()}]"
-    if isinstance(expression, numeric.NegationExpression):
-        return f"(-{_written(expression.arg(0))})"
-    for kind, operator in OPERATORS:
-        if isinstance(expression, kind):
-            return f"({operator.join(map(_written, expression.args))})"
-    return f"({expression})"
-
-
 def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
     """Declare a rack of this shape with parameters for numbers, and extract its program."""
     model = pyo.ConcreteModel()
@@ -410,26 +348,28 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
     position = {id(variable): index for index, variable in enumerate(variables)}
     constraints = list(model.component_data_objects(pyo.Constraint, descend_into=True))
     starts, indices, entries, constants = [0], list[int](), list[str](), list[str]()
+    formulas = Formulas()
     for constraint in constraints:
         form = generate_standard_repn(constraint.body, compute_values=False)
         if not form.is_linear():
             raise AssertionError(f"{constraint.name} is not linear")
         bound = constraint.upper if constraint.upper is not None else 0.0
         indices += [position[id(variable)] for variable in form.linear_vars]
-        entries += [_written(coefficient) for coefficient in form.linear_coefs]
-        constants.append(f"({_written(form.constant)}) - ({_written(bound)})")
+        entries += map(formulas.term, form.linear_coefs)
+        less = formulas.negative(formulas.term(bound))
+        constants.append(formulas.sum(formulas.term(form.constant), less))
         starts.append(len(indices))
     throughput, power = (
         generate_standard_repn(quantity.expr, compute_values=False)
         for quantity in (model.throughput, model.power)
     )
-    cost = [_written(coefficient) for coefficient in throughput.linear_coefs]
-    drawn = [_written(one) for one in (*power.linear_coefs, power.constant)]
+    cost = list(map(formulas.term, throughput.linear_coefs))
+    drawn = list(map(formulas.term, (*power.linear_coefs, power.constant)))
 
     def formula(quantity: Any) -> Formula:
         places = [position[id(variable)] for variable in quantity.linear_vars]
-        listed = [_written(one) for one in quantity.linear_coefs]
-        return Formula(places, listed, _written(quantity.constant))
+        listed = list(map(formulas.term, quantity.linear_coefs))
+        return Formula(formulas, places, listed, formulas.term(quantity.constant))
 
     columns = tuple(_label(variable.name) for variable in variables)
     rows = tuple(_label(constraint.name) for constraint in constraints)
@@ -458,12 +398,14 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         power_columns=np.array(
             [position[id(variable)] for variable in power.linear_vars], dtype=np.int32
         ),
+        formulas=formulas,
         sources=(*entries, *constants, *cost, *drawn),
         slacks=tuple(
             Formula(
+                formulas,
                 indices[first:last],
-                [f"-({entry})" for entry in entries[first:last]],
-                f"-({constant})",
+                list(map(formulas.negative, entries[first:last])),
+                formulas.negative(constant),
             )
             for first, last, constant in zip(starts[:-1], starts[1:], constants, strict=True)
         ),

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Array, Demand, ExpertReads, rack_data, smallest_batch
+from hbmopt.demand import Array, Demand, ExpertReads, collect, rack_data, smallest_batch
 from hbmopt.instance import Instance
 from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.models.quantities import BatchPoint, ConfigurationData, ReplicaData, number
@@ -21,13 +21,11 @@ from hbmopt.program import (
     RUNNING,
     ClockPoint,
     Template,
-    collect,
     fill_many,
     highs,
     rack_power,
     template_of,
     violations,
-    with_replicas,
     work,
 )
 from hbmopt.results.limits import BINDING, NO_ELASTICITY
@@ -146,12 +144,8 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     )
     slacks, objective = np.zeros_like(duals), np.zeros(points)
     optimal = np.zeros(points, dtype=bool)
-    filled = fill_many(template, numbers, lowest, highest, 0.0)
-    programs = (
-        with_replicas(one, count).program
-        for one, count in zip(filled, limited.replicas.tolist(), strict=True)
-    )
-    answers = highs.solve_all(programs, integers=False)
+    filled = fill_many(template, numbers, lowest, highest, limited.replicas.astype(float))
+    answers = highs.solve_all([one.program for one in filled], integers=False)
     for place, (one, answer) in enumerate(zip(filled, answers, strict=True)):
         if not answer.optimal:
             continue

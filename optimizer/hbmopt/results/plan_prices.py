@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hbmopt.demand import Array, Demand, Point, rack_data
+from hbmopt.demand import Array, Demand, Point, collect, rack_data
 from hbmopt.errors import SolverError
 from hbmopt.models.quantities import RackData, number
 from hbmopt.plan import MasterPlan, ProgramRows, RackColumns, RunningGroup, Surroundings
@@ -21,7 +21,6 @@ from hbmopt.program import (
     PricedColumn,
     PricedRack,
     coefficients,
-    collect,
     fill,
     highs,
     with_replicas,

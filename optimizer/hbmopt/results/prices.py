@@ -19,6 +19,7 @@ from hbmopt.demand import (
     Configuration,
     Demand,
     Point,
+    collect,
     latency_layers,
     layer_latency,
     offloadable_components,
@@ -27,7 +28,7 @@ from hbmopt.demand import (
 from hbmopt.documents import Figure, KeyPath
 from hbmopt.instance import LATENCIES, Instance
 from hbmopt.models.quantities import number
-from hbmopt.program import Array, PricedRack, Template, collect, template_of
+from hbmopt.program import Array, PricedRack, Template, template_of
 from hbmopt.results.solution import InputResult
 
 Paths = tuple[KeyPath, ...]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hbmopt.basics import csv_text, visible
 from hbmopt.results import Solution
-from hbmopt.studies.conflict import Explanation, explanation_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hbmopt.studies.claim import Check
+    from hbmopt.studies.conflict import Explanation
     from hbmopt.studies.frontier import Frontier
 
 TABLE_WIDTH = 132
@@ -29,12 +29,14 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
     return printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
 
 
-def render_explanation(explanation: Explanation, style: str) -> str:
+def render_explanation(explanation: "Explanation", style: str) -> str:
     """Return an explanation as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
         return json_text(explanation.to_dict())
     if style == "csv":
         return csv_text(explanation.rows())
+    from hbmopt.studies.conflict import explanation_text
+
     return visible(explanation_text(explanation))
 
 

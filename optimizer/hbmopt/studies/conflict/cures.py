@@ -412,7 +412,7 @@ class CureSearch:
             floored = instance.at_floor(target.speed * (1.0 - 1e-9))
             clocks = tuple(dict.fromkeys(part.clock for part in found.point.parts))
             demand = Demand(floored, configuration).with_clocks(clocks)
-            solved = solve_program(demand, exact, integers=False, replicas=replicas)
+            solved = solve_program(demand, exact, replicas)
             if solved.answer.optimal:
                 return
         raise SolverError(f"a change that should be enough is not for {configuration}")

@@ -17,7 +17,7 @@ from hbmopt.demand import Configuration, Demand, context_regime, smallest_batch
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, InstanceNumber
 from hbmopt.points import polish_clocks
-from hbmopt.program import Label, Operation, PricedRack, priced
+from hbmopt.program import Label, Operation, PricedRack, Solving, priced
 from hbmopt.results import STEP, lagrangians
 
 NEAR = 1e-5
@@ -191,11 +191,11 @@ class HeldOptimum:
         return frozenset(found)
 
 
-def held_optimum(instance: Instance, near: Operation) -> HeldOptimum | None:
+def held_optimum(instance: Instance, near: Operation) -> Solving[HeldOptimum | None]:
     """Return the optimum with configuration and replicas of `near`; None where there is none."""
     try:
         demand = Demand(instance, _any_clock(instance, near))
-        operation, point = polish_clocks(demand, near, NEARLY_SETTLED)
+        operation, point = yield from polish_clocks(demand, near, NEARLY_SETTLED)
     except SolverError:
         return None
     if operation.throughput <= 0.0:
@@ -238,7 +238,7 @@ class Side:
 
 def price_side(
     base: Instance, centre: HeldOptimum, number: InstanceNumber, price: float, *, upward: bool
-) -> Side:
+) -> Solving[Side]:
     """Return the price beside a number and how far it holds on that side.
 
     `price` is d(objective) / d(amount) at the number itself.
@@ -247,7 +247,7 @@ def price_side(
     if not trials:
         return Side(number.amount, AT_BOUND, None)
     good, farthest = trials[0], trials[-1]
-    held = held_optimum(number.at(base, good), centre.operation)
+    held = yield from held_optimum(number.at(base, good), centre.operation)
     if held is None:
         return Side(number.amount, NO_PLAN, None)
     beside, before = price, None
@@ -255,25 +255,26 @@ def price_side(
         beside = slope(held.priced, base, number, good)
     elif number.amount:
         before = number.amount, centre
-    far = held_optimum(number.at(base, farthest), held.operation) if farthest != good else held
-    for _ in range(MOST_CROSSED + 1):
+    far: HeldOptimum | None = held
+    if farthest != good:
+        far = yield from held_optimum(number.at(base, farthest), held.operation)
+    crossed = 0
+    while True:
         if far is not None and far.same(held):
             # Mostly nothing changes as far as it is looked for.
             bound = number.highest if upward else number.lowest
             return Side(farthest, AT_BOUND if farthest == bound else None, beside)
-        inside, outside = _narrowed(base, before, (good, held), (farthest, far), number)
+        inside, outside = yield from _narrowed(base, before, (good, held), (farthest, far), number)
         good, held = inside
         beyond, other = outside
         if other is None:
             return Side(good, NO_PLAN, beside)
         slopes = slope(held.priced, base, number, good), slope(other.priced, base, number, beyond)
-        if jumps(number, centre.objective, *slopes):
-            break
+        if crossed == MOST_CROSSED or jumps(number, centre.objective, *slopes):
+            return Side(good, _change(held, other), beside)
         # Other rows, but the same price: one of several equal optima, or nothing to this number.
-        before, good, held, ended = None, beyond, other, (good, held, other)
-    else:
-        good, held, other = ended
-    return Side(good, _change(held, other), beside)
+        before, good, held = None, beyond, other
+        crossed += 1
 
 
 def jumps(number: InstanceNumber, objective: float, *slopes: float) -> bool:
@@ -304,7 +305,7 @@ def _narrowed(
     inside: _Known,
     outside: tuple[float, HeldOptimum | None],
     number: InstanceNumber,
-) -> tuple[_Known, tuple[float, HeldOptimum | None]]:
+) -> Solving[tuple[_Known, tuple[float, HeldOptimum | None]]]:
     """Return the last amount with the pattern of `inside`, the first without, and the optima.
 
     The end is sought where what changes there would be nothing, drawn on from two amounts that are
@@ -319,7 +320,7 @@ def _narrowed(
         for amount in tries or [math.sqrt(good * bad)]:
             if not min(good, bad) < amount < max(good, bad):
                 continue
-            tried = held_optimum(number.at(base, amount), held.operation)
+            tried = yield from held_optimum(number.at(base, amount), held.operation)
             if tried is not None and tried.same(held):
                 before, good, held = (good, held), amount, tried
                 expected = False

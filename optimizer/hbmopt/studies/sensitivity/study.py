@@ -8,18 +8,24 @@ above, in which everything may change; where it differs from the price, that is 
 
 import fnmatch
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hbmopt.basics import Progress, verb
-from hbmopt.demand import Array, Configuration, alike, enumerate_configurations, rack_data
+from hbmopt.demand import Array, Configuration, alike, collect, enumerate_configurations, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
 from hbmopt.plan import Reached, hopeful, most_of_each, search
-from hbmopt.program import PricedRack, collect, priced, template_of
+from hbmopt.program import (
+    PricedRack,
+    Solving,
+    answered_together,
+    priced,
+    template_of,
+)
 from hbmopt.results import Conflict, Solution, configuration_of, plain, solution_of, solve
 from hbmopt.studies.sensitivity.advice import what_to_buy
 from hbmopt.studies.sensitivity.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
@@ -240,12 +246,12 @@ class _Study:
         found, interrupted = [price for _, price in kept], False
         try:
             choices = self.instance.choices
-            if self.resolve and choices.uniform and choices.whole_sequences:
+            if self.resolve and choices.uniform:
                 self._solve_steps([number for number, _ in kept])
-            for position, (number, price) in enumerate(kept):
+            for done, (position, sides) in enumerate(self._sided(kept)):
                 if progress is not None:
-                    progress(position, len(kept))
-                found[position] = self._studied(number, price)
+                    progress(done, len(kept))
+                found[position] = self._studied(*kept[position], sides)
         except KeyboardInterrupt:
             interrupted = True
         if progress is not None:
@@ -286,10 +292,36 @@ class _Study:
     def _unit_price(number: InstanceNumber, rate: float) -> float:
         return rate * number.per / number.quoted + 0.0
 
-    def _studied(self, number: InstanceNumber, price: NumberPrice) -> NumberPrice:
+    def _sided(
+        self, kept: Sequence[tuple[InstanceNumber, NumberPrice]]
+    ) -> Iterator[tuple[int, list[Side]]]:
+        """Yield places of numbers with the sides of the ranges of their prices, as they are found.
+
+        Those of all numbers are sought side by side; where there are none, the list is empty.
+        """
+        ranged, questions = list[int](), list[Solving[Side]]()
+        for position, (number, price) in enumerate(kept):
+            if self.held is None or not number.priced:
+                yield position, []
+                continue
+            centre = (price.unit_price or 0.0) / self._unit_price(number, 1.0)
+            ranged.append(position)
+            for upward in (False, True):
+                sought = price_side(self.instance, self.held, number, centre, upward=upward)
+                questions.append(sought)
+        found: dict[int, Side] = {}
+        for place, side in answered_together(questions):
+            found[place] = side
+            first = place - place % 2
+            if first in found and first + 1 in found:
+                yield ranged[place // 2], [found[first], found[first + 1]]
+
+    def _studied(
+        self, number: InstanceNumber, price: NumberPrice, sides: Sequence[Side]
+    ) -> NumberPrice:
         """Return a price with its range and the re-solved steps."""
-        if self.held is not None and number.priced:
-            price = self._ranged(number, price, self.held)
+        if sides:
+            price = self._ranged(number, price, *sides)
         if not self.resolve:
             return price
         down, up = (self._resolved(number, price, share) for share in (-self.step, self.step))
@@ -299,22 +331,20 @@ class _Study:
             price = replace(price, worth=max(changes, default=0.0) / self.step)
         return price
 
-    def _ranged(self, number: InstanceNumber, price: NumberPrice, held: HeldOptimum) -> NumberPrice:
+    def _ranged(
+        self, number: InstanceNumber, price: NumberPrice, below: Side, above: Side
+    ) -> NumberPrice:
+        objective = self.optimum.objective
         centre = (price.unit_price or 0.0) / self._unit_price(number, 1.0)
-        below, above = (
-            price_side(self.instance, held, number, centre, upward=upward)
-            for upward in (False, True)
-        )
         slopes = [one.slope for one in (below, above) if one.slope is not None]
-        if slopes and jumps(number, held.objective, centre, *slopes):
+        if slopes and jumps(number, objective, centre, *slopes):
             # The multipliers at a kink are any between those of its sides: quote those instead.
             price = self._priced_at(number, price, slopes[-1])
             if len(slopes) == 2:
                 ends = [self._unit_price(number, one) for one in slopes]
                 price = replace(price, unit_price_below=ends[0], unit_price_above=ends[1])
-                price = replace(
-                    price, worth=max(map(abs, slopes)) * number.size / self.optimum.objective
-                )
+                worth = max(map(abs, slopes)) * number.size / objective
+                price = replace(price, worth=worth)
         return replace(price, low=_end(number, below), high=_end(number, above))
 
     def _solve_steps(self, numbers: Sequence[InstanceNumber]) -> None:

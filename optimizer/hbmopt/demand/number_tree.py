@@ -1,0 +1,54 @@
+"""The numbers of a program, as the leaves of trees of dataclasses and tuples."""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
+from typing import TypeVar
+
+import numpy as np
+
+Tree = TypeVar("Tree")
+
+_TAKE_APART: dict[type, Callable[[object], tuple[object, ...]]] = {}
+
+
+def _parts(tree: object) -> tuple[object, ...]:
+    """Return the fields of a dataclass in order; nothing for anything else."""
+    kind = type(tree)
+    if kind not in _TAKE_APART:
+        names = [part.name for part in fields(tree)] if is_dataclass(tree) else []
+        _TAKE_APART[kind] = (
+            attrgetter(*names)
+            if len(names) > 1
+            else lambda tree: tuple(getattr(tree, name) for name in names)
+        )
+    return _TAKE_APART[kind](tree)
+
+
+def collect(tree: object, found: list[float]) -> list[float]:
+    """Append every number of a tree of dataclasses and tuples to `found`, in order.
+
+    A number is a float, or an array of them where many points are evaluated at once.
+    """
+    if isinstance(tree, float | np.ndarray):
+        found.append(tree)  # type: ignore[arg-type]  # an array in place of a number
+        return found
+    parts = tree if isinstance(tree, tuple) else _parts(tree)
+    for part in parts:
+        if isinstance(part, float):
+            found.append(part)
+        else:
+            collect(part, found)
+    return found
+
+
+def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
+    """Return the tree with every number, as `collect` knows it, replaced by what `make` returns."""
+    if isinstance(tree, float | np.ndarray):
+        return make()  # type: ignore[return-value]
+    if isinstance(tree, tuple):
+        return tuple(replaced(item, make) for item in tree)  # type: ignore[return-value]
+    if is_dataclass(tree) and not isinstance(tree, type):
+        changed = {part.name: replaced(getattr(tree, part.name), make) for part in fields(tree)}
+        return type(tree)(**changed)
+    return tree
