@@ -29,6 +29,7 @@ class Formulas:
     def __init__(self) -> None:
         self._steps = dict[str, str]()
         self._known = dict[int, tuple[object, str]]()
+        self._functions = dict[tuple[str, ...], Callable[[Numbers], tuple[Entry, ...]]]()
 
     def term(self, expression: Any) -> str:
         """Return the term of an expression of parameters, whose steps are added."""
@@ -78,9 +79,10 @@ class Formulas:
 
     def function(self, terms: Sequence[str]) -> Callable[[Numbers], tuple[Entry, ...]]:
         """Return the function from numbers to terms."""
-        found: Callable[[Numbers], tuple[Entry, ...]]
-        found = self._compiled("p", terms, f"({', '.join(terms)},)")
-        return found
+        wanted = tuple(terms)
+        if wanted not in self._functions:
+            self._functions[wanted] = self._compiled("p", wanted, f"({', '.join(wanted)},)")
+        return self._functions[wanted]
 
     def linear(self, columns: Sequence[int], terms: Sequence[str]) -> Callable[..., Array]:
         """Return the function from numbers and columns ``x`` to a sum of columns times terms.
