@@ -9,7 +9,7 @@ root with the environment in which hbmopt is installed:
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from accuracy_rows import Judged
 from hbmopt.documents import catalogue
 from hbmopt.instance.calibration import (
     EXPERT_PARALLEL,
+    LATENCIES,
+    STEP_RESOURCES,
     TENSOR_PARALLEL,
     StepError,
     VendorError,
@@ -31,6 +33,7 @@ from hbmopt.report.tables.calibration_file import (
 )
 from hbmopt.report.tables.prediction_report import percent
 from hbmopt.studies.accuracy.calibrating import CONTRADICTION, CalibrationFit, calibrate
+from hbmopt.studies.accuracy.constant_fits import Step, constants, fit_steps
 from hbmopt.studies.accuracy.known_models import catalogue_llm
 from hbmopt.studies.accuracy.measured_steps import read_measured_steps
 from hbmopt.studies.accuracy.prediction import (
@@ -43,10 +46,11 @@ from hbmopt.studies.accuracy.prediction import (
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "instances" / "measured" / "decode_steps.csv"
+PURE = ROOT / "instances" / "measured" / "decode_steps_pure.csv"
 CALIBRATIONS = ROOT / "instances" / "catalog" / "calibrations"
 TEMPLATE = ROOT / "benchmarks" / "accuracy_template.md"
 DOCUMENT = ROOT / "docs" / "accuracy.md"
-UNFITTED = ("universal", "spec_sheet")
+UNFITTED = ("universal", "spec_sheet", "kernels")
 MARK = "overall:"
 
 
@@ -101,6 +105,31 @@ def judged_rows(families: list[Family]) -> list[Judged]:
     return found
 
 
+def universal_fit() -> CalibrationFit:
+    """Fit the universal constants to all chips."""
+    return calibrate(MEASURED, name="universal")
+
+
+def universal_constants(fit: CalibrationFit) -> str:
+    """Return the constants of the universal entry as YAML, those that no row tells as they are."""
+    text = (CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
+    fitted = calibration_yaml(fit)
+    for part in ("efficiency", "latency", "architectures"):
+        block = fitted.partition(f"\n{part}:\n")[2]
+        for line in block.splitlines():
+            if not line.startswith("  "):
+                break
+            name = line.partition(":")[0]
+            written = next(
+                one
+                for one in text.partition(f"\n{part}:\n")[2].splitlines()
+                if one.startswith(f"{name}:")
+            )
+            head, found, rest = text.partition(f"\n{part}:\n")
+            text = head + found + rest.replace(written, line, 1)
+    return text
+
+
 def universal_errors(families: list[Family], rows: list[Judged]) -> list[StepError]:
     """Return the errors of the universal constants by family and layout."""
     found = []
@@ -152,9 +181,9 @@ def _rounded(summary: ErrorSummary) -> dict[str, float]:
     }
 
 
-def universal_text(overall: list[VendorError], errors: list[StepError]) -> str:
-    """Return the universal entry with its errors."""
-    text = (CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
+def universal_text(fit: CalibrationFit, overall: list[VendorError], errors: list[StepError]) -> str:
+    """Return the universal entry with its constants and errors."""
+    text = universal_constants(fit)
     lines = [text.partition("\n" + MARK)[0], MARK]
     for all_rows in overall:
         lines.append(f"  - rows: {all_rows.rows}")
@@ -273,39 +302,120 @@ def worst_groups(rows: list[Judged], count: int = 10) -> list[str]:
     return lines
 
 
-def other_models(families: list[Family]) -> tuple[ErrorSummary, ErrorSummary, ErrorSummary]:
-    """Return errors on models, and on chips, that were left out of the fit as a whole.
+LEFT_OUT = (("model", 1), ("chip", 2), ("source", 0))
+"""What is left out of a fit as a whole, and where it stands in a series."""
 
-    The first is that of universal constants on the same rows as the second, the models.
-    """
-    from hbmopt.studies.accuracy.constant_fits import fit_steps
 
-    universal = {row.line: row.error or 0.0 for row in predict(MEASURED).rows}
-    found: dict[int, list[float]] = {1: [], 2: []}
-    plain = []
-    for family in families:
-        for position, errors in ((1, found[1]), (2, found[2])):
-            for mode in family.fit.constants:
-                steps = [
-                    one for one in family.fit.steps if one.mode == mode and not one.contradicts
-                ]
-                groups = sorted({one.series[position] for one in steps})
-                for group in groups if len(groups) > 1 else []:
-                    rest = [one for one in steps if one.series[position] != group]
-                    tested = [one for one in steps if one.series[position] == group]
-                    predicted = fit_steps(rest, mode).predict(tested)
-                    errors += [
-                        float(ms) / one.measured_ms - 1
-                        for one, ms in zip(tested, predicted, strict=True)
-                    ]
-                    if position == 1:
-                        plain += [universal[one.line] for one in tested]
-    models, chips = found[1], found[2]
-    return (
-        summarised(len(plain), len(plain), plain),
-        summarised(len(models), len(models), models),
-        summarised(len(chips), len(chips), chips),
-    )
+def left_out(steps: Sequence[Step], position: int) -> list[tuple[Step, float]]:
+    """Return steps and the errors of constants that were fitted without all that shares a part."""
+    found = []
+    for group in sorted({one.series[position] for one in steps}):
+        rest = [one for one in steps if one.series[position] != group]
+        tested = [one for one in steps if one.series[position] == group]
+        predicted = fit_steps(rest).predict(tested)
+        found += [
+            (one, float(ms) / one.measured_ms - 1)
+            for one, ms in zip(tested, predicted, strict=True)
+        ]
+    return found
+
+
+def long_prompts(step: Step) -> bool:
+    """Whether more than two prompt tokens for each output token are computed between the steps."""
+    return step.prompts > 2.0
+
+
+def left_out_table(fit: CalibrationFit) -> list[str]:
+    """Return errors of one set of constants on what had no part in it, long prompts apart."""
+    steps = [one for one in fit.steps if not one.contradicts]
+    lines = [
+        "| left out | rows | median | mean | 90 % | bias | long prompts: rows | median | bias |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    predicted = fit.constants.predict(steps)
+    every = [
+        (one, float(ms) / one.measured_ms - 1) for one, ms in zip(steps, predicted, strict=True)
+    ]
+    for name, found in (
+        ("nothing: all rows in the fit", every),
+        *((f"the row's {name}", left_out(steps, position)) for name, position in LEFT_OUT),
+    ):
+        errors = [error for one, error in found if not long_prompts(one)]
+        others = [error for one, error in found if long_prompts(one)]
+        usual = summarised(len(errors), len(errors), errors)
+        rest = summarised(len(others), len(others), others)
+        cells = [name, str(usual.compared), *_cells(usual), str(rest.compared)]
+        cells += [percent(rest.median_abs_error), percent(rest.bias, sign=True)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def ablation_table(fit: CalibrationFit) -> list[str]:
+    """Return what each term is worth: errors of fits that do without it."""
+    steps = [one for one in fit.steps if not one.contradicts]
+    lines = [
+        "| without | all in the fit | chip left out | model left out | long prompts, all in |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name in ("", *ABLATED):
+        kept = [_without(one, name) for one in steps] if name else steps
+        predicted = fit_steps(kept).predict(kept)
+        errors = [
+            (one, float(ms) / one.measured_ms - 1) for one, ms in zip(kept, predicted, strict=True)
+        ]
+        groups = [
+            [error for one, error in errors if not long_prompts(one)],
+            [error for one, error in left_out(kept, 2) if not long_prompts(one)],
+            [error for one, error in left_out(kept, 1) if not long_prompts(one)],
+            [error for one, error in errors if long_prompts(one)],
+        ]
+        medians = [percent(summarised(len(one), len(one), one).median_abs_error) for one in groups]
+        lines.append("| " + " | ".join([name or "nothing", *medians]) + " |")
+    return lines
+
+
+ABLATED = ("prefill", "link", *LATENCIES, "hopper.per_expert_block", "cdna4.per_layer")
+
+
+def _without(step: Step, name: str) -> Step:
+    place = constants().index(name)
+    terms = [*step.at_peak, *step.counts]
+    terms[place] = 0.0
+    rates = len(step.at_peak)
+    return replace(step, at_peak=tuple(terms[:rates]), counts=tuple(terms[rates:]))
+
+
+def kernels_text() -> str:
+    """Return the entry of kernels alone, fitted to steps without prompts in between."""
+    return calibration_yaml(calibrate(PURE, name="kernels"), title=KERNELS)
+
+
+KERNELS = "Kernels alone: steps as CUDA graphs, nothing scheduled in between"
+
+
+def pure_table() -> list[str]:
+    """Return errors on steps without prompts in between, of served constants and of their own."""
+    fit = calibrate(PURE, name="pure")
+    steps = list(fit.steps)
+    served = {row.line: row.error for row in predict(PURE).rows if row.error is not None}
+    halves = []
+    for begin in (0, 1):
+        found = fit_steps(steps[begin::2]).predict(steps[1 - begin :: 2])
+        halves += [
+            float(ms) / one.measured_ms - 1
+            for one, ms in zip(steps[1 - begin :: 2], found, strict=True)
+        ]
+    return [
+        *HEAD,
+        _line("universal: what serving engines take", _errors(served.values())),
+        _line("fitted to the other half of the rows", _errors(halves)),
+        _line("fitted, each model's rows held out", _errors(e for _, e in left_out(steps, 1))),
+    ]
+
+
+def _errors(errors: Iterable[float]) -> ErrorSummary:
+    listed = list(errors)
+    return summarised(len(listed), len(listed), listed)
 
 
 def power_lines(families: list[Family], universal: Prediction) -> list[str]:
@@ -346,33 +456,33 @@ def _mean(errors: list[float]) -> str:
     return percent(summarised(len(errors), len(errors), errors).mean_abs_error)
 
 
-def constants_table(families: list[Family]) -> list[str]:
-    """Return the fitted constants."""
+def constants_table(families: list[Family], universal: CalibrationFit) -> list[str]:
+    """Return the fitted constants, those of the universal set first."""
+    listed = [("universal", universal), *((one.short, one.fit) for one in families)]
     lines = [
-        "| family, layout | weights | KV | gemm | attention | link "
-        "| per layer | per doubling | per composite block | engines |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
-        "| universal | 0.80 | 0.75 | 0.60 | 0.50 | 0.60 | 40 µs | 20 µs | 0 | |",
+        "| constant | " + " | ".join(name for name, _ in listed) + " |",
+        "|---|" + "--:|" * len(listed),
     ]
-    for family in families:
-        for mode, constants in family.fit.constants.items():
-            shares = [f"{value:.2f}" for value in constants.efficiency.values()]
-            times = [f"{1e3 * value:.0f} µs" for value in constants.latency.values()]
-            engines = ", ".join(
-                f"{ENGINE_NAMES.get(name, name)} {value:.2f}"
-                for name, value in constants.engines.items()
-            )
-            name = f"{family.short}, {LAYOUTS[mode]}"
-            lines.append("| " + " | ".join([name, *shares, *times, engines]) + " |")
+    for name in (*STEP_RESOURCES, *LATENCIES):
+        cells = []
+        for _, fit in listed:
+            found = fit.constants
+            if name in found.efficiency:
+                cells.append(f"{found.efficiency[name]:.2f}")
+            else:
+                cells.append(f"{1e3 * found.latency[name]:.0f} µs")
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    for one in universal.constants.architectures:
+        cells = [f"{1e3 * fit.constants.architectures[one]:.0f} µs" for _, fit in listed]
+        lines.append(f"| `{'.'.join(one)}` | " + " | ".join(cells) + " |")
     return lines
 
 
-def document_text(families: list[Family], rows: list[Judged]) -> str:
+def document_text(fit: CalibrationFit, families: list[Family], rows: list[Judged]) -> str:
     """Return the document."""
     used = [one for one in rows if not one.contradicts]
     nvidia = [one for one in rows if one.row.accelerator.startswith("nvidia")]
     universal = predict(MEASURED)
-    plain, models, chips = other_models(families)
     blocks = {
         "rows": str(len(rows)),
         "series": str(len({one.series for family in families for one in family.fit.steps})),
@@ -389,14 +499,9 @@ def document_text(families: list[Family], rows: list[Judged]) -> str:
                 _line("ideal roofline (`spec_sheet`)", _summary(rows, "ideal")),
             ]
         ),
-        "others": "\n".join(
-            [
-                *HEAD,
-                _line("universal", plain),
-                _line("calibrated without the row's model", models),
-                _line("calibrated without the row's chip", chips),
-            ]
-        ),
+        "left_out": "\n".join(left_out_table(fit)),
+        "ablation": "\n".join(ablation_table(fit)),
+        "pure": "\n".join(pure_table()),
         "by_family": "\n".join(errors_table("family", used, lambda one: one.family)),
         "by_chip": "\n".join(errors_table("chip", used, lambda one: one.row.accelerator)),
         "by_model": "\n".join(errors_table("model", used, lambda one: one.row.llm or "")),
@@ -418,7 +523,7 @@ def document_text(families: list[Family], rows: list[Judged]) -> str:
             )
         ),
         "worst": "\n".join(worst_groups(used)),
-        "constants": "\n".join(constants_table(families)),
+        "constants": "\n".join(constants_table(families, fit)),
         "power": "\n".join(power_lines(families, universal)),
         "power_rows": str(universal.power.rows),
         "power_compared": str(universal.power.compared),
@@ -438,15 +543,16 @@ def charts(rows: list[Judged]) -> dict[str, Any]:
 
 def outputs() -> dict[Path, Callable[[], str]]:
     """Return what is written, by path: the calibrations, then the document."""
-    families = fitted_families()
+    fit, families = universal_fit(), fitted_families()
     rows = judged_rows(families)
     found: dict[Path, Callable[[], str]] = {
         CALIBRATIONS / f"{family.name}.yaml": family.text for family in families
     }
+    found[CALIBRATIONS / "kernels.yaml"] = kernels_text
     errors = universal_errors(families, rows)
     overall = overall_errors(rows)
-    found[CALIBRATIONS / "universal.yaml"] = partial(universal_text, overall, errors)
-    found[DOCUMENT] = partial(document_text, families, rows)
+    found[CALIBRATIONS / "universal.yaml"] = partial(universal_text, fit, overall, errors)
+    found[DOCUMENT] = partial(document_text, fit, families, rows)
     return found
 
 

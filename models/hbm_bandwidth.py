@@ -1,9 +1,10 @@
 """HBM bandwidth: what every step reads again comes out of HBM in time.
 
-    (sum_c W_c (z - y_c)) / eta_w + Q v / eta_kv <= g BW R            [TB/s]
+    sum_k W_k / eta_k + Q v / eta_kv <= g BW R            [TB/s]
 
-W_c bytes of component c read per step, Q bytes of KV cache read per sequence and step; eta the
-attained share of the peak. This is the roofline; `step_time` adds the times up instead.
+W_k bytes of the weights of kernel class k that are read, Q bytes of KV cache read per sequence and
+step; eta the attained share of the peak. This is the roofline over all kernels; `step_time` adds
+up those of the single ones.
 """
 
 import pyomo.core as pyo
@@ -18,10 +19,11 @@ def add_hbm_bandwidth(block: pyo.Block, replica: ReplicaData) -> None:
 
     @block.Constraint(doc="Weights and KV cache read stay within HBM bandwidth [replicas]")
     def hbm_bandwidth(block: pyo.Block) -> object:
-        read = (
-            block.weights_read / replica.efficiency.weights + block.kv_read / replica.efficiency.kv
+        read = sum(
+            block.kernel_read[index] / kernel.weights
+            for index, kernel in enumerate(replica.kernels)
         )
-        return read / limit <= block.running
+        return (read + block.kv_read / replica.efficiency.kv) / limit <= block.running
 
 
 FAMILY = ClockFamily(

@@ -25,13 +25,27 @@ def number(value: Number) -> float:
 
 @dataclass(frozen=True)
 class ComponentData:
-    """One class of weights of a replica, all accelerators and all copies together."""
+    """One class of weights of a replica, all accelerators and all copies together.
+
+    `prompt_gflop_per_sequence` are those of prompts that are computed between the decode steps.
+    """
 
     resident_gb: Number
     read_gb_per_step: Number
     read_gb_per_sequence: Number
     gflop_per_sequence: Number
+    prompt_gflop_per_sequence: Number
     peak_tflops: Number
+
+
+@dataclass(frozen=True)
+class KernelData:
+    """A class of matrix products: its components, and the shares of the peaks that they attain."""
+
+    name: str
+    components: tuple[int, ...]
+    weights: Number
+    gemm: Number
 
 
 @dataclass(frozen=True)
@@ -50,12 +64,11 @@ class OffloadedData:
 
 @dataclass(frozen=True)
 class EfficiencyData:
-    """Attained share of the peak rate, by resource."""
+    """Attained share of the peak rate, by resource beside those of the matrix products."""
 
-    weights: Number
     kv: Number
-    gemm: Number
     attention: Number
+    prefill: Number
     link: Number
     sram: Number
     lpu_compute: Number
@@ -70,6 +83,7 @@ class OverlapData:
     kv: Number
     gemm: Number
     attention: Number
+    prefill: Number
     link: Number
     sram: Number
     lpu_compute: Number
@@ -113,11 +127,14 @@ class ReplicaData:
     link_tb_per_s: Number
     attention_peak_tflops: Number
     components: tuple[ComponentData, ...]
+    kernels: tuple[KernelData, ...]
     kv_held_gb: Number
     kv_read_gb: Number
     attention_gflop: Number
+    prompt_attention_gflop: Number
     link_gb_per_sequence: Number
     fixed_latency_ms: Number
+    latency_ms_per_sequence: Number
     tokens_per_sequence_step: Number
     min_speed_per_ms: Number
     efficiency: EfficiencyData

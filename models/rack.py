@@ -18,6 +18,7 @@ from . import (
 from .accelerators import add_accelerators, add_clock_shares
 from .budgets import add_budgets
 from .common_batch import add_common_batch
+from .kernel_time import add_kernel_time
 from .lpu_units import add_lpu_units
 from .min_batch import add_min_batch
 from .offload import add_offload
@@ -54,6 +55,7 @@ def declare_configuration(block: pyo.Block, configuration: ConfigurationData) ->
     for index, replica in enumerate(configuration.clocks):
         clock = block.clock[index]
         declare_replica(clock, replica, point)
+        add_kernel_time(clock, replica)
         for family in CLOCK_FAMILIES:
             family.declare(clock, replica)
         add_min_batch(clock, configuration.batches)

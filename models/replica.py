@@ -48,21 +48,35 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
         for index in range(len(replica.components))
     ]
     parts = list(zip(replica.components, kept_steps, kept_sequences, strict=True))
-    block.weights_read = pyo.Expression(
-        expr=sum(
-            part.read_gb_per_step * steps + part.read_gb_per_sequence * sequences
-            for part, steps, sequences in parts
-        ),
-        doc="Weights read from HBM [TB/s]",
-    )
     block.kv_read = pyo.Expression(
         expr=replica.kv_read_gb * block.sequences, doc="KV cache read from HBM [TB/s]"
     )
-    block.gemm_at_peak = pyo.Expression(
+    products = [
+        part.gflop_per_sequence / part.peak_tflops * sequences for part, _, sequences in parts
+    ]
+    reads = [
+        part.read_gb_per_step * steps + part.read_gb_per_sequence * sequences
+        for part, steps, sequences in parts
+    ]
+    kernels = range(len(replica.kernels))
+    members = [kernel.components for kernel in replica.kernels]
+    block.kernel_read = pyo.Expression(
+        kernels,
+        initialize={kernel: sum(reads[one] for one in members[kernel]) for kernel in kernels},
+        doc="Weights of a class of products read from HBM [TB/s]",
+    )
+    block.kernel_at_peak = pyo.Expression(
+        kernels,
+        initialize={kernel: sum(products[one] for one in members[kernel]) for kernel in kernels},
+        doc="Accelerators kept busy by a class of products at peak rate [1]",
+    )
+    block.prefill_at_peak = pyo.Expression(
         expr=sum(
-            part.gflop_per_sequence / part.peak_tflops * sequences for part, _, sequences in parts
-        ),
-        doc="Accelerators kept busy by matrix products at peak rate [1]",
+            part.prompt_gflop_per_sequence / part.peak_tflops * sequences
+            for part, _, sequences in parts
+        )
+        + replica.prompt_attention_gflop / replica.attention_peak_tflops * block.sequences,
+        doc="Accelerators kept busy by prompts at peak rate [1]",
     )
     block.attention_at_peak = pyo.Expression(
         expr=replica.attention_gflop / replica.attention_peak_tflops * block.sequences,
@@ -95,8 +109,9 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
     )
     block.power = pyo.Expression(
         expr=replica.accelerators * replica.power.active_kw * block.running
-        + replica.power.joule_per_gb * (block.weights_read + block.kv_read)
-        + replica.power.kw_at_peak_flops * (block.gemm_at_peak + block.attention_at_peak)
+        + replica.power.joule_per_gb * (sum(reads) + block.kv_read)
+        + replica.power.kw_at_peak_flops
+        * (sum(products) + block.attention_at_peak + block.prefill_at_peak)
         + replica.power.joule_per_link_gb * block.link_traffic,
         doc="Power of the running accelerators [kW]",
     )

@@ -1,13 +1,14 @@
 """Step time: the seconds of a second.
 
-    sum_r (1 - overlap_r) (time of r) + t_fixed z - sum_c saved_c y_c + sum_c added_c y_c <= R
+    sum_k T_k + sum_r (1 - overlap_r) (time of r) + t_fixed z + t_each v
+        - sum_c saved_c y_c + sum_c added_c y_c <= R
 
-in replica-milliseconds per millisecond. r runs over weights, KV cache, matrix products,
-attention, links, SRAM, LPU compute and LPU links. t_fixed = layers (tau0 + tau1 log2 g) is the
-latency that no bandwidth buys off. Offloading component c takes its share of that latency along
-and adds the LPU's latency per layer and two hops: that, as much as bandwidth, is what an LPU
-buys at high speed. overlap = 1 for all r is the ideal roofline, overlap = 0 is serial; measured
-decode steps are near serial.
+in replica-milliseconds per millisecond. T_k are the times of the kernel classes (`kernel_time`), r
+runs over prompts in between, links, SRAM, LPU compute and LPU links. t_fixed are the fixed times
+of layers and blocks that no bandwidth buys off, t_each what the engine spends on every sequence.
+Offloading component c takes its share of that latency along and adds the LPU's latency per layer
+and two hops: that, as much as bandwidth, is what an LPU buys at high speed. overlap = 1 for all is
+the ideal roofline, overlap = 0 is serial; measured decode steps are serial from kernel to kernel.
 """
 
 import pyomo.core as pyo
@@ -15,24 +16,21 @@ import pyomo.core as pyo
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
-TIMED = ("weights", "kv", "gemm", "attention", "link", "sram", "lpu_compute", "lpu_link")
-"""The resources whose time a step is made of, beside the fixed latency."""
+TIMED = ("prefill", "link", "sram", "lpu_compute", "lpu_link")
+"""The resources whose time a step is made of, beside its kernels and the fixed latency."""
 
 
 def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
     """Add ``step_time`` and, as expressions ``time_*``, the parts that it is made of."""
     efficiency, accelerators = replica.efficiency, replica.accelerators
-    hbm = accelerators * replica.hbm_tb_per_s
     link = efficiency.link * accelerators * replica.link_tb_per_s
-    block.time_weights = pyo.Expression(expr=block.weights_read / (efficiency.weights * hbm))
-    block.time_kv = pyo.Expression(expr=block.kv_read / (efficiency.kv * hbm))
-    block.time_gemm = pyo.Expression(expr=block.gemm_at_peak / (efficiency.gemm * accelerators))
-    block.time_attention = pyo.Expression(
-        expr=block.attention_at_peak / (efficiency.attention * accelerators)
+    block.time_prefill = pyo.Expression(
+        expr=block.prefill_at_peak / (efficiency.prefill * accelerators)
     )
     block.time_link = pyo.Expression(expr=block.link_traffic / link)
     block.time_latency = pyo.Expression(
         expr=replica.fixed_latency_ms * block.steps
+        + replica.latency_ms_per_sequence * block.sequences
         + sum(
             (part.latency_added_ms - part.latency_saved_ms) * block.offloaded_steps[index]
             for index, part in enumerate(replica.offloaded)
@@ -60,7 +58,8 @@ def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
             (1.0 - getattr(replica.overlap, resource)) * getattr(block, f"time_{resource}")
             for resource in TIMED
         )
-        return exposed + block.time_latency <= block.running
+        kernels = sum(block.kernel_time.values())
+        return kernels + exposed + block.time_latency <= block.running
 
 
 FAMILY = ClockFamily(Limit("step_time", "us per step", None), add_step_time)

@@ -1,6 +1,6 @@
 """Small racks with round numbers, and how they are written down and solved."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pyomo.environ as pyo
@@ -15,6 +15,7 @@ from hbmopt.models.quantities import (
     ComponentData,
     ConfigurationData,
     EfficiencyData,
+    KernelData,
     LpuUnits,
     OffloadedData,
     OverlapData,
@@ -28,17 +29,15 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTANCES = ROOT / "instances"
 GOLDEN = Path(__file__).resolve().parent / "models" / "golden"
 
-RESOURCES = ("weights", "kv", "gemm", "attention", "link", "sram", "lpu_compute", "lpu_link")
-
 
 def efficiency(**attained):
     """All peaks are attained in full, but for those named."""
-    return EfficiencyData(**(dict.fromkeys(RESOURCES, 1.0) | attained))
+    return EfficiencyData(**({one.name: 1.0 for one in fields(EfficiencyData)} | attained))
 
 
 def overlap(**hidden):
     """All times hide behind each other, but for those named."""
-    return OverlapData(**(dict.fromkeys(RESOURCES, 1.0) | hidden))
+    return OverlapData(**({one.name: 1.0 for one in fields(OverlapData)} | hidden))
 
 
 def component(**changes):
@@ -48,9 +47,15 @@ def component(**changes):
         read_gb_per_step=0.0,
         read_gb_per_sequence=0.0,
         gflop_per_sequence=0.0,
+        prompt_gflop_per_sequence=0.0,
         peak_tflops=1000.0,
     )
     return replace(nothing, **changes)
+
+
+def kernel(*components, weights=1.0, gemm=1.0, name="dense"):
+    """A class of products, of the first component alone where none is named."""
+    return KernelData(name, components or (0,), weights, gemm)
 
 
 def offloaded(**changes):
@@ -101,11 +106,14 @@ def replica(**changes):
         link_tb_per_s=1000.0,
         attention_peak_tflops=1000.0,
         components=(component(),),
+        kernels=(),
         kv_held_gb=0.0,
         kv_read_gb=0.0,
         attention_gflop=0.0,
+        prompt_attention_gflop=0.0,
         link_gb_per_sequence=0.0,
         fixed_latency_ms=2.0,
+        latency_ms_per_sequence=0.0,
         tokens_per_sequence_step=1.0,
         min_speed_per_ms=0.0,
         efficiency=efficiency(),
@@ -115,7 +123,10 @@ def replica(**changes):
         offloadable=(),
         offloaded=(),
     )
-    return replace(ample, **changes)
+    made = replace(ample, **changes)
+    if made.kernels:
+        return made
+    return replace(made, kernels=(kernel(*range(len(made.components))),))
 
 
 def with_lpus(**changes):
@@ -175,19 +186,22 @@ _FULL_CLOCK = ReplicaData(
     link_tb_per_s=0.5,
     attention_peak_tflops=1000.0,
     components=(
-        ComponentData(20.0, 20.0, 0.0, 40.0, 2000.0),
-        ComponentData(100.0, 10.0, 2.0, 30.0, 1000.0),
-        ComponentData(5.0, 0.0, 0.001, 0.0, 1000.0),
+        ComponentData(20.0, 20.0, 0.0, 40.0, 8.0, 2000.0),
+        ComponentData(100.0, 10.0, 2.0, 30.0, 6.0, 1000.0),
+        ComponentData(5.0, 0.0, 0.001, 0.0, 0.0, 1000.0),
     ),
+    kernels=(kernel(0, 2, weights=0.8, gemm=0.5), kernel(1, weights=0.4, gemm=0.2, name="experts")),
     kv_held_gb=0.5,
     kv_read_gb=0.4,
     attention_gflop=5.0,
+    prompt_attention_gflop=1.0,
     link_gb_per_sequence=0.02,
     fixed_latency_ms=3.0,
+    latency_ms_per_sequence=0.01,
     tokens_per_sequence_step=2.0,
     min_speed_per_ms=0.05,
-    efficiency=EfficiencyData(0.8, 0.5, 0.5, 0.25, 0.5, 0.8, 0.5, 0.4),
-    overlap=OverlapData(0.5, 0.25, 0.0, 0.5, 0.75, 0.0, 0.5, 0.0),
+    efficiency=EfficiencyData(0.5, 0.25, 0.625, 0.5, 0.8, 0.5, 0.4),
+    overlap=OverlapData(0.5, 0.25, 0.0, 0.5, 0.0, 0.75, 0.0, 0.5, 0.0),
     power=AcceleratorPower(1.0, 0.4, 0.1, 1.2, 0.5),
     lpu=LpuUnits(4.0, 32.0, 5.0, 0.25, 0.05, 0.01),
     offloadable=(0, 1),
@@ -207,7 +221,8 @@ _HALF_CLOCK = replace(
 _WITHOUT_LPUS = replace(
     _FULL_CLOCK,
     accelerators=1.0,
-    components=(ComponentData(50.0, 50.0, 0.0, 100.0, 1000.0),),
+    components=(ComponentData(50.0, 50.0, 0.0, 100.0, 0.0, 1000.0),),
+    kernels=(kernel(0, weights=0.8, gemm=0.5),),
     lpu=NO_LPU,
     offloadable=(),
     offloaded=(),

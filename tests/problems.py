@@ -71,10 +71,7 @@ FILES = {
         "accelerators: 1\n", "accelerators: 1.5\n", "rack.accelerators", "whole number"
     ),
     "share_above_one": changed(
-        "efficiency: {weights: 1,",
-        "efficiency: {weights: 1.2,",
-        "calibration.efficiency.weights",
-        "at most 1",
+        "  hbm_usable: 1\n", "  hbm_usable: 1.2\n", "calibration.hbm_usable", "at most 1"
     ),
     "clock_above_one": changed("clocks: [1.0]", "clocks: [1.5]", "choices.clocks", "0.1 to 1"),
     "pue_below_one": changed(LIMITS, "limits: {pue: 0.5}", "limits.pue", "at least 1"),

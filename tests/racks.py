@@ -10,13 +10,11 @@ import hbmopt
 from hbmopt.demand.coefficients import Segment, largest_batch, rack_data, replica_data
 from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.demand.sequence import smallest_batch
-from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, work
+from hbmopt.program.witness import ClockPoint, busiest, rack_power, work
 
 IDEAL = {
-    "efficiency": {"weights": 1.0, "kv": 1.0, "gemm": 1.0, "attention": 1.0, "link": 1.0},
-    "overlap": 1,
+    "base": "spec_sheet",
     "hbm_usable": 1.0,
-    "latency": {"per_layer": "0 us", "per_layer_doubling": "0 us"},
 }
 
 
@@ -187,18 +185,8 @@ def _full_and_resting(replica, batch, offloaded):
     sram = replica.lpu.units * replica.lpu.sram_gb
     if replica.offloaded and done.sram_gb_steps > sram * (1 + 1e-12):
         return []
-    times = done.times
-    busiest = max(
-        exposed_time(replica, times),
-        times["weights"] + times["kv"],
-        times["gemm"] + times["attention"],
-        times["link"],
-        times["sram"],
-        times["lpu_compute"],
-        times["lpu_link"],
-    )
     found = []
-    for rate in (1.0 / busiest, 0.0):
+    for rate in (1.0 / busiest(replica, done), 0.0):
         done = work(replica, ClockPoint(1.0, rate, rate * batch, offloaded))
         found.append((rate, done.power_kw, done.lpu_power_kw))
     return found

@@ -26,26 +26,31 @@ def families():
 
 
 @pytest.fixture(scope="module")
+def fit():
+    return accuracy.universal_fit()
+
+
+@pytest.fixture(scope="module")
 def rows(families):
     return accuracy.judged_rows(families)
 
 
-def test_the_document_is_what_the_command_makes(families, rows):
+def test_the_document_is_what_the_command_makes(fit, families, rows):
     shipped = (DOCS / "accuracy.md").read_text(encoding="utf-8")
-    assert accuracy.document_text(families, rows) == shipped
+    assert accuracy.document_text(fit, families, rows) == shipped
 
 
-def test_the_universal_entry_states_the_errors_that_it_has(families, rows):
+def test_the_universal_entry_states_its_fit_and_the_errors_that_it_has(fit, families, rows):
     shipped = (accuracy.CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
     made = accuracy.universal_text(
-        accuracy.overall_errors(rows), accuracy.universal_errors(families, rows)
+        fit, accuracy.overall_errors(rows), accuracy.universal_errors(families, rows)
     )
     assert made == shipped
 
 
 def test_every_recorded_row_is_judged_once(rows):
     lines = [one.row.line for one in rows]
-    assert len(lines) == len(set(lines)) == 868
+    assert len(lines) == len(set(lines)) == 1085
 
 
 def test_the_charts_of_the_document_are_there(rows):
@@ -68,11 +73,11 @@ def solved(path, **changes):
 def test_answers_say_what_their_step_times_rest_on():
     universal = solved("h100.yaml").accuracy
     assert (universal.basis, universal.calibration) == ("universal", "universal")
-    assert universal.measured_rows == 231
+    assert universal.measured_rows > 200
     assert 0 < universal.median_error < universal.p90_error
     fitted = solved("h100.yaml", calibration="calibrated").accuracy
     assert (fitted.basis, fitted.calibration) == ("calibrated", "nvidia_hopper")
-    assert fitted.median_error < universal.median_error
+    assert fitted.median_error < 0.12
     assert "that were not fitted" in fitted.statement
     ideal = solved("h100.yaml", calibration="spec_sheet").accuracy
     assert (ideal.basis, ideal.median_error) == ("spec sheet", None)
@@ -143,50 +148,71 @@ def test_an_infeasible_answer_says_it_too():
     assert found.accuracy.basis == "universal"
 
 
-def test_a_calibrated_plan_takes_the_constants_of_its_layout():
-    """Seconds of the fixed latency, by hand, with and without attention-data parallelism."""
+def test_constants_left_out_in_turn_are_within_their_marks(fit):
+    """Of rows without long prompts: 9 % on chips, 11 % on models, 13 % on sources left out."""
+    steps = [one for one in fit.steps if not one.contradicts]
+    for position, mark in ((2, 0.09), (1, 0.11), (0, 0.13)):
+        errors = [
+            abs(error)
+            for one, error in accuracy.left_out(steps, position)
+            if not accuracy.long_prompts(one)
+        ]
+        assert len(errors) == 847
+        assert median(errors) <= mark
+    errors = abs(fit.constants.predict(steps) / [one.measured_ms for one in steps] - 1)
+    long = [accuracy.long_prompts(one) for one in steps]
+    assert median(error for error, one in zip(errors, long, strict=True) if not one) <= 0.085
+    assert median(error for error, one in zip(errors, long, strict=True) if one) <= 0.12
+
+
+def test_constants_of_half_of_the_pure_steps_hold_for_the_other_half():
+    steps = list(accuracy.calibrate(accuracy.PURE).steps)
+    for begin in (0, 1):
+        fitted, other = steps[begin::2], steps[1 - begin :: 2]
+        found = accuracy.fit_steps(fitted).predict(other)
+        assert median(abs(found / [one.measured_ms for one in other] - 1)) <= 0.04
+
+
+def test_fixed_times_of_a_plan_by_hand():
+    """With and without attention-data parallelism, in ms."""
     for size, data in ((8, 1), (8, 8)):
         instance = load(
             ROOT / "instances" / "deepseek_r1_h200.yaml",
             {
-                "calibration": {"base": "calibrated", "engine": "sglang"},
                 "choices.replica_accelerators": [size],
                 "choices.attention_data_parallel": [data],
+                "choices.weight_formats": ["fp8"],
                 "choices.draft_tokens": [0],
                 "limits.min_speed": "1 tok/s",
             },
         )
         (one,) = solve(instance).configurations
-        constants = instance.calibration.constants(data)
-        latency = constants.latency
-        per_layer = float(latency.per_layer) + 3 * float(latency.per_layer_doubling)
-        blocks = 61 + 58
-        expected = 61 * per_layer + blocks * float(latency.per_composite_block)
-        expected *= float(constants.engines["sglang"])
+        latency = instance.calibration.latency
+        hopper = instance.calibration.architectures["hopper"]
+        expected = 61 * (float(latency.per_layer) + float(latency.per_block_scaled_layer))
+        expected += 61 * float(latency.per_latent_block) + 58 * float(hopper.per_expert_block)
+        if data > 1:
+            expected += 58 * 3 * float(latency.per_exchange_doubling)
+        expected += one.batch / data * float(latency.per_sequence)
         assert one.attention_data_parallel == data
         assert one.step_breakdown_ms["latency"] == pytest.approx(expected)
 
 
-def test_the_price_of_latency_is_that_of_the_layout():
+def test_the_price_of_latency_is_that_of_every_layer():
     """One more microsecond per layer's kernels, against re-solved plans at the same batch."""
     changes = {
-        "calibration": {"base": "calibrated", "engine": "sglang"},
         "choices.attention_data_parallel": [8],
         "choices.clocks": [1.0],
         "choices.whole_sequences": False,
         "limits.min_speed": "20 tok/s",
     }
-    path = ROOT / "instances" / "deepseek_r1_h200.yaml"
-    instance = load(path, changes)
-    before = solve(instance)
-    price = before.inputs_frame.loc["latency", "unit_price"]
-    latency = instance.calibration.expert_parallel.latency.per_layer
-    factor = instance.calibration.engine_factor(8)
+    instance = load(ROOT / "instances" / "deepseek_r1_h200.yaml", changes)
+    price = solve(instance).inputs_frame.loc["latency", "unit_price"]
+    latency = float(instance.calibration.latency.per_layer)
     ends = []
     for added in (0.5, -0.5):
-        moved = float(latency) + 1e-3 * added / factor
-        key = ("calibration", "expert_parallel", "latency", "per_layer")
-        ends.append(solve(instance.scaled(key, moved / float(latency))).throughput_tok_s)
+        key = ("calibration", "latency", "per_layer")
+        ends.append(solve(instance.scaled(key, 1 + 1e-3 * added / latency)).throughput_tok_s)
     assert price == pytest.approx(ends[0] - ends[1], rel=1e-3)
     assert price < 0
 

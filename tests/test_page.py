@@ -216,7 +216,7 @@ def test_a_budget_is_bought_like_an_input():
     )
     more = hbmopt.load(INSTANCES / "cpu_budget.yaml", {"limits.budgets.0.capacity": 1.1 * 112})
     assert found.throughput_tok_s == pytest.approx(hbmopt.solve(more).throughput_tok_s, rel=1e-9)
-    assert found.gain > 0.01
+    assert found.gain > 0.001
 
 
 def test_caps_go_from_parked_to_more_than_is_used(instance):

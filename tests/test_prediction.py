@@ -8,6 +8,7 @@ from commands import runner
 from hbmopt.cli import cli
 from hbmopt.demand.configuration import Layout
 from hbmopt.errors import InputError
+from hbmopt.instance import universal as universal_constants
 from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
 from hbmopt.studies.accuracy.measured_steps import (
     Row,
@@ -50,22 +51,67 @@ def test_a_row_computed_by_hand(tmp_path):
     batch, context, bandwidth, peak = 2, 1000, 3.35e12, 989.5e12
     attention = hidden * size * (2 * heads + 2 * kv_heads)
     multiplied = layers * (attention + 3 * hidden * wide + 2 * hidden) + hidden + words * hidden
-    weights = (2 * multiplied + batch * 2 * hidden) / (0.80 * bandwidth)
-    cache = batch * context * layers * 2 * kv_heads * size * 2 / (0.75 * bandwidth)
-    products = batch * 2 * multiplied / (0.60 * peak)
-    scores = batch * layers * 4 * heads * size * context / (0.50 * peak)
-    expected = 1e3 * (weights + cache + products + scores + layers * 40e-6)
+    # Products hide behind the weights that they read, scores behind the cache.
+    attained, waited = universal_constants().efficiency, universal_constants().latency
+    weights = (2 * multiplied + batch * 2 * hidden) / bandwidth
+    cache = batch * context * layers * 2 * kv_heads * size * 2 / bandwidth
+    latency = layers * float(waited.per_layer) + batch * float(waited.per_sequence)
+    read = 1e3 * (weights / float(attained.weights) + cache / float(attained.kv))
     row = only(tmp_path, LLAMA)
-    assert row.predicted_ms == pytest.approx(expected, rel=1e-3)
+    assert row.predicted_ms == pytest.approx(read + latency, rel=1e-3)
     assert row.error == pytest.approx(row.predicted_ms / 10 - 1)
-    assert row.parts_ms["weights"] == pytest.approx(1e3 * weights, rel=1e-3)
-    assert row.parts_ms["kv"] == pytest.approx(1e3 * cache, rel=1e-9)
-    assert row.parts_ms["latency"] == pytest.approx(1.28)
+    assert row.parts_ms["weights"] == pytest.approx(
+        1e3 * weights / float(attained.weights), rel=1e-3
+    )
+    assert row.parts_ms["kv"] == pytest.approx(1e3 * cache / float(attained.kv), rel=1e-9)
+    assert row.parts_ms["latency"] == pytest.approx(latency)
+    assert row.parts_ms["gemm"] == row.parts_ms["attention"] == row.parts_ms["prefill"] == 0
     assert sum(row.parts_ms.values()) == pytest.approx(row.predicted_ms)
-    used = 1e3 * (0.80 * weights + 0.75 * cache) / 10
-    at_peak = 1e3 * (0.60 * products + 0.50 * scores) / 10
-    law = 0.52 + 0.15 * used + 1.31 * at_peak
+    busy = batch * 2 * multiplied / peak + batch * layers * 4 * heads * size * context / peak
+    law = 0.52 + 0.15 * 1e3 * (weights + cache) / 10 + 1.31 * 1e3 * busy / 10
     assert row.predicted_power_w == pytest.approx(700 * law, rel=1e-3)
+
+
+def test_large_batches_are_bound_by_arithmetic(tmp_path):
+    # Llama-3.1-8B in bf16 on one H100, batch 256, context 1,024: 19.6 ms were measured.
+    line = LLAMA.replace("1000,true,2,10", "1024,true,256,19.56")
+    row = only(tmp_path, line, calibration="kernels")
+    assert row.parts_ms["weights"] == 0
+    assert row.parts_ms["gemm"] > 5
+    assert row.predicted_ms == pytest.approx(19.56, rel=0.03)
+    # A serving engine takes longer: it schedules and samples in between.
+    assert only(tmp_path, line).predicted_ms > 1.2 * row.predicted_ms
+
+
+PROMPTS = "prompt_tokens,output_tokens,serving," + HEAD
+
+
+@pytest.mark.parametrize(
+    ("serving", "factor"), [("aggregated", 8), ("Aggregated", 8), ("decode_only", 0), ("", 0)]
+)
+def test_prompts_between_the_steps_take_their_arithmetic(tmp_path, serving, factor):
+    row = only(tmp_path, f"8000,1000,{serving},{LLAMA}", head=PROMPTS)
+    plain = only(tmp_path, LLAMA)
+    products = 2 * 2 * 6.98e9 * factor
+    scores = 2 * factor * 32 * 4 * 32 * 128 * 4000
+    expected = (
+        1e3 * (products + scores) / 989.5e12 / float(universal_constants().efficiency.prefill)
+    )
+    assert row.parts_ms["prefill"] == pytest.approx(expected, rel=0.02)
+    assert row.predicted_ms == pytest.approx(plain.predicted_ms + row.parts_ms["prefill"])
+
+
+def test_a_serving_that_is_not_known_is_a_reason(tmp_path):
+    row = only(tmp_path, f"8000,1000,agregated,{LLAMA}", head=PROMPTS)
+    assert "serving: no 'agregated' is known; did you mean 'aggregated'" in row.reason
+
+
+def test_tensor_parallelism_beyond_a_scale_up_domain_is_refused(tmp_path):
+    row = only(
+        tmp_path, "meta-llama/Llama-3.1-70B,fp8,fp8,nvidia_h100_sxm,16,16,1,false,1000,true,8,23.2"
+    )
+    assert row.predicted_ms is None
+    assert "tensor parallelism is wider than the scale-up domain of 8" in row.reason
 
 
 def test_the_roofline_is_the_slowest_resource(tmp_path):
@@ -84,10 +130,12 @@ def test_a_row_that_would_not_fit_did_run(tmp_path):
 
 
 def test_every_shipped_row_is_predicted(universal):
-    assert [row.reason for row in universal.rows if row.reason] == []
-    assert all(row.predicted_ms > 0 for row in universal.rows)
-    assert universal.summary.rows == universal.summary.predicted == 963
-    assert universal.recorded.rows == 868
+    # What ran over two nodes at tensor parallelism 16 is no plan.
+    reasons = {row.reason.partition(": ")[2] for row in universal.rows if row.reason}
+    assert reasons == {"tensor parallelism is wider than the scale-up domain of 8"}
+    assert universal.summary.rows == 1188
+    assert universal.summary.predicted == 1180
+    assert universal.recorded.rows == 1093
 
 
 def median(values):
@@ -100,15 +148,15 @@ def test_universal_constants_are_within_their_marks(universal):
     """Recomputed from measured and predicted numbers alone."""
     errors = {"nvidia": [], "all": []}
     for row in universal.rows:
-        if not row.context_recorded:
+        if not row.context_recorded or row.reason:
             continue
         error = abs(row.predicted_ms - row.measured_ms) / row.measured_ms
         errors["all"].append(error)
         if row.accelerator.startswith("nvidia"):
             errors["nvidia"].append(error)
-    assert len(errors["nvidia"]) == 740
-    assert median(errors["nvidia"]) <= 0.13
-    assert median(errors["all"]) <= 0.16
+    assert len(errors["nvidia"]) == 957
+    assert median(errors["nvidia"]) <= 0.08
+    assert median(errors["all"]) <= 0.085
     assert universal.recorded.median_abs_error == pytest.approx(median(errors["all"]))
 
 

@@ -10,6 +10,7 @@ from hbmopt.demand.configuration import Configuration, Layout, enumerate_configu
 from hbmopt.demand.sequence import sequence_cache, smallest_batch, step_tokens
 from hbmopt.errors import InputError
 from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.program.witness import ClockPoint, work
 
 LAYERS, HIDDEN = 10, 1000
 CONTEXT = 4096
@@ -245,16 +246,21 @@ def test_shared_prefill_adds_the_prompts_that_a_token_stands_for():
     assert tokens.prefilled == pytest.approx(1.5)
     parts, data = replica(instance, batch=8.0)
     elsewhere, plain = replica(instance_of({"prompt": 3000, "output": 1000}), batch=8.0)
-    assert parts["attention"].gflop_per_sequence == pytest.approx(2.5 * 2.0)
+    assert parts["attention"].gflop_per_sequence == pytest.approx(2.0)
+    assert parts["attention"].prompt_gflop_per_sequence == pytest.approx(1.5 * 2.0)
     assert elsewhere["attention"].gflop_per_sequence == pytest.approx(2.0)
+    assert elsewhere["attention"].prompt_gflop_per_sequence == 0.0
     assert parts["lm_head"].gflop_per_sequence == elsewhere["lm_head"].gflop_per_sequence
+    assert parts["lm_head"].prompt_gflop_per_sequence == 0.0
+    # Prompts read all experts, behind their own arithmetic.
     assert parts["routed_experts"].read_gb_per_step == pytest.approx(
-        4.0 * distinct_experts(20, 2, 20) / 20
+        4.0 * distinct_experts(20, 2, 8) / 20
     )
     # The second half of a prompt of 3,000: positions 1,500 to 3,000, 2,250 on average.
     per_token = LAYERS * 2 * 16 * 128
     assert plain.attention_gflop == pytest.approx(per_token * 3500 / 1e9)
-    assert data.attention_gflop == pytest.approx(per_token * (3500 + 1.5 * 2250) / 1e9)
+    assert data.attention_gflop == plain.attention_gflop
+    assert data.prompt_attention_gflop == pytest.approx(per_token * 1.5 * 2250 / 1e9)
 
 
 def test_shared_prefill_costs_throughput_and_a_full_prefix_cache_costs_none():
@@ -270,9 +276,10 @@ def test_prompts_computed_here_draw_power_too():
     workload = {"prompt": 8000, "output": 500, "prefill": "shared"}
     _, data = replica(instance_of(workload), batch=4.0)
     _, plain = replica(instance_of({"prompt": 8000, "output": 500}), batch=4.0)
-    assert data.attention_gflop > 5 * plain.attention_gflop
-    solved = hbmopt.solve(instance_of(workload))
-    assert solved.power_w > 0
+    done = [work(one, ClockPoint(1.0, 1.0, 4.0, ())) for one in (data, plain)]
+    assert done[0].prefill_at_peak > 5 * (done[1].gemm_at_peak + done[1].attention_at_peak)
+    more = data.power.kw_at_peak_flops * done[0].prefill_at_peak
+    assert done[0].power_kw == pytest.approx(done[1].power_kw + more)
 
 
 def test_shared_prefill_needs_to_know_the_prompt():
@@ -296,7 +303,8 @@ def test_latent_attention_computes_prompts_with_expanded_keys():
     workload = {"prompt": 1000, "output": 1000, "prefill": "shared"}
     _, data = replica(instance_of(workload, llm))
     absorbed, expanded = 2 * 16 * (2 * 512 + 64) * 1500, 2 * 16 * (128 + 64 + 128) * 500
-    assert data.attention_gflop == pytest.approx(LAYERS * (absorbed + expanded) / 1e9)
+    assert data.attention_gflop == pytest.approx(LAYERS * absorbed / 1e9)
+    assert data.prompt_attention_gflop == pytest.approx(LAYERS * expanded / 1e9)
 
 
 # Compression of the cache
@@ -424,9 +432,10 @@ def test_the_fullest_expert_rank_slows_wide_expert_parallelism_only():
     spread, _ = replica(instance, batch=8.0, layout=Layout(4, 4, 4, 1))
     whole, _ = replica(instance, batch=8.0, layout=Layout(4, 4, 1, 1))
     read, compute = "read_gb_per_step", "gflop_per_sequence"
-    for what in (read, compute):
+    fullest = distinct_experts(20, 2, 8, 4.0) / distinct_experts(20, 2, 8)
+    for what, expected in ((read, 1.25 * fullest), (compute, 1.25)):
         ratio = getattr(spread["routed_experts"], what) / getattr(whole["routed_experts"], what)
-        assert ratio == pytest.approx(1.25)
+        assert ratio == pytest.approx(expected)
 
 
 def test_lookup_tables_can_stay_off_hbm():

@@ -5,6 +5,7 @@ from builders import (
     component,
     efficiency,
     golden_rack,
+    kernel,
     one,
     replica,
     resolved_with_more,
@@ -25,7 +26,8 @@ def model(peak=1000.0):
             components=(component(gflop_per_sequence=30.0, peak_tflops=peak),),
             attention_gflop=10.0,
             fixed_latency_ms=0.25,
-            efficiency=efficiency(gemm=0.5, attention=0.25),
+            kernels=(kernel(gemm=0.5),),
+            efficiency=efficiency(attention=0.25),
         ),
         accelerators=2.0,
     )
@@ -36,7 +38,7 @@ def test_rates_and_price_follow_from_the_operations():
     solved = solve(model())
     assert solved.objective == pytest.approx(20.0)
     assert solved.value(f"{CLOCK}.sequences") == pytest.approx(20.0)
-    assert solved.value(f"{CLOCK}.gemm_at_peak") == pytest.approx(0.03 * 20)
+    assert solved.value(f"{CLOCK}.kernel_at_peak[0]") == pytest.approx(0.03 * 20)
     assert solved.value(f"{CLOCK}.attention_at_peak") == pytest.approx(0.01 * 20)
     # 0.1 v / 2 <= 1 + e: v = 20 + 20 e.
     assert solved.price(f"{CLOCK}.compute") == pytest.approx(20.0)

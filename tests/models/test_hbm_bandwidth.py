@@ -5,6 +5,7 @@ from builders import (
     component,
     efficiency,
     golden_rack,
+    kernel,
     one,
     replica,
     resolved_with_more,
@@ -23,7 +24,8 @@ def model(tb_per_s=1.0):
             hbm_tb_per_s=tb_per_s,
             components=(component(read_gb_per_step=2.4),),
             kv_read_gb=0.1,
-            efficiency=efficiency(weights=0.8, kv=0.5),
+            kernels=(kernel(weights=0.8),),
+            efficiency=efficiency(kv=0.5),
         )
     )
 

@@ -5,6 +5,7 @@ from builders import (
     CLOCK,
     component,
     golden_rack,
+    kernel,
     offloaded,
     one,
     overlap,
@@ -27,18 +28,19 @@ def model(latency_ms=1.0):
         replica(
             hbm_tb_per_s=1.0,
             link_tb_per_s=1.0,
-            components=(component(read_gb_per_step=2.0, gflop_per_sequence=50.0),),
+            components=(component(read_gb_per_step=2.0), component(gflop_per_sequence=50.0)),
+            kernels=(kernel(0), kernel(1)),
             kv_read_gb=0.1,
-            attention_gflop=20.0,
+            prompt_attention_gflop=20.0,
             link_gb_per_sequence=0.06,
             fixed_latency_ms=latency_ms,
-            overlap=overlap(weights=0.0, kv=0.0, gemm=0.0, attention=0.0, link=0.5),
+            overlap=overlap(weights=0.0, kv=0.0, gemm=0.0, prefill=0.0, link=0.5),
         )
     )
 
 
 def test_times_add_up_to_the_length_of_a_step():
-    # Per step: 2 weights + 1 latency. Per sequence: 0.1 KV + 0.05 gemm + 0.02 attention
+    # Per step: 2 weights + 1 latency. Per sequence: 0.1 KV + 0.05 gemm + 0.02 prompts
     # + half of 0.06 links = 0.2. With 10 sequences 3 + 2 = 5 ms: z = 0.2, v = 2.
     solved = solve(model())
     assert solved.value(f"{CLOCK}.steps") == pytest.approx(0.2)
@@ -46,10 +48,7 @@ def test_times_add_up_to_the_length_of_a_step():
     parts = {name: solved.value(f"{CLOCK}.time_{name}") for name in (*TIMED, "latency")}
     assert parts == pytest.approx(
         {
-            "weights": 2 * 0.2,
-            "kv": 0.1 * 2,
-            "gemm": 0.05 * 2,
-            "attention": 0.02 * 2,
+            "prefill": 0.02 * 2,
             "link": 0.06 * 2,
             "latency": 1 * 0.2,
             "sram": 0,
@@ -57,6 +56,8 @@ def test_times_add_up_to_the_length_of_a_step():
             "lpu_link": 0,
         }
     )
+    kernels = [solved.value(f"{CLOCK}.kernel_time[{index}]") for index in range(3)]
+    assert kernels == pytest.approx([2 * 0.2, 0.05 * 2, 0.1 * 2])
     # 5 z <= 1 + e: v = 2 + 2 e.
     assert solved.price(f"{CLOCK}.step_time") == pytest.approx(2.0)
     assert solved.price(f"{CLOCK}.hbm_bandwidth") == pytest.approx(0.0)

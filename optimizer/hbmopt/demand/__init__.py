@@ -29,9 +29,10 @@ from hbmopt.demand.configuration import (
 )
 from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.sequence import context_regime, sequence_cache, smallest_batch, step_tokens
-from hbmopt.demand.step_latency import composite_blocks, latency_layers, layer_latency
+from hbmopt.demand.step_latency import LATENT, fixed_latency, latency_layers, sequence_latency
 
 __all__ = [
+    "LATENT",
     "NO_MEMORY",
     "Alike",
     "Array",
@@ -45,19 +46,19 @@ __all__ = [
     "accelerator_power",
     "alike",
     "collect",
-    "composite_blocks",
     "configuration_data",
     "context_regime",
     "enumerate_configurations",
+    "fixed_latency",
     "largest_batch",
     "latency_layers",
-    "layer_latency",
     "offloadable_components",
     "rack_data",
     "replaced",
     "replica_data",
     "replica_sizes",
     "sequence_cache",
+    "sequence_latency",
     "smallest_batch",
     "step_tokens",
     "why_not",

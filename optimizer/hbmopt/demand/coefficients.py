@@ -6,7 +6,7 @@ copy's demand times the copies that the layout keeps.
 """
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import count
 from typing import TypeAlias, TypeVar, cast
@@ -19,6 +19,7 @@ from hbmopt.demand.components import (
     component_data,
     components_of,
     imbalance,
+    kernel_classes,
     offloadable_components,
     offloaded_data,
     stored_gigabytes,
@@ -26,8 +27,15 @@ from hbmopt.demand.components import (
 from hbmopt.demand.configuration import Configuration, Layout
 from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.placement import stage_imbalance
-from hbmopt.demand.sequence import GIGA, StepTokens, attention_gflop, sequence_cache, step_tokens
-from hbmopt.demand.step_latency import fixed_latency
+from hbmopt.demand.sequence import (
+    GIGA,
+    StepTokens,
+    attention_gflop,
+    prompt_attention_gflop,
+    sequence_cache,
+    step_tokens,
+)
+from hbmopt.demand.step_latency import fixed_latency, sequence_latency
 from hbmopt.instance import Instance
 from hbmopt.llm import Mixture
 from hbmopt.models.expert_reads import LinearPiece, chord, tangent
@@ -77,6 +85,7 @@ class ExpertReads:
     gigabytes: float
     mixture: Mixture
     tokens_per_sequence: float
+    ranks: float
 
     def over(self, batches: Segment | Point) -> LinearPiece:
         """Return the GB of distinct experts as a linear piece over the batch.
@@ -84,12 +93,13 @@ class ExpertReads:
         The tokens of a step that reach the same experts at once are all of a stage's, whatever
         rank they are on.
         """
-        mixture, tokens = self.mixture, self.tokens_per_sequence
+        experts, active = self.mixture.experts, self.mixture.active
+        tokens, ranks = self.tokens_per_sequence, self.ranks
         if isinstance(batches, Segment):
-            piece = chord(mixture.experts, mixture.active, batches.lowest, batches.highest, tokens)
+            piece = chord(experts, active, batches.lowest, batches.highest, tokens, ranks)
         else:
-            piece = tangent(mixture.experts, mixture.active, batches.batch, tokens)
-        whole = self.gigabytes / mixture.experts
+            piece = tangent(experts, active, batches.batch, tokens, ranks)
+        whole = self.gigabytes / experts
         return LinearPiece(whole * piece.per_step, whole * piece.per_sequence)
 
 
@@ -251,7 +261,8 @@ class Demand:
     @property
     def _reads(self) -> list[tuple[int, int]]:
         """Where among the numbers of a replica stand what its components read."""
-        shape = len(self._full.components), len(self._full.offloaded)
+        full = self._full
+        shape = len(full.components), len(full.kernels), len(full.offloaded)
         if shape not in _PLACES:
             position = count()
             places = replaced(self._full, lambda: next(position))
@@ -264,8 +275,8 @@ class Demand:
         return _PLACES[shape]
 
 
-_PLACES: dict[tuple[int, int], list[tuple[int, int]]] = {}
-"""By how many components a replica has and offers to offload: they decide where numbers stand."""
+_PLACES: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+"""By how many components a replica has, classes of them, and offers to offload: what decides."""
 
 
 def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:
@@ -327,7 +338,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     offloadable = offloadable_components(instance, configuration)
     cache = sequence_cache(instance, configuration)
     fuller = stage_imbalance(llm.layers, layout)
-    constants = calibration.constants(layout.attention_data_parallel)
+    attained = calibration.efficiency
     return ReplicaData(
         accelerators=1.0 * layout.accelerators,
         hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
@@ -336,23 +347,23 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
         components=tuple(component_data(instance, configuration, name) for name in names),
+        kernels=kernel_classes(names, attained),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
+        prompt_attention_gflop=prompt_attention_gflop(instance, configuration) * fuller,
         link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
-        fixed_latency_ms=fixed_latency(instance, layout, tokens.drafted),
+        fixed_latency_ms=fixed_latency(instance, configuration, tokens.drafted),
+        latency_ms_per_sequence=sequence_latency(instance, layout),
         tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=_min_speed_per_ms(instance),
         efficiency=EfficiencyData(
-            **{
-                name: float(getattr(constants.efficiency, name))
-                for name in type(constants.efficiency).model_fields
-            }
+            **{one.name: float(getattr(attained, one.name)) for one in fields(EfficiencyData)}
         ),
         overlap=OverlapData(
             **{
-                name: float(getattr(calibration.overlap, name))
-                for name in type(calibration.overlap).model_fields
+                one.name: float(getattr(calibration.overlap, one.name))
+                for one in fields(OverlapData)
             }
         ),
         power=accelerator_power(instance, 1.0),
@@ -386,11 +397,14 @@ def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertRe
     if llm.mixture is not None:
         gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
         gigabytes *= stage_imbalance(llm.layers, layout) * stages * imbalance(instance, layout)
-        passing = step_tokens(instance, configuration).passing
-        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, passing / stages)
+        # Prompts read all experts, but behind their own arithmetic.
+        tokens = step_tokens(instance, configuration).verified / stages
+        ranks = 1.0 * layout.expert_parallel
+        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, tokens, ranks)
     if llm.draft is not None and llm.draft.mixture is not None:
         gigabytes = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA * stages * drafted
-        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages)
+        ranks = 1.0 * layout.expert_parallel
+        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages, ranks)
     return tuple(found.get(name) for name in components_of(llm, configuration))
 
 
@@ -405,7 +419,7 @@ def _offloaded_experts(
     stored = stored_gigabytes(
         instance.llm, configuration.weight_format, "routed_experts", offload.device
     )
-    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing)
+    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing, 1.0)
     return tuple(reads if name == "routed_experts" else None for name in names)
 
 

@@ -3,18 +3,29 @@
 Per step and per sequence, in GB and GFLOP: one copy's demand times the copies of the layout.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hbmopt.demand.configuration import Configuration, Layout
 from hbmopt.demand.placement import computed_copies, copies, stage_imbalance
 from hbmopt.demand.sequence import GIGA, StepTokens, step_tokens
 from hbmopt.demand.step_latency import layer_latency
-from hbmopt.instance import ARITHMETIC, Instance, OffloadDevice, arithmetic_format
+from hbmopt.instance import (
+    ARITHMETIC,
+    Efficiencies,
+    Instance,
+    OffloadDevice,
+    arithmetic_format,
+)
 from hbmopt.llm import ARITHMETIC_BITS, BITS_PER_WEIGHT, COMPONENTS, Draft, Llm
-from hbmopt.models.quantities import ComponentData, OffloadedData
+from hbmopt.models.quantities import ComponentData, KernelData, OffloadedData
 
 DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
 """Weights of the draft module: all but its routed experts, and these."""
+
+EXPERTS = frozenset({"routed_experts", DRAFT_EXPERTS})
+"""Components of which a step multiplies with those that its tokens choose."""
 
 
 OFFLOADABLE = ("attention", "dense_ffn", "shared_experts", "routed_experts", "lm_head")
@@ -50,6 +61,20 @@ def offloadable_components(instance: Instance, configuration: Configuration) -> 
         )
         <= widest
     )
+
+
+def kernel_classes(names: Sequence[str], attained: Efficiencies) -> tuple[KernelData, ...]:
+    """Return the classes of matrix products of components: those of experts, and all others.
+
+    Products of one class read as many bytes for a FLOP, so that all of them are bound alike.
+    """
+    spread = tuple(at for at, name in enumerate(names) if name in EXPERTS)
+    dense = tuple(at for at in range(len(names)) if at not in spread)
+    found = [KernelData("dense", dense, float(attained.weights), float(attained.gemm))]
+    if spread:
+        weights, gemm = float(attained.experts), float(attained.experts_gemm)
+        found.append(KernelData("experts", spread, weights, gemm))
+    return tuple(found)
 
 
 def _stored_as(llm: Llm, component: str) -> str:
@@ -90,7 +115,8 @@ def component_data(
     one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
     resident = one_copy * copies(llm, layout, component)
     per_step, per_sequence = resident * stages, 0.0
-    visits, computed = tokens.passing, computed_copies(llm, layout, component)
+    visits, prompts = tokens.verified, tokens.prefilled
+    computed = computed_copies(llm, layout, component)
     stored_as = _stored_as(llm, component)
     if component == "routed_experts":
         fullest = imbalance(instance, layout)
@@ -102,18 +128,20 @@ def component_data(
         if component == "lookup_tables" and instance.choices.lookup_tables == "host":
             resident = 0.0
     elif component == "lm_head":
-        visits = tokens.at_head + _drafts_at_head(llm, tokens)
+        visits, prompts = tokens.at_head + _drafts_at_head(llm, tokens), 0.0
         if stored_as != component:
             # Tied: the head multiplies with the embedding table, which is resident already.
             table = llm.component_bytes(scheme, stored_as) * GIGA * fuller
             per_step = table * copies(llm, layout, stored_as) * stages
         # Every draft pass needs the head to say which token it drafts.
         per_step *= 1.0 + _drafts_at_head(llm, tokens)
+    each = _gflop(llm, component) * computed * fuller
     return ComponentData(
         resident_gb=resident,
         read_gb_per_step=per_step,
         read_gb_per_sequence=per_sequence,
-        gflop_per_sequence=_gflop(llm, component) * visits * computed * fuller,
+        gflop_per_sequence=each * visits,
+        prompt_gflop_per_sequence=each * prompts,
         peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
     )
 
@@ -170,6 +198,7 @@ def _draft_component(
         read_gb_per_step=read * stages * drafted,
         read_gb_per_sequence=0.0,
         gflop_per_sequence=gflop * drafted,
+        prompt_gflop_per_sequence=0.0,
         peak_tflops=_peak(instance, stored),
     )
 
@@ -204,13 +233,12 @@ def offloaded_data(
         passes += _drafts_at_head(llm, tokens)
         visits = tokens.at_head + _drafts_at_head(llm, tokens)
     waiting, trips = _visits(llm, component)
-    each = layer_latency(instance, configuration.layout)
-    kernels, collectives = each.kernels, each.collectives
+    each = layer_latency(instance, configuration)
     attention = float(latency.attention_share)
     saved = {
-        "attention": attention * float(latency.projection_share) * kernels + collectives / 2,
-        "dense_ffn": (1 - attention) * kernels + collectives / 2,
-        "routed_experts": (1 - attention) * kernels + each.composite + collectives / 2,
+        "attention": attention * float(latency.projection_share) * each.kernels,
+        "dense_ffn": (1 - attention) * each.kernels,
+        "routed_experts": (1 - attention) * each.kernels + each.experts,
     }.get(component, 0.0)
     stored_as = _stored_as(llm, component)
     gigabytes = stored_gigabytes(llm, scheme, stored_as, device)

@@ -121,14 +121,18 @@ def attention_gflop(instance: Instance, configuration: Configuration) -> float:
     flops = tokens.verified * sum(group.flops(context) for group in llm.attention)
     if llm.draft is not None and tokens.drafted:
         flops += tokens.drafted * sum(group.flops(context) for group in llm.draft.attention)
-    if tokens.prefilled > 0:
-        flops += tokens.prefilled * _prefill_flops(instance)
     compressed = compression(instance, configuration)
     if compressed.flops_per_byte > 0:
         caches = _caches(llm, context, configuration, tokens.verified)
         read = placed_bytes(caches, configuration.layout, held=False)
         flops += compressed.flops_per_byte * read
     return flops * GIGA
+
+
+def prompt_attention_gflop(instance: Instance, configuration: Configuration) -> float:
+    """Return the GFLOP of attention of prompts that a sequence adds to a step."""
+    tokens = step_tokens(instance, configuration)
+    return tokens.prefilled * _prefill_flops(instance) * GIGA if tokens.prefilled > 0 else 0.0
 
 
 def _prefill_flops(instance: Instance) -> float:

@@ -1,58 +1,83 @@
-"""Fixed latency: the ms of a step that pass whatever the batch, by layer and by layout."""
+"""Fixed latency: the ms of a step that pass whatever the bandwidth, by kind of block and layout."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from hbmopt.demand.configuration import Layout
+from hbmopt.demand.configuration import Configuration, Layout
 from hbmopt.demand.placement import stage_imbalance
 from hbmopt.instance import Instance
 from hbmopt.llm import Draft, Llm
 
-COMPOSITE = frozenset({"latent", "compressed"})
-"""Kinds of attention whose block takes many kernels: projections down and up, and indexes."""
+LATENT = frozenset({"latent", "compressed"})
+"""Kinds of attention whose block takes more kernels: projections down and up, and indexes."""
 
 
 @dataclass(frozen=True)
 class LayerLatency:
-    """Fixed ms of one layer: of its kernels, its collectives, and of a composite block more."""
+    """Fixed ms of one layer, and what blocks of some kinds take more."""
 
     kernels: float
-    collectives: float
-    composite: float
+    latent: float
+    recurrent: float
+    experts: float
 
 
-def layer_latency(instance: Instance, layout: Layout) -> LayerLatency:
-    """Return the fixed times of a layer in a layout, with the chosen serving engine."""
-    calibration, data = instance.calibration, layout.attention_data_parallel
-    latency, factor = calibration.constants(data).latency, calibration.engine_factor(data)
-    doublings: float = np.log2(layout.stage_accelerators)
+def layer_latency(instance: Instance, configuration: Configuration) -> LayerLatency:
+    """Return the fixed times of layers and blocks in a configuration."""
+    calibration, layout = instance.calibration, configuration.layout
+    latency = calibration.latency
+    kernels = float(latency.per_layer)
+    experts = float(latency.per_expert_block)
+    own = calibration.architectures.get(instance.rack.accelerator.architecture)
+    if own is not None:
+        kernels += float(own.per_layer)
+        experts += float(own.per_expert_block)
+    if block_scaled(instance.llm, configuration.weight_format):
+        kernels += float(latency.per_block_scaled_layer)
+    domain = instance.rack.scale_up_domain
+    if domain is not None:
+        beyond = np.greater(layout.stage_accelerators, int(domain))
+        kernels = kernels + float(latency.per_layer_beyond_domain) * beyond
+    spread = np.log2(layout.stage_accelerators) * np.greater(layout.attention_data_parallel, 1)
     return LayerLatency(
-        kernels=factor * float(latency.per_layer),
-        collectives=factor * float(latency.per_layer_doubling) * doublings,
-        composite=factor * float(latency.per_composite_block),
+        kernels=kernels,
+        latent=float(latency.per_latent_block),
+        recurrent=float(latency.per_recurrent_block),
+        experts=experts + float(latency.per_exchange_doubling) * spread,
     )
 
 
-def fixed_latency(instance: Instance, layout: Layout, drafted: int) -> float:
-    """Return the ms of a step that pass whatever the batch."""
-    llm, each = instance.llm, layer_latency(instance, layout)
-    waited = latency_layers(llm, drafted) * (each.kernels + each.collectives)
-    waited += composite_blocks(llm, drafted) * each.composite
-    constants = instance.calibration.constants(layout.attention_data_parallel)
-    handed_on = (layout.pipeline_parallel - 1) * float(constants.latency.per_layer_doubling)
+def block_scaled(llm: Llm, weight_format: str) -> bool:
+    """Whether weights are FP8 with a scale for each block, as checkpoints published in FP8 are."""
+    return weight_format == llm.native_format == "fp8"
+
+
+def fixed_latency(instance: Instance, configuration: Configuration, drafted: int) -> float:
+    """Return the ms of a step that pass whatever the batch.
+
+    Draft passes follow one another and are waited for as well.
+    """
+    llm, layout = instance.llm, configuration.layout
+    each = layer_latency(instance, configuration)
+    waited = latency_layers(llm, drafted) * each.kernels + _blocks(llm, each)
+    if llm.draft is not None:
+        waited += drafted * _blocks(llm.draft, each)
+    handed_on = (layout.pipeline_parallel - 1) * float(instance.calibration.latency.per_stage)
     return waited * stage_imbalance(llm.layers, layout) + handed_on
 
 
-def composite_blocks(llm: Llm, drafted: int = 0) -> int:
-    """Return the blocks of a step that take many kernels: mixtures and latent attention."""
-    found = _composite(llm)
-    return found + (drafted * _composite(llm.draft) if llm.draft is not None else 0)
+def sequence_latency(instance: Instance, layout: Layout) -> float:
+    """Return the ms that an engine spends on every sequence of a replica, in each step."""
+    return float(instance.calibration.latency.per_sequence) / layout.attention_data_parallel
 
 
-def _composite(model: Llm | Draft) -> int:
-    latent = sum(group.layers for group in model.attention if group.kind in COMPOSITE)
-    return latent + (model.mixture.layers if model.mixture is not None else 0)
+def _blocks(model: Llm | Draft, each: LayerLatency) -> float:
+    """Return the ms of the blocks of a model beyond those of its layers."""
+    latent = sum(group.layers for group in model.attention if group.kind in LATENT)
+    recurrent = sum(group.layers for group in model.attention if group.kind == "recurrent")
+    experts = model.mixture.layers if model.mixture is not None else 0
+    return latent * each.latent + recurrent * each.recurrent + experts * each.experts
 
 
 def latency_layers(llm: Llm, drafted: int = 0) -> float:

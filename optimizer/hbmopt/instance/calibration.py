@@ -22,11 +22,13 @@ from hbmopt.documents import (
     StrictModel,
     catalogue,
 )
-from hbmopt.errors import nearest
 from hbmopt.instance.hardware import PowerLaw
 
 UNIVERSAL, SPEC_SHEET, CALIBRATED = "universal", "spec_sheet", "calibrated"
 """Two entries of the catalogue, and the word for the entry that covers the rack's chip."""
+
+KERNELS = "kernels"
+"""The entry of steps without a serving engine around them, which covers no chip by itself."""
 
 TENSOR_PARALLEL, EXPERT_PARALLEL = "tensor_parallel", "expert_parallel"
 """Modes of a layout: attention split over all ranks, or repeated with the experts spread."""
@@ -57,10 +59,13 @@ def at_least_one(value: object, reason: str) -> Figure:
 class Efficiencies(StrictModel):
     """Attained share of the peak, by resource."""
 
-    weights: Efficiency
-    kv: Efficiency
-    gemm: Efficiency
-    attention: Efficiency
+    weights: Efficiency = Field(description="of HBM bandwidth, reading weights of dense products")
+    experts: Efficiency = Field(description="of HBM bandwidth, reading weights of experts")
+    kv: Efficiency = Field(description="of HBM bandwidth, reading caches")
+    gemm: Efficiency = Field(description="of arithmetic, in dense products")
+    experts_gemm: Efficiency = Field(description="of arithmetic, in products of experts")
+    attention: Efficiency = Field(description="of arithmetic, in attention proper")
+    prefill: Efficiency = Field(description="of arithmetic, in prompts between decode steps")
     link: Efficiency
     sram: Efficiency
     lpu_compute: Efficiency
@@ -77,6 +82,7 @@ class Overlaps(StrictModel):
     kv: Fraction
     gemm: Fraction
     attention: Fraction
+    prefill: Fraction
     link: Fraction
     sram: Fraction
     lpu_compute: Fraction
@@ -91,17 +97,30 @@ class Overlaps(StrictModel):
 
 
 class Latency(StrictModel):
-    """Fixed time per layer: per_layer + per_layer_doubling * log2(accelerators of a replica).
-
-    Blocks that take many kernels, mixtures of experts and latent attention, add
-    `per_composite_block` each.
-    """
+    """Fixed times of a step: of its layers, what blocks of some kinds take more, of sequences."""
 
     per_layer: Duration
-    per_layer_doubling: Duration
-    per_composite_block: Duration
+    per_latent_block: Duration = Field(description="latent and compressed attention, more")
+    per_recurrent_block: Duration = Field(description="recurrent attention, more")
+    per_expert_block: Duration = Field(description="mixture of experts, more")
+    per_block_scaled_layer: Duration = Field(description="layers in FP8 with scaled blocks, more")
+    per_exchange_doubling: Duration = Field(
+        description="mixtures with attention-data parallelism: times log2 of the accelerators"
+    )
+    per_layer_beyond_domain: Duration = Field(
+        description="layers of a replica wider than a scale-up domain, more"
+    )
+    per_stage: Duration = Field(description="handing activations on to the next pipeline stage")
+    per_sequence: Duration = Field(description="of every sequence of an attention rank")
     attention_share: Fraction
     projection_share: Fraction
+
+
+class ArchitectureLatency(StrictModel):
+    """What layers and blocks of experts take more on chips of one architecture."""
+
+    per_layer: Duration = Figure(0.0, "time", "derived")
+    per_expert_block: Duration = Figure(0.0, "time", "derived")
 
 
 class ErrorBand(StrictModel):
@@ -128,14 +147,6 @@ class VendorError(ErrorBand):
     vendor: str = Field(default="", description="empty: all vendors")
 
 
-class LayoutConstants(StrictModel):
-    """Constants of one mode of layouts, where they differ."""
-
-    efficiency: Efficiencies
-    latency: Latency
-    engines: dict[str, Ratio] = Field(default_factory=dict)
-
-
 class Calibration(StrictModel):
     """How real steps differ from the data sheet."""
 
@@ -151,14 +162,8 @@ class Calibration(StrictModel):
     efficiency: Efficiencies
     overlap: Overlaps
     latency: Latency
-    engine: str | None = Field(
-        default=None, description="serving engine, one of `engines`; default: the middle of them"
-    )
-    engines: dict[str, Ratio] = Field(
-        default_factory=dict, description="latency of a serving engine per that of the middle"
-    )
-    expert_parallel: LayoutConstants | None = Field(
-        default=None, description="for layouts with attention-data parallelism, where they differ"
+    architectures: dict[str, ArchitectureLatency] = Field(
+        default_factory=dict, description="by the architecture of the accelerator"
     )
     errors: list[StepError] = Field(default_factory=list)
     overall: list[VendorError] = Field(
@@ -178,43 +183,6 @@ class Calibration(StrictModel):
     def _imbalance_at_least_one(cls, value: object) -> Figure:
         return at_least_one(value, "the fullest rank has at least the mean")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _own_constants_but_where_they_differ(cls, data: Any) -> Any:
-        """Fill `expert_parallel` up with the constants that hold for all layouts."""
-        if not isinstance(data, dict) or not isinstance(data.get(EXPERT_PARALLEL), dict):
-            return data
-        own = dict(data[EXPERT_PARALLEL])
-        for part in ("efficiency", "latency"):
-            if isinstance(data.get(part), dict) and isinstance(own.setdefault(part, {}), dict):
-                own[part] = {**data[part], **own[part]}
-        return {**data, EXPERT_PARALLEL: own}
-
-    @model_validator(mode="after")
-    def _engine_known(self) -> "Calibration":
-        known = set(self.engines)
-        if self.expert_parallel is not None:
-            known |= set(self.expert_parallel.engines)
-        if self.engine is not None and self.engine not in known:
-            hint = nearest(self.engine, known) if known else "this calibration tells none apart"
-            raise ValueError(f"engine: no serving engine {self.engine!r}; {hint}")
-        return self
-
-    def constants(self, attention_data_parallel: int) -> "Calibration | LayoutConstants":
-        """Return the efficiencies and latencies of layouts with so much attention-data parallelism.
-
-        Those of the expert-parallel mode where there are any, else those that hold for all.
-        """
-        if layout_mode(attention_data_parallel) == EXPERT_PARALLEL and self.expert_parallel:
-            return self.expert_parallel
-        return self
-
-    def engine_factor(self, attention_data_parallel: int) -> float:
-        """Return the latency of the chosen serving engine per that of the middle; 1 for none."""
-        if self.engine is None:
-            return 1.0
-        return float(self.constants(attention_data_parallel).engines.get(self.engine, 1.0))
-
     @property
     def basis(self) -> Basis:
         """What the step times rest on.
@@ -222,15 +190,11 @@ class Calibration(StrictModel):
         Constants that somebody gave, or that an ideal roofline has, are those of a spec sheet:
         nobody compared them with measured steps.
         """
-        sets: list[Calibration | LayoutConstants] = [self]
-        if self.expert_parallel is not None:
-            sets.append(self.expert_parallel)
-        for one in sets:
-            figures = [getattr(one.efficiency, name) for name in STEP_RESOURCES]
-            figures += [getattr(one.latency, name) for name in LATENCIES]
-            if any(figure.status == "given" for figure in figures):
-                return "spec sheet"
-        if any(getattr(self.overlap, name).status == "given" for name in STEP_RESOURCES):
+        figures = [getattr(self.efficiency, name) for name in STEP_RESOURCES]
+        figures += [getattr(self.latency, name) for name in LATENCIES]
+        if any(figure.status == "given" for figure in figures):
+            return "spec sheet"
+        if any(getattr(self.overlap, name).status == "given" for name in OVERLAPPING):
             return "spec sheet"
         return "universal" if self.name == UNIVERSAL else "calibrated"
 
@@ -251,10 +215,30 @@ class Calibration(StrictModel):
         return next((one for one in self.overall if one.vendor == vendor), None)
 
 
-STEP_RESOURCES = ("weights", "kv", "gemm", "attention", "link")
+STEP_RESOURCES = (
+    "weights",
+    "experts",
+    "kv",
+    "gemm",
+    "experts_gemm",
+    "attention",
+    "prefill",
+    "link",
+)
 """Resources of a step without LPUs, whose efficiencies are fitted."""
 
-LATENCIES = ("per_layer", "per_layer_doubling", "per_composite_block")
+OVERLAPPING = ("weights", "kv", "gemm", "attention", "prefill", "link")
+"""Those whose time may hide behind others."""
+
+LATENCIES = (
+    "per_layer",
+    "per_latent_block",
+    "per_recurrent_block",
+    "per_block_scaled_layer",
+    "per_exchange_doubling",
+    "per_layer_beyond_domain",
+    "per_sequence",
+)
 """Fixed times that are fitted."""
 
 
@@ -269,6 +253,8 @@ def families() -> dict[str, str]:
     """Return the calibration entry of each chip that has one, by the chip's name."""
     found: dict[str, str] = {}
     for name in catalogue.names("calibrations"):
+        if name == KERNELS:
+            continue
         value = catalogue.entry("calibrations", name).value
         if isinstance(value, dict):
             for key in ("accelerators", "same_architecture"):

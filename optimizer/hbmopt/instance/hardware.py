@@ -69,6 +69,7 @@ class Accelerator(StrictModel):
     name: str
     title: str = ""
     vendor: str = ""
+    architecture: str = Field(default="", description="generation whose fixed times it shares")
     memory_type: str = "HBM"
     year: Count | None = None
     hbm_capacity: DataSize

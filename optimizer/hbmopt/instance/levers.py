@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hbmopt.basics import units
 from hbmopt.documents import Figure
+from hbmopt.instance.calibration import LATENCIES
 from hbmopt.instance.schema import Choices, Instance
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT
 
@@ -151,12 +152,10 @@ def pace_levers(instance: Instance) -> Iterator[Lever]:
 
 
 def latency_levers(instance: Instance) -> Iterator[Lever]:
-    """Yield the latency per layer, its two parts in proportion."""
+    """Yield the fixed latencies, all in proportion."""
     latency = instance.calibration.latency
     waits = tuple(
-        f"calibration.latency.{key}"
-        for key in ("per_layer", "per_layer_doubling")
-        if getattr(latency, key).amount > 0
+        f"calibration.latency.{key}" for key in LATENCIES if getattr(latency, key).amount > 0
     )
     if waits:
         now = instance.figure(tuple(waits[0].split("."))).amount

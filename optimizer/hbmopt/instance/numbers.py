@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from hbmopt.documents import Figure, FigureRule, KeyPath, format_path
-from hbmopt.instance.calibration import ErrorBand
+from hbmopt.instance.calibration import LATENCIES, ErrorBand
 from hbmopt.instance.schema import NO_COMPRESSION, Instance
 
 SECTIONS = ("rack", "limits", "workload", "llm", "calibration")
@@ -306,12 +306,11 @@ def _between_neighbours(instance: Instance, path: KeyPath) -> tuple[float, float
 def _together(instance: Instance, found: list[InstanceNumber]) -> list[InstanceNumber]:
     """Return the numbers that are scaled together."""
     offload = instance.rack.offload is not None
-    latencies = ("per_layer", "per_layer_doubling")
     wanted: list[tuple[str, list[KeyPath]]] = [
         (PEAKS, [one.paths[0] for one in found if one.name.startswith(f"{PEAKS}.")]),
         (LPU_PEAKS, [one.paths[0] for one in found if one.name.startswith(f"{LPU_PEAKS}.")]),
         (WEIGHTS, [one.paths[0] for one in found if one.unit == "G parameters"]),
-        (LATENCY, [("calibration", "latency", name) for name in latencies]),
+        (LATENCY, [("calibration", "latency", name) for name in LATENCIES]),
         (
             KV_CACHE,
             [

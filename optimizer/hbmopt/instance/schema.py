@@ -494,6 +494,13 @@ def _by_chip(calibration: Value) -> bool:
     return calibration == CALIBRATED
 
 
+LIKEWISE = {
+    "efficiency": {"experts": "weights", "experts_gemm": "gemm", "prefill": "gemm"},
+    "overlap": {"prefill": "gemm"},
+}
+"""Constants of one's own that hold for others too, where these are not given."""
+
+
 def _complete_calibration(document: Document) -> Document:
     """Return the document with all constants: the chosen entry's, and `universal` for the rest.
 
@@ -506,8 +513,17 @@ def _complete_calibration(document: Document) -> Document:
     changes = dict(value or {})
     chip = document.get(("rack", "accelerator", "name"))
     name = entry_for(str(chip)) if _by_chip(changes) else UNIVERSAL
-    changes.pop("base", None)
     complete = copied_document(document)
+    for part, likely in LIKEWISE.items():
+        given = changes.get(part)
+        if not isinstance(given, dict):
+            continue
+        for new, name_of in likely.items():
+            if name_of in given and new not in given:
+                complete.graft((*path, part, new), complete.part((*path, part, name_of)))
+    changed = complete.get(path)
+    changes = dict(changed) if isinstance(changed, dict) else {}
+    changes.pop("base", None)
     constants = copied_document(_calibration(UNIVERSAL))
     if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
         for name_of_errors in ("errors", "overall"):
@@ -516,7 +532,7 @@ def _complete_calibration(document: Document) -> Document:
         own = copied_document(_calibration(name))
         if isinstance(own.value, dict):
             _overlay(constants, own.value, own, ())
-    _overlay(constants, changes, document, path)
+    _overlay(constants, changes, complete, path)
     complete.graft(path, constants)
     return complete
 

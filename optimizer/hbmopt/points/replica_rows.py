@@ -12,21 +12,24 @@ Arrays have the axes (clock, point), a point being a batch of a configuration; w
 matters they are plain numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import count
+from functools import cached_property, reduce
+from itertools import count, product
 from typing import cast
 
 import numpy as np
 
 from hbmopt.demand import Alike, Array, collect, rack_data, replaced
-from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.models.expert_reads import distinct_experts, fullest_of
 from hbmopt.points.clock_mix import Whole
 from hbmopt.program import STRUCTURAL, Entry, Label, template_of
 
 COUNTED = frozenset({"accelerators", "lpu_units"})
 """Rows that count devices: how many replicas there may be is known before."""
+
+KERNEL, KERNEL_ROWS = "kernel_time", frozenset({"kernel_memory", "kernel_arithmetic"})
+"""The time of a class of kernels, and the rows that say how long it is at least."""
 
 AVERAGED = frozenset({"power_cap", "min_speed"})
 """Limits that are the parameters of a question, and no part of how a replica runs."""
@@ -87,6 +90,8 @@ class _Places:
     running: int | None
     replicas: int | None
     parts: tuple[tuple[int | None, int | None], ...]
+    kernels: tuple[int, ...] = ()
+    """Columns that stand for the longest of other rows, each counted once."""
 
     def work(self, found: Sequence[Entry], batches: Array) -> Work:
         """Return what the row has per step at the batches."""
@@ -128,12 +133,16 @@ class ReplicaRows:
 
         places = _Chosen()
         self._timed, self._held = list[_Places](), list[_Places]()
+        self._kernels: dict[int, list[_Places]] = {}
         self._shared = list[tuple[int, _Places]]()
         entries, rows = len(template.indices), len(template.rows)
         for row, label in enumerate(template.rows):
+            labels = [template.columns[column] for column in template.row_columns(row)]
+            if label.family in KERNEL_ROWS and label.index is not None:
+                read = places.of(labels, int(template.starts[row]), self.parts)
+                self._kernels.setdefault(label.index, []).append(read)
             if label.family in STRUCTURAL or label.family in COUNTED | AVERAGED:
                 continue
-            labels = [template.columns[column] for column in template.row_columns(row)]
             read = places.of(labels, int(template.starts[row]), self.parts)
             if label.family == "accelerator_power":
                 self._heat = read
@@ -160,7 +169,7 @@ class ReplicaRows:
         """Return what depends on the batch: distinct experts that a step reads."""
         found = []
         for index, part in enumerate(getattr(self._at.clocks[0], kind)):
-            mixture, gigabytes, tokens = None, list[Array](), list[Array]()
+            mixture, gigabytes, tokens, ranks = None, list[Array](), list[Array](), list[Array]()
             for one in self._sets:
                 demand = one.demand
                 listed = demand.experts if kind == "components" else demand.offloaded_experts
@@ -169,6 +178,7 @@ class ReplicaRows:
                     mixture = reads.mixture
                     gigabytes.append(one.each(reads.gigabytes))
                     tokens.append(one.each(reads.tokens_per_sequence))
+                    ranks.append(one.each(reads.ranks))
             if mixture is not None:
                 found.append(
                     _Experts(
@@ -179,6 +189,7 @@ class ReplicaRows:
                         mixture.active,
                         np.concatenate(gigabytes)[self._order],
                         np.concatenate(tokens)[self._order],
+                        np.concatenate(ranks)[self._order],
                     )
                 )
         return found
@@ -236,12 +247,13 @@ class ReplicaRows:
         found = self._found(owners, batches, every=every)
         timed = []
         for places in self._timed:
-            share, work = -1.0 / _entry(found, places.running), places.work(found, batches)
-            timed.append(
-                Work(work.base * share, tuple(part * share for part in work.parts))
-                if np.any(share != 1.0)
-                else work
-            )
+            share = -1.0 / _entry(found, places.running)
+            for work in self._with_kernels(places, found, batches):
+                timed.append(
+                    Work(work.base * share, tuple(part * share for part in work.parts))
+                    if np.any(share != 1.0)
+                    else work
+                )
         return Rows(
             timed=tuple(timed),
             held=tuple(one.work(found, batches) for one in self._held),
@@ -257,6 +269,26 @@ class ReplicaRows:
             ),
             tokens=self._tokens.work(found, batches).base,
         )
+
+    def _with_kernels(
+        self, places: _Places, found: Sequence[Entry], batches: Array
+    ) -> Iterator[Work]:
+        """Yield what a row takes, its kernels bound in every way that they can be.
+
+        The longest of these is what it takes. Without parts to offload that is found at once.
+        """
+        own = places.work(found, batches)
+        bounds = [
+            [one.work(found, batches) for one in self._kernels[kernel]] for kernel in places.kernels
+        ]
+        if not self.parts:
+            longest = (reduce(np.maximum, (one.base for one in each)) for each in bounds)
+            yield Work(np.asarray(sum(longest, start=own.base)), ())
+            return
+        for chosen in product(*bounds):
+            base = sum((one.base for one in chosen), start=own.base)
+            parts = zip(own.parts, *(one.parts for one in chosen), strict=True)
+            yield Work(np.asarray(base), tuple(np.asarray(sum(each)) for each in parts))
 
 
 class _Chosen:
@@ -282,6 +314,7 @@ class _Chosen:
                 (at.get(("offloaded_steps", part)), at.get(("offloaded_sequences", part)))
                 for part in range(parts)
             ),
+            tuple(one.index for one in labels if one.family == KERNEL and one.index is not None),
         )
 
 
@@ -295,12 +328,20 @@ class _Experts:
     active: float
     gigabytes: Array
     tokens: Array
+    ranks: Array
+
+    @cached_property
+    def _fullest(self) -> Array:
+        return np.asarray(fullest_of(cast("float", self.ranks)))
 
     def read(self, owners: Whole, batches: Array) -> Array:
         """Return the GB that a step reads."""
         share = self.gigabytes / self.experts
         tokens = cast("float", self.tokens[owners] * batches)
-        return share[owners] * distinct_experts(self.experts, self.active, tokens)
+        ranks = cast("float", self.ranks[owners])
+        fullest = cast("float", self._fullest[owners])
+        read = distinct_experts(self.experts, self.active, tokens, ranks, fullest)
+        return share[owners] * read
 
 
 def _numbers(one: Alike, clock: float) -> Array:

@@ -44,7 +44,16 @@ from hbmopt.program.template import (
     fill_many,
     template_of,
 )
-from hbmopt.program.witness import ClockPoint, exposed_time, rack_power, violations, work
+from hbmopt.program.witness import (
+    ClockPoint,
+    Work,
+    busiest,
+    exposed_time,
+    rack_power,
+    step_parts,
+    violations,
+    work,
+)
 
 __all__ = [
     "NEGLIGIBLE",
@@ -67,8 +76,10 @@ __all__ = [
     "RunningColumn",
     "Solving",
     "Template",
+    "Work",
     "answered",
     "answered_together",
+    "busiest",
     "check_linear",
     "coefficients",
     "exposed_time",
@@ -82,6 +93,7 @@ __all__ = [
     "solve_linear",
     "solve_program",
     "solve_programs",
+    "step_parts",
     "template_of",
     "violations",
     "with_replicas",

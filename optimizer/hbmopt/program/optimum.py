@@ -15,7 +15,14 @@ from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
 from hbmopt.program.template import STRUCTURAL, Label, template_of
-from hbmopt.program.witness import ClockPoint, Work, rack_power, violations, work
+from hbmopt.program.witness import (
+    ClockPoint,
+    Work,
+    kernel_times,
+    rack_power,
+    violations,
+    work,
+)
 
 RUNNING = 1e-9
 """Replicas, or shares of their time, below which a clock does not run."""
@@ -98,12 +105,26 @@ class RunningColumn:
         """Return what the declared rows leave, right-hand side less activity, by row."""
         template = template_of(rack, self.data)
         numbers = collect(self.data, collect(rack, []))
-        point = np.array([self.values[label] for label in template.columns])
+        # A kernel's variable may be more than it takes, where nothing is lost by that.
+        values = self.values | self._kernel_times
+        point = np.array([values[label] for label in template.columns])
         return {
             label: float(slack.value(numbers, point))
             for label, slack in zip(template.rows, template.slacks, strict=True)
             if label.family not in STRUCTURAL
         }
+
+    @property
+    def _kernel_times(self) -> dict[Label, float]:
+        found = {}
+        for index, replica in enumerate(self.data.clocks):
+            running = next((one for one in self.clocks if one.index == index), None)
+            for kernel in range(len(replica.kernels) + 1):
+                taken = 0.0
+                if running is not None:
+                    taken = kernel_times(replica, running.done)[kernel]
+                found[Label("kernel_time", index, kernel)] = taken
+        return found
 
     @cached_property
     def clocks(self) -> tuple[ClockOperation, ...]:

@@ -37,6 +37,8 @@ STRUCTURAL = frozenset(
         "common_batch",
         "min_batch",
         "max_batch",
+        "kernel_memory",
+        "kernel_arithmetic",
         "offload_share",
         "offload_lowest",
         "offload_highest",
@@ -148,7 +150,8 @@ def _shape(
 ) -> tuple[object, ...]:
     """Return what decides the structure of a program, as a key that is cheap to compare."""
     budgets = tuple(budget.name for budget in rack.budgets)
-    parts = len(replica.components), replica.offloadable
+    kernels = tuple(one.components for one in replica.kernels)
+    parts = len(replica.components), kernels, replica.offloadable
     return clocks, *parts, batches, rack.power_cap_kw is None, budgets
 
 

@@ -28,7 +28,10 @@ class ClockPoint:
 
 @dataclass(frozen=True)
 class Work:
-    """What a replica group does per ms, in GB, accelerators kept busy, kW and replica-ms."""
+    """What a replica group does per ms, in GB, accelerators kept busy, kW and replica-ms.
+
+    `times` are those of each resource; `kernels` those of reading and of arithmetic by class.
+    """
 
     resident_gb_steps: float
     sram_gb_steps: float
@@ -36,6 +39,7 @@ class Work:
     kv_read: float
     gemm_at_peak: float
     attention_at_peak: float
+    prefill_at_peak: float
     link_traffic: float
     sram_read: float
     lpu_at_peak: float
@@ -43,23 +47,32 @@ class Work:
     power_kw: float
     lpu_power_kw: float
     times: dict[str, float]
+    kernels: dict[str, tuple[float, float]]
 
 
 def work(replica: ReplicaData, point: ClockPoint) -> Work:
     """Return the work of a point whose batch the replica's expert reads were taken at."""
     steps, sequences = point.steps, point.sequences
     share = dict(zip(replica.offloadable, point.offloaded_share, strict=True))
-    resident = weights = gemm = 0.0
+    resident = prompts = 0.0
+    reads, products = list[float](), list[float]()
     for index, part in enumerate(replica.components):
         kept = 1.0 - share.get(index, 0.0)
         resident += number(part.resident_gb) * kept * steps
-        weights += kept * (
-            number(part.read_gb_per_step) * steps + number(part.read_gb_per_sequence) * sequences
+        reads.append(
+            kept
+            * (
+                number(part.read_gb_per_step) * steps
+                + number(part.read_gb_per_sequence) * sequences
+            )
         )
-        gemm += kept * sequences * number(part.gflop_per_sequence) / number(part.peak_tflops)
+        busy = kept * sequences / number(part.peak_tflops)
+        products.append(busy * number(part.gflop_per_sequence))
+        prompts += busy * number(part.prompt_gflop_per_sequence)
     resident += number(replica.kv_held_gb) * sequences
     sram_held = sram = lpu = crossing = 0.0
     latency = number(replica.fixed_latency_ms) * steps
+    latency += number(replica.latency_ms_per_sequence) * sequences
     for lpu_part, moved in zip(replica.offloaded, point.offloaded_share, strict=True):
         sram_held += number(lpu_part.resident_gb) * moved * steps
         sram += moved * (
@@ -75,15 +88,25 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         )
     size, units = number(replica.accelerators), number(replica.lpu.units)
     kv = number(replica.kv_read_gb) * sequences
-    attention = number(replica.attention_gflop) * sequences / number(replica.attention_peak_tflops)
+    attending = sequences / number(replica.attention_peak_tflops)
+    attention = number(replica.attention_gflop) * attending
+    prompts += number(replica.prompt_attention_gflop) * attending
     link = number(replica.link_gb_per_sequence) * sequences
     power, attained = replica.power, replica.efficiency
     hbm = size * number(replica.hbm_tb_per_s)
+    kernels = {
+        kernel.name: (
+            sum(reads[one] for one in kernel.components) / hbm / number(kernel.weights),
+            sum(products[one] for one in kernel.components) / size / number(kernel.gemm),
+        )
+        for kernel in replica.kernels
+    }
     times = {
-        "weights": weights / hbm / number(attained.weights),
+        "weights": sum(read for read, _ in kernels.values()),
         "kv": kv / hbm / number(attained.kv),
-        "gemm": gemm / size / number(attained.gemm),
+        "gemm": sum(busy for _, busy in kernels.values()),
         "attention": attention / size / number(attained.attention),
+        "prefill": prompts / size / number(attained.prefill),
         "link": link / size / number(replica.link_tb_per_s) / number(attained.link),
         "latency": latency,
         "sram": 0.0,
@@ -99,17 +122,18 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     return Work(
         resident_gb_steps=resident,
         sram_gb_steps=sram_held,
-        weights_read=weights,
+        weights_read=sum(reads),
         kv_read=kv,
-        gemm_at_peak=gemm,
+        gemm_at_peak=sum(products),
         attention_at_peak=attention,
+        prefill_at_peak=prompts,
         link_traffic=link,
         sram_read=sram,
         lpu_at_peak=lpu,
         crossing_traffic=crossing,
         power_kw=size * number(power.active_kw) * point.running
-        + number(power.joule_per_gb) * (weights + kv)
-        + number(power.kw_at_peak_flops) * (gemm + attention)
+        + number(power.joule_per_gb) * (sum(reads) + kv)
+        + number(power.kw_at_peak_flops) * (sum(products) + attention + prompts)
         + number(power.joule_per_link_gb) * link,
         lpu_power_kw=(
             units * number(replica.lpu.active_kw) * point.running
@@ -118,16 +142,50 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
             else 0.0
         ),
         times=times,
+        kernels={**kernels, "attention": (times["kv"], times["attention"])},
     )
 
 
-def exposed_time(replica: ReplicaData, times: dict[str, float]) -> float:
-    """Return the time that does not hide behind other work: latency and unoverlapped shares."""
-    return times["latency"] + sum(
-        (1.0 - number(getattr(replica.overlap, resource))) * time
-        for resource, time in times.items()
-        if resource != "latency"
-    )
+def kernel_times(replica: ReplicaData, done: Work) -> list[float]:
+    """Return the time of each class of kernels: the longer of its reading and its arithmetic."""
+    overlap, found = replica.overlap, list[float]()
+    for name, (reading, computing) in done.kernels.items():
+        own = name == "attention"
+        hidden = overlap.kv if own else overlap.weights, overlap.attention if own else overlap.gemm
+        exposed = [(1.0 - number(share)) for share in hidden]
+        found.append(cast("float", np.maximum(exposed[0] * reading, exposed[1] * computing)))
+    return found
+
+
+def step_parts(done: Work) -> dict[str, float]:
+    """Return the time of a step by what it goes into, each kernel's by what it is bound by."""
+    parts = dict(done.times)
+    parts |= dict.fromkeys(("weights", "kv", "gemm", "attention"), 0.0)
+    for name, (reading, computing) in done.kernels.items():
+        own = name == "attention"
+        bound = np.greater_equal(reading, computing)
+        parts["kv" if own else "weights"] += cast("float", np.where(bound, reading, 0.0))
+        parts["attention" if own else "gemm"] += cast("float", np.where(bound, 0.0, computing))
+    return parts
+
+
+def exposed_time(replica: ReplicaData, done: Work) -> float:
+    """Return the time that does not hide behind other work: kernels one by one, and latency."""
+    rest = ("prefill", "link", "sram", "lpu_compute", "lpu_link")
+    shown = sum((1.0 - number(getattr(replica.overlap, one))) * done.times[one] for one in rest)
+    return done.times["latency"] + sum(kernel_times(replica, done)) + shown
+
+
+def busiest(replica: ReplicaData, done: Work) -> float:
+    """Return the time of a step: what is exposed, or of one resource if all else hides behind."""
+    times = done.times
+    found = [exposed_time(replica, done), times["weights"] + times["kv"], _computing(times)]
+    found += [times[name] for name in ("link", "sram", "lpu_compute", "lpu_link")]
+    return cast("float", np.maximum.reduce(np.broadcast_arrays(*found)))
+
+
+def _computing(times: dict[str, float]) -> float:
+    return times["gemm"] + times["attention"] + times["prefill"]
 
 
 def violations(clocks: Sequence[tuple[ReplicaData, ClockPoint]]) -> dict[str, float]:
@@ -164,9 +222,9 @@ def _at_clock(replica: ReplicaData, point: ClockPoint, done: Work) -> dict[str, 
     found = {
         "hbm_capacity": _beyond(done.resident_gb_steps, hbm * point.steps),
         "hbm_bandwidth": (done.times["weights"] + done.times["kv"] - running) / scale,
-        "compute": (done.times["gemm"] + done.times["attention"] - running) / scale,
+        "compute": (_computing(done.times) - running) / scale,
         "interconnect": (done.times["link"] - running) / scale,
-        "step_time": (exposed_time(replica, done.times) - running) / scale,
+        "step_time": (exposed_time(replica, done) - running) / scale,
         "min_batch": _beyond(point.steps, point.sequences),
         "sram_bandwidth": (done.times["sram"] - running) / scale,
         "lpu_compute": (done.times["lpu_compute"] - running) / scale,

@@ -20,7 +20,6 @@ def step_accuracy(instance: Instance, attention_data_parallel: Sequence[int]) ->
     return StepAccuracy(
         basis=calibration.basis,
         calibration=calibration.name,
-        engine=calibration.engine,
         measured_rows=worst.rows if worst is not None else 0,
         median_error=worst.median if worst is not None else None,
         p90_error=worst.p90 if worst is not None else None,

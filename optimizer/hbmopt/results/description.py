@@ -11,7 +11,8 @@ from hbmopt.instance import Instance
 from hbmopt.program import (
     ClockOperation,
     RunningColumn,
-    exposed_time,
+    busiest,
+    step_parts,
 )
 from hbmopt.results.solution import ClockShare, ConfigurationResult
 
@@ -88,15 +89,9 @@ def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, 
     parts: dict[str, float] = {}
     steps, busy = sum(clock.point.steps for clock in clocks), 0.0
     for clock in clocks:
-        times = clock.done.times
-        for resource, spent in times.items():
-            parts[resource] = parts.get(resource, 0.0) + spent / steps
-        busy += max(
-            exposed_time(clock.replica, times),
-            times["weights"] + times["kv"],
-            times["gemm"] + times["attention"],
-            times["link"],
-        )
+        for resource, spent in step_parts(clock.done).items():
+            parts[resource] = parts.get(resource, 0.0) + float(spent) / steps
+        busy += busiest(clock.replica, clock.done)
     waiting = step_ms - busy / steps
     parts["waiting"] = waiting if waiting > WAITED * step_ms else 0.0
     return parts

@@ -31,7 +31,7 @@ from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.points import Target, TargetSearch, one_replica
-from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, work
+from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, step_parts, work
 from hbmopt.results.solution import Conflict
 
 MOST_FLOORS = 10_000
@@ -289,7 +289,7 @@ def _speed_sentence(instance: Instance, configuration: Configuration, speed: flo
     replica = replica_data(instance, configuration, max(configuration.clocks), exact)
     share = (0.0,) * len(replica.offloaded)
     done = work(replica, ClockPoint(1.0, 1.0, batch, share))
-    parts = sorted(done.times.items(), key=lambda part: -part[1])[:2]
+    parts = sorted(step_parts(done).items(), key=lambda part: -part[1])[:2]
     made_of = ", ".join(f"{name} {time:.3g} ms" for name, time in parts)
     beside = " without LPUs" if replica.offloaded else ""
     gained = 1e3 * step_tokens(instance, configuration).accepted

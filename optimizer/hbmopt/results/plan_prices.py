@@ -132,9 +132,10 @@ def _with_neighbours(held: _Held) -> _Held:
 
 def _held(rack: RackColumns, running: RunningGroup, *, slowed: bool) -> _Held:
     parts, full, hot = rack.running(running.group, running.rate)
+    clocks, demand = tuple(part.clock for part in parts), running.group.demand
     slowed = (slowed or hot) and (hot or running.rate < full * (1.0 - NEARLY))
-    clocks = tuple(part.clock for part in parts)
-    demand = running.group.demand
+    # What is bound by memory runs as fast at a lower clock, on less power than the full one takes.
+    slowed = slowed or clocks != demand.configuration.clocks[:1]
     demand = demand.with_clocks(clocks if slowed else demand.configuration.clocks[:1])
     count = running.replicas
     steps = tuple(count * part.share * part.steps for part in parts)

@@ -4,13 +4,20 @@ It need not be possible: what it uses of a limit may exceed it, and by which fac
 is judged by.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hbmopt.demand import Demand, rack_data
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import ReplicaData, number
+from hbmopt.models.quantities import number
 from hbmopt.points import WITHIN, ServingPoint
-from hbmopt.program import ClockOperation, RackPlan, RunningColumn, exposed_time, running_column
+from hbmopt.program import (
+    RackPlan,
+    RunningColumn,
+    busiest,
+    exposed_time,
+    running_column,
+    step_parts,
+)
 from hbmopt.results.limits import LimitUse, limit_uses, rack_uses
 
 
@@ -54,7 +61,12 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
     counted = ("accelerators", "lpu_units")
     limits = [one for one in limit_uses(column, plan.rack) if one.name != "min_speed"]
     limits += [one for one in rack_uses(plan, instance) if one.name not in counted]
-    steps, times, exposed = _times(column)
+    steps = column.total("steps")
+    taken, times = dict[str, float](), 0.0
+    for clock in column.clocks:
+        times += busiest(clock.replica, clock.done)
+        for name, spent in step_parts(clock.done).items():
+            taken[name] = taken.get(name, 0.0) + float(spent)
     overhead = number(plan.rack.power_overhead)
     parts = {
         "static": overhead * number(plan.rack.static_kw),
@@ -65,40 +77,19 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
     parts["parked"] = power - sum(parts.values())
     return PointUse(
         limits=tuple(limits),
-        step_ms=_busiest(times, exposed) / steps if steps > 0 else 0.0,
-        step_needs=_step_needs(column.data.clocks[0], times, exposed),
+        step_ms=times / steps if steps > 0 else 0.0,
+        step_needs=_step_needs(column),
         step_breakdown_ms={
-            name: spent / steps if steps > 0 else 0.0 for name, spent in times.items()
+            name: spent / steps if steps > 0 else 0.0 for name, spent in taken.items()
         },
         power_kw=power,
         power_breakdown_kw=parts,
     )
 
 
-def _times(column: RunningColumn) -> tuple[float, dict[str, float], float]:
-    """Return steps per ms, times by part and exposed time of one replica, over its clocks."""
-    clocks: tuple[ClockOperation, ...] = column.clocks
-    replicas, times = column.value("replicas"), dict[str, float]()
-    for clock in clocks:
-        for resource, spent in clock.done.times.items():
-            times[resource] = times.get(resource, 0.0) + spent / replicas
-    exposed = sum(exposed_time(clock.replica, clock.done.times) for clock in clocks)
-    return column.total("steps") / replicas, times, exposed / replicas
-
-
-def _busiest(times: dict[str, float], exposed: float) -> float:
-    """Return the largest share of the time that a row of time takes."""
-    return max(
-        exposed,
-        times["weights"] + times["kv"],
-        times["gemm"] + times["attention"],
-        *(times[name] for name in ("link", "sram", "lpu_compute", "lpu_link")),
-    )
-
-
 STEP_RESOURCES = {
     "hbm_bandwidth": ("weights", "kv"),
-    "compute": ("gemm", "attention"),
+    "compute": ("gemm", "attention", "prefill"),
     "interconnect": ("link",),
     "latency": ("latency",),
     "sram_bandwidth": ("sram",),
@@ -108,16 +99,38 @@ STEP_RESOURCES = {
 """Parts of a step by the resource that makes them shorter."""
 
 
-def _step_needs(replica: ReplicaData, times: dict[str, float], exposed: float) -> dict[str, float]:
+def _step_needs(column: RunningColumn) -> dict[str, float]:
     """Return by resource how many times as much of it brings the exposed time down to 1."""
     found = {}
-    for resource, parts in STEP_RESOURCES.items():
-        waited = sum(
-            times[part]
-            * (1.0 if part == "latency" else 1.0 - number(getattr(replica.overlap, part)))
-            for part in parts
-        )
-        rest = exposed - waited
-        if exposed > 1.0 + WITHIN and rest < 1.0:
-            found[resource] = waited / (1.0 - rest)
+    if _exposed(column, "", 1.0) <= 1.0 + WITHIN:
+        return {}
+    for resource in STEP_RESOURCES:
+        least, most = 0.0, 1.0
+        if _exposed(column, resource, least) >= 1.0:
+            continue
+        while most - least > CLOSE * most:
+            middle = (least + most) / 2.0
+            if _exposed(column, resource, middle) > 1.0:
+                most = middle
+            else:
+                least = middle
+        found[resource] = 1.0 / most
     return found
+
+
+CLOSE = 1e-12
+"""Relative width to which it is found how much more of a resource is needed."""
+
+
+def _exposed(column: RunningColumn, resource: str, share: float) -> float:
+    """Return the exposed time of a replica where a resource's parts take a share of their time."""
+    parts, total = STEP_RESOURCES.get(resource, ()), 0.0
+    reading, computing = (share if one in parts else 1.0 for one in ("weights", "gemm"))
+    for clock in column.clocks:
+        done = clock.done
+        times = {one: spent * share if one in parts else spent for one, spent in done.times.items()}
+        kernels = {
+            name: (read * reading, busy * computing) for name, (read, busy) in done.kernels.items()
+        }
+        total += exposed_time(clock.replica, replace(done, times=times, kernels=kernels))
+    return total / column.value("replicas")

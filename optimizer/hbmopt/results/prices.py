@@ -21,7 +21,6 @@ from hbmopt.demand import (
     Point,
     collect,
     latency_layers,
-    layer_latency,
     offloadable_components,
     rack_data,
 )
@@ -55,9 +54,6 @@ class Input:
 def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
     """Return the hardware inputs of an instance; those of the LPUs where they take part."""
     accelerator: KeyPath = ("rack", "accelerator")
-    constants: list[KeyPath] = [("calibration",)]
-    if instance.calibration.expert_parallel is not None:
-        constants.append(("calibration", "expert_parallel"))
     found = [
         Input("hbm_capacity", ((*accelerator, "hbm_capacity"),), "GB", "GB per accelerator", 1.0),
         Input(
@@ -79,7 +75,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
         ),
         Input(
             "latency",
-            tuple((*path, "latency", name) for name in LATENCIES for path in constants),
+            tuple(("calibration", "latency", name) for name in LATENCIES),
             "us",
             "us per layer",
             1e3,
@@ -328,8 +324,8 @@ def quoted(
             # price of one more microsecond of every layer's kernels, of which LPUs may take a part.
             layers = latency_layers(instance.llm, configuration.draft_tokens)
             value = latency_ms / layers * one.quoted
-            kernels = layer_latency(instance, configuration.layout).kernels
-            change, divisor = len(inputs), kernels * one.quoted
+            kernels = instance.calibration.latency.per_layer
+            change, divisor = len(inputs), float(kernels) * one.quoted
         status = figures[0].status
         quotes.append(Quote(one.name, value, one.unit, status, one.per, change, divisor))
     return quotes

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hbmopt.basics import units
+from hbmopt.demand import LATENT
 from hbmopt.documents import UNCERTAIN, Figure, KeyPath, format_path
 from hbmopt.instance import Instance
 from hbmopt.results.solution import Estimate
@@ -29,14 +30,21 @@ def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
 def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
     """Return the uncertain figures that an answer rests on, those of the weakest status first."""
     found = []
+    kinds = {group.kind for group in instance.llm.attention}
     own_law = instance.power_law is instance.rack.accelerator.power_law
     for path, figure in figures(instance):
         unused = (
             (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
             path[:2] == ("calibration", "power_law") and own_law,
             path[:3] == ("rack", "accelerator", "power_law") and not own_law,
-            # What is not fitted for expert parallelism is repeated there from the other layouts.
-            path[:2] == ("calibration", "expert_parallel"),
+            path[:2] == ("calibration", "architectures")
+            and path[2] != instance.rack.accelerator.architecture,
+            path[-1] == "per_recurrent_block" and "recurrent" not in kinds,
+            path[-1] == "per_latent_block" and not kinds & LATENT,
+            path[-1] in ("per_expert_block", "experts", "experts_gemm")
+            and instance.llm.mixture is None,
+            path[-1] == "per_stage" and max(instance.choices.pipeline_parallel) == 1,
+            path[-1] == "per_layer_beyond_domain",
             path[-2:] == ("power_law", "link") and figure.amount == 0,
             path[-1] in _NOT_USED and path != ("rack", "power"),
             path == ("rack", "power") and instance.limits.power is not None,

@@ -122,7 +122,6 @@ class StepAccuracy:
 
     basis: str
     calibration: str
-    engine: str | None
     measured_rows: int
     median_error: float | None
     p90_error: float | None

@@ -62,6 +62,7 @@ STEP_COLOURS = {
     "kv": "#56B4E9",
     "gemm": "#009E73",
     "attention": "#8FD6BF",
+    "prefill": "#B5CF6B",
     "link": "#CC79A7",
     "latency": "#E69F00",
     "sram": "#00446B",

@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from hbmopt.basics import one_line, visible
 from hbmopt.documents import parse_document
 from hbmopt.errors import InputError
-from hbmopt.instance import EXPERT_PARALLEL, TENSOR_PARALLEL, ErrorBand, StepError
+from hbmopt.instance import ErrorBand, StepError
 from hbmopt.report.tables.output import printed
 from hbmopt.report.tables.prediction_report import add_errors, error_table
 from hbmopt.report.tables.table_text import Text
-from hbmopt.studies.accuracy import CalibrationFit, StepConstants
+from hbmopt.studies.accuracy import CalibrationFit, constants
 
 WIDTH = 110
 DIGITS = 3
@@ -23,8 +23,7 @@ def calibration_yaml(
 ) -> str:
     """Return a fit as the YAML of a calibration; constants that were not fitted are left out.
 
-    What is left out comes from the entry `universal`. Where no layout is attention-data parallel
-    one set of constants holds for all; where every one is, both modes take it.
+    What is left out comes from the entry `universal`.
     """
     title = title or "fitted to measured decode steps"
     source = _scalar(fit.source)
@@ -37,11 +36,7 @@ def calibration_yaml(
     ]
     if same_architecture:
         lines.append(f"same_architecture: [{', '.join(same_architecture)}]")
-    base = fit.constants.get(TENSOR_PARALLEL) or fit.constants[EXPERT_PARALLEL]
-    lines += _constants(base, source, "")
-    spread = fit.constants.get(EXPERT_PARALLEL)
-    if spread is not None and spread is not base:
-        lines += ["expert_parallel:", *_constants(spread, source, "  ")]
+    lines += _constants(fit, source)
     if fit.power is not None:
         lines.append("power_law:")
         law = {"active": min(fit.power.active, 1.0), "hbm": fit.power.hbm, "flop": fit.power.flop}
@@ -69,24 +64,32 @@ def _scalar(text: str) -> str:
 def _note(fit: CalibrationFit) -> str:
     fitted = sum(not one.contradicts for one in fit.steps)
     text = f"{fitted} rows in {len({one.series for one in fit.steps})} series"
-    if any(one.groups != "series" for one in fit.held_out.values()):
+    if fit.held_out is not None and fit.held_out.groups != "series":
         text += "; one series only, so its contexts were held out in turn"
     if fit.draws and fit.power is not None:
         text += f"; power law of {len(fit.draws)} rows"
     return text
 
 
-def _constants(constants: StepConstants, source: str, indent: str) -> list[str]:
-    lines = [f"{indent}efficiency:"]
-    for name, value in constants.efficiency.items():
-        lines.append(f"{indent}  {name}: {_figure(_rounded(value), source)}")
-    lines.append(f"{indent}latency:")
-    for name, value in constants.latency.items():
-        lines.append(f"{indent}  {name}: {_figure(f'{_rounded(1e3 * value)} us', source)}")
-    if constants.engines:
-        lines.append(f"{indent}engines:")
-    for name, value in constants.engines.items():
-        lines.append(f"{indent}  {name}: {_figure(_rounded(value), source)}")
+def _constants(fit: CalibrationFit, source: str) -> list[str]:
+    """Return the constants that rows say something about; those of no row are left out."""
+    terms = [one.at_peak + one.counts for one in fit.steps if not one.contradicts]
+    told = {name for at, name in enumerate(constants()) if any(one[at] for one in terms)}
+    found = fit.constants
+    lines = ["efficiency:"]
+    for name, value in found.efficiency.items():
+        if name in told:
+            lines.append(f"  {name}: {_figure(_rounded(value), source)}")
+    lines.append("latency:")
+    for name, value in found.latency.items():
+        if name in told:
+            lines.append(f"  {name}: {_figure(f'{_rounded(1e3 * value)} us', source)}")
+    own = [one for one in found.architectures if ".".join(one) in told]
+    if own:
+        lines.append("architectures:")
+    for name, kind in own:
+        more = _figure(f"{_rounded(1e3 * found.architectures[name, kind])} us", source)
+        lines.append(f"  {name}: {{{kind}: {more}}}")
     return lines
 
 
@@ -134,18 +137,17 @@ def _fit_tables(fit: CalibrationFit) -> RenderableType:
         line, reason = fit.skipped[0]
         text.append(f", {len(fit.skipped)} not used (the first, line {line}: {reason})")
     table = error_table("")
-    for mode in fit.constants:
+    for mode in sorted({one.mode for one in fitted}, reverse=True):
         name = mode.replace("_", " ")
         add_errors(table, f"{name}, fitted rows", fit.fitted_error(mode))
-        held = fit.held_out.get(mode)
-        if held is None:
-            table.add_row(f"{name}: one series, so nothing can be held out")
-        else:
-            add_errors(
-                table, f"{name}, held out ({held.count} {held.groups})", fit.held_out_error(mode)
-            )
-    if fit.held_out:
-        add_errors(table, "all held-out rows", fit.held_out_error())
+        if fit.held_out is not None:
+            add_errors(table, f"{name}, held out", fit.held_out_error(mode))
+    if fit.held_out is None:
+        table.add_row("one series, so nothing can be held out")
+    else:
+        held = fit.held_out
+        title = f"all held-out rows ({held.count} {held.groups})"
+        add_errors(table, title, fit.held_out_error())
     if fit.power is not None and fit.held_out_power:
         add_errors(table, "power, held-out series", fit.power_error())
     return Group(text, table, Text())

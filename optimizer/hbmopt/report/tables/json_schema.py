@@ -47,7 +47,7 @@ def instance_schema() -> dict[str, Any]:
             "anyOf": [{"enum": known}, base, *inline],
         }
     # What an instance leaves out is taken from the entry `universal`.
-    for part in ("Calibration", "Efficiencies", "Latency", "Overlaps", "LayoutConstants"):
+    for part in ("Calibration", "Efficiencies", "Latency", "Overlaps"):
         definitions[part].pop("required", None)
     overlap = definitions["Calibration"]["properties"]["overlap"]
     definitions["Calibration"]["properties"]["overlap"] = {

@@ -1,7 +1,7 @@
 """Accuracy: measured decode steps against the model, and constants fitted to them."""
 
 from hbmopt.studies.accuracy.calibrating import CalibrationFit, calibrate
-from hbmopt.studies.accuracy.constant_fits import StepConstants
+from hbmopt.studies.accuracy.constant_fits import StepConstants, constants
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
@@ -17,6 +17,7 @@ __all__ = [
     "Prediction",
     "StepConstants",
     "calibrate",
+    "constants",
     "flat",
     "predict",
 ]

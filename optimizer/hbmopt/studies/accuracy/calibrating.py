@@ -6,22 +6,35 @@ every error that is stated is one on rows whose whole series took no part in the
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from hbmopt.basics import Progress, verb
-from hbmopt.demand import Array, composite_blocks, latency_layers
+from hbmopt.demand import Array, fixed_latency, sequence_latency
+from hbmopt.documents import Figure
 from hbmopt.errors import InputError
-from hbmopt.instance import EXPERT_PARALLEL, STEP_RESOURCES, TENSOR_PARALLEL, StepError, layout_mode
+from hbmopt.instance import (
+    EXPERT_PARALLEL,
+    LATENCIES,
+    STEP_RESOURCES,
+    TENSOR_PARALLEL,
+    ArchitectureLatency,
+    Calibration,
+    StepError,
+    layout_mode,
+    universal,
+)
 from hbmopt.models.quantities import number
 from hbmopt.studies.accuracy.constant_fits import (
     Draw,
     PowerConstants,
     Step,
     StepConstants,
+    architectures,
     fit_power,
     fit_steps,
 )
@@ -60,26 +73,23 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class CalibrationFit:
-    """Fitted constants by mode of layouts, the power law, and the errors on held-out rows."""
+    """Fitted constants, the power law, and the errors on held-out rows."""
 
     name: str
     source: str
     accelerators: tuple[str, ...]
-    constants: dict[str, StepConstants]
+    constants: StepConstants
     power: PowerConstants | None
     steps: tuple[Step, ...]
     draws: tuple[Draw, ...]
     skipped: tuple[tuple[int, str], ...]
-    held_out: dict[str, HeldOut]
+    held_out: HeldOut | None
     held_out_power: dict[int, float]
 
     def errors(self) -> list[StepError]:
         """Return the errors on held-out rows as a calibration states them."""
         found = []
         for mode in (TENSOR_PARALLEL, EXPERT_PARALLEL):
-            held = self.held_out.get(mode)
-            if held is None:
-                continue
             summary = self.held_out_error(mode)
             if summary.median_abs_error is None:
                 continue
@@ -88,7 +98,7 @@ class CalibrationFit:
                     accelerators=list(self.accelerators),
                     layout="tensor_parallel" if mode == TENSOR_PARALLEL else "expert_parallel",
                     rows=summary.compared,
-                    series=held.count,
+                    series=len({one.series for one in self.steps if one.mode == mode}),
                     median=round(summary.median_abs_error, 3),
                     mean=round(summary.mean_abs_error or 0.0, 3),
                     p90=round(summary.p90_abs_error or 0.0, 3),
@@ -100,7 +110,7 @@ class CalibrationFit:
     @property
     def held_out_ms(self) -> dict[int, float]:
         """The ms of all held-out rows, by line of the file."""
-        return {line: ms for one in self.held_out.values() for line, ms in one.predicted.items()}
+        return self.held_out.predicted if self.held_out is not None else {}
 
     def held_out_error(
         self, mode: str | None = None, *, contradicting: bool = False
@@ -122,7 +132,7 @@ class CalibrationFit:
         """Return the error on the rows that were fitted."""
         steps = [one for one in self.steps if one.mode == mode and not one.contradicts]
         measured = np.array([one.measured_ms for one in steps])
-        errors = self.constants[mode].predict(steps) / measured - 1
+        errors = self.constants.predict(steps) / measured - 1
         return summarised(len(steps), len(steps), errors)
 
     def power_error(self) -> ErrorSummary:
@@ -181,18 +191,8 @@ def calibrate(
     if all(one.contradicts for one in steps):
         why = f"; the first: line {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{source}: no row with a recorded context can be fitted{why}")
-    modes = [
-        mode
-        for mode in (TENSOR_PARALLEL, EXPERT_PARALLEL)
-        if any(one.mode == mode and not one.contradicts for one in steps)
-    ]
-    by_mode = {mode: [one for one in steps if one.mode == mode] for mode in modes}
-    constants = {mode: fit_steps(by_mode[mode], mode) for mode in modes}
-    held_out = {}
-    for mode in modes:
-        held = _held_out(by_mode[mode], mode, progress)
-        if held is not None:
-            held_out[mode] = held
+    constants = fit_steps(steps)
+    held_out = _held_out(steps, progress)
     comparable = [one for one in draws if one.comparable]
     return CalibrationFit(
         name=name,
@@ -253,39 +253,80 @@ def _contradicts(row: Row, case: StepCase, measured: float) -> bool:
 
 
 def _step(row: Row, case: StepCase, measured: float) -> Step:
-    layout, llm = case.configuration.layout, case.instance.llm
-    parts, attained = case.parts_ms(), case.demand.whole_replica(1.0).efficiency
-    layers = latency_layers(llm)
     return Step(
         line=row.line,
         series=series_of(row, case),
         context=row.number("context_tokens"),
-        mode=layout_mode(layout.attention_data_parallel),
-        engine=row.engine,
+        mode=layout_mode(case.configuration.layout.attention_data_parallel),
         measured_ms=measured,
-        at_peak=tuple(parts[name] * number(getattr(attained, name)) for name in STEP_RESOURCES),
+        at_peak=tuple(_at_peak(case)[name] for name in STEP_RESOURCES),
+        prompts=case.instance.workload.prefilled_per_output,
         contradicts=_contradicts(row, case, measured),
-        counts=(
-            layers,
-            layers * float(np.log2(layout.stage_accelerators)),
-            float(composite_blocks(llm)),
-        ),
+        counts=_counts(case),
     )
+
+
+def _at_peak(case: StepCase) -> dict[str, float]:
+    """Return the ms of every resource of a step at the peak."""
+    done, replica = case.done, case.demand.whole_replica(1.0)
+    found = dict.fromkeys(STEP_RESOURCES, 0.0)
+    names = {"dense": ("weights", "gemm"), "experts": ("experts", "experts_gemm")}
+    for kernel in replica.kernels:
+        reads, computes = names[kernel.name]
+        reading, computing = done.kernels[kernel.name]
+        found[reads], found[computes] = (
+            reading * number(kernel.weights),
+            computing * number(kernel.gemm),
+        )
+    for name in ("kv", "attention", "prefill", "link"):
+        found[name] = done.times[name] * number(getattr(replica.efficiency, name))
+    return {name: float(spent) for name, spent in found.items()}
+
+
+def _counts(case: StepCase) -> tuple[float, ...]:
+    """Return how often a step takes each fixed time: what it would wait if that were 1 ms alone."""
+    found = []
+    for alone in _one_at_a_time():
+        instance = case.instance.model_copy(update={"calibration": alone})
+        waited = fixed_latency(instance, case.configuration, 0)
+        each = sequence_latency(instance, case.configuration.layout)
+        found.append(float(waited + each * case.batch))
+    return tuple(found)
+
+
+@cache
+def _one_at_a_time() -> tuple[Calibration, ...]:
+    """Return constants in which one fixed time is 1 ms, and all others nothing."""
+    base = universal()
+    nothing = Figure(0.0, "time", "derived")
+    one = replace(nothing, amount=1.0)
+    latency = base.latency.model_copy(
+        update=dict.fromkeys((*LATENCIES, "per_expert_block", "per_stage"), nothing)
+    )
+    none = base.model_copy(update={"latency": latency, "architectures": {}})
+    found = [
+        none.model_copy(update={"latency": latency.model_copy(update={name: one})})
+        for name in LATENCIES
+    ]
+    found += [
+        none.model_copy(
+            update={"architectures": {name: ArchitectureLatency.model_validate({kind: one})}}
+        )
+        for name, kind in architectures()
+    ]
+    return tuple(found)
 
 
 def _draw(row: Row, case: StepCase, measured: float) -> Draw:
     accelerator = case.instance.rack.accelerator
-    parts, attained = case.parts_ms(), case.demand.whole_replica(1.0).efficiency
-    used = {
-        name: parts[name] * number(getattr(attained, name)) / measured for name in STEP_RESOURCES
-    }
-    step = sum(parts.values())
+    used = {name: spent / measured for name, spent in _at_peak(case).items()}
+    step = sum(case.parts_ms().values())
     return Draw(
         line=row.line,
         series=series_of(row, case),
         share=row.number("power_w_per_accelerator") / (1e3 * float(accelerator.tdp)),
-        hbm=used["weights"] + used["kv"],
-        flop=used["gemm"] + used["attention"],
+        hbm=used["weights"] + used["experts"] + used["kv"],
+        flop=used["gemm"] + used["experts_gemm"] + used["attention"] + used["prefill"],
         comparable=recorded(row) or 1 / CONTEXT_STANDS <= step / measured <= CONTEXT_STANDS,
     )
 
@@ -333,14 +374,14 @@ def _without_own(
     return predicted
 
 
-def _held_out(steps: Sequence[Step], mode: str, progress: Progress | None) -> HeldOut | None:
+def _held_out(steps: Sequence[Step], progress: Progress | None) -> HeldOut | None:
     """Return predictions by constants that were fitted without the row's whole series."""
     groups, parts = _groups(steps)
     if len({name for name, one in zip(groups, steps, strict=True) if not one.contradicts}) < 2:
         return None
 
     def fitted(rest: Sequence[Step]) -> Predict[Step]:
-        return fit_steps(rest, mode).predict
+        return fit_steps(rest).predict
 
     predicted = _without_own(steps, groups, fitted, progress)
     kind: Literal["series", "contexts of one series"]

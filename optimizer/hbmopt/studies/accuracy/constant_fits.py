@@ -1,10 +1,11 @@
-"""Fits of the step-time and power laws to measured rows.
+"""Constants of the step-time and power laws, fitted to what was measured.
 
-A step takes the sum of its parts, each a time at the peak divided by an efficiency, plus fixed
-times per layer. The constants are fitted in their logarithms, so that none is negative, to the
-logarithm of predicted over measured, by least absolute deviations (iteratively reweighted least
-squares). A penalty draws them to the universal ones; it grows with the square root of the rows,
-because the rows of a series are not independent of each other.
+A step takes the time of its kernels, each the longer of reading and arithmetic at the peak divided
+by an efficiency, of prompts and links, and fixed times of layers, blocks and sequences. The
+constants are fitted in their logarithms, so that none is negative, to the logarithm of predicted
+over measured, by least absolute deviations (iteratively reweighted least squares). A penalty draws
+them to `PRIOR`; it grows with the square root of the rows, because the rows of a series are not
+independent of each other.
 """
 
 from collections.abc import Sequence
@@ -13,50 +14,87 @@ from dataclasses import dataclass
 import numpy as np
 
 from hbmopt.demand import Array
-from hbmopt.instance import EXPERT_PARALLEL, LATENCIES, STEP_RESOURCES, LayoutConstants, universal
+from hbmopt.instance import LATENCIES, STEP_RESOURCES, universal
 
-COMPOSITE_SCALE = 0.020
-"""ms that `per_composite_block` is drawn to: half the universal latency of a layer."""
+PRIOR = {
+    "weights": 0.9,
+    "experts": 0.8,
+    "kv": 0.8,
+    "gemm": 0.6,
+    "experts_gemm": 0.4,
+    "attention": 0.5,
+    "prefill": 0.55,
+    "link": 0.4,
+    "per_layer": 0.05,
+    "per_latent_block": 0.02,
+    "per_recurrent_block": 0.027,
+    "per_block_scaled_layer": 0.02,
+    "per_exchange_doubling": 0.008,
+    "per_layer_beyond_domain": 0.075,
+    "per_sequence": 0.008,
+    "hopper.per_expert_block": 0.02,
+    "cdna3.per_layer": 0.15,
+    "cdna4.per_layer": 0.04,
+}
+"""What constants are before any served step: efficiencies, and fixed times in ms.
 
+Rates are those of single kernels as their authors state them, fixed times a few kernel launches
+each, rounded.
+"""
 
-STRENGTH = 0.15
-"""Weight of the penalty per square root of the rows."""
+STRENGTH = 0.3
+"""Weight of the penalty on steps per square root of the rows."""
 
-
-ENGINE_SPREAD = 0.5
-"""Spread of the logarithm of an engine's latency per that of the middle, before any row."""
-
+POWER_STRENGTH = 0.15
+"""The same of the power law."""
 
 SMALLEST = 0.02
 """Error from which on a smaller one has no more weight."""
 
-
-LEAST_EFFICIENCY = 0.2
-
+LEAST_EFFICIENCY, LONGEST_LATENCY = 0.1, 0.5
+"""Bounds of what a constant may be; latencies in ms."""
 
 ITERATIONS, LONGEST_MOVE, CONVERGED = 60, 0.4, 1e-6
 
+READING, COMPUTING = ("weights", "experts", "kv"), ("gemm", "experts_gemm", "attention")
+"""Of each class of kernels what it reads and what it computes, at the peak."""
 
-CONSTANTS = (*STEP_RESOURCES, *LATENCIES)
+AFTER = ("prefill", "link")
+"""What follows the kernels."""
+
+
+def architectures() -> list[tuple[str, str]]:
+    """Return the architectures and the fixed times that they add, as far as any are known."""
+    return [
+        (name, kind)
+        for name, own in sorted(universal().architectures.items())
+        for kind in type(own).model_fields
+        if f"{name}.{kind}" in PRIOR
+    ]
+
+
+def constants() -> tuple[str, ...]:
+    """Return the names of all constants, in the order in which they are fitted."""
+    return (*STEP_RESOURCES, *LATENCIES, *(".".join(one) for one in architectures()))
 
 
 @dataclass(frozen=True)
 class Step:
     """A measured step and what the law multiplies with its constants.
 
-    `at_peak` are the ms of every part at the peak, `counts` the layers, layers times doublings
-    and composite blocks of the fixed times. A step that `contradicts` its own throughput is not
-    fitted.
+    `at_peak` are the ms of every resource at the peak, `counts` how often each fixed time is taken.
+    `prompts` are tokens of prompts computed for each output token. A step that `contradicts` its
+    own throughput is not fitted.
     """
 
     line: int
     series: tuple[str, ...]
     context: float
     mode: str
-    engine: str | None
     measured_ms: float
     at_peak: tuple[float, ...]
     counts: tuple[float, ...]
+    prompts: float = 0.0
     contradicts: bool = False
 
 
@@ -74,23 +112,33 @@ class Draw:
 
 @dataclass(frozen=True)
 class StepConstants:
-    """Fitted constants of one mode of layouts: efficiencies, latencies in ms, engine factors."""
+    """Fitted constants: efficiencies, latencies and what architectures add to them, in ms."""
 
-    mode: str
     efficiency: dict[str, float]
     latency: dict[str, float]
-    engines: dict[str, float]
+    architectures: dict[tuple[str, str], float]
 
     def predict(self, steps: Sequence[Step]) -> Array:
         """Return the ms of steps."""
-        factors = np.array([self.engines.get(one.engine or "", 1.0) for one in steps])
-        busy: Array = np.array([one.at_peak for one in steps]) @ np.array(
-            [1.0 / self.efficiency[name] for name in STEP_RESOURCES]
-        )
-        waited: Array = np.array([one.counts for one in steps]) @ np.array(
-            [self.latency[name] for name in LATENCIES]
-        )
-        return np.asarray(busy + factors * waited)
+        factors = [1.0 / self.efficiency[name] for name in STEP_RESOURCES]
+        factors += [self.latency[name] for name in LATENCIES]
+        factors += [self.architectures[one] for one in architectures()]
+        return np.asarray(_columns(_terms(steps), np.array(factors)).sum(axis=1))
+
+
+def _terms(steps: Sequence[Step]) -> Array:
+    return np.array([(*one.at_peak, *one.counts) for one in steps])
+
+
+def _columns(terms: Array, factors: Array) -> Array:
+    """Return the ms of every term; of reading and arithmetic of a kernel the shorter is nothing."""
+    columns = terms * factors
+    for reads, computes in zip(READING, COMPUTING, strict=True):
+        one, other = STEP_RESOURCES.index(reads), STEP_RESOURCES.index(computes)
+        longer = columns[:, one] >= columns[:, other]
+        columns[longer, other] = 0.0
+        columns[~longer, one] = 0.0
+    return np.asarray(columns)
 
 
 @dataclass(frozen=True)
@@ -107,51 +155,25 @@ class PowerConstants:
         return np.asarray(np.minimum(1.0, np.array(drawn)))
 
 
-def _prior(mode: str) -> tuple[Array, Array]:
-    """Return the logarithms that constants are drawn to, and the least that they may be."""
-    constants = universal().expert_parallel if mode == EXPERT_PARALLEL else None
-    held: LayoutConstants | None = constants
-    efficiency = (held or universal()).efficiency
-    latency = (held or universal()).latency
-    values = [1.0 / float(getattr(efficiency, name)) for name in STEP_RESOURCES]
-    values += [float(getattr(latency, name)) or COMPOSITE_SCALE for name in LATENCIES]
-    least = [1.0] * len(STEP_RESOURCES) + [1e-5] * len(LATENCIES)
-    return np.log(np.array(values)), np.log(np.array(least))
-
-
-def fit_steps(steps: Sequence[Step], mode: str) -> StepConstants:
-    """Return the constants that fit steps of one mode; those that contradict themselves do not."""
+def fit_steps(steps: Sequence[Step]) -> StepConstants:
+    """Return the constants that fit steps; those that contradict themselves do not count."""
     steps = [one for one in steps if not one.contradicts]
-    engines = sorted({one.engine for one in steps if one.engine is not None})
-    if len(engines) < 2:
-        engines = []  # with one engine its latency is the latency
-    center, least = _prior(mode)
-    center = np.concatenate([center, np.zeros(len(engines))])
-    least = np.concatenate([least, np.full(len(engines), -2.0)])
-    most = np.concatenate(
-        [
-            np.full(len(STEP_RESOURCES), -np.log(LEAST_EFFICIENCY)),
-            np.log([0.5] * len(LATENCIES)),
-            np.full(len(engines), 2.0),
-        ]
-    )
-    spread = np.ones(len(center))
-    spread[len(CONSTANTS) :] = ENGINE_SPREAD
-    penalty = STRENGTH * np.sqrt(len(steps)) / spread**2
-    measured = np.log(np.array([one.measured_ms for one in steps]))
-    terms = np.array([one.at_peak + one.counts for one in steps])
-    of_engine = np.array([[float(one.engine == name) for name in engines] for one in steps])
-    of_engine = of_engine.reshape(len(steps), len(engines))
+    rates = len(STEP_RESOURCES)
+    prior = np.array([PRIOR[name] for name in constants()])
+    prior[:rates] = 1.0 / prior[:rates]
+    center = np.log(prior)
+    least = np.log([1.0] * rates + [1e-5] * (len(prior) - rates))
+    most = np.log([1.0 / LEAST_EFFICIENCY] * rates + [LONGEST_LATENCY] * (len(prior) - rates))
+    penalty = STRENGTH * np.sqrt(len(steps))
+    measured, terms = np.log(np.array([one.measured_ms for one in steps])), _terms(steps)
     point = center.copy()
     for _ in range(ITERATIONS):
-        columns = terms * np.exp(point[: len(CONSTANTS)])
-        columns[:, len(STEP_RESOURCES) :] *= np.exp(of_engine @ point[len(CONSTANTS) :])[:, None]
+        columns = _columns(terms, np.exp(point))
         total = columns.sum(axis=1)
-        waited = columns[:, len(STEP_RESOURCES) :].sum(axis=1)
-        slope = np.hstack([columns, of_engine * waited[:, None]]) / total[:, None]
+        slope = columns / total[:, None]
         residual = np.log(total) - measured
         weight = 1.0 / np.maximum(np.abs(residual), SMALLEST)
-        normal = (slope * weight[:, None]).T @ slope + np.diag(penalty)
+        normal = (slope * weight[:, None]).T @ slope + penalty * np.eye(len(center))
         gradient = (slope * weight[:, None]).T @ residual + penalty * (point - center)
         move = np.clip(np.linalg.solve(normal, gradient), -LONGEST_MOVE, LONGEST_MOVE)
         moved = np.clip(point - move, least, most)
@@ -159,25 +181,13 @@ def fit_steps(steps: Sequence[Step], mode: str) -> StepConstants:
         point = moved
         if done:
             break
-    # The middle is that of the rows, so that latencies without an engine are theirs.
-    of_rows = of_engine.sum(axis=0)
-    middle = float(of_rows @ point[len(CONSTANTS) :] / of_rows.sum()) if engines else 0.0
-    point[len(CONSTANTS) :] -= middle
-    point[len(STEP_RESOURCES) : len(CONSTANTS)] += middle
     values = np.exp(point)
+    values[:rates] = 1.0 / values[:rates]
+    found = dict(zip(constants(), map(float, values), strict=True))
     return StepConstants(
-        mode=mode,
-        efficiency={
-            name: float(1.0 / value) for name, value in zip(STEP_RESOURCES, values, strict=False)
-        },
-        latency={
-            name: float(value)
-            for name, value in zip(LATENCIES, values[len(STEP_RESOURCES) :], strict=False)
-        },
-        engines={
-            name: float(value)
-            for name, value in zip(engines, values[len(CONSTANTS) :], strict=True)
-        },
+        efficiency={name: found[name] for name in STEP_RESOURCES},
+        latency={name: found[name] for name in LATENCIES},
+        architectures={one: found[".".join(one)] for one in architectures()},
     )
 
 
@@ -189,7 +199,7 @@ def fit_power(draws: Sequence[Draw]) -> PowerConstants:
     """
     law = universal().power_law
     center = np.array([float(law.active), float(law.hbm), float(law.flop)])
-    penalty = STRENGTH * np.sqrt(len(draws)) / center**2
+    penalty = POWER_STRENGTH * np.sqrt(len(draws)) / center**2
     terms = np.array([[1.0, one.hbm, one.flop] for one in draws])
     measured = np.array([one.share for one in draws])
     point = center.copy()

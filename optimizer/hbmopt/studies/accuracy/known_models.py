@@ -143,6 +143,19 @@ def _chips() -> dict[str, _Chip]:
 
 
 @cache
+def scale_up_domain(chip: str) -> int | None:
+    """Return how many of an accelerator the widest scale-up domain of the catalogue's racks has."""
+    widest = 0
+    for name in catalogue.names("racks"):
+        rack = catalogue.entry("racks", name)
+        if rack.get(("accelerator", "name")) == chip or rack.get(("accelerator",)) == chip:
+            size = rack.get(("scale_up_domain",)) or rack.get(("accelerators",))
+            value = size.get("value") if isinstance(size, dict) else size
+            widest = max(widest, int(value) if isinstance(value, int | float) else 0)
+    return widest or None
+
+
+@cache
 def known_chip(written: str) -> str:
     """Return the accelerator that a name means: `nvidia_h100_sxm`, or words of it (`H100`).
 

@@ -33,6 +33,9 @@ COLUMNS = (
     "attention_data_parallel",
     "context_tokens",
     "context_recorded",
+    "prompt_tokens",
+    "output_tokens",
+    "serving",
     "batch",
     "step_ms",
     "tokens_per_s_per_accelerator",
@@ -185,6 +188,29 @@ def _row(line: int, head: list[str], cells: list[str]) -> Row:
     if any(cell.strip() for cell in cells[len(head) :]):
         return Row(line, found, f"has {len(cells)} cells, and the head has {len(head)} columns")
     return Row(line, found)
+
+
+AGGREGATED = frozenset({"aggregated", "agg", "colocated", "mixed"})
+DECODE_ONLY = frozenset({"decode_only", "disaggregated", "disagg", "decode", "pd"})
+"""What a row's serving is called where prompts are computed between the steps, or elsewhere."""
+
+
+def prompts_between(row: Row) -> tuple[float, float] | None:
+    """Return prompt and output tokens where prompts are computed between the steps, else None.
+
+    Raises
+    ------
+    UnusableRowError
+        For a serving that is not known, or lengths that are no numbers.
+    """
+    serving = row.text("serving").lower().replace("-", "_").replace(" ", "_")
+    if not serving or serving in DECODE_ONLY:
+        return None
+    if serving not in AGGREGATED:
+        hint = nearest(serving, AGGREGATED | DECODE_ONLY)
+        raise UnusableRowError(f"serving: no {row.text('serving')!r} is known; {hint}")
+    prompt, output = row.optional("prompt_tokens"), row.optional("output_tokens")
+    return (prompt, output) if prompt is not None and output is not None else None
 
 
 def recorded(row: Row) -> bool:

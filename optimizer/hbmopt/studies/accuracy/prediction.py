@@ -21,20 +21,20 @@ from hbmopt.instance import (
     CALIBRATED,
     SPEC_SHEET,
     STEP_RESOURCES,
-    Calibration,
     Instance,
     layout_mode,
     load,
 )
 from hbmopt.points import BatchRates, OperatingPoints
-from hbmopt.program import ClockPoint, work
-from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
+from hbmopt.program import ClockPoint, Work, step_parts, work
+from hbmopt.studies.accuracy.known_models import KnownModels, known_chip, scale_up_domain
 from hbmopt.studies.accuracy.measured_steps import (
     MeasuredTable,
     Row,
     UnusableRowError,
     cache_format,
     placement,
+    prompts_between,
     read_measured_steps,
     recorded,
     weight_scheme,
@@ -256,10 +256,14 @@ class StepCase:
 
     def parts_ms(self) -> dict[str, float]:
         """Return what a step of the row spends on each resource."""
-        exact = Segment(self.batch, self.batch)
-        replica = self.demand.replica(1.0, exact)
-        times = work(replica, ClockPoint(1.0, 1.0, self.batch, ())).times
-        return {name: float(spent) for name, spent in times.items() if name not in OFFLOADED}
+        parts = step_parts(self.done)
+        return {name: float(spent) for name, spent in parts.items() if name not in OFFLOADED}
+
+    @property
+    def done(self) -> Work:
+        """What a step of the row does."""
+        replica = self.demand.replica(1.0, Segment(self.batch, self.batch))
+        return work(replica, ClockPoint(1.0, 1.0, self.batch, ()))
 
 
 class Predictor:
@@ -270,18 +274,18 @@ class Predictor:
         plain = name.lower().replace(" ", "_").replace("-", "_")
         self.calibration = SPEC_SHEET if plain == SPEC_SHEET else name
         self._models = KnownModels(folder)
-        self._instances: dict[tuple[str, str | None], Instance] = {}
+        self._instances: dict[str, Instance] = {}
         if self.calibration != CALIBRATED:
-            self._load("nvidia_h100_sxm", None)  # a wrong name is an error of the call, not of rows
+            self._load("nvidia_h100_sxm")  # a wrong name is an error of the call, not of rows
 
     def predict(self, table: MeasuredTable, *, recorded_only: bool = False) -> Prediction:
         """Return the prediction of every row of a table."""
         rows = [self.row(row, table, recorded_only=recorded_only) for row in table.rows]
         return Prediction(self.calibration, tuple(rows))
 
-    def _load(self, chip: str, engine: str | None) -> Instance:
+    def _load(self, chip: str) -> Instance:
         """Return an instance of a chip and calibration, to be filled with model and workload."""
-        if (chip, engine) not in self._instances:
+        if chip not in self._instances:
             rack = {"name": chip, "accelerator": chip, "accelerators": 1, "static_power": "0 W"}
             problem = {"rack": rack, "llm": "llama_3_1_8b", "workload": {"context": 1}}
             try:
@@ -289,37 +293,43 @@ class Predictor:
             except InputError as error:
                 said = str(error).removeprefix("<mapping>: calibration: ")
                 raise InputError(f"--calibration {self.calibration}: {said}") from None
-            constants: Calibration = instance.calibration
-            known = set(constants.engines)
-            if constants.expert_parallel is not None:
-                known |= set(constants.expert_parallel.engines)
-            if engine in known:
-                constants = constants.model_copy(update={"engine": engine})
-                instance = instance.model_copy(update={"calibration": constants})
-            self._instances[chip, engine] = instance
-        return self._instances[chip, engine]
+            self._instances[chip] = instance
+        return self._instances[chip]
 
     def case(self, row: Row, *, flags: bool) -> StepCase:
         """Return a row as the model sees it. Raises `UnusableRowError` where it cannot be."""
         if row.torn is not None:
             raise UnusableRowError(row.torn)
         llm = self._models.find(row.text("model"), row.text("weight_format").lower())
-        base = self._load(known_chip(row.text("accelerator")), row.engine)
+        base = self._load(known_chip(row.text("accelerator")))
         context, batch = row.number("context_tokens"), row.number("batch")
         scheme = weight_scheme(row, llm.native_format, llm.weight_formats, llm.schemes)
         kv_format = cache_format(row)
         placed = placement(row, experts=llm.mixture is not None, flags=flags)
         size = Figure(float(placed.layout.accelerators), "count")
+        workload: dict[str, object] = {"context": Figure(context, "count")}
+        between = prompts_between(row)
+        if between is not None:
+            prompt, output = (Figure(one, "count") for one in between)
+            workload |= {"prefill": "shared", "prompt": prompt, "output": output}
         instance = base.model_copy(
             update={
                 "llm": llm,
                 "rack": base.rack.model_copy(update={"accelerators": size}),
-                "workload": base.workload.model_copy(update={"context": Figure(context, "count")}),
+                "workload": base.workload.model_copy(update=workload),
             }
         )
         reason = why_not(placed.layout, instance)
+        domain = scale_up_domain(base.rack.accelerator.name)
+        if domain is not None and placed.layout.tensor_parallel > domain:
+            reason = f"tensor parallelism is wider than the scale-up domain of {domain}"
         if reason is not None:
             raise UnusableRowError(f"layout {placed.layout}: {reason}")
+        if domain is not None:
+            # It ran across domains, which a plan would not.
+            within = Figure(float(domain), "count")
+            rack = instance.rack.model_copy(update={"scale_up_domain": within})
+            instance = instance.model_copy(update={"rack": rack})
         configuration = Configuration(placed.layout, scheme, kv_format, 0, (1.0,))
         # A replica that runs at all runs with a sequence: fewer on average are pauses between.
         each = max(1.0, batch / placed.replicas)
