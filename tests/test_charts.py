@@ -243,7 +243,7 @@ def test_parts_of_the_step_sum_to_the_step(all_charts):
         rows = [row for row in bars["data"] if row["floor"] == floor]
         assert sum(row["ms"] for row in rows) == pytest.approx(rows[0]["total"])
         assert rows[0]["total"] == pytest.approx(1e3 / rows[0]["speed"])  # nothing is drafted
-    assert colours(specification)["fixed latency of the layers"] == RESOURCE_COLOURS["latency"]
+    assert colours(specification)["latency of layers and sequences"] == RESOURCE_COLOURS["latency"]
 
 
 def test_elasticities_are_those_of_the_segments(h200, all_charts):

@@ -279,7 +279,7 @@ def test_prompts_computed_here_draw_power_too():
     done = [work(one, ClockPoint(1.0, 1.0, 4.0, ())) for one in (data, plain)]
     assert done[0].prefill_at_peak > 5 * (done[1].gemm_at_peak + done[1].attention_at_peak)
     more = data.power.kw_at_peak_flops * done[0].prefill_at_peak
-    assert done[0].power_kw == pytest.approx(done[1].power_kw + more)
+    assert done[0].power_kw == pytest.approx(done[1].power_kw + more, rel=1e-4)
 
 
 def test_shared_prefill_needs_to_know_the_prompt():

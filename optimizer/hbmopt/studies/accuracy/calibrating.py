@@ -269,7 +269,7 @@ def _step(row: Row, case: StepCase, measured: float) -> Step:
 def _at_peak(case: StepCase) -> dict[str, float]:
     """Return the ms of every resource of a step at the peak."""
     done, replica = case.done, case.demand.whole_replica(1.0)
-    found = dict.fromkeys(STEP_RESOURCES, 0.0)
+    found: dict[str, float] = dict.fromkeys(STEP_RESOURCES, 0.0)
     names = {"dense": ("weights", "gemm"), "experts": ("experts", "experts_gemm")}
     for kernel in replica.kernels:
         reads, computes = names[kernel.name]
