@@ -14,13 +14,15 @@ from builders import ROOT
 SCRIPT = """
 import json, hbmopt
 
+few = {"choices.replica_accelerators": [36, 72]}
+
 def capped(count):
-    return hbmopt.solve("gb200_nvl72", {"limits.sequences_per_rank": count})
+    return hbmopt.solve("gb200_nvl72", few | {"limits.sequences_per_rank": count})
 
 solution = capped(30)
 row = next(one for one in solution.constraints if one.name == "sequences_per_rank")
-asked = {"limits.sequences_per_rank": 30}
-swept = hbmopt.sweep("gb200_nvl72", "limits.sequences_per_rank=20,30").rows
+asked = few | {"limits.sequences_per_rank": 30}
+swept = hbmopt.sweep("gb200_nvl72", "limits.sequences_per_rank=20,30", overrides=few).rows
 print(json.dumps({
     "throughput": solution.throughput_tok_s,
     "more": capped(31).throughput_tok_s,

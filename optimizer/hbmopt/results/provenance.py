@@ -38,7 +38,7 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
             path[:2] == ("calibration", "power_law") and own_law,
             path[:3] == ("rack", "accelerator", "power_law") and not own_law,
             path[:2] == ("calibration", "architectures")
-            and path[2] != instance.rack.accelerator.architecture,
+            and (path[2] != instance.rack.accelerator.architecture or figure.amount == 0),
             path[-1] == "per_recurrent_block" and "recurrent" not in kinds,
             path[-1] == "per_latent_block" and not kinds & LATENT,
             path[-1] in ("per_expert_block", "experts", "experts_gemm")
