@@ -196,7 +196,9 @@ class BatchTable:
         power = self.points.power_kw(limits.power, counts, self.owner)
         rate = np.minimum(operation.rates(power), operation.steps_allowed(counts))
         clock, share, steps = operation.corners(rate)
-        slowed = (power < operation.power) | (operation.heat > 1.0)
+        # What is bound by memory runs as fast at a lower clock, on less power.
+        slower = rate < operation.rate * (1.0 - 1e-9)
+        slowed = ((power < operation.power) & slower) | (operation.heat > 1.0)
         return Running(batches, rate, self.points.clocks[clock], share, steps, slowed)
 
     def free_batch(self, limits: ManyLimits, counts: Whole, batch: Array) -> Array:

@@ -123,8 +123,8 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     data = ConfigurationData(
         replicas_at_most=float(demand.replicas_at_most),
         clocks=tuple(
-            _around(demand, free.clock[slot] if slots > 1 else None, limited.limits, free.batch)
-            for slot in range(slots)
+            _around(demand, clock, limited.limits, free.batch)
+            for clock in (free.clock if slots > 1 else [_alone(free)])
         ),
         batches=BatchPoint(
             of_each(lowest),
@@ -159,6 +159,11 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     batch = np.sum(found.by_clock("sequences"), axis=0) / np.where(optimal, steps.sum(axis=0), 1.0)
     same = settles(batch, free.batch, steps, np.array(running))
     return replace(found, settled=optimal & same)
+
+
+def _alone(free: Running) -> Array:
+    """Return the clock at which replicas run that need no other."""
+    return np.asarray(np.where(free.share[0] >= free.share[-1], free.clock[0], free.clock[-1]))
 
 
 def _around(
