@@ -130,6 +130,12 @@ def universal_constants(fit: CalibrationFit) -> str:
     return text
 
 
+def _errors(errors: Iterable[float]) -> ErrorSummary:
+    """Return the summary of errors, all of which are of rows that were predicted."""
+    listed = list(errors)
+    return summarised(len(listed), len(listed), listed)
+
+
 def universal_errors(families: list[Family], rows: list[Judged]) -> list[StepError]:
     """Return the errors of the universal constants by family and layout."""
     found = []
@@ -141,7 +147,7 @@ def universal_errors(families: list[Family], rows: list[Judged]) -> list[StepErr
             ]
             if not errors:
                 continue
-            summary = summarised(len(errors), len(errors), errors)
+            summary = _errors(errors)
             series = {one.series for one in family.fit.steps if one.mode == mode}
             found.append(
                 StepError(
@@ -255,8 +261,7 @@ def errors_table(
 
 
 def _summary(rows: Iterable[Judged], attribute: str) -> ErrorSummary:
-    errors = [getattr(one, attribute) for one in rows]
-    return summarised(len(errors), len(errors), errors)
+    return _errors(getattr(one, attribute) for one in rows)
 
 
 def _cells(summary: ErrorSummary) -> list[str]:
@@ -342,8 +347,8 @@ def left_out_table(fit: CalibrationFit) -> list[str]:
     ):
         errors = [error for one, error in found if not long_prompts(one)]
         others = [error for one, error in found if long_prompts(one)]
-        usual = summarised(len(errors), len(errors), errors)
-        rest = summarised(len(others), len(others), others)
+        usual = _errors(errors)
+        rest = _errors(others)
         cells = [name, str(usual.compared), *_cells(usual), str(rest.compared)]
         cells += [percent(rest.median_abs_error), percent(rest.bias, sign=True)]
         lines.append("| " + " | ".join(cells) + " |")
@@ -369,7 +374,7 @@ def ablation_table(fit: CalibrationFit) -> list[str]:
             [error for one, error in left_out(kept, 1) if not long_prompts(one)],
             [error for one, error in errors if long_prompts(one)],
         ]
-        medians = [percent(summarised(len(one), len(one), one).median_abs_error) for one in groups]
+        medians = [percent(_errors(one).median_abs_error) for one in groups]
         lines.append("| " + " | ".join([name or "nothing", *medians]) + " |")
     return lines
 
@@ -413,11 +418,6 @@ def pure_table() -> list[str]:
     ]
 
 
-def _errors(errors: Iterable[float]) -> ErrorSummary:
-    listed = list(errors)
-    return summarised(len(listed), len(listed), listed)
-
-
 def power_lines(families: list[Family], universal: Prediction) -> list[str]:
     """Return the table of power: fitted laws and their errors."""
     lines = [
@@ -453,7 +453,7 @@ def power_lines(families: list[Family], universal: Prediction) -> list[str]:
 
 
 def _mean(errors: list[float]) -> str:
-    return percent(summarised(len(errors), len(errors), errors).mean_abs_error)
+    return percent(_errors(errors).mean_abs_error)
 
 
 def constants_table(families: list[Family], universal: CalibrationFit) -> list[str]:

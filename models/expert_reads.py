@@ -40,22 +40,22 @@ def fullest_of(ranks: float) -> float:
     return cast("float", expected)
 
 
-def distinct_experts(
-    experts: float, active: float, tokens: float, ranks: float = 1.0, fullest: float | None = None
-) -> float:
+def rank_spread(experts: float, ranks: float) -> float:
+    """Return how far above the mean rank the fullest one reads: z_p sqrt(p / E); 0 for one rank."""
+    return fullest_of(ranks) * cast("float", np.sqrt(ranks / experts))
+
+
+def distinct_experts(experts: float, active: float, tokens: float, spread: float = 0.0) -> float:
     """Return the experts that a step of B `tokens` reads, `active` of `experts` per token.
 
-    With `ranks`, as many as if all of them read what the fullest does. `tokens` and `ranks` may be
-    arrays; `fullest` is `fullest_of` the ranks, where that is known.
+    With the `rank_spread` of some ranks, as many as if all of them read what the fullest does.
+    `tokens` and `spread` may be arrays.
     """
     if active >= experts:
         return experts
     share: float = -np.expm1(tokens * math.log1p(-active / experts))
-    if np.any(np.asarray(ranks) > 1.0):
-        spread = fullest_of(ranks) if fullest is None else fullest
-        apart = np.sqrt(share * (1.0 - share) * ranks / experts)
-        share = np.minimum(1.0, share + spread * apart)
-    return experts * share
+    fullest: float = np.minimum(1.0, share + spread * np.sqrt(share * (1.0 - share)))
+    return experts * fullest
 
 
 def chord(
@@ -64,34 +64,30 @@ def chord(
     lowest: float,
     highest: float,
     tokens_per_sequence: float,
-    ranks: float = 1.0,
+    spread: float = 0.0,
 ) -> LinearPiece:
     """Return the chord of U over batches from `lowest` to `highest` sequences."""
-    at_lowest = distinct_experts(experts, active, lowest * tokens_per_sequence, ranks)
+    at_lowest = distinct_experts(experts, active, lowest * tokens_per_sequence, spread)
     if highest <= lowest:
         return LinearPiece(at_lowest, 0.0)
-    at_highest = distinct_experts(experts, active, highest * tokens_per_sequence, ranks)
+    at_highest = distinct_experts(experts, active, highest * tokens_per_sequence, spread)
     slope = (at_highest - at_lowest) / (highest - lowest)
     return LinearPiece(at_lowest - slope * lowest, slope)
 
 
 def tangent(
-    experts: float, active: float, batch: float, tokens_per_sequence: float, ranks: float = 1.0
+    experts: float, active: float, batch: float, tokens_per_sequence: float, spread: float = 0.0
 ) -> LinearPiece:
-    """Return the tangent of U at a batch of `batch` sequences."""
-    value = distinct_experts(experts, active, batch * tokens_per_sequence, ranks)
+    """Return the tangent of U at a batch of `batch` sequences, or at each of an array of them."""
+    value = distinct_experts(experts, active, batch * tokens_per_sequence, spread)
     if active >= experts:
         return LinearPiece(value, 0.0)
-    missed = math.exp(batch * tokens_per_sequence * math.log1p(-active / experts))
-    slope = -missed * math.log1p(-active / experts)
-    if ranks > 1.0:
-        full = value >= experts
-        share = 1.0 - missed
-        apart = float(fullest_of(ranks)) * math.sqrt(ranks / experts)
-        # d/dU of U + c sqrt(U (1 - U)).
-        bend = (
-            1.0 + apart * (1.0 - 2.0 * share) / (2.0 * math.sqrt(share * missed)) if missed else 0
-        )
-        slope = 0.0 if full else slope * bend
-    slope *= experts * tokens_per_sequence
+    missing = math.log1p(-active / experts)
+    missed = np.exp(batch * tokens_per_sequence * missing)
+    share = 1.0 - missed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # d/dU of U + c sqrt(U (1 - U)), of which nothing is left once all experts are read.
+        bend = 1.0 + spread * (1.0 - 2.0 * share) / (2.0 * np.sqrt(share * missed))
+        rise = np.where(value >= experts, 0.0, -missed * missing * bend)
+    slope = cast("float", rise * experts * tokens_per_sequence)
     return LinearPiece(value - slope * batch, slope)

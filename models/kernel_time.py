@@ -13,9 +13,6 @@ import pyomo.core as pyo
 
 from .quantities import ReplicaData
 
-ATTENTION = "attention"
-"""The class of attention proper, the last one."""
-
 
 def add_kernel_time(block: pyo.Block, replica: ReplicaData) -> None:
     """Add the variables ``kernel_time``, and ``kernel_memory`` and ``kernel_arithmetic`` each."""

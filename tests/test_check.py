@@ -199,7 +199,7 @@ def test_a_claim_that_only_a_lower_clock_keeps_is_possible():
 
 def test_progress_counts_up_to_the_end():
     told = []
-    path = INSTANCES / "h100.yaml"
+    path = INSTANCES / "b200.yaml"
     hbmopt.check(
         hbmopt.load(path), 210, 30, progress=lambda done, known: told.append((done, known))
     )

@@ -9,7 +9,7 @@ from hbmopt.demand.components import components_of
 from hbmopt.demand.configuration import Configuration, Layout, enumerate_configurations
 from hbmopt.demand.sequence import sequence_cache, smallest_batch, step_tokens
 from hbmopt.errors import InputError
-from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.models.expert_reads import distinct_experts, rank_spread
 from hbmopt.program.witness import ClockPoint, work
 
 LAYERS, HIDDEN = 10, 1000
@@ -432,7 +432,7 @@ def test_the_fullest_expert_rank_slows_wide_expert_parallelism_only():
     spread, _ = replica(instance, batch=8.0, layout=Layout(4, 4, 4, 1))
     whole, _ = replica(instance, batch=8.0, layout=Layout(4, 4, 1, 1))
     read, compute = "read_gb_per_step", "gflop_per_sequence"
-    fullest = distinct_experts(20, 2, 8, 4.0) / distinct_experts(20, 2, 8)
+    fullest = distinct_experts(20, 2, 8, rank_spread(20, 4)) / distinct_experts(20, 2, 8)
     for what, expected in ((read, 1.25 * fullest), (compute, 1.25)):
         ratio = getattr(spread["routed_experts"], what) / getattr(whole["routed_experts"], what)
         assert ratio == pytest.approx(expected)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbmopt.models.expert_reads import chord, distinct_experts, fullest_of, tangent
+from hbmopt.models.expert_reads import chord, distinct_experts, fullest_of, rank_spread, tangent
 
 EXPERTS = st.integers(2, 1024)
 BATCHES = st.floats(1.0, 1e5)
@@ -76,12 +76,13 @@ RANKS = st.sampled_from([1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 def test_pieces_of_the_fullest_rank_enclose_what_it_reads(mixture, ranks, one, other, between):
     lowest, highest = sorted((one, other))
     batch = min(highest, lowest + between * (highest - lowest))
-    read = distinct_experts(*mixture, batch, ranks)
-    below = chord(*mixture, lowest, highest, 1.0, ranks)
+    spread = rank_spread(mixture[0], ranks)
+    read = distinct_experts(*mixture, batch, spread)
+    below = chord(*mixture, lowest, highest, 1.0, spread)
     assert below.per_step + below.per_sequence * batch <= read * (1 + 1e-9)
-    above = tangent(*mixture, lowest, 1.0, ranks)
+    above = tangent(*mixture, lowest, 1.0, spread)
     assert above.per_step + above.per_sequence * batch >= read * (1 - 1e-9)
-    at = tangent(*mixture, batch, 1.0, ranks)
+    at = tangent(*mixture, batch, 1.0, spread)
     assert at.per_step + at.per_sequence * batch == pytest.approx(read, rel=1e-9)
     assert distinct_experts(*mixture, batch) <= read <= mixture[0]
 
@@ -91,7 +92,7 @@ def test_the_fullest_of_some_ranks():
     ranks = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
     assert fullest_of(ranks) == pytest.approx([0, 0.56, 1.03, 1.42, 1.77, 2.07], rel=0.06)
     # 8 of 256 experts for 64 tokens over 8 ranks: U = 0.869, and 1.43 sqrt(0.1138 / 32) more.
-    assert distinct_experts(256, 8, 64, 8.0) == pytest.approx(256 * 0.954, rel=1e-3)
+    assert distinct_experts(256, 8, 64, rank_spread(256, 8)) == pytest.approx(256 * 0.954, rel=1e-3)
 
 
 def test_tangent_has_the_slope_of_the_curve():

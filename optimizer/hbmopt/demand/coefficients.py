@@ -38,7 +38,13 @@ from hbmopt.demand.sequence import (
 from hbmopt.demand.step_latency import fixed_latency, sequence_latency
 from hbmopt.instance import Instance
 from hbmopt.llm import Mixture
-from hbmopt.models.expert_reads import LinearPiece, chord, tangent
+from hbmopt.models.expert_reads import (
+    LinearPiece,
+    chord,
+    distinct_experts,
+    rank_spread,
+    tangent,
+)
 from hbmopt.models.quantities import (
     AcceleratorPower,
     BatchPoint,
@@ -80,12 +86,15 @@ class Point:
 
 @dataclass(frozen=True)
 class ExpertReads:
-    """GB that a step reads of routed experts: all of them, and how its tokens choose among them."""
+    """GB that a step reads of routed experts: all of them, and how its tokens choose among them.
+
+    `spread` is the `rank_spread` of the ranks that the experts are dealt out to.
+    """
 
     gigabytes: float
     mixture: Mixture
     tokens_per_sequence: float
-    ranks: float
+    spread: float = 0.0
 
     def over(self, batches: Segment | Point) -> LinearPiece:
         """Return the GB of distinct experts as a linear piece over the batch.
@@ -93,13 +102,25 @@ class ExpertReads:
         The tokens of a step that reach the same experts at once are all of a stage's, whatever
         rank they are on.
         """
+        if isinstance(batches, Point):
+            return self.around(batches.batch)
+        experts, active, ends = self.mixture.experts, self.mixture.active, batches
+        tokens = self.tokens_per_sequence
+        return self._weighed(chord(experts, active, ends.lowest, ends.highest, tokens, self.spread))
+
+    def at(self, batch: float) -> float:
+        """Return the GB of distinct experts at a batch, or at each of an array of them."""
+        tokens = self.tokens_per_sequence * batch
         experts, active = self.mixture.experts, self.mixture.active
-        tokens, ranks = self.tokens_per_sequence, self.ranks
-        if isinstance(batches, Segment):
-            piece = chord(experts, active, batches.lowest, batches.highest, tokens, ranks)
-        else:
-            piece = tangent(experts, active, batches.batch, tokens, ranks)
-        whole = self.gigabytes / experts
+        return self.gigabytes / experts * distinct_experts(experts, active, tokens, self.spread)
+
+    def around(self, batch: float) -> LinearPiece:
+        """Return the tangent of the GB at a batch, or at each of an array of them."""
+        experts, active = self.mixture.experts, self.mixture.active
+        return self._weighed(tangent(experts, active, batch, self.tokens_per_sequence, self.spread))
+
+    def _weighed(self, piece: LinearPiece) -> LinearPiece:
+        whole = self.gigabytes / self.mixture.experts
         return LinearPiece(whole * piece.per_step, whole * piece.per_sequence)
 
 
@@ -399,12 +420,12 @@ def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertRe
         gigabytes *= stage_imbalance(llm.layers, layout) * stages * imbalance(instance, layout)
         # Prompts read all experts, but behind their own arithmetic.
         tokens = step_tokens(instance, configuration).verified / stages
-        ranks = 1.0 * layout.expert_parallel
-        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, tokens, ranks)
+        spread = rank_spread(llm.mixture.experts, layout.expert_parallel)
+        found["routed_experts"] = ExpertReads(gigabytes, llm.mixture, tokens, spread)
     if llm.draft is not None and llm.draft.mixture is not None:
         gigabytes = llm.draft_bytes(scheme, ("routed_experts",)) * GIGA * stages * drafted
-        ranks = 1.0 * layout.expert_parallel
-        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages, ranks)
+        spread = rank_spread(llm.draft.mixture.experts, layout.expert_parallel)
+        found[DRAFT_EXPERTS] = ExpertReads(gigabytes, llm.draft.mixture, 1.0 / stages, spread)
     return tuple(found.get(name) for name in components_of(llm, configuration))
 
 
@@ -419,7 +440,7 @@ def _offloaded_experts(
     stored = stored_gigabytes(
         instance.llm, configuration.weight_format, "routed_experts", offload.device
     )
-    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing, 1.0)
+    reads = ExpertReads(stored, mixture, step_tokens(instance, configuration).passing)
     return tuple(reads if name == "routed_experts" else None for name in names)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hbmopt.demand import Array, Demand
 from hbmopt.instance import Instance
 from hbmopt.points.clock_mix import Whole
-from hbmopt.points.operating_points import BatchRates, OperatingPoints, all_points
+from hbmopt.points.operating_points import GAINS, BatchRates, OperatingPoints, all_points
 
 TIE = 1e-9
 """Relative difference up to which two points make as much."""
@@ -197,7 +197,7 @@ class BatchTable:
         rate = np.minimum(operation.rates(power), operation.steps_allowed(counts))
         clock, share, steps = operation.corners(rate)
         # What is bound by memory runs as fast at a lower clock, on less power.
-        slower = rate < operation.rate * (1.0 - 1e-9)
+        slower = rate < operation.rate * (1.0 - GAINS)
         slowed = ((power < operation.power) & slower) | (operation.heat > 1.0)
         return Running(batches, rate, self.points.clocks[clock], share, steps, slowed)
 

@@ -21,15 +21,12 @@ from typing import cast
 import numpy as np
 
 from hbmopt.demand import Alike, Array, collect, rack_data, replaced
-from hbmopt.models.expert_reads import distinct_experts, fullest_of
+from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.points.clock_mix import Whole
-from hbmopt.program import STRUCTURAL, Entry, Label, template_of
+from hbmopt.program import KERNEL, KERNEL_ROWS, STRUCTURAL, Entry, Label, template_of
 
 COUNTED = frozenset({"accelerators", "lpu_units"})
 """Rows that count devices: how many replicas there may be is known before."""
-
-KERNEL, KERNEL_ROWS = "kernel_time", frozenset({"kernel_memory", "kernel_arithmetic"})
-"""The time of a class of kernels, and the rows that say how long it is at least."""
 
 AVERAGED = frozenset({"power_cap", "min_speed"})
 """Limits that are the parameters of a question, and no part of how a replica runs."""
@@ -169,7 +166,7 @@ class ReplicaRows:
         """Return what depends on the batch: distinct experts that a step reads."""
         found = []
         for index, part in enumerate(getattr(self._at.clocks[0], kind)):
-            mixture, gigabytes, tokens, ranks = None, list[Array](), list[Array](), list[Array]()
+            mixture, gigabytes, tokens, spread = None, list[Array](), list[Array](), list[Array]()
             for one in self._sets:
                 demand = one.demand
                 listed = demand.experts if kind == "components" else demand.offloaded_experts
@@ -178,7 +175,7 @@ class ReplicaRows:
                     mixture = reads.mixture
                     gigabytes.append(one.each(reads.gigabytes))
                     tokens.append(one.each(reads.tokens_per_sequence))
-                    ranks.append(one.each(reads.ranks))
+                    spread.append(one.each(reads.spread))
             if mixture is not None:
                 found.append(
                     _Experts(
@@ -189,7 +186,7 @@ class ReplicaRows:
                         mixture.active,
                         np.concatenate(gigabytes)[self._order],
                         np.concatenate(tokens)[self._order],
-                        np.concatenate(ranks)[self._order],
+                        np.concatenate(spread)[self._order],
                     )
                 )
         return found
@@ -328,20 +325,14 @@ class _Experts:
     active: float
     gigabytes: Array
     tokens: Array
-    ranks: Array
-
-    @cached_property
-    def _fullest(self) -> Array:
-        return np.asarray(fullest_of(cast("float", self.ranks)))
+    spread: Array
 
     def read(self, owners: Whole, batches: Array) -> Array:
         """Return the GB that a step reads."""
         share = self.gigabytes / self.experts
         tokens = cast("float", self.tokens[owners] * batches)
-        ranks = cast("float", self.ranks[owners])
-        fullest = cast("float", self._fullest[owners])
-        read = distinct_experts(self.experts, self.active, tokens, ranks, fullest)
-        return share[owners] * read
+        spread = cast("float", self.spread[owners])
+        return share[owners] * distinct_experts(self.experts, self.active, tokens, spread)
 
 
 def _numbers(one: Alike, clock: float) -> Array:

@@ -17,9 +17,9 @@ from hbmopt.program.operation import (
     Solving,
     answered,
     answered_together,
+    filled_programs,
     solve_program,
     solve_programs,
-    with_replicas,
 )
 from hbmopt.program.optimum import (
     RUNNING,
@@ -34,6 +34,8 @@ from hbmopt.program.optimum import (
     running_column,
 )
 from hbmopt.program.template import (
+    KERNEL,
+    KERNEL_ROWS,
     NEGLIGIBLE,
     STRUCTURAL,
     Filled,
@@ -56,6 +58,8 @@ from hbmopt.program.witness import (
 )
 
 __all__ = [
+    "KERNEL",
+    "KERNEL_ROWS",
     "NEGLIGIBLE",
     "RUNNING",
     "STRUCTURAL",
@@ -85,6 +89,7 @@ __all__ = [
     "exposed_time",
     "fill",
     "fill_many",
+    "filled_programs",
     "one_at_a_time",
     "priced",
     "rack_plan",
@@ -96,6 +101,5 @@ __all__ = [
     "step_parts",
     "template_of",
     "violations",
-    "with_replicas",
     "work",
 ]

@@ -1,7 +1,7 @@
 """The program of one configuration, solved: over a range of batches or around a point."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias, TypeVar
 
@@ -111,7 +111,17 @@ def solve_program(demand: Demand, batches: Segment | Point, replicas: float) -> 
 
 
 def solve_programs(asked: Sequence[Asked]) -> list[Operation]:
-    """Solve many programs; those of one shape are filled together."""
+    """Solve many programs."""
+    programs = filled_programs(asked)
+    answers = highs.solve_all([one.program for _, one in programs], integers=False)
+    return [
+        Operation(one.demand, one.batches, rack, filled, answer)
+        for one, (rack, filled), answer in zip(asked, programs, answers, strict=True)
+    ]
+
+
+def filled_programs(asked: Sequence[Asked]) -> list[tuple[RackData, Filled]]:
+    """Return many programs and the racks that they are of; those of one shape filled together."""
     racks = [rack_data(one.demand.instance) for one in asked]
     shapes: dict[int, tuple[Template, list[int]]] = {}
     for place, (rack, one) in enumerate(zip(racks, asked, strict=True)):
@@ -129,12 +139,7 @@ def solve_programs(asked: Sequence[Asked]) -> list[Operation]:
         replicas = np.array([asked[one].replicas for one in places])
         made = fill_many(template, numbers, lowest, highest, replicas)
         filled |= zip(places, made, strict=True)
-    programs = [filled[place] for place in range(len(asked))]
-    answers = highs.solve_all([one.program for one in programs], integers=False)
-    return [
-        Operation(one.demand, one.batches, racks[place], programs[place], answer)
-        for place, (one, answer) in enumerate(zip(asked, answers, strict=True))
-    ]
+    return [(rack, filled[place]) for place, rack in enumerate(racks)]
 
 
 ENDS = ("lowest", "highest")
@@ -164,15 +169,3 @@ def answered_together(questions: Sequence[Solving[Answered]]) -> Iterator[tuple[
         going = [
             (place, one, solved) for (place, one, _), solved in zip(asking, solved_now, strict=True)
         ]
-
-
-def with_replicas(filled: Filled, replicas: float) -> Filled:
-    """Return a program in which the number of replicas is fixed."""
-    program, template = filled.program, filled.template
-    position = template.column("replicas")
-    lower, upper = program.column_lower.copy(), program.column_upper.copy()
-    lower[position] = upper[position] = replicas
-    # With the replicas fixed the counts hold or not; free, they cannot take a price.
-    row_upper = np.where(template.counting, highs.INFINITY, program.row_upper)
-    program = replace(program, column_lower=lower, column_upper=upper, row_upper=row_upper)
-    return replace(filled, program=program)

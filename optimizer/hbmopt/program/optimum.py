@@ -14,7 +14,7 @@ from hbmopt.demand import Configuration, Demand, Point, Segment, collect
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
-from hbmopt.program.template import STRUCTURAL, Label, template_of
+from hbmopt.program.template import KERNEL, STRUCTURAL, Label, template_of
 from hbmopt.program.witness import (
     ClockPoint,
     Work,
@@ -106,25 +106,22 @@ class RunningColumn:
         template = template_of(rack, self.data)
         numbers = collect(self.data, collect(rack, []))
         # A kernel's variable may be more than it takes, where nothing is lost by that.
-        values = self.values | self._kernel_times
-        point = np.array([values[label] for label in template.columns])
+        taken = {
+            Label(KERNEL, clock.index, kernel): spent
+            for clock in self.clocks
+            for kernel, spent in enumerate(kernel_times(clock.replica, clock.done))
+        }
+        point = np.array(
+            [
+                taken.get(label, 0.0) if label.family == KERNEL else self.values[label]
+                for label in template.columns
+            ]
+        )
         return {
             label: float(slack.value(numbers, point))
             for label, slack in zip(template.rows, template.slacks, strict=True)
             if label.family not in STRUCTURAL
         }
-
-    @property
-    def _kernel_times(self) -> dict[Label, float]:
-        found = {}
-        for index, replica in enumerate(self.data.clocks):
-            running = next((one for one in self.clocks if one.index == index), None)
-            for kernel in range(len(replica.kernels) + 1):
-                taken = 0.0
-                if running is not None:
-                    taken = kernel_times(replica, running.done)[kernel]
-                found[Label("kernel_time", index, kernel)] = taken
-        return found
 
     @cached_property
     def clocks(self) -> tuple[ClockOperation, ...]:

@@ -31,14 +31,15 @@ from hbmopt.program.declaring import one_at_a_time
 from hbmopt.program.formulas import Array, Entry, Formula, Formulas, Numbers
 from hbmopt.program.highs import INFINITY, Program
 
-STRUCTURAL = frozenset(
+KERNEL, KERNEL_ROWS = "kernel_time", frozenset({"kernel_memory", "kernel_arithmetic"})
+"""The time of a class of kernels, and the rows that say how long it is at least."""
+
+STRUCTURAL = KERNEL_ROWS | frozenset(
     {
         "clock_shares",
         "common_batch",
         "min_batch",
         "max_batch",
-        "kernel_memory",
-        "kernel_arithmetic",
         "offload_share",
         "offload_lowest",
         "offload_highest",

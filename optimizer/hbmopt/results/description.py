@@ -1,5 +1,7 @@
 """A running configuration in words and numbers, as results show it."""
 
+from collections.abc import Sequence
+
 from hbmopt.demand import (
     Configuration,
     Layout,
@@ -86,12 +88,17 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
 
 def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, float]:
     """Return the ms of each part of a step, and what it waits where power or a budget limits."""
-    parts: dict[str, float] = {}
-    steps, busy = sum(clock.point.steps for clock in clocks), 0.0
-    for clock in clocks:
-        for resource, spent in step_parts(clock.done).items():
-            parts[resource] = parts.get(resource, 0.0) + float(spent) / steps
-        busy += busiest(clock.replica, clock.done)
+    steps = sum(clock.point.steps for clock in clocks)
+    parts, busy = times_taken(clocks)
     waiting = step_ms - busy / steps
-    parts["waiting"] = waiting if waiting > WAITED * step_ms else 0.0
-    return parts
+    found = {name: spent / steps for name, spent in parts.items()}
+    return found | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
+
+
+def times_taken(clocks: Sequence[ClockOperation]) -> tuple[dict[str, float], float]:
+    """Return what replicas spend on each part of their steps over their clocks, and in all."""
+    parts = dict[str, float]()
+    for clock in clocks:
+        for name, spent in step_parts(clock.done).items():
+            parts[name] = parts.get(name, 0.0) + float(spent)
+    return parts, sum(busiest(clock.replica, clock.done) for clock in clocks)

@@ -5,6 +5,7 @@ and speed floor. HiGHS solves every program; all that is around it is evaluated 
 once, and by the operations of one point, so that a row does not depend on those beside it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import cast
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from hbmopt.demand import Array, Demand, ExpertReads, collect, rack_data, smallest_batch
 from hbmopt.instance import Instance
-from hbmopt.models.expert_reads import distinct_experts
+from hbmopt.models.expert_reads import LinearPiece
 from hbmopt.models.quantities import BatchPoint, ConfigurationData, ReplicaData, number
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.points import ManyLimits, Running, Whole, point_around, settles
@@ -123,7 +124,7 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     data = ConfigurationData(
         replicas_at_most=float(demand.replicas_at_most),
         clocks=tuple(
-            _around(demand, clock, limited.limits, free.batch)
+            _replica(demand, clock, limited.limits, lambda reads: reads.around(of_each(free.batch)))
             for clock in (free.clock if slots > 1 else [_alone(free)])
         ),
         batches=BatchPoint(
@@ -166,53 +167,18 @@ def _alone(free: Running) -> Array:
     return np.asarray(np.where(free.share[0] >= free.share[-1], free.clock[0], free.clock[-1]))
 
 
-def _around(
-    demand: Demand, clocks: Array | None, limits: ManyLimits, batches: Array
+def _replica(
+    demand: Demand, clocks: Array, limits: ManyLimits, read: Callable[[ExpertReads], LinearPiece]
 ) -> ReplicaData:
-    """Return one replica, at the full clock or at some, with arrays for what differs."""
-    full = demand.configuration.clocks[0]
-    whole = demand.whole_replica(full) if clocks is None else demand.at_clocks(clocks)
+    """Return one replica at clocks, with arrays for what differs; `read` says what of experts."""
+    whole = demand.at_clocks(clocks)
     parts = []
     for part, reads in zip(whole.components, demand.experts, strict=True):
         if reads is None:
             parts.append(part)
             continue
-        once, each = (of_each(one) for one in tangent_reads(reads, batches))
+        once, each = read(reads)
         parts.append(replace(part, read_gb_per_step=once, read_gb_per_sequence=each))
-    floor = of_each(limits.floor / PER_SECOND)
-    return replace(whole, components=tuple(parts), min_speed_per_ms=floor)
-
-
-def distinct_reads(reads: ExpertReads, batches: Array) -> Array:
-    """Return the GB read of distinct experts, by batch."""
-    tokens = of_each(reads.tokens_per_sequence * batches)
-    distinct = distinct_experts(reads.mixture.experts, reads.mixture.active, tokens)
-    return np.broadcast_to(reads.gigabytes / reads.mixture.experts * distinct, batches.shape)
-
-
-def tangent_reads(reads: ExpertReads, batches: Array) -> tuple[Array, Array]:
-    """Return the tangent of `distinct_reads` at each batch: GB per step and per sequence."""
-    mixture, read = reads.mixture, distinct_reads(reads, batches)
-    if mixture.active >= mixture.experts:
-        return read, np.zeros_like(batches)
-    missed = -np.log1p(-mixture.active / mixture.experts) * reads.tokens_per_sequence
-    slope = (reads.gigabytes - read) * missed
-    return read - slope * batches, slope
-
-
-def _replica(demand: Demand, clocks: Array, limits: ManyLimits, batches: Array) -> ReplicaData:
-    """Return one replica at clocks and whole batches, with arrays for what differs."""
-    whole = demand.at_clocks(clocks)
-    parts = [
-        part
-        if reads is None
-        else replace(
-            part,
-            read_gb_per_step=of_each(distinct_reads(reads, batches)),
-            read_gb_per_sequence=0.0,
-        )
-        for part, reads in zip(whole.components, demand.experts, strict=True)
-    ]
     floor = of_each(limits.floor / PER_SECOND)
     return replace(whole, components=tuple(parts), min_speed_per_ms=floor)
 
@@ -243,7 +209,12 @@ def whole_plans(demand: Demand, limited: Limited, whole: Running) -> WholePlans:
     clocks, drawn, sequences = [], np.zeros(len(replicas)), np.zeros(len(replicas))
     for clock, share, rate in zip(whole.clock, whole.share, whole.steps, strict=True):
         running, steps = replicas * share, replicas * share * rate
-        replica = _replica(demand, clock, limited.limits, whole.batch)
+        replica = _replica(
+            demand,
+            clock,
+            limited.limits,
+            lambda reads: LinearPiece(reads.at(of_each(whole.batch)), 0.0),
+        )
         point = ClockPoint(of_each(running), of_each(steps), of_each(steps * whole.batch), ())
         clocks.append((replica, point))
         drawn = drawn + work(replica, point).power_kw

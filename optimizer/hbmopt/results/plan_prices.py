@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hbmopt.demand import Array, Demand, Point, collect, rack_data
+from hbmopt.demand import Array, Demand, Point, collect
 from hbmopt.errors import SolverError
 from hbmopt.models.quantities import RackData, number
 from hbmopt.plan import MasterPlan, ProgramRows, RackColumns, RunningGroup, Surroundings
 from hbmopt.points import point_around, settles
 from hbmopt.program import (
+    Asked,
     Filled,
     Label,
     PricedColumn,
     PricedRack,
     coefficients,
-    fill,
+    filled_programs,
     highs,
-    with_replicas,
 )
 from hbmopt.results.limits import constraint_table
 from hbmopt.results.prices import SHARED, input_prices
@@ -56,8 +56,9 @@ class _Held:
     @property
     def filled(self) -> Filled:
         """Return its program."""
-        data = self.demand.over(self.point)
-        return with_replicas(fill(rack_data(self.demand.instance), data), self.running.replicas)
+        asked = Asked(self.demand, self.point, float(self.running.replicas))
+        ((_, filled),) = filled_programs([asked])
+        return filled
 
 
 def price_plan(

@@ -13,11 +13,10 @@ from hbmopt.points import WITHIN, ServingPoint
 from hbmopt.program import (
     RackPlan,
     RunningColumn,
-    busiest,
     exposed_time,
     running_column,
-    step_parts,
 )
+from hbmopt.results.description import times_taken
 from hbmopt.results.limits import LimitUse, limit_uses, rack_uses
 
 
@@ -62,11 +61,7 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
     limits = [one for one in limit_uses(column, plan.rack) if one.name != "min_speed"]
     limits += [one for one in rack_uses(plan, instance) if one.name not in counted]
     steps = column.total("steps")
-    taken, times = dict[str, float](), 0.0
-    for clock in column.clocks:
-        times += busiest(clock.replica, clock.done)
-        for name, spent in step_parts(clock.done).items():
-            taken[name] = taken.get(name, 0.0) + float(spent)
+    taken, times = times_taken(column.clocks)
     overhead = number(plan.rack.power_overhead)
     parts = {
         "static": overhead * number(plan.rack.static_kw),

@@ -253,13 +253,14 @@ def _contradicts(row: Row, case: StepCase, measured: float) -> bool:
 
 
 def _step(row: Row, case: StepCase, measured: float) -> Step:
+    at_peak = _at_peak(case)
     return Step(
         line=row.line,
         series=series_of(row, case),
         context=row.number("context_tokens"),
         mode=layout_mode(case.configuration.layout.attention_data_parallel),
         measured_ms=measured,
-        at_peak=tuple(_at_peak(case)[name] for name in STEP_RESOURCES),
+        at_peak=tuple(at_peak[name] for name in STEP_RESOURCES),
         prompts=case.instance.workload.prefilled_per_output,
         contradicts=_contradicts(row, case, measured),
         counts=_counts(case),

@@ -8,6 +8,7 @@ that is tested there.
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +241,7 @@ class StepCase:
     replicas: int
     batch: float
 
-    @property
+    @cached_property
     def demand(self) -> Demand:
         """What the row's configuration asks for at full clock."""
         return Demand(self.instance, self.configuration).with_clocks((1.0,))
@@ -259,7 +260,7 @@ class StepCase:
         parts = step_parts(self.done)
         return {name: float(spent) for name, spent in parts.items() if name not in OFFLOADED}
 
-    @property
+    @cached_property
     def done(self) -> Work:
         """What a step of the row does."""
         replica = self.demand.replica(1.0, Segment(self.batch, self.batch))
