@@ -195,7 +195,9 @@ def on_dask(problem: Problem, points: Sequence[SweepPoint], address: str, jobs: 
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    # Without an address it would serve on 8787, which another cluster may have.
+                    dashboard_address=":0",
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs="ERROR",
                 )
             stack.enter_context(cluster)
