@@ -18,6 +18,7 @@ import yaml
 from accuracy_rows import Judged
 
 from hbmopt.documents import catalogue
+from hbmopt.instance import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.calibration import (
     EXPERT_PARALLEL,
     LATENCIES,
@@ -30,16 +31,23 @@ from hbmopt.report.tables.calibration_file import (
     band_lines,
     calibration_yaml,
     error_lines,
+    measured_lines,
+    quantile_line,
 )
 from hbmopt.report.tables.prediction_report import percent
-from hbmopt.studies.accuracy.calibrating import CONTRADICTION, CalibrationFit, calibrate
-from hbmopt.studies.accuracy.constant_fits import Step, constants, fit_steps
+from hbmopt.studies.accuracy.calibrating import (
+    CONTRADICTION,
+    CalibrationFit,
+    calibrate,
+    quantile_band,
+    step_bands,
+)
+from hbmopt.studies.accuracy.constant_fits import Draw, Step, constants, fit_power, fit_steps
 from hbmopt.studies.accuracy.known_models import catalogue_llm
 from hbmopt.studies.accuracy.measured_steps import read_measured_steps
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
-    Prediction,
     predict,
     summarised,
 )
@@ -51,7 +59,7 @@ CALIBRATIONS = ROOT / "instances" / "catalog" / "calibrations"
 TEMPLATE = ROOT / "benchmarks" / "accuracy_template.md"
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 UNFITTED = ("universal", "spec_sheet", "kernels")
-MARK = "overall:"
+MARK = "measured:"
 
 
 @dataclass(frozen=True)
@@ -110,21 +118,114 @@ def universal_fit() -> CalibrationFit:
     return calibrate(MEASURED, name="universal")
 
 
+NESTED: tuple[tuple[Known, tuple[Known, ...]], ...] = (
+    ("model and chip", ("model and chip",)),
+    ("chip", ("model and chip", "chip")),
+    ("family", ("model and chip", "chip", "family")),
+    ("nothing", ("model and chip", "chip", "family", "nothing")),
+)
+"""Who knows less is not surer: bands hold those of all that know more."""
+
+
+def architecture_of(chip: str) -> str:
+    """Return the architecture of a chip of the catalogue."""
+    entry = catalogue.entry("accelerators", chip).value
+    return str(entry["architecture"]) if isinstance(entry, dict) else ""
+
+
+def left_out_steps(fit: CalibrationFit) -> dict[Known, list[tuple[Step, float]]]:
+    """Return steps and predicted / measured - 1 of fits that know so much of their rows."""
+    steps = [one for one in fit.steps if not one.contradicts]
+    held = fit.held_out_ms
+    families: list[tuple[Step, float]] = []
+    for family in sorted({architecture_of(one.series[2]) for one in steps}):
+        own = [architecture_of(one.series[2]) == family for one in steps]
+        for llm in sorted({one.series[1] for one, mine in zip(steps, own, strict=True) if mine}):
+            rest = [
+                one
+                for one, mine in zip(steps, own, strict=True)
+                if not mine and one.series[1] != llm
+            ]
+            tested = [
+                one for one, mine in zip(steps, own, strict=True) if mine and one.series[1] == llm
+            ]
+            predicted = fit_steps(rest).predict(tested)
+            families += [
+                (one, float(ms) / one.measured_ms - 1)
+                for one, ms in zip(tested, predicted, strict=True)
+            ]
+    return {
+        "model and chip": [(one, held[one.line] / one.measured_ms - 1) for one in steps],
+        "chip": left_out(steps, 1),
+        "family": left_out(steps, 2),
+        "nothing": families,
+    }
+
+
+def left_out_draws(fit: CalibrationFit) -> dict[Known, list[tuple[Draw, float]]]:
+    """Return draws and predicted / measured - 1 of laws that know so much of their rows."""
+    by_series = [(one, fit.held_out_power[one.line] / one.watts - 1) for one in fit.draws]
+    by_chip = list[tuple[Draw, float]]()
+    for chip in sorted({one.series[2] for one in fit.draws}):
+        rest = [one for one in fit.draws if one.series[2] != chip]
+        tested = [one for one in fit.draws if one.series[2] == chip]
+        predicted = fit_power(rest).predict(tested)
+        by_chip += [
+            (one, float(watts) / one.watts - 1)
+            for one, watts in zip(tested, predicted, strict=True)
+        ]
+    return {"model and chip": by_series, "chip": by_series, "family": by_chip, "nothing": by_chip}
+
+
+def nested(found: dict[Known, list[QuantileBand]]) -> list[QuantileBand]:
+    """Return the bands, those that know less as wide as those that know more."""
+    result = []
+    for known, inner in NESTED:
+        for band in found[known]:
+            others = [one for name in inner for one in found[name] if one.layout == band.layout]
+            ends = [[one.quantiles[at] for one in others] for at in range(len(PROBABILITIES))]
+            middle = PROBABILITIES.index(0.5)
+            quantiles = [
+                min(each) if at < middle else max(each) if at > middle else band.quantiles[at]
+                for at, each in enumerate(ends)
+            ]
+            result.append(band.model_copy(update={"quantiles": quantiles}))
+    return result
+
+
+def universal_bands(fit: CalibrationFit) -> list[QuantileBand]:
+    """Return how far measured ones lie from predicted, by what is known."""
+    steps = {
+        known: step_bands(known, [(one.mode, 1.0 / (1.0 + error)) for one, error in found])
+        for known, found in left_out_steps(fit).items()
+    }
+    draws = {
+        known: [quantile_band("power", known, "any", [1.0 / (1.0 + error) for _, error in found])]
+        for known, found in left_out_draws(fit).items()
+    }
+    return nested(steps) + nested(draws)
+
+
 def universal_constants(fit: CalibrationFit) -> str:
     """Return the constants of the universal entry as YAML, those that no row tells as they are."""
     text = (CALIBRATIONS / "universal.yaml").read_text(encoding="utf-8")
     fitted = calibration_yaml(fit)
-    for part in ("efficiency", "latency", "architectures"):
+    for part in ("efficiency", "latency", "architectures", "power_law"):
         block = fitted.partition(f"\n{part}:\n")[2]
         for line in block.splitlines():
             if not line.startswith("  "):
                 break
-            name = line.partition(":")[0]
+            name, _, value = line.partition(": ")
             written = next(
-                one
-                for one in text.partition(f"\n{part}:\n")[2].splitlines()
-                if one.startswith(f"{name}:")
+                (
+                    one
+                    for one in text.partition(f"\n{part}:\n")[2].splitlines()
+                    if one.startswith(f"{name}: ")
+                ),
+                None,
             )
+            if written is None or not value:
+                continue
             head, found, rest = text.partition(f"\n{part}:\n")
             text = head + found + rest.replace(written, line, 1)
     return text
@@ -190,7 +291,11 @@ def _rounded(summary: ErrorSummary) -> dict[str, float]:
 def universal_text(fit: CalibrationFit, overall: list[VendorError], errors: list[StepError]) -> str:
     """Return the universal entry with its constants and errors."""
     text = universal_constants(fit)
-    lines = [text.partition("\n" + MARK)[0], MARK]
+    lines = [text.partition("\n" + MARK)[0]]
+    lines += measured_lines(fit.measured)
+    lines.append("bands:")
+    lines += [quantile_line(one) for one in universal_bands(fit)]
+    lines.append("overall:")
     for all_rows in overall:
         lines.append(f"  - rows: {all_rows.rows}")
         if all_rows.vendor:
@@ -418,42 +523,63 @@ def pure_table() -> list[str]:
     ]
 
 
-def power_lines(families: list[Family], universal: Prediction) -> list[str]:
-    """Return the table of power: fitted laws and their errors."""
+def power_lines(fit: CalibrationFit, families: list[Family]) -> list[str]:
+    """Return the table of power: laws and their mean errors, left out by series and by chip."""
     lines = [
-        "| family | rows | active | hbm | flop "
-        "| catalogue's law: mean error | fitted law | held out |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| fitted to | rows | running | hbm | bf16 | mean error | series left out | chip left out "
+        "| of these with a recorded context |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    own = {row.line: row.power_error or 0.0 for row in universal.rows}
-    every: dict[str, list[float]] = {"own": [], "fitted": [], "held": []}
-    for family in families:
-        fit = family.fit
-        if fit.power is None:
-            continue
-        by = {
-            "own": [own[one.line] for one in fit.draws],
-            "fitted": [
-                float(share) / one.share - 1
-                for one, share in zip(fit.draws, fit.power.predict(fit.draws), strict=True)
-            ],
-            "held": [fit.held_out_power[one.line] / one.share - 1 for one in fit.draws],
-        }
-        for name, errors in by.items():
-            every[name] += errors
-        law = fit.power
-        means = " | ".join(_mean(errors) for errors in by.values())
-        lines.append(
-            f"| {family.short} | {len(fit.draws)} | {law.active:.2f} | {law.hbm:.2f} "
-            f"| {law.flop:.2f} | {means} |"
-        )
-    means = " | ".join(_mean(errors) for errors in every.values())
-    lines.append(f"| all | {len(every['own'])} | | | | {means} |")
+    pure = calibrate(PURE, name="pure")
+    lines.append(_power_line("all rows", fit, chips=True))
+    lines += [_power_line(one.short, one.fit) for one in families if one.fit.power is not None]
+    lines.append(_power_line("kernels alone", pure))
     return lines
+
+
+def _power_line(name: str, fit: CalibrationFit, *, chips: bool = False) -> str:
+    law = fit.power
+    if law is None:
+        raise AssertionError(f"{name} has no power")
+    fitted = [
+        float(watts) / one.watts - 1
+        for one, watts in zip(fit.draws, law.predict(fit.draws), strict=True)
+    ]
+    series = [fit.held_out_power[one.line] / one.watts - 1 for one in fit.draws]
+    cells = [name, str(len(fit.draws)), f"{law.running:.0f} W", f"{law.hbm:.0f} pJ/B"]
+    cells += [f"{law.flop:.2f} pJ", _mean(fitted), _mean(series)]
+    left = left_out_draws(fit)["family"] if chips else []
+    recorded = {row.line for row in predict(MEASURED).rows if row.context_recorded}
+    cells.append(_mean([error for _, error in left]) if left else "")
+    own = [error for one, error in left if one.line in recorded]
+    cells.append(f"{_mean(own)} of {len(own)} rows" if own else "")
+    return "| " + " | ".join(cells) + " |"
 
 
 def _mean(errors: list[float]) -> str:
     return percent(_errors(errors).mean_abs_error)
+
+
+def band_lines_of(fit: CalibrationFit) -> list[str]:
+    """Return the table of bands, and what share of rows left out lies in them."""
+    steps, draws = left_out_steps(fit), left_out_draws(fit)
+    lines = [
+        "| known of chip and model | layout | rows | 10 % | median | 90 % | rows inside |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for band in universal_bands(fit):
+        if band.of == "step":
+            errors = [error for one, error in steps[band.known] if band.layout in ("any", one.mode)]
+        else:
+            errors = [error for _, error in draws[band.known]]
+        low, middle, high = (band.at(one) for one in (LOW, 0.5, HIGH))
+        inside = sum(low <= 1.0 / (1.0 + error) <= high for error in errors) / len(errors)
+        layout = "power" if band.of == "power" else band.layout.replace("_", " ")
+        lines.append(
+            f"| {band.known} | {layout} | {band.rows} | {low:.2f} | {middle:.2f} | {high:.2f} "
+            f"| {inside:.0%} |"
+        )
+    return lines
 
 
 def constants_table(families: list[Family], universal: CalibrationFit) -> list[str]:
@@ -524,7 +650,8 @@ def document_text(fit: CalibrationFit, families: list[Family], rows: list[Judged
         ),
         "worst": "\n".join(worst_groups(used)),
         "constants": "\n".join(constants_table(families, fit)),
-        "power": "\n".join(power_lines(families, universal)),
+        "power": "\n".join(power_lines(fit, families)),
+        "bands": "\n".join(band_lines_of(fit)),
         "power_rows": str(universal.power.rows),
         "power_compared": str(universal.power.compared),
     }

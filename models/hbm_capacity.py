@@ -3,7 +3,8 @@
     sum_c M_c (z - y_c) + S v <= g C z            [GB per replica, times steps]
 
 M_c resident bytes of component c with its copies, S bytes held per sequence, g accelerators,
-C usable bytes each. With b = v/z it reads M + S b <= g C: b <= (g C - M) / S.
+C bytes each that an engine leaves to weights and caches. With b = v/z it reads M + S b <= g C:
+b <= (g C - M) / S.
 """
 
 import pyomo.core as pyo
@@ -39,9 +40,8 @@ FAMILY = ClockFamily(
     Limit(
         "hbm_capacity",
         "GB per accelerator",
-        lambda replica: replica.hbm_gb + replica.hbm_reserved_gb,
+        lambda replica: replica.hbm_gb,
         against="steps",
-        kept_free=lambda replica: replica.hbm_reserved_gb,
     ),
     add_hbm_capacity,
 )

@@ -16,10 +16,6 @@ from .quantities import ConfigurationData, Number, ReplicaData
 Data = TypeVar("Data")
 
 
-def _nothing(_: ReplicaData) -> Number:
-    return 0.0
-
-
 @dataclass(frozen=True)
 class Limit:
     """The limit of a family.
@@ -36,8 +32,6 @@ class Limit:
     against
         What stands on the other side of a row: ``running`` replicas, their ``steps`` or all
         ``replicas``.
-    kept_free
-        What of the number nobody may use, and that counts as used.
     floor
         How much of the unit one of a row's own is, where the limit is a floor; 0 for others.
     """
@@ -46,7 +40,6 @@ class Limit:
     unit: str
     amount: Callable[[ReplicaData], Number] | None
     against: str = "running"
-    kept_free: Callable[[ReplicaData], Number] = _nothing
     floor: float = 0.0
 
 

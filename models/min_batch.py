@@ -11,12 +11,12 @@ from .quantities import BatchPoint, BatchSegment
 
 
 def add_min_batch(block: pyo.Block, batches: BatchSegment | BatchPoint) -> None:
-    """Add ``min_batch`` and ``max_batch``, each divided by its batch."""
+    """Add ``min_batch`` and ``highest_batch``, each divided by its batch."""
 
     @block.Constraint(doc="The batch is at least the lowest of its range [steps/ms]")
     def min_batch(block: pyo.Block) -> object:
         return block.steps <= block.sequences / batches.lowest
 
     @block.Constraint(doc="The batch is at most the highest of its range [steps/ms]")
-    def max_batch(block: pyo.Block) -> object:
+    def highest_batch(block: pyo.Block) -> object:
         return block.sequences / batches.highest <= block.steps

@@ -28,6 +28,7 @@ class ComponentData:
     """One class of weights of a replica, all accelerators and all copies together.
 
     `prompt_gflop_per_sequence` are those of prompts that are computed between the decode steps.
+    An operation takes `joule_per_gflop` at the format's width and the replica's clock.
     """
 
     resident_gb: Number
@@ -36,6 +37,7 @@ class ComponentData:
     gflop_per_sequence: Number
     prompt_gflop_per_sequence: Number
     peak_tflops: Number
+    joule_per_gflop: Number
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,15 @@ class OverlapData:
 
 @dataclass(frozen=True)
 class AcceleratorPower:
-    """Power law of one accelerator: kW while running, joule per unit of work, kW limit."""
+    """Power law of one accelerator: kW while running, joule per unit of work, kW limit.
+
+    Operations of matrix products take the joule of their component.
+    """
 
     limit_kw: Number
     active_kw: Number
     joule_per_gb: Number
-    kw_at_peak_flops: Number
+    attention_joule_per_gflop: Number
     joule_per_link_gb: Number
 
 
@@ -118,6 +123,7 @@ class ReplicaData:
     """One replica of a configuration at one clock.
 
     `hbm_gb` of an accelerator's HBM are for weights and caches, `hbm_reserved_gb` are kept free.
+    `max_batch` sequences are scheduled at once at most, as many as one likes where it is None.
     """
 
     accelerators: Number
@@ -137,6 +143,7 @@ class ReplicaData:
     latency_ms_per_sequence: Number
     tokens_per_sequence_step: Number
     min_speed_per_ms: Number
+    max_batch: Number | None
     efficiency: EfficiencyData
     overlap: OverlapData
     power: AcceleratorPower

@@ -110,8 +110,15 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
     block.power = pyo.Expression(
         expr=replica.accelerators * replica.power.active_kw * block.running
         + replica.power.joule_per_gb * (sum(reads) + block.kv_read)
-        + replica.power.kw_at_peak_flops
-        * (sum(products) + block.attention_at_peak + block.prefill_at_peak)
+        + sum(
+            part.joule_per_gflop
+            * (part.gflop_per_sequence + part.prompt_gflop_per_sequence)
+            * sequences
+            for part, _, sequences in parts
+        )
+        + replica.power.attention_joule_per_gflop
+        * (replica.attention_gflop + replica.prompt_attention_gflop)
+        * block.sequences
         + replica.power.joule_per_link_gb * block.link_traffic,
         doc="Power of the running accelerators [kW]",
     )

@@ -49,6 +49,7 @@ def component(**changes):
         gflop_per_sequence=0.0,
         prompt_gflop_per_sequence=0.0,
         peak_tflops=1000.0,
+        joule_per_gflop=0.0,
     )
     return replace(nothing, **changes)
 
@@ -90,7 +91,7 @@ def power(**changes):
         limit_kw=1.0,
         active_kw=0.0,
         joule_per_gb=0.0,
-        kw_at_peak_flops=0.0,
+        attention_joule_per_gflop=0.0,
         joule_per_link_gb=0.0,
     )
     return replace(nothing, **changes)
@@ -116,6 +117,7 @@ def replica(**changes):
         latency_ms_per_sequence=0.0,
         tokens_per_sequence_step=1.0,
         min_speed_per_ms=0.0,
+        max_batch=None,
         efficiency=efficiency(),
         overlap=overlap(),
         power=power(),
@@ -186,9 +188,9 @@ _FULL_CLOCK = ReplicaData(
     link_tb_per_s=0.5,
     attention_peak_tflops=1000.0,
     components=(
-        ComponentData(20.0, 20.0, 0.0, 40.0, 8.0, 2000.0),
-        ComponentData(100.0, 10.0, 2.0, 30.0, 6.0, 1000.0),
-        ComponentData(5.0, 0.0, 0.001, 0.0, 0.0, 1000.0),
+        ComponentData(20.0, 20.0, 0.0, 40.0, 8.0, 2000.0, 0.0005),
+        ComponentData(100.0, 10.0, 2.0, 30.0, 6.0, 1000.0, 0.001),
+        ComponentData(5.0, 0.0, 0.001, 0.0, 0.0, 1000.0, 0.001),
     ),
     kernels=(kernel(0, 2, weights=0.8, gemm=0.5), kernel(1, weights=0.4, gemm=0.2, name="experts")),
     kv_held_gb=0.5,
@@ -200,9 +202,10 @@ _FULL_CLOCK = ReplicaData(
     latency_ms_per_sequence=0.01,
     tokens_per_sequence_step=2.0,
     min_speed_per_ms=0.05,
+    max_batch=8.0,
     efficiency=EfficiencyData(0.5, 0.25, 0.625, 0.5, 0.8, 0.5, 0.4),
     overlap=OverlapData(0.5, 0.25, 0.0, 0.5, 0.0, 0.75, 0.0, 0.5, 0.0),
-    power=AcceleratorPower(1.0, 0.4, 0.1, 1.2, 0.5),
+    power=AcceleratorPower(1.0, 0.4, 0.1, 0.001, 0.5),
     lpu=LpuUnits(4.0, 32.0, 5.0, 0.25, 0.05, 0.01),
     offloadable=(0, 1),
     offloaded=(
@@ -214,14 +217,15 @@ _HALF_CLOCK = replace(
     _FULL_CLOCK,
     attention_peak_tflops=500.0,
     components=tuple(
-        replace(part, peak_tflops=part.peak_tflops / 2) for part in _FULL_CLOCK.components
+        replace(part, peak_tflops=part.peak_tflops / 2, joule_per_gflop=part.joule_per_gflop / 2)
+        for part in _FULL_CLOCK.components
     ),
-    power=AcceleratorPower(1.0, 0.2, 0.1, 0.3, 0.5),
+    power=AcceleratorPower(1.0, 0.2, 0.1, 0.0005, 0.5),
 )
 _WITHOUT_LPUS = replace(
     _FULL_CLOCK,
     accelerators=1.0,
-    components=(ComponentData(50.0, 50.0, 0.0, 100.0, 0.0, 1000.0),),
+    components=(ComponentData(50.0, 50.0, 0.0, 100.0, 0.0, 1000.0, 0.001),),
     kernels=(kernel(0, weights=0.8, gemm=0.5),),
     lpu=NO_LPU,
     offloadable=(),

@@ -31,7 +31,11 @@ def ideal(capacity=80.0, bandwidth=3.0, weights_gb=16.0, context=8192, **choices
                 "peak_flops": {"bf16": "1000000 TFLOP/s"},
                 "tdp": "1000 kW",
                 "scale_up_bandwidth": "1 TB/s",
-                "power_law": {"active": 0.1, "hbm": 0.1, "flop": 0.1},
+                "power_law": {
+                    "running": "100 W",
+                    "hbm": "10 pJ/B",
+                    "flop": {"bf16": "0.1 pJ/FLOP"},
+                },
             },
             "accelerators": 1,
             "static_power": "0 kW",

@@ -278,7 +278,10 @@ def test_prompts_computed_here_draw_power_too():
     _, plain = replica(instance_of({"prompt": 8000, "output": 500}), batch=4.0)
     done = [work(one, ClockPoint(1.0, 1.0, 4.0, ())) for one in (data, plain)]
     assert done[0].prefill_at_peak > 5 * (done[1].gemm_at_peak + done[1].attention_at_peak)
-    more = data.power.kw_at_peak_flops * done[0].prefill_at_peak
+    more = 4.0 * sum(
+        part.joule_per_gflop * part.prompt_gflop_per_sequence for part in data.components
+    )
+    more += 4.0 * data.power.attention_joule_per_gflop * data.prompt_attention_gflop
     assert done[0].power_kw == pytest.approx(done[1].power_kw + more, rel=1e-4)
 
 

@@ -26,7 +26,7 @@ def model(limit_kw=1.0):
     return one(
         replica(
             accelerators=2.0,
-            components=(component(gflop_per_sequence=30.0),),
+            components=(component(gflop_per_sequence=30.0, joule_per_gflop=0.001),),
             kv_read_gb=0.5,
             attention_gflop=10.0,
             link_gb_per_sequence=0.02,
@@ -35,7 +35,7 @@ def model(limit_kw=1.0):
                 limit_kw=limit_kw,
                 active_kw=0.5,
                 joule_per_gb=0.1,
-                kw_at_peak_flops=1.0,
+                attention_joule_per_gflop=0.001,
                 joule_per_link_gb=0.5,
             ),
         ),

@@ -38,7 +38,7 @@ def test_rates_and_price_follow_from_the_bytes_read():
     # 5 z = 1 + e: v = 2 + 2 e.
     assert solved.price(f"{CLOCK}.hbm_bandwidth") == pytest.approx(2.0)
     # v / 10 <= z + e: v = 10 z + 10 e, 3 z + 0.2 v = 1: 5 z = 1 - 2 e, v = 2 - 4 e + 10 e.
-    assert solved.price(f"{CLOCK}.max_batch") == pytest.approx(6.0)
+    assert solved.price(f"{CLOCK}.highest_batch") == pytest.approx(6.0)
     assert solved.price(f"{CLOCK}.step_time") == pytest.approx(0.0)
     more = resolved_with_more(solved.model, f"{CLOCK}.hbm_bandwidth", 0.01)
     assert more == pytest.approx(2.0 + 2.0 * 0.01)

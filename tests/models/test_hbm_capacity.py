@@ -32,7 +32,7 @@ def test_batch_and_price_follow_from_what_the_weights_leave_free():
     assert solved.price(f"{CLOCK}.hbm_capacity") == pytest.approx(10.0)
     # R more by e: z more by e / 2, v by 8 e / 2.
     assert solved.price(f"{CLOCK}.step_time") == pytest.approx(4.0)
-    assert solved.price(f"{CLOCK}.max_batch") == pytest.approx(0.0)
+    assert solved.price(f"{CLOCK}.highest_batch") == pytest.approx(0.0)
     # In range until b = 10: e x 10 <= 10 x 0.5 - 4.
     more = resolved_with_more(solved.model, f"{CLOCK}.hbm_capacity", 0.01)
     assert more == pytest.approx(4.0 + 10.0 * 0.01)

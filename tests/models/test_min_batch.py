@@ -15,7 +15,7 @@ from hbmopt.models.quantities import BatchSegment
 
 
 def test_rows_equal_the_golden_file(assert_golden):
-    assert_golden("min_batch", rows_text(golden_rack(), "min_batch", "max_batch"))
+    assert_golden("min_batch", rows_text(golden_rack(), "min_batch", "highest_batch"))
 
 
 def fastest(lowest=4.0):
@@ -54,9 +54,9 @@ def test_highest_batch_limits_throughput():
     solved = solve(one(replica()))
     assert solved.value(f"{CLOCK}.sequences") == pytest.approx(5.0)
     # v / 10 <= z + e.
-    assert solved.price(f"{CLOCK}.max_batch") == pytest.approx(10.0)
+    assert solved.price(f"{CLOCK}.highest_batch") == pytest.approx(10.0)
     assert solved.price(f"{CLOCK}.min_batch") == pytest.approx(0.0)
-    more = resolved_with_more(solved.model, f"{CLOCK}.max_batch", 0.01)
+    more = resolved_with_more(solved.model, f"{CLOCK}.highest_batch", 0.01)
     assert more == pytest.approx(5.0 + 10.0 * 0.01)
 
 

@@ -34,9 +34,9 @@ def test_tokens_of_all_configurations_add_up():
     assert solved.objective == pytest.approx(15.0)
     # Room for one more sequence-step/ms in the row of the batch: 10 of them per 1/ms, two
     # tokens each.
-    assert solved.price(f"{CLOCK}.max_batch") == pytest.approx(20.0)
-    assert solved.price("configuration[1].clock[0].max_batch") == pytest.approx(10.0)
-    more = resolved_with_more(both, f"{CLOCK}.max_batch", 0.01)
+    assert solved.price(f"{CLOCK}.highest_batch") == pytest.approx(20.0)
+    assert solved.price("configuration[1].clock[0].highest_batch") == pytest.approx(10.0)
+    more = resolved_with_more(both, f"{CLOCK}.highest_batch", 0.01)
     assert more == pytest.approx(15.0 + 20.0 * 0.01)
 
 

@@ -35,6 +35,8 @@ _BANDWIDTH = {
 }
 _COMPUTE = {**_scaled("FLOP/s", 1e12), **_scaled("FLOPS", 1e12)}
 _POWER = {"mW": Fraction(1, 10**6), **_scaled("W", 1e3)}
+_ENERGY_PER_BYTE = {"pJ/B": Fraction(1, 1000), "nJ/B": Fraction(1), "pJ/bit": Fraction(8, 1000)}
+_ENERGY_PER_FLOP = {"pJ/FLOP": Fraction(1, 1000), "nJ/FLOP": Fraction(1)}
 _TIME = {
     "ns": Fraction(1, 10**6),
     **dict.fromkeys(("us", "µs", "μs"), Fraction(1, 1000)),
@@ -50,6 +52,8 @@ DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "bandwidth": _BANDWIDTH,
         "compute": _COMPUTE,
         "power": _POWER,
+        "energy per byte": _ENERGY_PER_BYTE,
+        "energy per operation": _ENERGY_PER_FLOP,
         "time": _TIME,
         "speed": _SPEED,
         "money": _MONEY,
@@ -63,6 +67,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "bandwidth": "22 TB/s",
         "compute": "50 PFLOP/s",
         "power": "120 kW",
+        "energy per byte": "110 pJ/B",
+        "energy per operation": "0.9 pJ/FLOP",
         "time": "4 us",
         "speed": "60 tok/s/user",
         "money": "3000000 USD",
@@ -75,6 +81,8 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
         "bandwidth": "TB/s",
         "compute": "TFLOP/s",
         "power": "kW",
+        "energy per byte": "nJ/B",
+        "energy per operation": "nJ/FLOP",
         "time": "ms",
         "speed": "tok/s/user",
         "money": "USD",
@@ -82,6 +90,19 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
         "count": "",
     }
 )
+
+QUOTED: Mapping[str, tuple[str, float]] = MappingProxyType(
+    {
+        "data": ("GB", 1.0),
+        "bandwidth": ("TB/s", 1.0),
+        "compute": ("TFLOP/s", 1.0),
+        "time": ("us", 1e3),
+        "energy per byte": ("pJ/B", 1e3),
+        "energy per operation": ("pJ/FLOP", 1e3),
+        "speed": ("tok/s/user", 1.0),
+    }
+)
+"""Units in which people read figures, and how many make an internal one."""
 
 LONGEST, LARGEST_EXPONENT = 100, 1000
 """Characters of a number, and the power of ten in it."""

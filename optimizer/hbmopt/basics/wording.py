@@ -1,5 +1,7 @@
 """Names and numbers in words, the same in all tables, pages, charts and sentences."""
 
+import math
+
 SCOPES = {
     "accelerators": "accelerators only",
     "rack": "whole rack",
@@ -42,6 +44,14 @@ def show(value: float, digits: int = 4) -> str:
     if magnitude >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{value:,.{digits}g}" if magnitude >= 1e-4 else f"{value:.2e}"
+
+
+def rounded(value: float, digits: int) -> str:
+    """Write a number rounded to so many significant digits, with thousands separators."""
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, places):,.{max(places, 0)}f}"
 
 
 def counted(count: int, name: str) -> str:

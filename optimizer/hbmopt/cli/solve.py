@@ -13,11 +13,20 @@ from hbmopt.cli.question import question
 @click.command()
 @instance_argument
 @set_option
+@click.option(
+    "--worst",
+    metavar="SHARE",
+    help="Plan for the worst cases: 0.1 holds in nine of ten (the same as calibration.worst).",
+)
 @format_option
 @output_option
 @command
 def solve(
-    instance: Path, overrides: tuple[str, ...], style: str | None, output: Path | None
+    instance: Path,
+    overrides: tuple[str, ...],
+    worst: str | None,
+    style: str | None,
+    output: Path | None,
 ) -> int:
     """Print the optimum of INSTANCE, what limits it, and prices.
 
@@ -26,6 +35,8 @@ def solve(
     from hbmopt.report.tables import render
     from hbmopt.results import solve as solve_instance
 
+    if worst is not None:
+        overrides = (*overrides, f"calibration.worst={worst}")
     answer = destination(output, style)
     solution = solve_instance(question(instance, overrides, output=output))
     answer.show(render, solution)

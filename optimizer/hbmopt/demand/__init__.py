@@ -27,8 +27,15 @@ from hbmopt.demand.configuration import (
     replica_sizes,
     why_not,
 )
+from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, replaced
-from hbmopt.demand.sequence import context_regime, sequence_cache, smallest_batch, step_tokens
+from hbmopt.demand.sequence import (
+    context_regime,
+    room_for,
+    sequence_cache,
+    smallest_batch,
+    step_tokens,
+)
 from hbmopt.demand.step_latency import LATENT, fixed_latency, latency_layers, sequence_latency
 
 __all__ = [
@@ -57,9 +64,11 @@ __all__ = [
     "replaced",
     "replica_data",
     "replica_sizes",
+    "room_for",
     "sequence_cache",
     "sequence_latency",
     "smallest_batch",
     "step_tokens",
+    "usable_hbm",
     "why_not",
 ]

@@ -25,13 +25,15 @@ from hbmopt.demand.components import (
     stored_gigabytes,
 )
 from hbmopt.demand.configuration import Configuration, Layout
-from hbmopt.demand.number_tree import collect, replaced
+from hbmopt.demand.engine_memory import usable_hbm
+from hbmopt.demand.number_tree import collect, plain, replaced
 from hbmopt.demand.placement import stage_imbalance
 from hbmopt.demand.sequence import (
     GIGA,
     StepTokens,
     attention_gflop,
     prompt_attention_gflop,
+    room_for,
     sequence_cache,
     step_tokens,
 )
@@ -152,7 +154,7 @@ class Demand:
 
     def __init__(self, instance: Instance, configuration: Configuration) -> None:
         self.instance, self.configuration = instance, configuration
-        self._full = _replica(instance, configuration)
+        self._full = plain(_replica(instance, configuration))
         self.experts = _experts(instance, configuration)
         """Of each component, None for one that a step reads whole."""
         self.offloaded_experts = _offloaded_experts(instance, configuration)
@@ -172,7 +174,8 @@ class Demand:
             (one.mixture.experts, one.mixture.active) if one is not None else None
             for one in (*self.experts, *self.offloaded_experts)
         )
-        return len(self._full.components), self._full.offloadable, reads
+        full = self._full
+        return len(full.components), full.offloadable, full.max_batch is None, reads
 
     @cached_property
     def replicas_at_most(self) -> float:
@@ -228,18 +231,19 @@ class Demand:
         found = self.whole_replica(clock)
         return replace(
             found,
+            kv_held_gb=number(found.kv_held_gb) * self._fuller(batches),
             components=_reading_all(found.components, self.experts, batches),
             offloaded=_reading_all(found.offloaded, self.offloaded_experts, batches),
         )
 
     def at_clocks(self, clocks: Array) -> ReplicaData:
         """Return one replica whose steps read all experts, with arrays for what clocks change."""
-        return _at_clock(self.instance, self._full, cast("float", clocks))
+        return _at_clock(self.instance, self.configuration, self._full, cast("float", clocks))
 
     def whole_replica(self, clock: float) -> ReplicaData:
         """Return the coefficients of one replica at a clock whose steps read all experts."""
         if clock not in self._clocks:
-            self._clocks[clock] = _at_clock(self.instance, self._full, clock)
+            self._clocks[clock] = _at_clock(self.instance, self.configuration, self._full, clock)
         return self._clocks[clock]
 
     def whole(self, clock: float) -> ConfigurationData:
@@ -260,9 +264,10 @@ class Demand:
     def numbers(self, batches: Segment | Point) -> list[float]:
         """Return the numbers of `over`, as `collect` lists them, without what they are of."""
         found = [self.replicas_at_most]
+        fuller = self._fuller(batches)
         reads = [
             (place, one.over(batches))
-            for place, one in zip(self._reads, self._every_read, strict=True)
+            for place, one in zip(self._places.reads, self._every_read, strict=True)
             if one is not None
         ]
         for clock in self.configuration.clocks:
@@ -273,31 +278,54 @@ class Demand:
             for (per_step, per_sequence), piece in reads:
                 found[first + per_step] = piece.per_step
                 found[first + per_sequence] = piece.per_sequence
+            if fuller != 1.0:
+                found[first + self._places.held] *= fuller
         return collect(self.budgets, collect(_span(batches), found))
+
+    def _fuller(self, batches: Segment | Point) -> float:
+        """Return the sequences of the fullest attention rank per mean one, at a single batch."""
+        ranks = self.configuration.layout.attention_data_parallel
+        single = isinstance(batches, Segment) and batches.lowest == batches.highest
+        if not single or ranks == 1 or not self.instance.choices.whole_sequences:
+            return 1.0
+        batch = batches.lowest
+        return float(room_for(np.asarray(batch), ranks)) / batch
 
     @property
     def _every_read(self) -> tuple[ExpertReads | None, ...]:
         return (*self.experts, *self.offloaded_experts)
 
     @property
-    def _reads(self) -> list[tuple[int, int]]:
-        """Where among the numbers of a replica stand what its components read."""
+    def _places(self) -> "_Places":
         full = self._full
-        shape = len(full.components), len(full.kernels), len(full.offloaded)
+        free = full.max_batch is None
+        shape = len(full.components), len(full.kernels), len(full.offloaded), free
         if shape not in _PLACES:
             position = count()
             places = replaced(self._full, lambda: next(position))
             parts: list[ComponentData | OffloadedData] = [*places.components, *places.offloaded]
             # The tree of numbers is one of positions here.
-            _PLACES[shape] = [
-                (cast("int", one.read_gb_per_step), cast("int", one.read_gb_per_sequence))
-                for one in parts
-            ]
+            _PLACES[shape] = _Places(
+                reads=[
+                    (cast("int", one.read_gb_per_step), cast("int", one.read_gb_per_sequence))
+                    for one in parts
+                ],
+                held=cast("int", places.kv_held_gb),
+            )
         return _PLACES[shape]
 
 
-_PLACES: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-"""By how many components a replica has, classes of them, and offers to offload: what decides."""
+@dataclass(frozen=True)
+class _Places:
+    """Where among the numbers of a replica stand those that depend on the batch."""
+
+    reads: list[tuple[int, int]]
+    held: int
+
+
+_PLACES: dict[tuple[int, int, int, bool], _Places] = {}
+"""By how many components a replica has, classes of them, offers to offload, and whether batches are
+free: what decides."""
 
 
 def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:
@@ -330,14 +358,13 @@ def rack_data(instance: Instance) -> RackData:
     """Return what the configurations share, in the instance's power scope."""
     rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
     static = float(rack.static_power) + (float(offload.static_power) if offload else 0.0)
-    law = instance.power_law
     return RackData(
         racks=1.0,
         accelerators=float(rack.accelerators),
         lpu_units=float(offload.units) if offload else 0.0,
         power_cap_kw=instance.power_cap_kw,
         static_kw=0.0 if limits.power_scope == "accelerators" else static,
-        parked_accelerator_kw=float(law.parked) * float(rack.accelerator.tdp),
+        parked_accelerator_kw=float(instance.power_law.idle) * float(rack.accelerator.tdp),
         parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,
         power_overhead=float(limits.pue) if limits.power_scope == "facility" else 1.0,
         budgets=tuple(
@@ -350,6 +377,12 @@ def _min_speed_per_ms(instance: Instance) -> float:
     return float(instance.limits.min_speed) / 1000.0
 
 
+def _max_batch(instance: Instance, layout: Layout) -> float | None:
+    """Return the sequences that the engines of a replica schedule at once at most."""
+    each = instance.limits.max_batch
+    return float(each) * layout.attention_data_parallel if each is not None else None
+
+
 def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     """Return the coefficients of one replica at full clock whose steps read all experts."""
     accelerator, calibration, llm = instance.rack.accelerator, instance.calibration, instance.llm
@@ -360,26 +393,32 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
     cache = sequence_cache(instance, configuration)
     fuller = stage_imbalance(llm.layers, layout)
     attained = calibration.efficiency
+    usable = usable_hbm(instance, configuration)
+    slower = instance.worst_factor("step", layout.attention_data_parallel)
     return ReplicaData(
         accelerators=1.0 * layout.accelerators,
-        hbm_gb=float(accelerator.hbm_capacity) * float(calibration.hbm_usable),
-        hbm_reserved_gb=float(accelerator.hbm_capacity) * (1.0 - float(calibration.hbm_usable)),
+        hbm_gb=usable,
+        hbm_reserved_gb=float(accelerator.hbm_capacity) - usable,
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
         components=tuple(component_data(instance, configuration, name) for name in names),
-        kernels=kernel_classes(names, attained),
+        kernels=kernel_classes(names, attained, slower),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
         prompt_attention_gflop=prompt_attention_gflop(instance, configuration) * fuller,
         link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
-        fixed_latency_ms=fixed_latency(instance, configuration, tokens.drafted),
-        latency_ms_per_sequence=sequence_latency(instance, layout),
+        fixed_latency_ms=slower * fixed_latency(instance, configuration, tokens.drafted),
+        latency_ms_per_sequence=slower * sequence_latency(instance, layout),
         tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=_min_speed_per_ms(instance),
+        max_batch=_max_batch(instance, layout),
         efficiency=EfficiencyData(
-            **{one.name: float(getattr(attained, one.name)) for one in fields(EfficiencyData)}
+            **{
+                one.name: float(getattr(attained, one.name)) / slower
+                for one in fields(EfficiencyData)
+            }
         ),
         overlap=OverlapData(
             **{
@@ -387,22 +426,39 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
                 for one in fields(OverlapData)
             }
         ),
-        power=accelerator_power(instance, 1.0),
+        power=accelerator_power(instance, configuration, 1.0),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
         offloaded=tuple(offloaded_data(instance, configuration, name) for name in offloadable),
     )
 
 
-def _at_clock(instance: Instance, full: ReplicaData, clock: float) -> ReplicaData:
+def _at_clock(
+    instance: Instance, configuration: Configuration, full: ReplicaData, clock: float
+) -> ReplicaData:
     """Return a replica at a share of the full clock: its peaks and its power."""
+    calibration = instance.calibration
+    # Part of the fixed times are cycles; an operation takes less energy at a lower voltage.
+    longer = 1.0 + float(calibration.latency.clock_share) * (1.0 / clock - 1.0)
+    cheaper = clock ** float(calibration.clock_power_exponent)
     return replace(
         full,
         attention_peak_tflops=number(full.attention_peak_tflops) * clock,
         components=tuple(
-            replace(part, peak_tflops=number(part.peak_tflops) * clock) for part in full.components
+            replace(
+                part,
+                peak_tflops=number(part.peak_tflops) * clock,
+                joule_per_gflop=number(part.joule_per_gflop) * cheaper,
+            )
+            for part in full.components
         ),
-        power=accelerator_power(instance, clock),
+        fixed_latency_ms=number(full.fixed_latency_ms) * longer,
+        latency_ms_per_sequence=number(full.latency_ms_per_sequence) * longer,
+        offloaded=tuple(
+            replace(part, latency_saved_ms=number(part.latency_saved_ms) * longer)
+            for part in full.offloaded
+        ),
+        power=accelerator_power(instance, configuration, clock),
     )
 
 
@@ -416,7 +472,7 @@ def _experts(instance: Instance, configuration: Configuration) -> tuple[ExpertRe
     stages, drafted = 1.0 * layout.pipeline_parallel, configuration.draft_tokens
     found: dict[str, ExpertReads] = {}
     if llm.mixture is not None:
-        gigabytes = llm.component_bytes(scheme, "routed_experts") * GIGA
+        gigabytes = llm.loaded_bytes(scheme, "routed_experts") * GIGA
         gigabytes *= stage_imbalance(llm.layers, layout) * stages * imbalance(instance, layout)
         # Prompts read all experts, but behind their own arithmetic.
         tokens = step_tokens(instance, configuration).verified / stages
@@ -450,7 +506,8 @@ def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float
     A ring all-reduce of h activations over t ranks makes them send 2 (t - 1) h elements in all,
     after every attention and every feed-forward block. Wide expert parallelism sends each token
     once to every other accelerator that holds one of its experts, and gets the result back.
-    Pipeline stages hand activations on.
+    Pipeline stages hand activations on; ranks that share a cache send each other the queries and
+    outputs of attention.
     """
     llm, calibration = instance.llm, instance.calibration
     activation = float(calibration.activation_bytes) * llm.hidden_size
@@ -458,6 +515,8 @@ def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float
     dense_layers = max(llm.feed_forward_blocks - moe_layers, 0)
     per_token = _block_traffic(instance, layout, llm.mixer_blocks, dense_layers, llm.mixture)
     per_token += (layout.pipeline_parallel - 1) * activation
+    exchanged = sum(group.exchanged() for group in llm.attention)
+    shared = (layout.context_parallel - 1) * exchanged * float(calibration.activation_bytes)
     per_draft = 0.0
     if llm.draft is not None and tokens.drafted:
         drafting = llm.draft
@@ -465,7 +524,7 @@ def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float
         per_draft = _block_traffic(
             instance, layout, drafting.layers, drafting.layers - experts, drafting.mixture
         )
-    return tokens.passing * per_token + tokens.drafted * per_draft
+    return tokens.passing * per_token + tokens.drafted * per_draft + tokens.verified * shared
 
 
 def _block_traffic(
@@ -505,21 +564,22 @@ def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     )
 
 
-def accelerator_power(instance: Instance, clock: float) -> AcceleratorPower:
+def accelerator_power(
+    instance: Instance, configuration: Configuration, clock: float
+) -> AcceleratorPower:
     """Return the power law at a clock.
 
-    Lower clocks cut the dynamic share of the running power and the energy of an operation by
-    clock**exponent; reading HBM costs the same at every clock.
+    Lower clocks cut the energy of an operation by clock**exponent, and so the power of what runs
+    beside it by one power more; reading HBM costs the same at every clock.
     """
     accelerator, law = instance.rack.accelerator, instance.power_law
-    tdp = float(accelerator.tdp)
-    slower = clock ** float(instance.calibration.clock_power_exponent)
-    parked, active = float(law.parked), float(law.active)
-    link = float(accelerator.scale_up_bandwidth) or 1.0
+    cheaper = clock ** float(instance.calibration.clock_power_exponent)
+    idle = float(law.idle) * float(accelerator.tdp)
+    more = instance.worst_factor("power", configuration.layout.attention_data_parallel)
     return AcceleratorPower(
-        limit_kw=tdp,
-        active_kw=tdp * (parked + max(active - parked, 0.0) * slower),
-        joule_per_gb=float(law.hbm) * tdp / float(accelerator.hbm_bandwidth),
-        kw_at_peak_flops=float(law.flop) * tdp * slower * clock,
-        joule_per_link_gb=float(law.link) * tdp / link,
+        limit_kw=float(accelerator.limit),
+        active_kw=idle + more * float(law.running) * cheaper * clock,
+        joule_per_gb=more * float(law.hbm),
+        attention_joule_per_gflop=more * float(law.flop["bf16"]) * cheaper,
+        joule_per_link_gb=more * float(law.link),
     )

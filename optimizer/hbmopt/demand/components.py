@@ -4,11 +4,18 @@ Per step and per sequence, in GB and GFLOP: one copy's demand times the copies o
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from hbmopt.demand.configuration import Configuration, Layout
-from hbmopt.demand.placement import computed_copies, copies, stage_imbalance
+from hbmopt.demand.placement import (
+    at_the_ends,
+    computed_copies,
+    copies,
+    larger_table,
+    stage_imbalance,
+)
 from hbmopt.demand.sequence import GIGA, StepTokens, step_tokens
 from hbmopt.demand.step_latency import layer_latency
 from hbmopt.instance import (
@@ -63,17 +70,22 @@ def offloadable_components(instance: Instance, configuration: Configuration) -> 
     )
 
 
-def kernel_classes(names: Sequence[str], attained: Efficiencies) -> tuple[KernelData, ...]:
+def kernel_classes(
+    names: Sequence[str], attained: Efficiencies, slower: float = 1.0
+) -> tuple[KernelData, ...]:
     """Return the classes of matrix products of components: those of experts, and all others.
+
+    They take `slower` times as long as the efficiencies say.
 
     Products of one class read as many bytes for a FLOP, so that all of them are bound alike.
     """
     spread = tuple(at for at, name in enumerate(names) if name in EXPERTS)
     dense = tuple(at for at in range(len(names)) if at not in spread)
-    found = [KernelData("dense", dense, float(attained.weights), float(attained.gemm))]
+    rates = float(attained.weights) / slower, float(attained.gemm) / slower
+    found = [KernelData("dense", dense, *rates)]
     if spread:
-        weights, gemm = float(attained.experts), float(attained.experts_gemm)
-        found.append(KernelData("experts", spread, weights, gemm))
+        rates = float(attained.experts) / slower, float(attained.experts_gemm) / slower
+        found.append(KernelData("experts", spread, *rates))
     return tuple(found)
 
 
@@ -112,9 +124,16 @@ def component_data(
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
     tokens = step_tokens(instance, configuration)
     fuller, stages = stage_imbalance(llm.layers, layout), 1.0 * layout.pipeline_parallel
-    one_copy = llm.component_bytes(scheme, component) * GIGA * fuller
+    one_copy = llm.loaded_bytes(scheme, component) * GIGA * fuller
     resident = one_copy * copies(llm, layout, component)
     per_step, per_sequence = resident * stages, 0.0
+    last_stage = 1.0
+    if component in ("embedding", "lm_head"):
+        ends = at_the_ends(llm, scheme, layout, component)
+        per_step, last_stage = per_step / fuller * ends, ends / fuller
+        # The fuller of the two ends decides what has to fit.
+        kept = np.equal(layout.pipeline_parallel, 1) | (larger_table(llm, scheme) == component)
+        resident = cast("float", np.where(kept, resident / fuller * ends, 0.0))
     visits, prompts = tokens.verified, tokens.prefilled
     computed = computed_copies(llm, layout, component)
     stored_as = _stored_as(llm, component)
@@ -131,11 +150,12 @@ def component_data(
         visits, prompts = tokens.at_head + _drafts_at_head(llm, tokens), 0.0
         if stored_as != component:
             # Tied: the head multiplies with the embedding table, which is resident already.
-            table = llm.component_bytes(scheme, stored_as) * GIGA * fuller
-            per_step = table * copies(llm, layout, stored_as) * stages
+            ends = at_the_ends(llm, scheme, layout, stored_as)
+            table = llm.loaded_bytes(scheme, stored_as) * GIGA * ends
+            per_step, last_stage = table * copies(llm, layout, stored_as) * stages, ends / fuller
         # Every draft pass needs the head to say which token it drafts.
         per_step *= 1.0 + _drafts_at_head(llm, tokens)
-    each = _gflop(llm, component) * computed * fuller
+    each = _gflop(llm, component) * computed * fuller * last_stage
     return ComponentData(
         resident_gb=resident,
         read_gb_per_step=per_step,
@@ -143,6 +163,7 @@ def component_data(
         gflop_per_sequence=each * visits,
         prompt_gflop_per_sequence=each * prompts,
         peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
+        joule_per_gflop=_energy(instance, layout, llm.component_format(scheme, stored_as)),
     )
 
 
@@ -163,6 +184,14 @@ def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
 def _peak(instance: Instance, stored: str) -> float:
     peaks = instance.rack.accelerator.peak_flops
     return float(peaks[arithmetic_format(peaks, ARITHMETIC_BITS[stored])])
+
+
+def _energy(instance: Instance, layout: Layout, stored: str) -> float:
+    """Return the J of a GFLOP with weights of a format, at full clock."""
+    peaks = instance.rack.accelerator.peak_flops
+    computed = arithmetic_format(peaks, ARITHMETIC_BITS[stored])
+    more = instance.worst_factor("power", layout.attention_data_parallel)
+    return more * float(instance.power_law.flop[computed])
 
 
 def _draft_component(
@@ -200,6 +229,7 @@ def _draft_component(
         gflop_per_sequence=gflop * drafted,
         prompt_gflop_per_sequence=0.0,
         peak_tflops=_peak(instance, stored),
+        joule_per_gflop=_energy(instance, layout, stored),
     )
 
 
@@ -235,6 +265,7 @@ def offloaded_data(
     waiting, trips = _visits(llm, component)
     each = layer_latency(instance, configuration)
     attention = float(latency.attention_share)
+    slower = instance.worst_factor("step", configuration.layout.attention_data_parallel)
     saved = {
         "attention": attention * float(latency.projection_share) * each.kernels,
         "dense_ffn": (1 - attention) * each.kernels,
@@ -249,7 +280,7 @@ def offloaded_data(
     )
     crossing = 2.0 * float(instance.calibration.activation_bytes) * llm.hidden_size
     return OffloadedData(
-        latency_saved_ms=waiting * saved,
+        latency_saved_ms=slower * waiting * saved,
         latency_added_ms=waiting
         * passes
         * trips

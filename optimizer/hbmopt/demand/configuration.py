@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hbmopt.instance import NO_COMPRESSION, Instance, KvCompression
-from hbmopt.llm import AttentionGroup, GroupedAttention
+from hbmopt.llm import AttentionGroup, GroupedAttention, cache_copies
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Layout:
 
     A replica is a pipeline of `pipeline_parallel` stages with equal shares of the layers. Within a
     stage attention is split over `tensor_parallel` ranks and repeated `attention_data_parallel`
-    times, each for its own sequences; experts are split over `expert_parallel` ranks.
+    times, each for its own sequences; experts are split over `expert_parallel` ranks. Tensor ranks
+    that would keep the same caches share the tokens of each over `context_parallel` of them.
     """
 
     accelerators: int
@@ -27,6 +28,7 @@ class Layout:
     expert_parallel: int
     attention_data_parallel: int
     pipeline_parallel: int = 1
+    context_parallel: int = 1
 
     @property
     def stage_accelerators(self) -> int:
@@ -41,6 +43,8 @@ class Layout:
             parts.append(f"EP{self.expert_parallel}")
         if self.pipeline_parallel > 1:
             parts.append(f"PP{self.pipeline_parallel}")
+        if self.context_parallel > 1:
+            parts.append(f"DCP{self.context_parallel}")
         return f"{' '.join(parts)} on {self.accelerators}"
 
 
@@ -158,7 +162,8 @@ def _all_layouts(instance: Instance) -> Iterator[Layout]:
                         or data in choices.attention_data_parallel,
                     )
                     if all(wanted):
-                        yield Layout(size, tensor, expert, data, depth)
+                        for context in sorted(set(choices.context_parallel)):
+                            yield Layout(size, tensor, expert, data, depth, context)
 
 
 def _expert_options(instance: Instance, stage: int) -> list[int]:
@@ -194,6 +199,9 @@ def why_not(layout: Layout, instance: Instance) -> str | None:
             group.kv_heads, layout.tensor_parallel
         ):
             return f"{group.kv_heads} KV heads neither divide by nor into {layout.tensor_parallel}"
+    shared = _why_not_shared(layout, groups)
+    if shared is not None:
+        return shared
     mixture = instance.llm.mixture
     if layout.attention_data_parallel > 1 and layout.expert_parallel < stage:
         return "attention-data parallelism needs the experts spread over all accelerators"
@@ -202,6 +210,27 @@ def why_not(layout: Layout, instance: Instance) -> str | None:
     if layout.accelerators > 1 and float(instance.rack.accelerator.scale_up_bandwidth) == 0:
         return "the accelerators have no link between them"
     return None
+
+
+def _why_not_shared(layout: Layout, groups: list[AttentionGroup]) -> str | None:
+    """Return why tensor ranks cannot share the tokens of caches, or None where they can."""
+    if layout.tensor_parallel % layout.context_parallel:
+        return (
+            f"{layout.tensor_parallel} tensor ranks do not divide by {layout.context_parallel} "
+            "that share a cache"
+        )
+    for group in groups:
+        kept = _times_kept(group, layout.tensor_parallel)
+        if layout.context_parallel > kept:
+            return f"no more than {kept:g} tensor ranks keep the same cache"
+    return None
+
+
+def _times_kept(group: AttentionGroup, ranks: int) -> float:
+    """Return how many tensor ranks keep the same tokens of a group's cache."""
+    if group.kind == "recurrent":
+        return math.inf
+    return cache_copies(group.kv_heads if isinstance(group, GroupedAttention) else 1, ranks)
 
 
 def _shards(kv_heads: int, tensor_parallel: int) -> bool:

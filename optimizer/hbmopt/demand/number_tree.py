@@ -42,6 +42,18 @@ def collect(tree: object, found: list[float]) -> list[float]:
     return found
 
 
+def plain(tree: Tree) -> Tree:
+    """Return the tree with plain floats in place of numpy's, arrays of many numbers as they are."""
+    if isinstance(tree, float | np.ndarray | np.generic):
+        return float(tree) if np.ndim(tree) == 0 else tree  # type: ignore[return-value]
+    if isinstance(tree, tuple):
+        return tuple(plain(item) for item in tree)  # type: ignore[return-value]
+    if is_dataclass(tree) and not isinstance(tree, type):
+        changed = {part.name: plain(getattr(tree, part.name)) for part in fields(tree)}
+        return type(tree)(**changed)
+    return tree
+
+
 def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
     """Return the tree with every number, as `collect` knows it, replaced by what `make` returns."""
     if isinstance(tree, float | np.ndarray):

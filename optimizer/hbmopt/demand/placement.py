@@ -6,10 +6,12 @@ copied once there are more ranks than KV heads. Attention-data parallelism repea
 routed experts. Experts are dealt out whole, so the fullest rank decides what is reserved.
 """
 
+from typing import cast
+
 import numpy as np
 
 from hbmopt.demand.configuration import Layout
-from hbmopt.llm import Cache, Draft, GroupedAttention, Llm, cache_copies
+from hbmopt.llm import COMPONENTS, Cache, Draft, GroupedAttention, Llm, cache_copies
 
 
 def attention_copies(model: Llm | Draft, layout: Layout) -> float:
@@ -60,9 +62,45 @@ def stage_imbalance(layers: int, layout: Layout) -> float:
     return fullest * stages / layers
 
 
-def placed_bytes(caches: tuple[Cache, ...], layout: Layout, *, held: bool) -> float:
-    """Return bytes of caches over the tensor-parallel ranks, copies included."""
+def at_the_ends(llm: Llm, scheme: str, layout: Layout, component: str) -> float:
+    """Return how often a table of the first or last stage counts as if every stage had it.
+
+    The embedding lies on the first stage and the output head on the last, so one of these is the
+    fullest. Where layers do not divide evenly the stages between have one more of them, and only
+    what a table takes beyond that layer counts.
+    """
+    stages = layout.pipeline_parallel
+    table = llm.loaded_bytes(scheme, component)
+    if table == 0.0:
+        return 1.0
+    whole = sum(llm.loaded_bytes(scheme, name) for name in COMPONENTS if name not in TABLES)
+    more = np.ceil(llm.layers / stages) - np.floor(llm.layers / stages)
+    beyond = np.maximum(0.0, 1.0 - more * whole / llm.layers / table)
+    return cast("float", np.where(np.equal(stages, 1), 1.0, stages * beyond))
+
+
+def larger_table(llm: Llm, scheme: str) -> str:
+    """Return which of embedding and output head takes more room where it lies."""
+    head = llm.loaded_bytes(scheme, "lm_head")
+    return "lm_head" if head >= llm.loaded_bytes(scheme, "embedding") else "embedding"
+
+
+TABLES = ("embedding", "lm_head", "lookup_tables")
+"""Components that belong to no layer."""
+
+
+def placed_bytes(
+    caches: tuple[Cache, ...], layout: Layout, *, held: bool, growing: bool = True
+) -> float:
+    """Return bytes of caches over the tensor-parallel ranks, copies included.
+
+    Ranks that would hold the same tokens share those of a cache that grows, where the layout says
+    so (decode context parallelism).
+    """
+    shared = layout.context_parallel if growing else 1
     return sum(
-        cache_copies(cache.shards, layout.tensor_parallel) * (cache.held if held else cache.read)
+        cache_copies(cache.shards, layout.tensor_parallel)
+        / shared
+        * (cache.held if held else cache.read)
         for cache in caches
     )

@@ -5,11 +5,17 @@ prompts are computed on the same accelerators, their tokens are spread evenly ov
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hbmopt.demand.configuration import Configuration, Layout, compression
 from hbmopt.demand.placement import placed_bytes
 from hbmopt.instance import Instance
 from hbmopt.llm import Cache, Llm, bounds_passed
+
+Array: TypeAlias = NDArray[np.float64]
 
 GIGA = 1e-9
 PREFILL_POSITIONS = 16
@@ -60,19 +66,22 @@ class SequenceCache:
 def sequence_cache(instance: Instance, configuration: Configuration) -> SequenceCache:
     """Return the cache that a sequence keeps and reads per step, all copies and drafts included.
 
-    Held bytes are those of the context that capacity is reserved for, read bytes those of the
-    mean context. Compression shrinks what grows with the context, not recurrent states.
+    Held bytes are those of the context that capacity is reserved for, with half a page that is not
+    full and with the prompt chunk in flight, which a window does not forget yet; read bytes those
+    of the mean context. Compression shrinks what grows with the context, not recurrent states.
     """
     llm, layout, workload = instance.llm, configuration.layout, instance.workload
     tokens = step_tokens(instance, configuration)
     ratio = compression(instance, configuration).ratio
-    reserved = _caches(llm, workload.reserved_context, configuration, tokens.verified)
+    in_flight = tokens.verified + float(instance.calibration.prompt_chunk)
+    page = (float(instance.calibration.page_tokens) - 1.0) / 2.0
+    reserved = _caches(llm, workload.reserved_context + page, configuration, in_flight)
     mean = _caches(llm, workload.mean_context, configuration, tokens.verified)
     states = tuple(one for group in llm.attention for one in group.state(tokens.verified))
     held = ratio * placed_bytes(reserved, layout, held=True)
-    held += placed_bytes(states, layout, held=True)
+    held += placed_bytes(states, layout, held=True, growing=False)
     read = ratio * placed_bytes(mean, layout, held=False)
-    read += placed_bytes(states, layout, held=False)
+    read += placed_bytes(states, layout, held=False, growing=False)
     # How often the cache that grows is kept; a model without one keeps states.
     counted = reserved if any(one.held for one in reserved) else states
     once = sum(one.held for one in counted)
@@ -107,9 +116,9 @@ def _draft_cache(
         reserved = group.cache(instance.workload.reserved_context, kv_format)
         mean = group.cache(instance.workload.mean_context, kv_format)
         held += ratio * placed_bytes(reserved, layout, held=True)
-        held += placed_bytes(group.state(1.0), layout, held=True)
+        held += placed_bytes(group.state(1.0), layout, held=True, growing=False)
         read += ratio * placed_bytes(mean, layout, held=False)
-        read += placed_bytes(group.state(1.0), layout, held=False)
+        read += placed_bytes(group.state(1.0), layout, held=False, growing=False)
     return held * min(draft.modules, drafted), read * drafted
 
 
@@ -164,7 +173,10 @@ def context_regime(instance: Instance, configuration: Configuration) -> tuple[bo
     """
     llm, workload = instance.llm, instance.workload
     tokens = step_tokens(instance, configuration)
-    contexts = [workload.mean_context, workload.reserved_context]
+    contexts = [workload.mean_context]
+    in_flight = tokens.verified + float(instance.calibration.prompt_chunk)
+    page = (float(instance.calibration.page_tokens) - 1.0) / 2.0
+    kept = workload.reserved_context + page
     if tokens.prefilled > 0:
         contexts += _prefill_positions(instance)
     drafting = llm.draft.attention if llm.draft is not None and tokens.drafted else []
@@ -173,7 +185,21 @@ def context_regime(instance: Instance, configuration: Configuration) -> tuple[bo
         for group in [*llm.attention, *drafting]
         for context in contexts
         for passed in bounds_passed(group, context, tokens.verified)
+    ) + tuple(
+        passed
+        for group in [*llm.attention, *drafting]
+        for passed in bounds_passed(group, kept, in_flight)
     )
+
+
+def room_for(batches: Array, ranks: Array | int) -> Array:
+    """Return the sequences that replicas keep room for: on every rank as many as on the fullest.
+
+    Attention ranks that repeat each other hold whole sequences of their own. A batch that is not
+    whole is one between two plans, and spread evenly.
+    """
+    rounded = np.ceil(batches / ranks * (1.0 - 1e-12)) * ranks
+    return np.asarray(np.where(batches == np.floor(batches), rounded, batches))
 
 
 def smallest_batch(configuration: Configuration) -> float:

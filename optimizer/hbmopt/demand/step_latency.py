@@ -63,6 +63,9 @@ def fixed_latency(instance: Instance, configuration: Configuration, drafted: int
     waited = latency_layers(llm, drafted) * each.kernels + _blocks(llm, each)
     if llm.draft is not None:
         waited += drafted * _blocks(llm.draft, each)
+    shared = np.greater(layout.context_parallel, 1)
+    exchanges = float(shared) if np.ndim(shared) == 0 else shared
+    waited += llm.mixer_blocks * exchanges * float(instance.calibration.latency.per_shared_cache)
     handed_on = (layout.pipeline_parallel - 1) * float(instance.calibration.latency.per_stage)
     return waited * stage_imbalance(llm.layers, layout) + handed_on
 

@@ -146,16 +146,21 @@ def _provenance(data: dict[Any, Any]) -> tuple[str, tuple[str, ...], str]:
     return str(status), source, str(data.get("note") or "")
 
 
+OptionalDataSize = Annotated[Figure, FigureRule("data", zero=True)]
+OptionalCount = Annotated[Figure, FigureRule("count", zero=True, most=1e9)]
 DataSize = Annotated[Figure, FigureRule("data")]
 Bandwidth = Annotated[Figure, FigureRule("bandwidth")]
 OptionalBandwidth = Annotated[Figure, FigureRule("bandwidth", zero=True)]
 Compute = Annotated[Figure, FigureRule("compute")]
 Power = Annotated[Figure, FigureRule("power")]
 OptionalPower = Annotated[Figure, FigureRule("power", zero=True)]
+EnergyPerByte = Annotated[Figure, FigureRule("energy per byte", zero=True)]
+EnergyPerFlop = Annotated[Figure, FigureRule("energy per operation", zero=True)]
 Duration = Annotated[Figure, FigureRule("time", zero=True)]
 Speed = Annotated[Figure, FigureRule("speed", zero=True)]
 Money = Annotated[Figure, FigureRule("money", zero=True)]
 Count = Annotated[Figure, FigureRule("count", most=1e9)]
 Ratio = Annotated[Figure, FigureRule("fraction", zero=True)]
 Fraction = Annotated[Figure, FigureRule("fraction", zero=True, most=1.0)]
+Half = Annotated[Figure, FigureRule("fraction", zero=True, most=0.5)]
 Efficiency = Annotated[Figure, FigureRule("fraction", most=1.0)]

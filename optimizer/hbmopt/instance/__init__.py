@@ -18,6 +18,7 @@ from hbmopt.instance.calibration import (
     layout_mode,
     universal,
 )
+from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, arithmetic_format
 from hbmopt.instance.levers import (
     Choice,
@@ -67,12 +68,15 @@ __all__ = [
     "ARITHMETIC",
     "CALIBRATED",
     "EXPERT_PARALLEL",
+    "HIGH",
     "LATENCIES",
     "LATENCY",
     "LEFT_OUT",
+    "LOW",
     "LPU_PEAKS",
     "NO_COMPRESSION",
     "PEAKS",
+    "PROBABILITIES",
     "REFERENCES",
     "SPEC_SHEET",
     "STEP_RESOURCES",
@@ -87,12 +91,14 @@ __all__ = [
     "ErrorBand",
     "Instance",
     "InstanceNumber",
+    "Known",
     "KvCompression",
     "Lever",
     "Limits",
     "OffloadDevice",
     "Overrides",
     "Points",
+    "QuantileBand",
     "Source",
     "StepError",
     "SweepPoint",

@@ -13,15 +13,20 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from hbmopt.documents import (
+    Count,
     Duration,
     Efficiency,
     Figure,
     FigureRule,
     Fraction,
+    Half,
+    OptionalCount,
+    OptionalDataSize,
     Ratio,
     StrictModel,
     catalogue,
 )
+from hbmopt.instance.error_band import Known, QuantileBand, band_of
 from hbmopt.instance.hardware import PowerLaw
 
 UNIVERSAL, SPEC_SHEET, CALIBRATED = "universal", "spec_sheet", "calibrated"
@@ -111,7 +116,13 @@ class Latency(StrictModel):
         description="layers of a replica wider than a scale-up domain, more"
     )
     per_stage: Duration = Field(description="handing activations on to the next pipeline stage")
+    per_shared_cache: Duration = Field(
+        description="attention blocks whose ranks share the tokens of a cache, more"
+    )
     per_sequence: Duration = Field(description="of every sequence of an attention rank")
+    clock_share: Fraction = Field(
+        description="share of the fixed times that gets longer where the clock is lower"
+    )
     attention_share: Fraction
     projection_share: Fraction
 
@@ -165,13 +176,41 @@ class Calibration(StrictModel):
     architectures: dict[str, ArchitectureLatency] = Field(
         default_factory=dict, description="by the architecture of the accelerator"
     )
+    measured: dict[str, list[str]] = Field(
+        default_factory=dict, description="models whose steps were measured, by chip"
+    )
+    bands: list[QuantileBand] = Field(
+        default_factory=list, description="measured over predicted, by what is known"
+    )
+    worst: Half = Field(
+        default=Figure(0.0, "fraction"),
+        description="plan for the worst cases: 0.1 is slower than nine of ten; 0: the middle",
+    )
     errors: list[StepError] = Field(default_factory=list)
     overall: list[VendorError] = Field(
         default_factory=list, description="errors over all measured rows, and by vendor"
     )
-    hbm_usable: Efficiency
-    power_law: PowerLaw = Field(description="for accelerators without a power law of their own")
-    clock_power_exponent: Ratio
+    hbm_usable: Efficiency = Field(description="share of HBM that an engine takes")
+    hbm_reserve: OptionalDataSize = Field(
+        description="of that, per accelerator: the driver's own, context and graphs"
+    )
+    link_reserve: OptionalDataSize = Field(
+        description="and buffers of communication, where a replica has several accelerators"
+    )
+    prompt_chunk: OptionalCount = Field(
+        description="prompt tokens that an engine computes at once; 0: prompts come from elsewhere"
+    )
+    engine_sequences: OptionalCount = Field(
+        description="sequences that an engine samples at once, where `limits.max_batch` is not set"
+    )
+    logit_bytes: Ratio = Field(
+        description="bytes that sampling takes per sequence and entry of the vocabulary"
+    )
+    page_tokens: Count = Field(description="tokens of a page of the cache")
+    power_law: PowerLaw = Field(description="power of an accelerator")
+    clock_power_exponent: Ratio = Field(
+        description="the energy of an operation is the clock to this power"
+    )
     activation_bytes: Ratio
     dispatch_bytes: Ratio
     expert_imbalance: Figure = Field(
@@ -207,6 +246,16 @@ class Calibration(StrictModel):
             (one for one in self.errors if accelerator in one.accelerators and one.layout == mode),
             None,
         )
+
+    def band(
+        self, of: Literal["step", "power"], known: Known, attention_data_parallel: int
+    ) -> QuantileBand | None:
+        """Return how far measured ones lie from predicted; None for constants of one's own."""
+        if self.basis == "spec sheet":
+            return None
+        mode = layout_mode(attention_data_parallel)
+        found = band_of(self.bands, of, known, mode)
+        return found if found is not None else band_of(universal().bands, of, known, mode)
 
     def overall_error(self, vendor: str = "") -> VendorError | None:
         """Return the error over all measured rows, or on a vendor's chips; None without any."""

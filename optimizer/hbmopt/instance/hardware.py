@@ -10,13 +10,14 @@ from hbmopt.documents import (
     Count,
     DataSize,
     Duration,
+    EnergyPerByte,
+    EnergyPerFlop,
     Figure,
     Fraction,
     Money,
     OptionalBandwidth,
     OptionalPower,
     Power,
-    Ratio,
     StrictModel,
 )
 from hbmopt.errors import nearest
@@ -43,17 +44,61 @@ def arithmetic_format(peaks: dict[str, Figure], bits: int) -> str:
 
 
 class PowerLaw(StrictModel):
-    """Power of one accelerator that runs, as fractions of its TDP.
+    """Power of one accelerator, from what its parts take.
 
-    P / TDP = active + hbm * (HBM bandwidth used / peak) + flop * (FLOP/s used / peak)
-    + link * (link bandwidth used / peak).
+    P = idle * TDP + running + hbm * (HBM bytes/s) + flop * (FLOP/s) + link * (link bytes/s)
+
+    at full clock. It is energies, not shares of TDP, that carry from chip to chip.
     """
 
-    active: Fraction
-    hbm: Ratio
-    flop: Ratio
-    link: Ratio = Figure(0.0, "fraction", "estimate", note="part of active in the measured fits")
-    parked: Fraction = Figure(0.15, "fraction", "derived", note="idle or parked share of TDP")
+    idle: Fraction = Field(description="share of TDP at rest, with a model loaded")
+    running: OptionalPower = Field(description="more while steps run, at full clock")
+    hbm: EnergyPerByte = Field(description="of every byte read from HBM")
+    flop: dict[str, EnergyPerFlop] = Field(
+        description="of every operation at full clock, by format: bf16, fp8, fp4"
+    )
+    link: EnergyPerByte = Field(description="of every byte sent to another accelerator")
+
+    @field_validator("flop")
+    @classmethod
+    def _formats_known(cls, flop: dict[str, Figure]) -> dict[str, Figure]:
+        _require_known(flop)
+        for name in ARITHMETIC:
+            if name not in flop:
+                raise ValueError(f"{name} is missing")
+        return flop
+
+
+class OwnPowerLaw(StrictModel):
+    """What is known of the power of one chip; the law of the calibration says the rest.
+
+    Formats that `flop` leaves out take as much more or less than bf16 as there.
+    """
+
+    idle: Fraction | None = None
+    running: OptionalPower | None = None
+    hbm: EnergyPerByte | None = None
+    flop: dict[str, EnergyPerFlop] | None = None
+    link: EnergyPerByte | None = None
+
+    @field_validator("flop")
+    @classmethod
+    def _formats_known(cls, flop: dict[str, Figure] | None) -> dict[str, Figure] | None:
+        _require_known(flop or {})
+        if flop is not None and "bf16" not in flop:
+            raise ValueError("bf16 is needed: formats that are left out are taken from it")
+        return flop
+
+    def over(self, law: PowerLaw) -> PowerLaw:
+        """Return the law with what is known of this chip."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        known = {name: value for name, value in given.items() if value is not None}
+        if self.flop is not None:
+            bf16 = float(self.flop["bf16"])
+            ratio = bf16 / float(law.flop["bf16"]) if float(law.flop["bf16"]) else 0.0
+            others = {name: one.scaled(ratio) for name, one in law.flop.items()}
+            known["flop"] = others | self.flop
+        return law.model_copy(update=known)
 
 
 def _require_known(peaks: dict[str, Figure]) -> None:
@@ -76,8 +121,11 @@ class Accelerator(StrictModel):
     hbm_bandwidth: Bandwidth
     peak_flops: dict[str, Compute] = Field(description="dense peak by format: bf16, fp8, fp4")
     tdp: Power
+    power_limit: Power | None = Field(
+        default=None, description="what the operator lets it draw; default: the TDP"
+    )
     scale_up_bandwidth: OptionalBandwidth = Field(description="per direction")
-    power_law: PowerLaw | None = None
+    power_law: OwnPowerLaw | None = None
     price: Money | None = None
     note: str = ""
 
@@ -88,6 +136,11 @@ class Accelerator(StrictModel):
         if "bf16" not in peaks:
             raise ValueError("bf16 is needed: attention and unquantized layers are computed in it")
         return peaks
+
+    @property
+    def limit(self) -> Figure:
+        """What it may draw, which it holds by lowering its clock."""
+        return self.power_limit if self.power_limit is not None else self.tdp
 
 
 class OffloadDevice(StrictModel):

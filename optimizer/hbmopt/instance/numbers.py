@@ -12,8 +12,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from hbmopt.basics import units
 from hbmopt.documents import Figure, FigureRule, KeyPath, format_path
 from hbmopt.instance.calibration import LATENCIES, ErrorBand
+from hbmopt.instance.error_band import QuantileBand
 from hbmopt.instance.schema import NO_COMPRESSION, Instance
 
 SECTIONS = ("rack", "limits", "workload", "llm", "calibration")
@@ -40,6 +42,14 @@ SMOOTH_WHOLE = frozenset(
 TOKENS = frozenset({"context", "prompt", "output", "capacity_context"})
 """Whole numbers of a workload: means over many sequences, so that they have a price."""
 
+ENGINE = {
+    "prompt_chunk": ("tokens", 0.0),
+    "page_tokens": ("tokens", 1.0),
+    "engine_sequences": ("sequences", 0.0),
+    "max_batch": ("sequences", 1.0),
+}
+"""Whole numbers of an engine: their units, and the least that they may be."""
+
 COUNTED: dict[KeyPath, str] = {
     ("rack", "accelerators"): "accelerators",
     ("rack", "scale_up_domain"): "accelerators",
@@ -55,7 +65,7 @@ LEFT_OUT = (
 )
 """What is not listed, and why."""
 
-NOT_READ = frozenset({"year", "price"})
+NOT_READ = frozenset({"year", "price", "worst"})
 
 KV_CACHE = "kv_cache"
 ACCELERATOR_POWER = "accelerator_power"
@@ -70,7 +80,7 @@ TOGETHER = {
     WEIGHTS: "all weights of the model",
     KV_CACHE: "all bytes of the KV cache, held and read",
     LATENCY: "all latency of the accelerators' layers",
-    ACCELERATOR_POWER: "the accelerator's power limit, at the same energy per operation",
+    ACCELERATOR_POWER: "the accelerator's power limit, all that it draws as it is",
 }
 """Names of numbers that are scaled together, and what they are."""
 
@@ -185,7 +195,7 @@ class _Leaf:
 
 def _leaves(node: object, path: KeyPath, most: float = math.inf) -> Iterator[_Leaf]:
     """Yield every number below `node`; `most` is what its kind of figure may be at most."""
-    if isinstance(node, ErrorBand):
+    if isinstance(node, ErrorBand | QuantileBand):
         return  # what is known of errors moves no answer
     if isinstance(node, BaseModel):
         for name, field in type(node).model_fields.items():
@@ -208,15 +218,6 @@ def _annotations(annotation: object) -> Iterator[object]:
     for part in get_args(annotation):
         yield from _annotations(part)
 
-
-_UNITS = {
-    "data": ("GB", 1.0),
-    "bandwidth": ("TB/s", 1.0),
-    "compute": ("TFLOP/s", 1.0),
-    "time": ("us", 1e3),
-    "speed": ("tok/s/user", 1.0),
-}
-"""Units in which figures are quoted, and how many make an internal one."""
 
 LARGE_KW = 10.0
 """Power from which on it is quoted in kW, as that of racks, and not in W."""
@@ -242,12 +243,15 @@ def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     if key in TOKENS:
         return _of_tokens(instance, plain, key)
     dimension = leaf.value.dimension
+    if key in ENGINE:
+        unit, least = ENGINE[key]
+        return replace(plain, unit=unit, whole=True, lowest=least)
     if dimension == "power":
         kilowatts = leaf.amount >= LARGE_KW or key in ("static_power", "power")
         unit, quoted = ("kW", 1.0) if kilowatts else ("W", 1e3)
         return replace(plain, unit=unit, quoted=quoted)
-    if dimension in _UNITS:
-        unit, quoted = _UNITS[dimension]
+    if dimension in units.QUOTED:
+        unit, quoted = units.QUOTED[dimension]
         return replace(plain, unit=unit, quoted=quoted, scale=1.0 / quoted)
     if key.endswith("_bytes"):
         return replace(plain, unit="B")
@@ -328,22 +332,20 @@ def _together(instance: Instance, found: list[InstanceNumber]) -> list[InstanceN
 
 
 def _accelerator_power(instance: Instance) -> InstanceNumber:
-    """Return the power limit of the accelerator, at the same energy per operation.
-
-    Draw and limit are shares of one TDP: where TDP rises, the shares of the draw fall.
-    """
+    """Return the power limit of an accelerator, what it draws at rest as it is."""
     accelerator = instance.rack.accelerator
-    law: KeyPath = ("rack", "accelerator", "power_law")
-    if accelerator.power_law is None:
-        law = ("calibration", "power_law")
+    law: KeyPath = ("rack", "accelerator", "power_law", "idle")
+    if accelerator.power_law is None or accelerator.power_law.idle is None:
+        law = ("calibration", "power_law", "idle")
+    limited = accelerator.power_limit is not None
     return InstanceNumber(
         ACCELERATOR_POWER,
-        (("rack", "accelerator", "tdp"),),
-        accelerator.tdp.amount,
+        (("rack", "accelerator", "power_limit" if limited else "tdp"),),
+        accelerator.limit.amount,
         "W",
         quoted=1e3,
-        status=accelerator.tdp.status,
-        inverse=tuple((*law, name) for name in ("active", "hbm", "flop", "link", "parked")),
+        status=accelerator.limit.status,
+        inverse=() if limited else (law,),
     )
 
 

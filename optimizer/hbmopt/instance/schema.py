@@ -51,6 +51,7 @@ from hbmopt.instance.calibration import (
     entry_for,
     universal,
 )
+from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
@@ -196,6 +197,10 @@ class Limits(StrictModel):
         default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
+    max_batch: Count | None = Field(
+        default=None,
+        description="sequences of an attention rank at once (vLLM's --max-num-seqs); default: all",
+    )
     budgets: list[BudgetLimit] = Field(
         default_factory=list, description="limits of one's own on what accelerators and tokens use"
     )
@@ -263,6 +268,10 @@ class Choices(StrictModel):
     pipeline_parallel: list[int] = Field(
         default_factory=lambda: [1], description="stages that the layers are divided into"
     )
+    context_parallel: list[int] = Field(
+        default_factory=lambda: [1],
+        description="tensor ranks that share the tokens of a cache which each would keep whole",
+    )
     lookup_tables: Literal["hbm", "host"] = Field(
         default="hbm", description="where tables are kept of which a token reads a few rows"
     )
@@ -317,6 +326,7 @@ class Choices(StrictModel):
         "expert_parallel",
         "attention_data_parallel",
         "pipeline_parallel",
+        "context_parallel",
         "draft_tokens",
         "lpu_units",
     )
@@ -335,6 +345,7 @@ class Choices(StrictModel):
         "expert_parallel",
         "attention_data_parallel",
         "pipeline_parallel",
+        "context_parallel",
     )
     @classmethod
     def _at_least_one(cls, values: list[int] | None) -> list[int] | None:
@@ -390,15 +401,31 @@ class Instance(StrictModel):
 
     @property
     def power_law(self) -> PowerLaw:
-        """The law of the accelerators' power, the best known one.
+        """The law of the accelerators' power: the calibration's, with what is known of the chip."""
+        own, law = self.rack.accelerator.power_law, self.calibration.power_law
+        return own.over(law) if own is not None else law
 
-        One given with the accelerator, one measured together with the calibration's other
-        constants, that of the catalogue, or the calibration's for chips without one.
-        """
-        own, fitted = self.rack.accelerator.power_law, self.calibration.power_law
-        if own is None or (fitted.active.status == "measured" and own.active.status != "given"):
-            return fitted
-        return own
+    @property
+    def rates_changed(self) -> bool:
+        """Whether somebody gave the chip other rates than those of its data sheet."""
+        chip = self.rack.accelerator
+        rates = [chip.hbm_bandwidth, chip.scale_up_bandwidth, *chip.peak_flops.values()]
+        return any(rate.status == "given" for rate in rates)
+
+    @property
+    def known(self) -> Known:
+        """What was measured of its chip and model; of a chip with other rates its family alone."""
+        chip = self.rack.accelerator
+        name = "" if self.rates_changed else chip.name
+        return what_is_known(self.calibration.measured, name, chip.architecture, self.llm.name)
+
+    def worst_factor(self, of: Literal["step", "power"], attention_data_parallel: int) -> float:
+        """Return what predictions are multiplied with where one plans for the worst cases."""
+        worst = float(self.calibration.worst)
+        if worst == 0.0:
+            return 1.0
+        band = self.calibration.band(of, self.known, attention_data_parallel)
+        return band.at(1.0 - worst) if band is not None else 1.0
 
     def at_floor(self, speed: float) -> "Instance":
         """Return a copy with another speed floor, in tok/s per user."""
@@ -526,7 +553,7 @@ def _complete_calibration(document: Document) -> Document:
     changes.pop("base", None)
     constants = copied_document(_calibration(UNIVERSAL))
     if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
-        for name_of_errors in ("errors", "overall"):
+        for name_of_errors in ("errors", "overall", "measured"):
             constants.value.pop(name_of_errors, None)
     if name != UNIVERSAL:
         own = copied_document(_calibration(name))

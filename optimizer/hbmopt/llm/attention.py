@@ -100,8 +100,9 @@ class _Group(StrictModel):
     """Layers of one kind.
 
     Every kind says what its layers keep, read and compute for a sequence of `tokens` tokens of
-    which `at_once` are generated in one step. `anywhere` averages over places in a chunk, which a
-    plan does not know; without it the place is that of token `tokens`.
+    which `at_once` pass through in one step: as many more than its window a layer keeps.
+    `anywhere` averages over places in a chunk, which a plan does not know; without it the place is
+    that of token `tokens`.
     """
 
     layers: int = Field(gt=0)
@@ -123,6 +124,13 @@ class _Group(StrictModel):
     def prefill_flops(self, tokens: float) -> float:
         """Return the FLOPs of a prompt token at position `tokens`: those of a generated one."""
         return self.flops(tokens)
+
+    def exchanged(self) -> float:
+        """Return the elements of queries and outputs of a token, all layers.
+
+        Ranks that share the tokens of a cache exchange them: every one attends with all heads.
+        """
+        return 0.0
 
     def state_bytes(self) -> float:
         """Return the bytes that a sequence keeps whatever its length."""
@@ -185,7 +193,8 @@ class GroupedAttention(_Group):
         self, tokens: float, kv_format: str, at_once: float = 1.0, *, anywhere: bool = True
     ) -> tuple[Cache, ...]:
         """K and V, and index keys where there is an indexer."""
-        kept = min(tokens, self.window or self.chunk or tokens)
+        bound = self.window or self.chunk
+        kept = tokens if bound is None else min(tokens, bound - 1 + at_once)
         entry = self.entry_bytes(kv_format)
         seen = self._seen(tokens, anywhere=anywhere)
         if self.indexer is None:
@@ -197,6 +206,10 @@ class GroupedAttention(_Group):
             Cache(self.layers * kept * entry, read, self.kv_heads),
             self.indexer.cache(tokens, self.layers, kv_format, anywhere=anywhere),
         )
+
+    def exchanged(self) -> float:
+        """Return the width of queries and outputs of all heads."""
+        return float(self.layers * self.heads * self._width)
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
         """2 H (d_k + d_v) per token attended to, plus the indexer's scores."""
@@ -245,13 +258,18 @@ class LatentAttention(_Group):
         """Latents, one copy per rank, and index keys where there is an indexer."""
         entry, owners = self.entry_bytes(kv_format), self.cache_layers or self.layers
         if self.indexer is None:
-            kept = min(tokens, self.window or tokens)
-            return (Cache(owners * kept * entry, self.layers * kept * entry, 1),)
+            seen = min(tokens, self.window or tokens)
+            kept = min(tokens, self.window - 1 + at_once) if self.window is not None else tokens
+            return (Cache(owners * kept * entry, self.layers * seen * entry, 1),)
         read = self.layers * min(tokens, self.indexer.top_k * at_once) * entry
         return (
             Cache(owners * tokens * entry, read, 1),
             self.indexer.cache(tokens, self.layers, kv_format, anywhere=anywhere),
         )
+
+    def exchanged(self) -> float:
+        """Return the width of queries and outputs of all heads, as wide as latents."""
+        return float(self.layers * self.heads * (2 * self.latent_rank + self.rope_dimension))
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
         """FLOPs with weights absorbed: 2 H (2 r + d_r) per entry read, plus scores."""
@@ -300,11 +318,12 @@ class CompressedAttention(_Group):
         """Window and compressed entries, and index keys where there is an indexer."""
         entry = self.entry_bytes(kv_format)
         window = self.layers * min(tokens, self.window) * entry
+        kept = self.layers * min(tokens, self.window - 1 + at_once) * entry
         if self.ratio is None:
-            return (Cache(window, window, 1),)
+            return (Cache(kept, window, 1),)
         compressed = whole_groups(tokens, self.ratio, anywhere=anywhere)
         keeping = self.layers if self.entry_layers is None else self.entry_layers
-        held = window + keeping * compressed * entry
+        held = kept + keeping * compressed * entry
         if self.indexer is None:
             return (Cache(held, window + self.layers * compressed * entry, 1),)
         chosen = min(compressed, self.indexer.top_k * at_once)
@@ -312,6 +331,10 @@ class CompressedAttention(_Group):
             Cache(held, window + self.layers * chosen * entry, 1),
             self.indexer.cache(compressed, self.layers, kv_format, anywhere=anywhere),
         )
+
+    def exchanged(self) -> float:
+        """Return the width of queries and outputs of all heads."""
+        return 2.0 * self.layers * self.heads * self.head_dimension
 
     def flops(self, tokens: float, *, anywhere: bool = True) -> float:
         """4 H D per entry attended, plus the indexer's scores of all entries."""
@@ -391,6 +414,7 @@ def bounds_passed(group: AttentionGroup, tokens: float, at_once: float) -> tuple
     """
     window, chunk = getattr(group, "window", None), getattr(group, "chunk", None)
     passed = [bound is not None and tokens > bound for bound in (window, chunk)]
+    passed += [bound is not None and tokens > bound - 1 + at_once for bound in (window, chunk)]
     indexer: Indexer | None = getattr(group, "indexer", None)
     if indexer is not None:
         entries = tokens

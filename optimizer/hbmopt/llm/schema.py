@@ -5,6 +5,8 @@ group per kind of attention layer (`hbmopt.attention`). What follows for one seq
 checkpoint is derived here; what follows for a replica is in `hbmopt.demand`.
 """
 
+import math
+
 from pydantic import Field, model_validator
 
 from hbmopt.documents import StrictModel
@@ -29,6 +31,15 @@ DRAFT = "draft"
 
 UNQUANTIZED = frozenset({"router", "embedding", "lookup_tables", "lm_head"})
 """Components that a scheme leaves in bf16 unless it names them."""
+
+
+TILED, TILE = "mxfp4", (256, 128)
+"""Format of weights that engines pad to whole tiles, and the width and height of these."""
+
+
+def _tiles(size: int, tile: int) -> float:
+    """Return the size in whole tiles per size."""
+    return math.ceil(size / tile) * tile / size
 
 
 class Parameters(StrictModel):
@@ -219,8 +230,23 @@ class Llm(StrictModel):
         own = self.weight_formats.get(scheme, {})
         return own.get(DRAFT) or self.component_format(scheme, component)
 
+    def loaded_bytes(self, scheme: str, component: str) -> float:
+        """Bytes of one copy of `component` as engines hold and read it, padded to whole tiles.
+
+        Kernels of MXFP4 experts take tiles of 256 x 128 weights (vLLM with Marlin or TensorRT-LLM).
+        """
+        stored = self.component_bytes(scheme, component)
+        tiled = self.component_format(scheme, component) == TILED and component == "routed_experts"
+        if not tiled or self.mixture is None:
+            return stored
+        width = self.mixture.expert_width or self.hidden_size
+        each = self.parameters.routed_experts / self.mixture.layers / self.mixture.experts
+        # Up, gate and down projections, and their biases where they have any.
+        inner = max(1, round((each - width) / (3 * width + 2)))
+        return stored * _tiles(width, TILE[0]) * _tiles(inner, TILE[1])
+
     def component_bytes(self, scheme: str, component: str) -> float:
-        """Resident bytes of one copy of `component`."""
+        """Bytes of one copy of `component` as a checkpoint stores it."""
         bits = BITS_PER_WEIGHT[self.component_format(scheme, component)]
         return float(getattr(self.parameters, component)) * bits / 8
 

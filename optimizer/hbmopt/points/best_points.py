@@ -131,6 +131,7 @@ class BatchTable:
         self._table = points.at(owner, batches)
         self._gained, self._most = float(points.gained[owner]), int(points.most[owner])
         self._highest = float(points.highest[owner])
+        self._ranks = float(points.rows.ranks[owner])
 
     def best(self, limits: ManyLimits, *, whole: bool = True) -> BestBatch:
         """Return the best batch and number of replicas under each limit."""
@@ -157,7 +158,7 @@ class BatchTable:
             batch[index] = search.last_whole(index, batch[index], table.batches[above[index]])
         if not whole:
             index = np.nonzero(hopeful)
-            ends = np.minimum(batch[index] + 1.0, self._highest)
+            ends = np.minimum(batch[index] + self._ranks, self._highest)
             batch[index] = search.last_at_all(index, batch[index], ends)
         made = np.where(hopeful, search.made(np.nonzero(hopeful), batch), 0.0)
         best = np.argmax(made >= made.max(axis=0) * (1.0 - SAME), axis=0)
@@ -207,7 +208,7 @@ class BatchTable:
         needed = limits.floor * (1.0 - SAME) / self._gained
         search = _Search(self.points, self.owner, power, counts, needed)
         index = (np.arange(len(batch)),)
-        return search.last_at_all(index, batch, np.minimum(batch + 1.0, self._highest))
+        return search.last_at_all(index, batch, np.minimum(batch + self._ranks, self._highest))
 
 
 class _Search:

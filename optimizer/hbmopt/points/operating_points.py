@@ -421,7 +421,8 @@ class OperatingPoints:
         memory = of_each(lambda one: one.largest_batch)
         self.highest = np.minimum(memory, self.rows.largest_batches)
         self.first = np.ceil(self.lowest - 1e-9)
-        self.last = np.floor(self.highest * (1.0 + FITS) + 1e-9)
+        each = np.floor(self.highest / self.rows.ranks * (1.0 + FITS) + 1e-9)
+        self.last = self.rows.ranks * each
         self.most = of_each(lambda one: one.replicas_at_most).astype(np.int64)
         self.gained = 1e3 * of_each(
             lambda one: number(one.whole_replica(1.0).tokens_per_sequence_step)

@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from hbmopt.demand import Alike, Array, collect, rack_data, replaced
+from hbmopt.demand import Alike, Array, collect, rack_data, replaced, room_for
 from hbmopt.models.expert_reads import distinct_experts
 from hbmopt.points.clock_mix import Whole
 from hbmopt.program import KERNEL, KERNEL_ROWS, STRUCTURAL, Entry, Label, template_of
@@ -119,6 +119,16 @@ class ReplicaRows:
     def __init__(self, sets: Sequence[Alike], order: Whole, clocks: Array) -> None:
         self._sets, self._order, self._clocks = sets, order, clocks
         first = sets[0].demand
+        self.ranks = np.array(
+            [
+                each.layout.attention_data_parallel
+                if one.demand.instance.choices.whole_sequences
+                else 1
+                for one in sets
+                for each in one.configurations
+            ]
+        )[order]
+        """Attention ranks of each that hold whole sequences of their own."""
         rack, data = rack_data(first.instance), first.whole(float(clocks[0]))
         template = template_of(rack, data)
         self._numbers = np.concatenate([_numbers(one, float(clocks[0])) for one in sets])[order]
@@ -227,12 +237,13 @@ class ReplicaRows:
         Such rows are straight in the batch. Whatever may be offloaded is taken as gone.
         """
         owners = np.arange(len(self._order))
-        one, two = (self.at(owners, np.full(len(owners), at), every=False) for at in (1.0, 2.0))
+        # What a batch holds is straight between those that fill every rank.
+        one, two = (self.at(owners, at * self.ranks, every=False) for at in (1.0, 2.0))
         most = np.full(len(owners), np.inf)
         for first, second in zip(one.held, two.held, strict=True):
             at_one, at_two = first.least, second.least
             with np.errstate(divide="ignore", invalid="ignore"):
-                root = 1.0 - at_one / (at_two - at_one)
+                root = self.ranks * (1.0 - at_one / (at_two - at_one))
             most = np.minimum(most, np.where(at_two > at_one, root, np.inf))
         return most
 
@@ -253,7 +264,7 @@ class ReplicaRows:
                 )
         return Rows(
             timed=tuple(timed),
-            held=tuple(one.work(found, batches) for one in self._held),
+            held=tuple(one.work(found, self._room(owners, batches)) for one in self._held),
             rack=_power(self._drawn, found, batches),
             heat=_power(self._heat, found, batches),
             shared=tuple(
@@ -266,6 +277,10 @@ class ReplicaRows:
             ),
             tokens=self._tokens.work(found, batches).base,
         )
+
+    def _room(self, owners: Whole, batches: Array) -> Array:
+        ranks = self.ranks[owners]
+        return room_for(batches, ranks) if (ranks > 1).any() else batches
 
     def _with_kernels(
         self, places: _Places, found: Sequence[Entry], batches: Array

@@ -166,6 +166,13 @@ class RackPlan:
         return rack_power(self.rack, running, self.used_accelerators, self.used_lpus)
 
     @property
+    def beside_kw(self) -> float:
+        """Power in the rack's scope but for the accelerators that run."""
+        clocks = [clock for column in self.columns for clock in column.clocks]
+        running = sum(clock.done.power_kw for clock in clocks)
+        return self.power_kw - number(self.rack.power_overhead) * running
+
+    @property
     def used_accelerators(self) -> float:
         """Accelerators of the running replicas."""
         return sum(number(c.data.clocks[0].accelerators) * c.replicas for c in self.columns)

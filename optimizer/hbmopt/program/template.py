@@ -39,7 +39,7 @@ STRUCTURAL = KERNEL_ROWS | frozenset(
         "clock_shares",
         "common_batch",
         "min_batch",
-        "max_batch",
+        "highest_batch",
         "offload_share",
         "offload_lowest",
         "offload_highest",
@@ -152,7 +152,7 @@ def _shape(
     """Return what decides the structure of a program, as a key that is cheap to compare."""
     budgets = tuple(budget.name for budget in rack.budgets)
     kernels = tuple(one.components for one in replica.kernels)
-    parts = len(replica.components), kernels, replica.offloadable
+    parts = len(replica.components), kernels, replica.offloadable, replica.max_batch is None
     return clocks, *parts, batches, rack.power_cap_kw is None, budgets
 
 

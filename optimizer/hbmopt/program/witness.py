@@ -56,6 +56,7 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     share = dict(zip(replica.offloadable, point.offloaded_share, strict=True))
     resident = prompts = 0.0
     reads, products = list[float](), list[float]()
+    computing = 0.0
     for index, part in enumerate(replica.components):
         kept = 1.0 - share.get(index, 0.0)
         resident += number(part.resident_gb) * kept * steps
@@ -69,6 +70,8 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         busy = kept * sequences / number(part.peak_tflops)
         products.append(busy * number(part.gflop_per_sequence))
         prompts += busy * number(part.prompt_gflop_per_sequence)
+        operations = number(part.gflop_per_sequence) + number(part.prompt_gflop_per_sequence)
+        computing += number(part.joule_per_gflop) * operations * kept * sequences
     resident += number(replica.kv_held_gb) * sequences
     sram_held = sram = lpu = crossing = 0.0
     latency = number(replica.fixed_latency_ms) * steps
@@ -93,6 +96,8 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     prompts += number(replica.prompt_attention_gflop) * attending
     link = number(replica.link_gb_per_sequence) * sequences
     power, attained = replica.power, replica.efficiency
+    attended = number(replica.attention_gflop) + number(replica.prompt_attention_gflop)
+    computing += number(power.attention_joule_per_gflop) * attended * sequences
     hbm = size * number(replica.hbm_tb_per_s)
     kernels = {
         kernel.name: (
@@ -133,7 +138,7 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         crossing_traffic=crossing,
         power_kw=size * number(power.active_kw) * point.running
         + number(power.joule_per_gb) * (sum(reads) + kv)
-        + number(power.kw_at_peak_flops) * (sum(products) + attention + prompts)
+        + computing
         + number(power.joule_per_link_gb) * link,
         lpu_power_kw=(
             units * number(replica.lpu.active_kw) * point.running

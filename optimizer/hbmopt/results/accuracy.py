@@ -1,8 +1,10 @@
 """What the step times of an answer rest on, and how far they were from measured ones."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from hbmopt.instance import EXPERT_PARALLEL, ErrorBand, Instance, StepError, layout_mode
+from hbmopt.instance import EXPERT_PARALLEL, HIGH, LOW, ErrorBand, Instance, StepError, layout_mode
 from hbmopt.results.solution import StepAccuracy
 
 
@@ -14,9 +16,11 @@ def step_accuracy(instance: Instance, attention_data_parallel: Sequence[int]) ->
     calibration, chip = instance.calibration, instance.rack.accelerator.name
     found = [calibration.error(chip, data) for data in attention_data_parallel or (1,)]
     worst: StepError | None = None
-    if all(found) and not _changed(instance):
+    if all(found) and not instance.rates_changed:
         worst = max((one for one in found if one is not None), key=lambda one: one.median)
     overall = calibration.overall_error()
+    step = _widest(instance, "step", attention_data_parallel)
+    power = _widest(instance, "power", attention_data_parallel)
     return StepAccuracy(
         basis=calibration.basis,
         calibration=calibration.name,
@@ -25,14 +29,36 @@ def step_accuracy(instance: Instance, attention_data_parallel: Sequence[int]) ->
         p90_error=worst.p90 if worst is not None else None,
         overall_median_error=overall.median if overall is not None else None,
         statement=_statement(instance, worst, attention_data_parallel),
+        known=instance.known if step is not None else None,
+        cases=step.rows if step is not None else 0,
+        step_low=step.low if step is not None else None,
+        step_high=step.high if step is not None else None,
+        power_low=power.low if power is not None else None,
+        power_high=power.high if power is not None else None,
     )
 
 
-def _changed(instance: Instance) -> bool:
-    """Whether somebody gave the chip other rates than those that were measured."""
-    chip = instance.rack.accelerator
-    rates = [chip.hbm_bandwidth, chip.scale_up_bandwidth, *chip.peak_flops.values()]
-    return any(rate.status == "given" for rate in rates)
+@dataclass(frozen=True)
+class _Range:
+    """Ends of what four of five cases were of what is predicted, and how many cases there were."""
+
+    rows: int
+    low: float
+    high: float
+
+
+def _widest(
+    instance: Instance, of: Literal["step", "power"], attention_data_parallel: Sequence[int]
+) -> _Range | None:
+    """Return the widest range of the layouts that run, None where nothing is known."""
+    found = list[_Range]()
+    for data in attention_data_parallel or (1,):
+        band = instance.calibration.band(of, instance.known, data)
+        if band is None:
+            return None
+        planned = instance.worst_factor(of, data)
+        found.append(_Range(band.rows, band.at(LOW) / planned, band.at(HIGH) / planned))
+    return max(found, key=lambda one: one.high / one.low)
 
 
 def _statement(
@@ -46,7 +72,7 @@ def _statement(
         held = " that were not fitted" if calibration.basis == "calibrated" else ""
         text = f"within {band.median:.0%} (median), {band.p90:.0%} (90th percentile) of "
         return text + f"{band.rows} measured ones{held}{_lag(band)}"
-    if _changed(instance):
+    if instance.rates_changed:
         text = f"the rates of {name} were changed, so no measured step covers it"
     elif chip.name in calibration.same_architecture:
         text = f"no measured step covers {name}; constants of its architecture"

@@ -33,6 +33,7 @@ def configuration_of(result: ConfigurationResult) -> Configuration:
         result.expert_parallel,
         result.attention_data_parallel,
         result.pipeline_parallel,
+        result.context_parallel,
     )
     return Configuration(
         layout,
@@ -60,12 +61,13 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
         expert_parallel=layout.expert_parallel,
         attention_data_parallel=layout.attention_data_parallel,
         pipeline_parallel=layout.pipeline_parallel,
+        context_parallel=layout.context_parallel,
         weight_format=chosen.weight_format,
         kv_format=chosen.kv_format,
         kv_compression=chosen.kv_compression,
-        kv_copies=cache.copies,
-        kv_held_gb=cache.held,
-        kv_read_gb=cache.read,
+        kv_copies=float(cache.copies),
+        kv_held_gb=float(cache.held),
+        kv_read_gb=float(cache.read),
         draft_tokens=chosen.draft_tokens,
         tokens_per_step=step_tokens(instance, chosen).accepted,
         lpu_units=chosen.lpu_units,
@@ -90,7 +92,7 @@ def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, 
     """Return the ms of each part of a step, and what it waits where power or a budget limits."""
     steps = sum(clock.point.steps for clock in clocks)
     parts, busy = times_taken(clocks)
-    waiting = step_ms - busy / steps
+    waiting = float(step_ms - busy / steps)
     found = {name: spent / steps for name, spent in parts.items()}
     return found | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
 

@@ -160,6 +160,7 @@ def _asked(instance: Instance) -> str:
     sizes = ", ".join(str(size) for size in replica_sizes(instance)) or "none"
     asked = {
         "pipeline_parallel": choices.pipeline_parallel,
+        "context_parallel": choices.context_parallel,
         "tensor_parallel": choices.tensor_parallel,
         "expert_parallel": choices.expert_parallel,
         "attention_data_parallel": choices.attention_data_parallel,
@@ -188,8 +189,8 @@ def _nothing_fits(instance: Instance, rejections: Sequence[Rejection]) -> Confli
     memory_of = _memory(instance, roomiest)
     size = roomiest.layout.accelerators
     capacity = float(instance.rack.accelerator.hbm_capacity)
-    reserve = 100.0 * (1.0 - float(instance.calibration.hbm_usable))
-    reserved = f" less {reserve:.0f} % reserve" if reserve > 0 else ""
+    kept = capacity - memory_of.usable / size
+    reserved = f" less {kept:,.3g} GB that engines keep" if kept > 0 else ""
     summary = (
         f"weights {memory_of.weights:,.4g} GB + {sequences} {memory_of.sequence:,.3g} GB exceed "
         f"{memory_of.usable:,.4g} GB of HBM ({size} x {capacity:,.4g} GB{reserved}) even for the "

@@ -90,14 +90,12 @@ def _use(
     if limit.amount is None:
         steps = sum(column.value("steps", row.clock) for row in rows)
         amount = PER_STEP * weight / steps
-        usable = amount
     else:
         amount = number(limit.amount(replica))
-        usable = amount - number(limit.kept_free(replica))
     share = sum(used.values()) / weight
     return LimitUse(
         limit.name,
-        share * usable + (amount - usable),
+        share * amount,
         amount,
         limit.unit,
         share,
@@ -117,6 +115,7 @@ def constraint_table(optimum: PricedRack) -> tuple[ConstraintResult, ...]:
         if not float(optimum.instance.limits.min_speed):
             uses = [one for one in uses if one.name != "min_speed"]
         rows = [_row(optimum, one) for one in (*uses, _min_batch(column))]
+        rows.insert(1, _row(optimum, _reserve(column)))
         if len(optimum.columns) > 1:
             rows = [replace(row, name=f"{row.name}[{position}]") for row in rows]
         table += rows
@@ -143,6 +142,13 @@ def _row(optimum: PricedRack, use: LimitUse) -> ConstraintResult:
         unit_price_unit=f"{optimum.objective_unit} per {use.unit}",
         elasticity=relative + 0.0,
     )
+
+
+def _reserve(column: PricedColumn) -> LimitUse:
+    """Return what engines keep of an accelerator's HBM, beside weights and caches."""
+    data = column.data.clocks[0]
+    kept, whole = number(data.hbm_reserved_gb), number(data.hbm_gb) + number(data.hbm_reserved_gb)
+    return LimitUse("hbm_reserve", kept, whole, "GB per accelerator", kept / whole, binding=False)
 
 
 def _min_batch(column: PricedColumn) -> LimitUse:

@@ -31,12 +31,16 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
     """Return the uncertain figures that an answer rests on, those of the weakest status first."""
     found = []
     kinds = {group.kind for group in instance.llm.attention}
-    own_law = instance.power_law is instance.rack.accelerator.power_law
+    own_law = instance.rack.accelerator.power_law
+    own = (
+        {name for name in type(own_law).model_fields if getattr(own_law, name)}
+        if own_law
+        else set()
+    )
     for path, figure in figures(instance):
         unused = (
             (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
-            path[:2] == ("calibration", "power_law") and own_law,
-            path[:3] == ("rack", "accelerator", "power_law") and not own_law,
+            path[:2] == ("calibration", "power_law") and path[2] in own,
             path[:2] == ("calibration", "architectures")
             and (path[2] != instance.rack.accelerator.architecture or figure.amount == 0),
             path[-1] == "per_recurrent_block" and "recurrent" not in kinds,
@@ -45,13 +49,15 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
             and instance.llm.mixture is None,
             path[-1] == "per_stage" and max(instance.choices.pipeline_parallel) == 1,
             path[-1] == "per_layer_beyond_domain",
+            path[-1] == "per_shared_cache" and max(instance.choices.context_parallel) == 1,
             path[-2:] == ("power_law", "link") and figure.amount == 0,
             path[-1] in _NOT_USED and path != ("rack", "power"),
             path == ("rack", "power") and instance.limits.power is not None,
             path == ("rack", "power") and not instance.limits.power_capped,
             path[-1] in ("expert_imbalance", "dispatch_bytes") and instance.llm.mixture is None,
-            # With one clock the law of lower clocks is not used.
-            path[-1] == "clock_power_exponent" and instance.choices.clocks == [1.0],
+            # With one clock the laws of lower clocks are not used.
+            path[-1] in ("clock_power_exponent", "clock_share")
+            and instance.choices.clocks == [1.0],
         )
         if figure.status in UNCERTAIN and not any(unused):
             found.append(
@@ -70,5 +76,5 @@ def _weakness(estimate: Estimate) -> int:
 
 def text(figure: Figure) -> str:
     """Write a figure with its unit."""
-    unit = units.INTERNAL_UNITS[figure.dimension]
-    return f"{figure.amount:g} {unit}".strip()
+    unit, times = units.QUOTED.get(figure.dimension, (units.INTERNAL_UNITS[figure.dimension], 1.0))
+    return f"{figure.amount * times:.6g} {unit}".strip()

@@ -36,6 +36,7 @@ class ConfigurationResult:
     expert_parallel: int
     attention_data_parallel: int
     pipeline_parallel: int
+    context_parallel: int
     weight_format: str
     kv_format: str
     kv_compression: str
@@ -118,6 +119,10 @@ class StepAccuracy:
     errors are absolute ones on measured steps of this chip and layout, as shares; None where no
     measured step covers it. `overall_median_error` is that over all measured chips, None for
     constants that were fitted to a few.
+
+    In four of five cases measured steps took between `step_low` and `step_high` times what was
+    predicted where as much was `known` of chip and model, and drew between `power_low` and
+    `power_high` times as much; `cases` says how many were looked at.
     """
 
     basis: str
@@ -127,6 +132,25 @@ class StepAccuracy:
     p90_error: float | None
     overall_median_error: float | None
     statement: str
+    known: str | None = None
+    cases: int = 0
+    step_low: float | None = None
+    step_high: float | None = None
+    power_low: float | None = None
+    power_high: float | None = None
+
+    def rates(self, made: float) -> tuple[float, float] | None:
+        """Return what a rate lies between in four of five cases, None where nothing is known."""
+        if self.step_low is None or self.step_high is None:
+            return None
+        return made / self.step_high, made / self.step_low
+
+    def draws(self, running: float, resting: float = 0.0) -> tuple[float, float] | None:
+        """Return what power lies between; what is drawn at rest is certain."""
+        if self.power_low is None or self.power_high is None:
+            return None
+        beyond = running - resting
+        return resting + beyond * self.power_low, resting + beyond * self.power_high
 
 
 @dataclass(frozen=True)
@@ -178,6 +202,9 @@ class Solution:
     power_w: float | None = None
     tok_s_per_mw: float | None = None
     priced_batch: float | None = None
+    throughput_range_tok_s: tuple[float, float] | None = None
+    speed_range_tok_s_user: tuple[float, float] | None = None
+    power_range_w: tuple[float, float] | None = None
     configurations: tuple[ConfigurationResult, ...] = ()
     constraints: tuple[ConstraintResult, ...] = ()
     inputs: tuple[InputResult, ...] = ()

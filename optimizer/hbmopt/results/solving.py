@@ -88,7 +88,13 @@ def solution_of(
         instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]
     )
     provenance = estimates(instance, lpus=plan.used_lpus > 0)
-    return replace(solution, accuracy=accuracy, provenance=provenance)
+    solution = replace(solution, accuracy=accuracy, provenance=provenance)
+    return replace(
+        solution,
+        throughput_range_tok_s=accuracy.rates(solution.throughput_tok_s or 0.0),
+        speed_range_tok_s_user=accuracy.rates(solution.speed_tok_s_user or 0.0),
+        power_range_w=accuracy.draws(solution.power_w or 0.0, 1e3 * plan.beside_kw),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A fitted calibration as a file of the catalogue's form, and what the fit is worth as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 from rich.console import Group, RenderableType
@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from hbmopt.basics import one_line, visible
 from hbmopt.documents import parse_document
 from hbmopt.errors import InputError
-from hbmopt.instance import ErrorBand, StepError
+from hbmopt.instance import ErrorBand, QuantileBand, StepError
 from hbmopt.report.tables.output import printed
 from hbmopt.report.tables.prediction_report import add_errors, error_table
 from hbmopt.report.tables.table_text import Text
-from hbmopt.studies.accuracy import CalibrationFit, constants
+from hbmopt.studies.accuracy import NARROWER, CalibrationFit, PowerConstants, constants
 
 WIDTH = 110
 DIGITS = 3
@@ -38,16 +38,26 @@ def calibration_yaml(
         lines.append(f"same_architecture: [{', '.join(same_architecture)}]")
     lines += _constants(fit, source)
     if fit.power is not None:
-        lines.append("power_law:")
-        law = {"active": min(fit.power.active, 1.0), "hbm": fit.power.hbm, "flop": fit.power.flop}
-        for name, value in law.items():
-            lines.append(f"  {name}: {_figure(_rounded(value), source)}")
+        lines += power_lines(fit.power, source)
+    lines += measured_lines(fit.measured)
+    lines.append("bands:")
+    lines += [quantile_line(one) for one in fit.bands()]
     errors = fit.errors()
     if errors:
         lines.append("errors:")
     for error in errors:
         lines += error_lines(error)
     return "\n".join(lines) + "\n"
+
+
+def power_lines(power: PowerConstants, source: str) -> list[str]:
+    """Return a fitted power law as it stands in a calibration file."""
+    each = {name: f"{_rounded(power.flop * part)} pJ/FLOP" for name, part in NARROWER.items()}
+    lines = ["power_law:"]
+    lines.append(f"  running: {_figure(f'{_rounded(power.running)} W', source)}")
+    lines.append(f"  hbm: {_figure(f'{_rounded(power.hbm)} pJ/B', source)}")
+    lines.append("  flop:")
+    return lines + [f"    {name}: {_figure(value, source)}" for name, value in each.items()]
 
 
 def _scalar(text: str) -> str:
@@ -99,6 +109,20 @@ def _rounded(value: float) -> str:
 
 def _figure(value: str, source: str) -> str:
     return f"{{value: {value}, status: measured, source: [{source}]}}"
+
+
+def measured_lines(measured: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what was measured as it stands in a calibration file."""
+    return ["measured:", *(f"  {chip}: [{', '.join(llms)}]" for chip, llms in measured.items())]
+
+
+def quantile_line(band: QuantileBand) -> str:
+    """Return a band of quantiles as it stands in a calibration file."""
+    quantiles = ", ".join(f"{one:g}" for one in band.quantiles)
+    return (
+        f"  - {{of: {band.of}, known: {band.known}, layout: {band.layout}, rows: {band.rows}, "
+        f"quantiles: [{quantiles}]}}"
+    )
 
 
 def error_lines(error: StepError) -> list[str]:

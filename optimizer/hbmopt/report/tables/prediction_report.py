@@ -49,6 +49,9 @@ def prediction_tables(prediction: Prediction) -> RenderableType:
     if recorded.compared and recorded.compared != every.compared:
         add_errors(overall, "with a recorded context", recorded)
     parts += [overall, Text()]
+    if prediction.within_band is not None:
+        share = f"{prediction.within_band:.0%} of measured steps lie in their band of four in five"
+        parts += [Text(share), Text()]
     for title in ("chip", "model", "layout"):
         groups = prediction.by(partial(_group, title))
         table = error_table(title, f"By {title} (recorded contexts)")

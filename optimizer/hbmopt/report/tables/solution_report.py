@@ -5,7 +5,16 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from hbmopt.basics import SCOPES, STEP_NAMES, counted, elasticity_text, input_name, show, signed
+from hbmopt.basics import (
+    SCOPES,
+    STEP_NAMES,
+    counted,
+    elasticity_text,
+    input_name,
+    rounded,
+    show,
+    signed,
+)
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -75,21 +84,42 @@ def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
+BAND_DIGITS = 3
+"""Digits of a number that is known to a few per cent at best."""
+
+
+def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0) -> str:
+    """Add what a number lies between in four of five cases, where that is known."""
+    if ends is None:
+        return text
+    low, high = (rounded(scale * end, BAND_DIGITS) for end in ends)
+    return f"{text}; {low} to {high} in four of five cases"
+
+
 def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     """Return name, number and remark of what the optimum makes."""
     power = solution.power_w or 0.0
+    digits = 6 if solution.throughput_range_tok_s is None else BAND_DIGITS
     rows = [
-        ("throughput", f"{show(solution.throughput_tok_s or 0.0, 6)} tok/s", "output tokens"),
+        (
+            "throughput",
+            f"{rounded(solution.throughput_tok_s or 0.0, digits)} tok/s",
+            _with_range("output tokens", solution.throughput_range_tok_s),
+        ),
         (
             "speed",
             f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
-            "per user = throughput / batch",
+            _with_range("per user = throughput / batch", solution.speed_range_tok_s_user),
         ),
         ("batch", f"{show(solution.batch or 0.0, 7)}", "sequences decoding at once in the rack"),
-        ("power", f"{show(power / 1e3)} kW", SCOPES[solution.power_scope]),
+        (
+            "power",
+            f"{show(power / 1e3)} kW",
+            _with_range(SCOPES[solution.power_scope], solution.power_range_w, 1e-3),
+        ),
     ]
     if solution.tok_s_per_mw is not None:
-        rows.append(("efficiency", f"{show(solution.tok_s_per_mw, 6)} tok/s/MW", ""))
+        rows.append(("efficiency", f"{rounded(solution.tok_s_per_mw, digits)} tok/s/MW", ""))
     if solution.limiting_resource is not None:
         elasticity = solution.limiting_elasticity or 0.0
         rows.append(
@@ -115,6 +145,8 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
         layout += f", experts spread over {one.expert_parallel}"
     if one.pipeline_parallel > 1:
         layout += f", in {one.pipeline_parallel} pipeline stages"
+    if one.context_parallel > 1:
+        layout += f", caches shared by {one.context_parallel} ranks each"
     plural = "s" if one.replicas != 1 else ""
     rows = [
         ("replicas", str(one.replicas), layout),

@@ -116,6 +116,7 @@ def configuration_text(row: Row) -> str:
         ("attention_data_parallel", "DP"),
         ("expert_parallel", "EP"),
         ("pipeline_parallel", "PP"),
+        ("context_parallel", "DCP"),
     ):
         ranks = row[f"configuration_{name}"]
         layout += f" {prefix}{ranks}" if ranks > 1 else ""

@@ -1,7 +1,12 @@
 """Accuracy: measured decode steps against the model, and constants fitted to them."""
 
 from hbmopt.studies.accuracy.calibrating import CalibrationFit, calibrate
-from hbmopt.studies.accuracy.constant_fits import StepConstants, constants
+from hbmopt.studies.accuracy.constant_fits import (
+    NARROWER,
+    PowerConstants,
+    StepConstants,
+    constants,
+)
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
@@ -11,8 +16,10 @@ from hbmopt.studies.accuracy.prediction import (
 )
 
 __all__ = [
+    "NARROWER",
     "CalibrationFit",
     "ErrorSummary",
+    "PowerConstants",
     "PredictedStep",
     "Prediction",
     "StepConstants",

@@ -20,10 +20,13 @@ from hbmopt.errors import InputError
 from hbmopt.instance import (
     EXPERT_PARALLEL,
     LATENCIES,
+    PROBABILITIES,
     STEP_RESOURCES,
     TENSOR_PARALLEL,
     ArchitectureLatency,
     Calibration,
+    Known,
+    QuantileBand,
     StepError,
     layout_mode,
     universal,
@@ -108,6 +111,33 @@ class CalibrationFit:
         return found
 
     @property
+    def measured(self) -> dict[str, list[str]]:
+        """The models whose steps were fitted, by chip."""
+        pairs = sorted({(one.series[2], one.series[1]) for one in self.steps})
+        return {chip: [llm for name, llm in pairs if name == chip] for chip in self.accelerators}
+
+    def bands(self) -> list[QuantileBand]:
+        """Return how far steps and power of other series of such chips and models may lie.
+
+        Where nothing could be held out, of the rows that were fitted: the band of their series.
+        """
+        steps = [one for one in self.steps if not one.contradicts]
+        predicted = dict(
+            zip((one.line for one in steps), self.constants.predict(steps), strict=True)
+        )
+        predicted |= self.held_out_ms
+        ratios = [(one.mode, one.measured_ms / predicted[one.line]) for one in steps]
+        found = step_bands("model and chip", ratios)
+        if self.power is not None:
+            drawn = dict(
+                zip((one.line for one in self.draws), self.power.predict(self.draws), strict=True)
+            )
+            drawn |= self.held_out_power
+            shares = [one.watts / drawn[one.line] for one in self.draws]
+            found.append(quantile_band("power", "model and chip", "any", shares))
+        return found
+
+    @property
     def held_out_ms(self) -> dict[int, float]:
         """The ms of all held-out rows, by line of the file."""
         return self.held_out.predicted if self.held_out is not None else {}
@@ -138,11 +168,39 @@ class CalibrationFit:
     def power_error(self) -> ErrorSummary:
         """Return the error of power on held-out rows."""
         errors = [
-            self.held_out_power[one.line] / one.share - 1
+            self.held_out_power[one.line] / one.watts - 1
             for one in self.draws
             if one.line in self.held_out_power
         ]
         return summarised(len(self.draws), len(errors), errors)
+
+
+LEAST_ROWS = 20
+"""Rows of a layout from which it has a band of its own."""
+
+
+def step_bands(known: Known, ratios: Sequence[tuple[str, float]]) -> list[QuantileBand]:
+    """Return the bands of measured over predicted steps, by mode where there are enough rows."""
+    found = [quantile_band("step", known, "any", [ratio for _, ratio in ratios])]
+    modes: tuple[Literal["tensor_parallel"], Literal["expert_parallel"]]
+    modes = ("tensor_parallel", "expert_parallel")
+    for mode in modes:
+        own = [ratio for name, ratio in ratios if name == mode]
+        if len(own) >= LEAST_ROWS and len(own) < len(ratios):
+            found.append(quantile_band("step", known, mode, own))
+    return found
+
+
+def quantile_band(
+    of: Literal["step", "power"],
+    known: Known,
+    layout: Literal["tensor_parallel", "expert_parallel", "any"],
+    ratios: Sequence[float],
+) -> QuantileBand:
+    """Return the quantiles of measured over predicted."""
+    ends = np.quantile(np.array(ratios), PROBABILITIES)
+    quantiles = [round(float(end), 3) for end in ends]
+    return QuantileBand(of=of, known=known, layout=layout, rows=len(ratios), quantiles=quantiles)
 
 
 def series_of(row: Row, case: StepCase) -> tuple[str, ...]:
@@ -319,15 +377,25 @@ def _one_at_a_time() -> tuple[Calibration, ...]:
 
 
 def _draw(row: Row, case: StepCase, measured: float) -> Draw:
-    accelerator = case.instance.rack.accelerator
-    used = {name: spent / measured for name, spent in _at_peak(case).items()}
+    accelerator, law = case.instance.rack.accelerator, case.instance.power_law
+    replica, done = case.demand.whole_replica(1.0), case.done
+    energy = case.batch * sum(
+        number(part.joule_per_gflop)
+        * (number(part.gflop_per_sequence) + number(part.prompt_gflop_per_sequence))
+        for part in replica.components
+    )
+    attended = number(replica.attention_gflop) + number(replica.prompt_attention_gflop)
+    energy += case.batch * number(replica.power.attention_joule_per_gflop) * attended
+    each = number(replica.accelerators) * measured
     step = sum(case.parts_ms().values())
     return Draw(
         line=row.line,
         series=series_of(row, case),
-        share=row.number("power_w_per_accelerator") / (1e3 * float(accelerator.tdp)),
-        hbm=used["weights"] + used["experts"] + used["kv"],
-        flop=used["gemm"] + used["experts_gemm"] + used["attention"] + used["prefill"],
+        watts=row.number("power_w_per_accelerator"),
+        idle_w=1e3 * float(law.idle) * float(accelerator.tdp),
+        limit_w=1e3 * float(accelerator.limit),
+        hbm=float(done.weights_read + done.kv_read) / each,
+        flop=float(energy) / float(law.flop["bf16"]) / each,
         comparable=recorded(row) or 1 / CONTEXT_STANDS <= step / measured <= CONTEXT_STANDS,
     )
 

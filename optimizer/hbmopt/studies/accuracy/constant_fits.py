@@ -45,11 +45,23 @@ each, rounded.
 STRENGTH = 0.3
 """Weight of the penalty on steps per square root of the rows."""
 
+POWER_PRIOR = {"running": 120.0, "hbm": 120.0, "flop": 1.0}
+"""The same of power: W, pJ per byte and pJ per bf16 operation, as single kernels draw."""
+
+NARROWER = {"bf16": 1.0, "fp8": 0.58, "fp4": 0.34}
+"""Energy of an operation per that of one in bf16, as single products take it on an H100.
+
+FP4 was not measured there: as much less than FP8 as that is less than bf16.
+"""
+
 POWER_STRENGTH = 0.15
-"""The same of the power law."""
+"""The weight of the penalty on power."""
 
 SMALLEST = 0.02
 """Error from which on a smaller one has no more weight."""
+
+AT_LIMIT = 0.94
+"""Share of its limit from which a chip is held by it: it keeps a distance."""
 
 LEAST_EFFICIENCY, LONGEST_LATENCY = 0.1, 0.5
 """Bounds of what a constant may be; latencies in ms."""
@@ -100,11 +112,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Draw:
-    """The measured power of an accelerator, as a share of its TDP, and the use of its peaks."""
+    """The measured W of an accelerator, and what it does meanwhile.
+
+    `hbm` are TB/s that are read, `flop` TFLOP/s as if all were bf16: operations of other formats
+    count by their energy. `idle_w` it draws at rest and `limit_w` at most.
+    """
 
     line: int
     series: tuple[str, ...]
-    share: float
+    watts: float
+    idle_w: float
+    limit_w: float
     hbm: float
     flop: float
     comparable: bool
@@ -143,16 +161,22 @@ def _columns(terms: Array, factors: Array) -> Array:
 
 @dataclass(frozen=True)
 class PowerConstants:
-    """Fitted power law, as shares of TDP."""
+    """Fitted power law: W while running, pJ per byte of HBM and per operation in bf16."""
 
-    active: float
+    running: float
     hbm: float
     flop: float
 
     def predict(self, draws: Sequence[Draw]) -> Array:
-        """Return the power of accelerators as a share of their TDP."""
-        drawn = [self.active + self.hbm * one.hbm + self.flop * one.flop for one in draws]
-        return np.asarray(np.minimum(1.0, np.array(drawn)))
+        """Return the W of accelerators; one at its limit lowers its clock and stays there."""
+        drawn = _draw_terms(draws) @ np.array([self.running, self.hbm, self.flop])
+        limit = np.array([one.limit_w for one in draws])
+        return np.asarray(np.minimum(limit, np.array([one.idle_w for one in draws]) + drawn))
+
+
+def _draw_terms(draws: Sequence[Draw]) -> Array:
+    """Return what the constants are multiplied with: pJ times TB/s or TFLOP/s are W."""
+    return np.array([[1.0, one.hbm, one.flop] for one in draws])
 
 
 def fit_steps(steps: Sequence[Step]) -> StepConstants:
@@ -192,33 +216,34 @@ def fit_steps(steps: Sequence[Step]) -> StepConstants:
 
 
 def fit_power(draws: Sequence[Draw]) -> PowerConstants:
-    """Return the non-negative power law that fits measured power.
+    """Return the non-negative power law that fits measured power beyond that at rest.
 
-    Least absolute relative deviations, drawn to the universal law as steps are; a row that is
-    clipped at TDP on both sides says nothing.
+    Least absolute relative deviations, drawn to `POWER_PRIOR` as steps are; a row that is at its
+    limit on both sides says nothing.
     """
-    law = universal().power_law
-    center = np.array([float(law.active), float(law.hbm), float(law.flop)])
+    center = np.array(list(POWER_PRIOR.values()))
     penalty = POWER_STRENGTH * np.sqrt(len(draws)) / center**2
-    terms = np.array([[1.0, one.hbm, one.flop] for one in draws])
-    measured = np.array([one.share for one in draws])
+    terms = _draw_terms(draws)
+    idle, limit, measured = (
+        np.array([getattr(one, name) for one in draws]) for name in ("idle_w", "limit_w", "watts")
+    )
     point = center.copy()
     for _ in range(ITERATIONS):
-        drawn = terms @ point
+        drawn = idle + terms @ point
         weight = 1.0 / np.maximum(np.abs(drawn / measured - 1.0), SMALLEST) / measured**2
-        weight[(drawn >= 1.0) & (measured >= 0.97)] = 0.0
-        free = np.ones(3, dtype=bool)
+        weight[(drawn >= limit) & (measured >= AT_LIMIT * limit)] = 0.0
+        free = np.ones(len(center), dtype=bool)
         while True:
             part = terms[:, free]
             normal = (part * weight[:, None]).T @ part + np.diag(penalty[free])
-            right = (part * weight[:, None]).T @ measured + (penalty * center)[free]
+            right = (part * weight[:, None]).T @ (measured - idle) + (penalty * center)[free]
             found = np.linalg.solve(normal, right)
             if (found >= 0).all():
                 break
             free[np.flatnonzero(free)[found < 0]] = False
-        moved = np.zeros(3)
+        moved = np.zeros(len(center))
         moved[free] = found
-        done = float(np.max(np.abs(moved - point))) < CONVERGED
+        done = float(np.max(np.abs(moved / center - point / center))) < CONVERGED
         point = moved
         if done:
             break

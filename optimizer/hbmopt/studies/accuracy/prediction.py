@@ -20,6 +20,8 @@ from hbmopt.documents import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance import (
     CALIBRATED,
+    HIGH,
+    LOW,
     SPEC_SHEET,
     STEP_RESOURCES,
     Instance,
@@ -79,6 +81,9 @@ class PredictedStep:
     measured_ms: float | None
     predicted_ms: float | None
     error: float | None
+    known: str | None
+    low_ms: float | None
+    high_ms: float | None
     measured_power_w: float | None
     predicted_power_w: float | None
     power_error: float | None
@@ -139,6 +144,16 @@ class Prediction:
         return step_errors([row for row in self.rows if row.context_recorded])
 
     @property
+    def within_band(self) -> float | None:
+        """The share of the compared rows whose step lies between `low_ms` and `high_ms`."""
+        inside = [
+            one.low_ms <= one.measured_ms <= one.high_ms
+            for one in self.rows
+            if one.measured_ms is not None and one.low_ms is not None and one.high_ms is not None
+        ]
+        return sum(inside) / len(inside) if inside else None
+
+    @property
     def power(self) -> ErrorSummary:
         """The errors of power, on the rows where it can be compared."""
         measured = [row for row in self.rows if row.measured_power_w is not None]
@@ -172,6 +187,7 @@ class Prediction:
             "calibration": self.calibration,
             "summary": asdict(self.summary),
             "recorded": asdict(self.recorded),
+            "within_band": self.within_band,
             "power": {**asdict(self.power), "all_rows": asdict(self.power_of_all)},
             "rows": [asdict(row) for row in self.rows],
         }
@@ -358,6 +374,9 @@ class Predictor:
             measured_ms=None,
             predicted_ms=None,
             error=None,
+            known=None,
+            low_ms=None,
+            high_ms=None,
             measured_power_w=None,
             predicted_power_w=None,
             power_error=None,
@@ -382,6 +401,8 @@ class Predictor:
         step = 1.0 / float(rates.rate[0])
         error = step / measured - 1.0 if measured is not None else None
         power = power_at(rates, case.instance, measured or step)
+        calibration, ranks = case.instance.calibration, layout.attention_data_parallel
+        band = calibration.band("step", case.instance.known, ranks)
         contradiction = None
         if measured is not None and made is not None:
             count = layout.accelerators * case.replicas
@@ -401,6 +422,9 @@ class Predictor:
             measured_ms=measured,
             predicted_ms=step,
             error=error,
+            known=case.instance.known if band is not None else None,
+            low_ms=step * band.at(LOW) if band is not None else None,
+            high_ms=step * band.at(HIGH) if band is not None else None,
             measured_power_w=drawn,
             predicted_power_w=power,
             power_error=power / drawn - 1.0 if drawn is not None else None,
@@ -419,6 +443,9 @@ OFFLOADED = ("sram", "lpu_compute", "lpu_link")
 
 
 def power_at(rates: BatchRates, instance: Instance, step_ms: float) -> float:
-    """Return the W of an accelerator whose replica makes a step every `step_ms` ms."""
+    """Return the W of an accelerator whose replica makes a step every `step_ms` ms.
+
+    One that would draw more than its limit stays there by lowering its clock.
+    """
     share = min(1.0, float(rates.heat_at(np.array([1.0 / step_ms]))[0]))
-    return 1e3 * share * float(instance.rack.accelerator.tdp)
+    return 1e3 * share * float(instance.rack.accelerator.limit)

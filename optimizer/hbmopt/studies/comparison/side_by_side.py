@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import SkipValidation
 
 from hbmopt.basics import verb
+from hbmopt.demand import usable_hbm
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
@@ -197,12 +198,15 @@ def _formats(one: ConfigurationResult) -> str:
 
 def _weights_share(instance: Instance, solution: Solution) -> float:
     """Return the share of usable HBM that weights fill, where the rest is full of sequences."""
-    usable = float(instance.rack.accelerator.hbm_capacity) * float(instance.calibration.hbm_usable)
     running = solution.configurations
     # The priced plan fills the memory; the rounded one leaves part of a sequence free.
     rounded = (solution.priced_batch or 0.0) / (solution.batch or 1.0)
     held = sum(one.replicas * one.batch * one.kv_held_gb for one in running) * rounded
-    return max(0.0, 1.0 - held / (usable * sum(one.replicas * one.accelerators for one in running)))
+    usable = sum(
+        one.replicas * one.accelerators * usable_hbm(instance, configuration_of(one))
+        for one in running
+    )
+    return max(0.0, 1.0 - held / usable)
 
 
 def _different(instances: Sequence[Instance]) -> str | None:

@@ -61,7 +61,7 @@ STATES = frozenset({"running", "offloaded_steps"})
 
 POWER_ROWS = frozenset({"power_cap", "accelerator_power"})
 
-UNPRICED = frozenset({"common_batch", "clock_shares", "max_batch", "accelerators", "lpu_units"})
+UNPRICED = frozenset({"common_batch", "clock_shares", "highest_batch", "accelerators", "lpu_units"})
 """Rows that tie variables together or trust a first-order model; they limit nothing."""
 
 

@@ -1,0 +1,136 @@
+"""Power from what parts of a chip take, against what single kernels and published servers drew."""
+
+import csv
+
+import pytest
+
+import hbmopt
+from builders import INSTANCES
+from hbmopt.instance import universal
+from hbmopt.studies.accuracy import NARROWER, calibrate, predict
+
+PURE = INSTANCES / "measured" / "decode_steps_pure.csv"
+
+
+def kernels():
+    path = INSTANCES / "measured" / "power_kernels.csv"
+    with path.open(encoding="utf-8") as file:
+        return {
+            (row["kernel"], row["tflops"]): {
+                name: float(row[name])
+                for name in ("hbm_tb_per_s", "tflops", "power_w", "sm_mhz", "tdp_w")
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def test_the_energy_of_an_operation_falls_with_the_clock_as_measured():
+    found = kernels()
+    rest = found["idle", "0"]["power_w"]
+    full, slow = found["gemm_duty", "419.8"], found["gemm_bf16", "672.9"]
+    half = found["gemm_duty", "218.9"]
+    each = (full["power_w"] - half["power_w"]) / (full["tflops"] - half["tflops"])
+    lower = (slow["power_w"] - rest) / slow["tflops"]
+    clock = slow["sm_mhz"] / full["sm_mhz"]
+    exponent = float(universal().clock_power_exponent)
+    assert lower / each == pytest.approx(clock**exponent, rel=0.01)
+    assert rest / full["tdp_w"] == pytest.approx(float(universal().power_law.idle), rel=0.03)
+
+
+def test_narrower_operations_take_less_as_measured():
+    found = kernels()
+    rest = found["idle", "0"]["power_w"]
+    exponent = float(universal().clock_power_exponent)
+
+    def at_full_clock(kernel, tflops):
+        row = found[kernel, tflops]
+        return (row["power_w"] - rest) / row["tflops"] / (row["sm_mhz"] / 1980) ** exponent
+
+    ratio = at_full_clock("gemm_fp8", "1221.8") / at_full_clock("gemm_bf16", "672.9")
+    assert ratio == pytest.approx(NARROWER["fp8"], rel=0.02)
+    law = universal().power_law.flop
+    for name, part in NARROWER.items():
+        assert float(law[name]) / float(law["bf16"]) == pytest.approx(part, rel=0.02)
+
+
+def test_pure_steps_draw_what_was_measured():
+    fit = calibrate(PURE, name="pure")
+    errors = [
+        abs(float(watts) / one.watts - 1)
+        for one, watts in zip(fit.draws, fit.power.predict(fit.draws), strict=True)
+    ]
+    assert sum(errors) / len(errors) < 0.05
+    # The catalogue's own entry says the same.
+    assert predict(PURE, calibration="kernels").power.mean_abs_error < 0.055
+
+
+PROMPTS = {
+    "rack": {"base": "hgx_h200", "accelerators": 1, "power": "10 kW"},
+    "llm": "llama_3_1_70b",
+    "workload": {"prompt": 2048, "output": 128, "prefill": "shared"},
+    "choices": {"weight_formats": ["fp8"]},
+}
+
+
+def test_a_chip_meets_its_limit_by_lowering_its_clock():
+    # NVIDIA publishes 442 tok/s of Llama 70B in FP8 on one H200 (aiconfigurator).
+    solution = hbmopt.solve(PROMPTS)
+    assert solution.limiting_resource == "accelerator_power"
+    assert all(part.clock < 0.9 for part in solution.configurations[0].clocks)
+    low, high = solution.throughput_range_tok_s
+    assert low < 442 < high
+    # At the full clock it would have to pause instead, and make less.
+    paused = hbmopt.solve(PROMPTS, {"choices.clocks": [1.0]})
+    assert paused.throughput_tok_s < 0.85 * solution.throughput_tok_s
+    assert paused.configurations[0].step_breakdown_ms["waiting"] > 0
+
+
+def test_a_cap_on_every_card_costs_throughput_as_a_lower_tdp_does():
+    made = [
+        hbmopt.solve(PROMPTS, {"rack.accelerator.power_limit": limit}).throughput_tok_s
+        for limit in ("700 W", "600 W", "500 W", "400 W")
+    ]
+    assert made == sorted(made, reverse=True)
+    assert made[0] == pytest.approx(hbmopt.solve(PROMPTS).throughput_tok_s)
+    assert made[2] < 0.8 * made[0]
+    smaller = hbmopt.solve(PROMPTS, {"rack.accelerator.tdp": "500 W"})
+    assert smaller.throughput_tok_s < 0.9 * made[0]
+    # Reading takes little power, so that decoding alone slows down less.
+    decoding = {**PROMPTS, "workload": {"context": 4096}}
+    free, capped = (
+        hbmopt.solve(decoding, {"rack.accelerator.power_limit": limit}).throughput_tok_s
+        for limit in ("700 W", "500 W")
+    )
+    assert capped > 0.85 * free
+
+
+def test_power_limits_are_swept():
+    found = hbmopt.sweep(PROMPTS, "rack.accelerator.power_limit=400 W:700 W:100 W")
+    made = [row["throughput_tok_s"] for row in found.frame.to_dict("records")]
+    assert made == sorted(made)
+    assert made[0] < 0.8 * made[-1]
+
+
+def test_an_older_chip_does_not_take_the_shares_of_a_newer_one():
+    # Llama-3.1-8B in bf16 on an A100: 5,500 to 6,552 tok/s are published.
+    solution = hbmopt.solve(
+        {
+            "rack": {"base": "dgx_a100", "accelerator": "nvidia_a100_80gb", "accelerators": 1},
+            "llm": "llama_3_1_8b",
+            "workload": {"context": 1024},
+            "choices": {"weight_formats": ["bf16"], "kv_formats": ["bf16"]},
+        }
+    )
+    assert solution.throughput_range_tok_s[1] > 5500
+    assert solution.throughput_tok_s > 4900
+
+
+def test_a_chip_of_ones_own_takes_what_is_known_of_it_and_the_rest_from_the_law():
+    own = {"rack.accelerator.power_law": {"hbm": "50 pJ/B", "flop": {"bf16": "0.5 pJ/FLOP"}}}
+    law, plain = hbmopt.load("h200", own).power_law, hbmopt.load("h200").power_law
+    assert float(law.hbm) == 0.05
+    assert float(law.running) == float(plain.running)
+    assert float(law.flop["fp8"]) / 0.0005 == pytest.approx(
+        float(plain.flop["fp8"]) / float(plain.flop["bf16"])
+    )
+    assert hbmopt.solve("h200", own).power_w < hbmopt.solve("h200").power_w
