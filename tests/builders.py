@@ -27,6 +27,9 @@ from hbmopt.models.throughput import maximise_throughput
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCES = ROOT / "instances"
+BARE_ENGINE = {"prompt_chunk": 0, "page_tokens": 1}
+"""Constants of an engine that keeps nothing of prompts and fills its pages."""
+
 GOLDEN = Path(__file__).resolve().parent / "models" / "golden"
 
 

@@ -111,23 +111,43 @@ def test_few_rows_hardly_move_the_constants():
 def draws(law, count=60):
     found = []
     for index in range(count):
-        draw = Draw(index, (f"series {index // 6}",), 0.0, index % 7 / 8, index % 11 / 40, True)
-        found.append(replace(draw, share=float(law.predict([draw])[0])))
+        draw = Draw(
+            index,
+            (f"series {index // 6}",),
+            0.0,
+            130.0,
+            9e9,
+            index % 7 / 2,
+            index % 11 * 40.0,
+            True,
+        )
+        found.append(replace(draw, watts=float(law.predict([draw])[0])))
     return found
 
 
 def test_a_known_power_law_is_recovered():
-    law = PowerConstants(0.35, 0.5, 1.4)
+    law = PowerConstants(90.0, 80.0, 1.4)
     found = fit_power(draws(law))
-    assert found.active == pytest.approx(law.active, rel=0.03)
+    assert found.running == pytest.approx(law.running, rel=0.03)
     assert found.hbm == pytest.approx(law.hbm, rel=0.05)
     assert found.flop == pytest.approx(law.flop, rel=0.05)
 
 
 def test_a_power_law_is_not_negative():
-    falling = [replace(one, share=0.9 - 0.5 * one.hbm) for one in draws(PowerConstants(1, 0, 0))]
+    falling = [
+        replace(one, watts=900.0 - 100 * one.hbm) for one in draws(PowerConstants(900, 0, 0))
+    ]
     found = fit_power(falling)
-    assert min(found.active, found.hbm, found.flop) >= 0
+    assert min(found.running, found.hbm, found.flop) >= 0
+
+
+def test_a_chip_at_its_limit_says_nothing():
+    law = PowerConstants(90.0, 80.0, 1.4)
+    limited = [replace(one, limit_w=500.0, watts=min(one.watts, 497.0)) for one in draws(law)]
+    assert max(one.watts for one in limited) == 497.0
+    found = fit_power(limited)
+    assert found.hbm == pytest.approx(law.hbm, rel=0.1)
+    assert found.flop == pytest.approx(law.flop, rel=0.1)
 
 
 def test_folds_never_tear_a_series_apart():

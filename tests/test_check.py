@@ -117,9 +117,13 @@ def test_cures_of_a_claim_make_it_possible_and_one_per_cent_less_does_not():
         for setting in cure.settings:
             key, _, text = setting.partition("=")
             number, _, unit = text.partition(" ")
+            if number.startswith("["):
+                continue  # one more format to choose from has no size
             less = float(number) * (0.99 if cure.ratio > 1 else 1.01)
             less = f"{less:.12g} {unit}" if unit else f"{int(number) + 2}"
             short.append(f"{key}={less}".strip())
+        if not short:
+            continue
         search = TargetSearch(hbmopt.load(path, few + short))
         assert not search.closest(search.target(1808, 45)).serves(search.target(1808, 45)), cure
 
@@ -155,7 +159,8 @@ def test_a_claim_that_only_a_lower_clock_keeps_is_possible():
         "hbm_capacity": "49 GB",
         "hbm_bandwidth": "7.35 TB/s",
         "peak_flops": {"bf16": "1035 TFLOP/s"},
-        "tdp": "2 kW",
+        "tdp": "1.2 kW",
+        "power_law": {"running": "500 W", "hbm": "107 pJ/B", "flop": {"bf16": "1 pJ/FLOP"}},
         "scale_up_bandwidth": "1 TB/s",
     }
     lpu = {
@@ -187,14 +192,19 @@ def test_a_claim_that_only_a_lower_clock_keeps_is_possible():
                 "attention": [one | {"heads": 24} for one in (windowed, grouped)],
             },
             "workload": {"context": 131072},
-            "calibration": {"overlap": 0.85},
+            "calibration": {
+                "overlap": 0.85,
+                "clock_power_exponent": 2,
+                "latency": {"clock_share": 0},
+                "engine_sequences": 256,
+            },
         }
     )
-    # At the full one alone 320.8 tok/s/user are the most.
-    for speed, possible in ((322, True), (331, True), (332, False)):
+    # At the full one alone 278.2 tok/s/user are the most.
+    for speed, possible in ((280, True), (335, True), (336, False)):
         found = hbmopt.check(instance, 432, speed)
         assert found.possible == possible
-        assert found.reachable[0].speed_tok_s_user == pytest.approx(331.334, rel=1e-4)
+        assert found.reachable[0].speed_tok_s_user == pytest.approx(335.583, rel=1e-4)
 
 
 def test_progress_counts_up_to_the_end():
@@ -242,8 +252,8 @@ def test_the_claim_of_the_rubin_rack_is_checked_input_by_input():
     missing = {one.name: one.missing for one in found.limits if one.missing is not None}
     assert set(missing) == {"accelerator_power", "step_time", "power_cap", "compute"}
     # As docs/claims.md has it.
-    assert missing["step_time"] == pytest.approx(2.21, abs=1e-2)
-    assert missing["power_cap"] == pytest.approx(2.06, abs=1e-2)
+    assert missing["step_time"] == pytest.approx(2.23, abs=1e-2)
+    assert missing["power_cap"] == pytest.approx(2.13, abs=1e-2)
     assert any("57% of the 210 kW (estimate)" in note for note in found.notes)
     assert sum(found.closest.power_breakdown_w.values()) == pytest.approx(found.closest.power_w)
     assert found.closest.replicas * found.closest.batch >= 1920

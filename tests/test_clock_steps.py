@@ -38,4 +38,4 @@ def test_a_cap_is_met_by_two_neighbouring_clocks():
 def test_of_plans_that_make_as_much_the_fastest_counts():
     solution = hbmopt.solve(INSTANCES / "cpu_budget.yaml")
     assert solution.throughput_tok_s == pytest.approx(44_000, rel=1e-9)
-    assert solution.speed_tok_s_user > 41.0
+    assert solution.speed_tok_s_user > 38.0

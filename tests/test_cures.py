@@ -57,7 +57,7 @@ CASES = {
         "h100",
         {
             "choices": {"weight_formats": ["fp8"], "replica_accelerators": [1]},
-            "workload": {"context": 8192},
+            "workload": {"context": 20_000},
             "limits.min_speed": "9 tok/s",
         },
         {"hbm_capacity"},
@@ -91,12 +91,12 @@ CASES = {
         "gb200_nvl72",
         {"limits.power": "57 kW", "choices.replica_accelerators": [4, 8]},
         {"power_cap"},
-        {"limits.power", "rack.static_power", "rack.accelerator.tdp"},
+        {"limits.power", "rack.static_power", "calibration.power_law.idle"},
     ),
     "power at the floor": (
         "gb200_nvl72",
         {
-            "limits.power": "59.2 kW",
+            "limits.power": "62.5 kW",
             "limits.min_speed": "80 tok/s/user",
             "choices.replica_accelerators": [4, 8],
         },
@@ -268,10 +268,11 @@ def test_formulas_of_conflicts_are_those_of_the_programs(name):
     instance = loaded(name, REFERENCES[name])
     configurations = search(instance).configurations
     formulas = TargetSearch(instance, configurations)
-    speed, owner = fastest(instance, configurations)
+    speed, _ = fastest(instance, configurations)
     by_formula, its_owner = formulas.fastest()
     assert by_formula == pytest.approx(speed, rel=1e-6)
-    assert str(its_owner) == str(owner)
+    # Another may be as fast.
+    assert fastest(instance, [its_owner])[0] == pytest.approx(speed, rel=1e-6)
     for floor in (False, True):
         least = thriftiest(instance, configurations, at_floor=floor)
         target = one_replica(instance if floor else instance.at_floor(0.0))

@@ -1,6 +1,7 @@
 """Bands of error: as wide as what was left out says, carried to answers, and planned for."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -15,7 +16,9 @@ RACK = "h200"
 
 
 def test_quantiles_are_read_between_those_that_are_known():
-    band = QuantileBand(of="step", known="chip", rows=9, quantiles=[0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4])
+    band = QuantileBand(
+        of="step", known="chip", rows=9, quantiles=[0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4]
+    )
     assert band.at(0.1) == 0.8
     assert band.at(0.9) == pytest.approx(1.2)
     assert 0.9 < band.at(0.4) < 1.0
@@ -34,7 +37,7 @@ def test_who_knows_less_is_not_surer():
     for of in ("step", "power"):
         for layout in (1, 8):
             bands = [universal().band(of, known, layout) for known in order]
-            for more, less in zip(bands, bands[1:], strict=False):
+            for more, less in pairwise(bands):
                 assert less.at(LOW) <= more.at(LOW)
                 assert less.at(HIGH) >= more.at(HIGH)
 

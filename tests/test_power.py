@@ -95,13 +95,13 @@ def test_a_cap_on_every_card_costs_throughput_as_a_lower_tdp_does():
     assert made[2] < 0.8 * made[0]
     smaller = hbmopt.solve(PROMPTS, {"rack.accelerator.tdp": "500 W"})
     assert smaller.throughput_tok_s < 0.9 * made[0]
-    # Reading takes little power, so that decoding alone slows down less.
+    # Decoding alone draws less for what it makes, so that it slows down less.
     decoding = {**PROMPTS, "workload": {"context": 4096}}
     free, capped = (
         hbmopt.solve(decoding, {"rack.accelerator.power_limit": limit}).throughput_tok_s
         for limit in ("700 W", "500 W")
     )
-    assert capped > 0.85 * free
+    assert capped / free > made[2] / made[0]
 
 
 def test_power_limits_are_swept():

@@ -48,7 +48,7 @@ def universal():
 
 def test_a_row_computed_by_hand(tmp_path):
     layers, hidden, wide, heads, kv_heads, size, words = 32, 4096, 14336, 32, 8, 128, 128256
-    batch, context, bandwidth, peak = 2, 1000, 3.35e12, 989.5e12
+    batch, context, bandwidth = 2, 1000, 3.35e12
     attention = hidden * size * (2 * heads + 2 * kv_heads)
     multiplied = layers * (attention + 3 * hidden * wide + 2 * hidden) + hidden + words * hidden
     # Products hide behind the weights that they read, scores behind the cache.
@@ -67,9 +67,12 @@ def test_a_row_computed_by_hand(tmp_path):
     assert row.parts_ms["latency"] == pytest.approx(latency)
     assert row.parts_ms["gemm"] == row.parts_ms["attention"] == row.parts_ms["prefill"] == 0
     assert sum(row.parts_ms.values()) == pytest.approx(row.predicted_ms)
-    busy = batch * 2 * multiplied / peak + batch * layers * 4 * heads * size * context / peak
-    law = 0.52 + 0.15 * 1e3 * (weights + cache) / 10 + 1.31 * 1e3 * busy / 10
-    assert row.predicted_power_w == pytest.approx(700 * law, rel=1e-3)
+    operations = batch * 2 * multiplied + batch * layers * 4 * heads * size * context
+    law = universal_constants().power_law
+    drawn = 700 * float(law.idle) + 1e3 * float(law.running)
+    drawn += 1e-9 * float(law.hbm) * (weights + cache) * bandwidth / 10e-3
+    drawn += 1e-9 * float(law.flop["bf16"]) * operations / 10e-3
+    assert row.predicted_power_w == pytest.approx(drawn, rel=1e-3)
 
 
 def test_large_batches_are_bound_by_arithmetic(tmp_path):

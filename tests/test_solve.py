@@ -53,7 +53,7 @@ def uncapped():
     return hbmopt.solve(hbmopt.load(INSTANCES / "gb200_nvl72.yaml", SLOW_USERS))
 
 
-@pytest.mark.parametrize("cap", [115, 100, 70, 60])
+@pytest.mark.parametrize("cap", [115, 100, 70, 64])
 def test_a_power_cap_binds_pays_and_parks_or_slows(cap, uncapped):
     assert uncapped.power_w > 125_000
     changes = SLOW_USERS | {"limits.power": f"{cap} kW"}

@@ -3,7 +3,7 @@
 import pytest
 
 import hbmopt
-from builders import INSTANCES
+from builders import BARE_ENGINE, INSTANCES
 from hbmopt.demand.coefficients import Point, Segment, replica_data
 from hbmopt.demand.components import components_of
 from hbmopt.demand.configuration import Configuration, Layout, enumerate_configurations
@@ -67,6 +67,7 @@ def instance_of(workload=None, llm=None, **choices):
             or {"context": CONTEXT, "draft_acceptance_by_position": [0.7, 0.4]},
             "limits": {"power_capped": False},
             "choices": {"kv_formats": ["bf16"], "clocks": [1.0], **choices},
+            "calibration": BARE_ENGINE,
         }
     )
 
@@ -371,6 +372,7 @@ def test_a_pipeline_spans_scale_up_domains_that_tensor_parallelism_cannot():
         "llm": "kimi_k2_5",
         "workload": {"context": 8192},
         "rack": {"base": "hgx_h200", "accelerators": 16, "scale_up_domain": 8, "power": "20 kW"},
+        "calibration": {"hbm_usable": 0.85},
         "choices": {"weight_formats": ["fp8"], "kv_formats": ["fp8"], "clocks": [1.0]},
     }
     single = hbmopt.solve(hbmopt.load(INSTANCES / "h200.yaml", changes))
@@ -412,7 +414,7 @@ def test_tensor_parallel_latents_are_copied_and_each_end_of_the_frontier_has_its
     assert fastest.kv_copies == 8.0
     assert fastest.kv_held_gb == pytest.approx(8 * widest.kv_held_gb)
     latents = 61 * 576 * 8192 / 1e9
-    assert widest.kv_held_gb == pytest.approx(latents)
+    assert widest.kv_held_gb == pytest.approx(latents, rel=1e-3)
     assert fastest.kv_read_gb == pytest.approx(8 * latents)
 
 

@@ -570,16 +570,17 @@ def accelerator_power(
     """Return the power law at a clock.
 
     Lower clocks cut the energy of an operation by clock**exponent, and so the power of what runs
-    beside it by one power more; reading HBM costs the same at every clock.
+    beside it by one power more; of a byte that is read, they cut what it takes on the chip.
     """
     accelerator, law = instance.rack.accelerator, instance.power_law
     cheaper = clock ** float(instance.calibration.clock_power_exponent)
     idle = float(law.idle) * float(accelerator.tdp)
+    on_chip = float(law.on_chip)
     more = instance.worst_factor("power", configuration.layout.attention_data_parallel)
     return AcceleratorPower(
         limit_kw=float(accelerator.limit),
         active_kw=idle + more * float(law.running) * cheaper * clock,
-        joule_per_gb=more * float(law.hbm),
+        joule_per_gb=more * float(law.hbm) * (1.0 - on_chip * (1.0 - cheaper)),
         attention_joule_per_gflop=more * float(law.flop["bf16"]) * cheaper,
         joule_per_link_gb=more * float(law.link),
     )

@@ -54,6 +54,7 @@ class PowerLaw(StrictModel):
     idle: Fraction = Field(description="share of TDP at rest, with a model loaded")
     running: OptionalPower = Field(description="more while steps run, at full clock")
     hbm: EnergyPerByte = Field(description="of every byte read from HBM")
+    on_chip: Fraction = Field(description="share of that which the chip spends, not the memory")
     flop: dict[str, EnergyPerFlop] = Field(
         description="of every operation at full clock, by format: bf16, fp8, fp4"
     )
@@ -78,6 +79,7 @@ class OwnPowerLaw(StrictModel):
     idle: Fraction | None = None
     running: OptionalPower | None = None
     hbm: EnergyPerByte | None = None
+    on_chip: Fraction | None = None
     flop: dict[str, EnergyPerFlop] | None = None
     link: EnergyPerByte | None = None
 

@@ -128,8 +128,12 @@ def power_levers(instance: Instance) -> Iterator[Lever]:
         )
     if scope == "facility" and float(instance.limits.pue) > 1:
         yield figure_lever(instance, "PUE", ("limits.pue",), 1.0)
-    tdp, static = instance.rack.accelerator.tdp.amount, instance.rack.static_power.amount
-    yield figure_lever(instance, "TDP per accelerator", ("rack.accelerator.tdp",), tdp / FURTHEST)
+    static, resting = instance.rack.static_power.amount, instance.power_law.idle.amount
+    if resting > 0:
+        own = instance.rack.accelerator.power_law
+        chip = own is not None and own.idle is not None
+        key = f"{'rack.accelerator' if chip else 'calibration'}.power_law.idle"
+        yield figure_lever(instance, "draw at rest, of TDP", (key,), resting / FURTHEST)
     if static > 0 and scope != "accelerators":
         yield figure_lever(instance, "static power", ("rack.static_power",), static / FURTHEST)
 
@@ -194,6 +198,10 @@ def memory_levers(instance: Instance) -> Iterator[Lever]:
     yield from _hardware(instance, "accelerator", {"hbm_capacity": "HBM capacity per accelerator"})
     if float(instance.calibration.hbm_usable) < 1:
         yield figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
+    sampled = instance.calibration.engine_sequences
+    if instance.limits.max_batch is None and float(sampled) > 1:
+        key = "calibration.engine_sequences"
+        yield figure_lever(instance, "sequences sampled at once", (key,), 1.0, whole=True)
     if instance.rack.offload is not None:
         yield from _hardware(instance, "offload.device", {"sram_capacity": "SRAM capacity per LPU"})
 

@@ -15,7 +15,7 @@ from hbmopt.llm.attention import (
     cache_copies,
 )
 from hbmopt.llm.formats import ARITHMETIC_BITS, BITS_PER_CACHE_ELEMENT, BITS_PER_WEIGHT
-from hbmopt.llm.schema import COMPONENTS, DRAFT, Draft, Llm, Mixture, Parameters
+from hbmopt.llm.schema import COMPONENTS, DRAFT, TILE, TILED, Draft, Llm, Mixture, Parameters
 
 __all__ = [
     "ARITHMETIC_BITS",
@@ -23,6 +23,8 @@ __all__ = [
     "BITS_PER_WEIGHT",
     "COMPONENTS",
     "DRAFT",
+    "TILE",
+    "TILED",
     "AttentionGroup",
     "Cache",
     "CompressedAttention",

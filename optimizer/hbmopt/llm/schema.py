@@ -81,6 +81,12 @@ class Mixture(StrictModel):
         description="width of the activations sent to experts; default: the hidden size",
     )
 
+    inner_width: int | None = Field(
+        default=None,
+        gt=0,
+        description="width inside an expert, where engines pad it to whole tiles",
+    )
+
     @model_validator(mode="after")
     def _fewer_active_than_all(self) -> "Mixture":
         if self.active > self.experts:
@@ -236,13 +242,11 @@ class Llm(StrictModel):
         Kernels of MXFP4 experts take tiles of 256 x 128 weights (vLLM with Marlin or TensorRT-LLM).
         """
         stored = self.component_bytes(scheme, component)
+        inner = self.mixture.inner_width if self.mixture is not None else None
         tiled = self.component_format(scheme, component) == TILED and component == "routed_experts"
-        if not tiled or self.mixture is None:
+        if not tiled or self.mixture is None or inner is None:
             return stored
         width = self.mixture.expert_width or self.hidden_size
-        each = self.parameters.routed_experts / self.mixture.layers / self.mixture.experts
-        # Up, gate and down projections, and their biases where they have any.
-        inner = max(1, round((each - width) / (3 * width + 2)))
         return stored * _tiles(width, TILE[0]) * _tiles(inner, TILE[1])
 
     def component_bytes(self, scheme: str, component: str) -> float:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hbmopt.basics import is_file, verb
 from hbmopt.errors import InputError, nearest
-from hbmopt.llm import AttentionGroup, Draft, Llm, Mixture, Parameters
+from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Parameters
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
 from hbmopt.llm.importing.families import KNOWN, blueprint
 from hbmopt.llm.importing.json_file import read_mapping
@@ -252,7 +252,10 @@ def assemble(
         feed_forwards=blocks if blocks != layers else None,
         hidden_size=plan.hidden,
         parameters=parameters,
-        mixture=_mixture(experts),
+        mixture=_mixture(
+            experts,
+            tiled=formats.components.get("routed_experts") == TILED or formats.scheme == TILED,
+        ),
         attention=_groups(mixers),
         draft=_draft(plan.draft),
         weight_formats=schemes,
@@ -300,14 +303,24 @@ def _parameters(layers: Sequence[Layer]) -> Parameters:
     return Parameters(**{key: float(value) for key, value in count.items()})
 
 
-def _mixture(experts: Sequence[ExpertBlock]) -> Mixture | None:
+def _mixture(experts: Sequence[ExpertBlock], *, tiled: bool = False) -> Mixture | None:
+    """Return the mixture of experts; with the width inside one where engines pad it to tiles."""
     if not experts:
         return None
     kinds = {(one.experts, one.active, one.latent) for one in experts}
     if len(kinds) > 1:
         raise InputError(f"layers with different mixtures of experts: {sorted(kinds, key=str)}")
     count, active, latent = kinds.pop()
-    return Mixture(layers=len(experts), experts=count, active=active, expert_width=latent)
+    width = experts[0].width
+    sizes = (latent or experts[0].hidden, width)
+    padded = tiled and any(size % tile for size, tile in zip(sizes, TILE, strict=True))
+    return Mixture(
+        layers=len(experts),
+        experts=count,
+        active=active,
+        expert_width=latent,
+        inner_width=width if padded else None,
+    )
 
 
 def _groups(mixers: Sequence[Mixer]) -> list[AttentionGroup]:

@@ -33,6 +33,7 @@ from hbmopt.instance import (
 )
 from hbmopt.models.quantities import number
 from hbmopt.studies.accuracy.constant_fits import (
+    NARROWER,
     Draw,
     PowerConstants,
     Step,
@@ -379,13 +380,14 @@ def _one_at_a_time() -> tuple[Calibration, ...]:
 def _draw(row: Row, case: StepCase, measured: float) -> Draw:
     accelerator, law = case.instance.rack.accelerator, case.instance.power_law
     replica, done = case.demand.whole_replica(1.0), case.done
-    energy = case.batch * sum(
-        number(part.joule_per_gflop)
+    # As many operations as if all were bf16: those of other formats count by their energy.
+    formats = {float(one): NARROWER[name] for name, one in law.flop.items()}
+    operations = sum(
+        formats[number(part.joule_per_gflop)]
         * (number(part.gflop_per_sequence) + number(part.prompt_gflop_per_sequence))
         for part in replica.components
     )
-    attended = number(replica.attention_gflop) + number(replica.prompt_attention_gflop)
-    energy += case.batch * number(replica.power.attention_joule_per_gflop) * attended
+    operations += number(replica.attention_gflop) + number(replica.prompt_attention_gflop)
     each = number(replica.accelerators) * measured
     step = sum(case.parts_ms().values())
     return Draw(
@@ -395,7 +397,7 @@ def _draw(row: Row, case: StepCase, measured: float) -> Draw:
         idle_w=1e3 * float(law.idle) * float(accelerator.tdp),
         limit_w=1e3 * float(accelerator.limit),
         hbm=float(done.weights_read + done.kv_read) / each,
-        flop=float(energy) / float(law.flop["bf16"]) / each,
+        flop=float(case.batch * operations) / each,
         comparable=recorded(row) or 1 / CONTEXT_STANDS <= step / measured <= CONTEXT_STANDS,
     )
 
