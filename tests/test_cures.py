@@ -96,7 +96,7 @@ CASES = {
     "power at the floor": (
         "gb200_nvl72",
         {
-            "limits.power": "62.5 kW",
+            "limits.power": "62.35 kW",
             "limits.min_speed": "80 tok/s/user",
             "choices.replica_accelerators": [4, 8],
         },
@@ -207,7 +207,8 @@ def short_of(cure, setting):
     key, _, text = setting.partition("=")
     number, _, unit = text.partition(" ")
     value = float(number)
-    if cure.key.startswith(("workload.", "rack.accelerators", "rack.offload.units")):
+    whole = ("workload.", "rack.accelerators", "rack.offload.units", "limits.max_batch")
+    if cure.key.startswith(whole):
         return f"{key}={int(value) - 1 if cure.ratio > 1 else int(value) + 1}"
     return f"{key}={value * (0.99 if cure.ratio > 1 else 1.01):.12g} {unit}".strip()
 

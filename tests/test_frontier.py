@@ -217,7 +217,9 @@ def test_what_a_segment_says_holds_at_every_point_of_its_configuration(drawn):
         assert own.replicas.iloc[0] == one.replicas
         middle = [own.index[len(own) // 2]] if own.replicas.nunique() == 1 else []
         for at in (own.index[0], *middle, own.index[-1]):
-            assert drawn.point_at(at).limiting_resource == one.limiting_resource
+            found = {drawn.point_at(at).limiting_resource, one.limiting_resource}
+            # A rack's provisioned power may be that of its chips: then both bind at once.
+            assert len(found) == 1 or found == {"power_cap", "accelerator_power"}
         begin += one.points
 
 
@@ -232,7 +234,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_numbers():
 
 def test_speeds_that_nothing_reaches_are_named():
     text = invoked("--at", "200,100").stdout
-    assert "Nothing reaches 200 tok/s per user; 107.8 is the most." in text
+    assert "Nothing reaches 200 tok/s per user; 109.2 is the most." in text
     assert "The most at" not in invoked("--at", "200").stdout
 
 

@@ -12,7 +12,7 @@ CASES = {
         INSTANCES / "a100.yaml",
         {"llm": "deepseek_r1", "choices": {"weight_formats": ["fp8"]}},
         {"hbm_capacity"},
-        ["exceed", "8 x 40 GB"],
+        ["exceed", "8 x 42.95 GB"],
     ),
     "one long sequence exceeds HBM": (
         INSTANCES / "h100.yaml",

@@ -43,7 +43,7 @@ def test_in_a_plan_every_row_that_binds_has_one():
         model.tokens = pyo.Objective(expr=model.rack.throughput, sense=pyo.maximize)
         return hbmopt.solve_model(model)
 
-    now, then = hall(20.0), hall(21.0)
+    now, then = hall(26.0), hall(27.0)
     (row,) = (one for one in now.constraints if one.name == "power")
     assert row.binding
     assert row.next_unit == pytest.approx(then.objective - now.objective, rel=1e-5, abs=1e-3)

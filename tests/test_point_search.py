@@ -69,7 +69,7 @@ def test_answers_do_not_depend_on_what_is_asked_with_them():
     base = hbmopt.load(INSTANCES / "rubin_nvl72.yaml")
     instances = [
         limited(base, power=cap, min_speed=floor)
-        for cap in (140.0, 200.0, 100.0, 170.0)
+        for cap in (110.0, 120.0, 90.0, 100.0)
         for floor in (0.0, 35.0)
     ]
 

@@ -198,10 +198,23 @@ def memory_levers(instance: Instance) -> Iterator[Lever]:
     yield from _hardware(instance, "accelerator", {"hbm_capacity": "HBM capacity per accelerator"})
     if float(instance.calibration.hbm_usable) < 1:
         yield figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
-    sampled = instance.calibration.engine_sequences
-    if instance.limits.max_batch is None and float(sampled) > 1:
-        key = "calibration.engine_sequences"
-        yield figure_lever(instance, "sequences sampled at once", (key,), 1.0, whole=True)
+    sampled = float(instance.calibration.engine_sequences)
+    if instance.limits.max_batch is None and sampled > 1:
+
+        def at_most(changed: Instance, value: float) -> Instance:
+            limits = {"max_batch": Figure(value, "count")}
+            return changed.model_copy(update={"limits": changed.limits.model_copy(update=limits)})
+
+        yield Lever(
+            "sequences at once",
+            "limits.max_batch",
+            "",
+            sampled,
+            1.0,
+            True,
+            at_most,
+            lambda value: (_setting("limits.max_batch", value, ""),),
+        )
     if instance.rack.offload is not None:
         yield from _hardware(instance, "offload.device", {"sram_capacity": "SRAM capacity per LPU"})
 

@@ -235,6 +235,9 @@ def _at_clock(replica: ReplicaData, point: ClockPoint, done: Work) -> dict[str, 
         "lpu_compute": (done.times["lpu_compute"] - running) / scale,
         "lpu_link": (done.times["lpu_link"] - running) / scale,
     }
+    if replica.max_batch is not None:
+        most = number(replica.max_batch) * point.steps
+        found["max_batch"] = _beyond(point.sequences, most)
     if replica.offloaded:
         limit = units * number(replica.lpu.sram_gb) * point.steps
         found["sram_capacity"] = _beyond(done.sram_gb_steps, limit)

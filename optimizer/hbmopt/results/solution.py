@@ -139,6 +139,16 @@ class StepAccuracy:
     power_low: float | None = None
     power_high: float | None = None
 
+    @property
+    def range_statement(self) -> str:
+        """Say how far steps were from predicted ones in four of five cases; "" for unknown."""
+        if self.step_low is None or self.step_high is None:
+            return ""
+        return (
+            f"in four of five cases measured steps took {self.step_low:.2f} to "
+            f"{self.step_high:.2f} times as long"
+        )
+
     def rates(self, made: float) -> tuple[float, float] | None:
         """Return what a rate lies between in four of five cases, None where nothing is known."""
         if self.step_low is None or self.step_high is None:

@@ -13,6 +13,7 @@ from hbmopt.report.tables import (
     input_row,
     setting_text,
     step_parts,
+    step_times_text,
     step_title,
     summary_rows,
 )
@@ -78,7 +79,7 @@ def _step_times(solution: Solution) -> Html:
     known = solution.accuracy
     if known is None:
         return Html()
-    return paragraph(f"Step times: {known.basis}, {known.statement}.", "remark")
+    return paragraph(f"Step times: {step_times_text(known)}.", "remark")
 
 
 def _limited(solution: Solution) -> str:

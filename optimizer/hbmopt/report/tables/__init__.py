@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         input_row,
         setting_text,
         step_parts,
+        step_times_text,
         step_title,
         summary_rows,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "schema_text",
     "setting_text",
     "step_parts",
+    "step_times_text",
     "step_title",
     "summary_rows",
 ]
@@ -72,6 +74,7 @@ __getattr__ = on_first_use(
         "setting_text": "solution_report",
         "step_parts": "solution_report",
         "step_title": "solution_report",
+        "step_times_text": "solution_report",
         "summary_rows": "solution_report",
     },
 )

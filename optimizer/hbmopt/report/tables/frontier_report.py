@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 
 from hbmopt.basics import counted, input_name, show
 from hbmopt.report.tables.fitted_table import Column, FittedTable
+from hbmopt.report.tables.solution_report import step_times_text
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.frontier import (
     Frontier,
@@ -72,7 +73,7 @@ def frontier_tables(
         *ladder,
         _segments(segments, quoted),
         Text(),
-        Text(f"Step times: {accuracy.basis}, {accuracy.statement}."),
+        Text(f"Step times: {step_times_text(accuracy)}."),
         Text(_certificate(frontier, len(segments)), style="dim"),
     )
 

@@ -24,6 +24,7 @@ from hbmopt.results import (
     Estimate,
     InputResult,
     Solution,
+    StepAccuracy,
 )
 
 
@@ -84,8 +85,19 @@ def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
+def step_times_text(accuracy: StepAccuracy) -> str:
+    """Say what step times rest on, and how far they may be off."""
+    text = f"{accuracy.basis}, {accuracy.statement}"
+    return f"{text}; {accuracy.range_statement}" if accuracy.range_statement else text
+
+
 BAND_DIGITS = 3
 """Digits of a number that is known to a few per cent at best."""
+
+
+def _digits(value: float, *, exact: bool) -> str:
+    """Write a number with no more digits than are known."""
+    return show(value, 6) if exact else rounded(value, BAND_DIGITS)
 
 
 def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0) -> str:
@@ -99,11 +111,11 @@ def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0)
 def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     """Return name, number and remark of what the optimum makes."""
     power = solution.power_w or 0.0
-    digits = 6 if solution.throughput_range_tok_s is None else BAND_DIGITS
+    exact = solution.throughput_range_tok_s is None
     rows = [
         (
             "throughput",
-            f"{rounded(solution.throughput_tok_s or 0.0, digits)} tok/s",
+            f"{_digits(solution.throughput_tok_s or 0.0, exact=exact)} tok/s",
             _with_range("output tokens", solution.throughput_range_tok_s),
         ),
         (
@@ -119,7 +131,7 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
         ),
     ]
     if solution.tok_s_per_mw is not None:
-        rows.append(("efficiency", f"{rounded(solution.tok_s_per_mw, digits)} tok/s/MW", ""))
+        rows.append(("efficiency", f"{_digits(solution.tok_s_per_mw, exact=exact)} tok/s/MW", ""))
     if solution.limiting_resource is not None:
         elasticity = solution.limiting_elasticity or 0.0
         rows.append(
