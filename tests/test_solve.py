@@ -254,3 +254,17 @@ def test_a_throttled_chip_is_limited_by_its_power_and_its_step_shows_the_wait():
     step = solution.configurations[0]
     assert step.step_breakdown_ms["waiting"] > 0.01 * step.step_ms
     assert sum(step.step_breakdown_ms.values()) == pytest.approx(step.step_ms, rel=1e-6)
+
+
+def test_kernels_say_what_they_are_bound_by():
+    (one,) = hbmopt.solve("deepseek_r1_h200").configurations
+    parts = one.step_breakdown_ms
+    longest = {kernel.name: max(kernel.reading_ms, kernel.computing_ms) for kernel in one.kernels}
+    assert set(longest) == {"dense", "experts", "attention"}
+    together = parts["weights"] + parts["gemm"] + parts["kv"] + parts["attention"]
+    assert sum(longest.values()) == pytest.approx(together)
+    bound = {kernel.name: kernel.bound for kernel in one.kernels}
+    # Scores of 128 heads over one latent: arithmetic, not memory.
+    assert bound["attention"] == "arithmetic"
+    assert bound["experts"] == "memory"
+    assert parts["attention"] == pytest.approx(longest["attention"])

@@ -16,7 +16,7 @@ from hbmopt.program import (
     busiest,
     step_parts,
 )
-from hbmopt.results.solution import ClockShare, ConfigurationResult
+from hbmopt.results.solution import ClockShare, ConfigurationResult, KernelResult
 
 OFFLOADED = 1e-9
 """Shares up to this size are noise of the solver, not weights in SRAM."""
@@ -85,6 +85,7 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
         },
         step_ms=step_ms,
         step_breakdown_ms=_breakdown(clocks, step_ms),
+        kernels=_kernels(clocks),
     )
 
 
@@ -95,6 +96,19 @@ def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, 
     waiting = float(step_ms - busy / steps)
     found = {name: spent / steps for name, spent in parts.items()}
     return found | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
+
+
+def _kernels(clocks: tuple[ClockOperation, ...]) -> tuple[KernelResult, ...]:
+    """Return what each class of kernels reads and computes in a step, in ms over all clocks."""
+    steps = sum(clock.point.steps for clock in clocks)
+    found = []
+    for name in clocks[0].done.kernels:
+        pairs = [clock.done.kernels[name] for clock in clocks]
+        reading, computing = (float(sum(pair[at] for pair in pairs) / steps) for at in (0, 1))
+        if reading or computing:
+            bound = "memory" if reading >= computing else "arithmetic"
+            found.append(KernelResult(name, reading, computing, bound))
+    return tuple(found)
 
 
 def times_taken(clocks: Sequence[ClockOperation]) -> tuple[dict[str, float], float]:

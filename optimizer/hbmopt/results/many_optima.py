@@ -5,7 +5,7 @@ and speed floor. HiGHS solves every program; all that is around it is evaluated 
 once, and by the operations of one point, so that a row does not depend on those beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import cast
 
@@ -237,6 +237,18 @@ class Prices:
     names: tuple[str, ...]
     unit_prices: Array
     elasticities: Array
+
+
+def prepare_prices(
+    instance: Instance, found: Sequence[tuple[Demand, int]], known: InputPrices
+) -> None:
+    """Find at one go what prices at some clocks each of configurations have in common."""
+    inputs = hardware_inputs(instance, lpus=False)
+    running = [
+        replace(one.configuration, clocks=one.configuration.clocks[:1] * clocks)
+        for one, clocks in found
+    ]
+    known.prepare(instance, running, moved_figures(inputs))
 
 
 def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: InputPrices) -> Prices:

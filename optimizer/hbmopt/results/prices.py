@@ -19,6 +19,7 @@ from hbmopt.demand import (
     Configuration,
     Demand,
     Point,
+    alike,
     collect,
     latency_layers,
     offloadable_components,
@@ -146,6 +147,7 @@ def scaled(instance: Instance, paths: Paths, factor: float) -> Instance:
     return instance
 
 
+@dataclass(frozen=True)
 class Answers:
     """By how much each number of a configuration's program grows where an input does.
 
@@ -153,32 +155,46 @@ class Answers:
     them is the same at every batch and under every limit: it is found once for all of them.
     """
 
-    def __init__(
-        self, instance: Instance, configuration: Configuration, moved: Sequence[Paths]
-    ) -> None:
-        """Take the groups of figures that are `moved` together."""
-        self.moved = tuple(moved)
-        if instance.limits.power is not None:
-            limits = instance.limits.model_copy(update={"power": Figure(1.0, "power")})
-            instance = instance.model_copy(update={"limits": limits})
+    factors: Array
+    """By number, and by end and group of figures."""
+
+
+def answers_of(
+    instance: Instance, configurations: Sequence[Configuration], moved: Sequence[Paths]
+) -> list[Answers]:
+    """Return how the programs of configurations answer to groups of figures that are `moved`.
+
+    Those that differ in layout alone are filled at one go.
+    """
+    if instance.limits.power is not None:
+        limits = instance.limits.model_copy(update={"power": Figure(1.0, "power")})
+        instance = instance.model_copy(update={"limits": limits})
+    changed = [
+        scaled(instance, paths, factor) for factor in (1.0 + STEP, 1.0 - STEP) for paths in moved
+    ]
+    found: dict[int, Answers] = {}
+    for group in alike(instance, configurations):
+        configuration, size = group.demand.configuration, len(group.places)
         offloaded = len(offloadable_components(instance, configuration))
         point = Point(1.0, (0.0,) * offloaded, (1.0,) * len(configuration.clocks), 1.0, 2.0)
 
-        def numbers(changed: Instance) -> Array:
-            data = Demand(changed, configuration).over(point)
-            return np.array(collect(data, collect(rack_data(changed), [])))
+        def numbers(
+            one: Instance,
+            configuration: Configuration = configuration,
+            point: Point = point,
+            size: int = size,
+        ) -> Array:
+            data = Demand(one, configuration).over(point)
+            listed = collect(data, collect(rack_data(one), []))
+            return np.array([np.broadcast_to(value, size) for value in listed])
 
         base = numbers(instance)
-        ends = [
-            numbers(scaled(instance, paths, factor))
-            for factor in (1.0 + STEP, 1.0 - STEP)
-            for paths in moved
-        ]
-        grown = np.array(ends).T
-        self.factors = np.divide(
-            grown, base[:, None], np.ones_like(grown), where=base[:, None] != 0
-        )
-        """By number, and by end and group of figures."""
+        grown = np.stack([numbers(one) for one in changed], axis=1)
+        whole = base[:, None, :]
+        factors = np.divide(grown, whole, np.ones_like(grown), where=whole != 0)
+        for at, place in enumerate(group.places.tolist()):
+            found[place] = Answers(factors[:, :, at])
+    return [found[place] for place in range(len(configurations))]
 
 
 def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
@@ -257,11 +273,20 @@ class InputPrices:
 
         They answer alike at every clock, so the full one stands for those that run.
         """
-        full = (max(instance.choices.clocks),) * len(configuration.clocks)
-        key = (replace(configuration, clocks=full), moved)
-        if key not in self._answers:
-            self._answers[key] = Answers(instance, *key)
-        return self._answers[key]
+        self.prepare(instance, [configuration], moved)
+        return self._answers[_at_full_clock(instance, configuration), moved]
+
+    def prepare(
+        self, instance: Instance, configurations: Sequence[Configuration], moved: tuple[Paths, ...]
+    ) -> None:
+        """Find at one go how the numbers of several configurations answer."""
+        wanted = dict.fromkeys(_at_full_clock(instance, one) for one in configurations)
+        missing = [one for one in wanted if (one, moved) not in self._answers]
+        if missing:
+            found = answers_of(instance, missing, moved)
+            self._answers |= {
+                (one, moved): known for one, known in zip(missing, found, strict=True)
+            }
 
     def changes(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:
         """Return d(objective) / d(ln x) for each group of figures that are scaled by x."""
@@ -271,6 +296,11 @@ class InputPrices:
             at = np.array(collect(column.data, collect(optimum.rack, [])))
             numbers.append(at[:, None] * answers.factors)
         return slopes(_lagrangian(optimum, numbers))
+
+
+def _at_full_clock(instance: Instance, configuration: Configuration) -> Configuration:
+    full = (max(instance.choices.clocks),) * len(configuration.clocks)
+    return replace(configuration, clocks=full)
 
 
 def slopes(ends: Array) -> Array:

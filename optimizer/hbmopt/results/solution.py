@@ -22,6 +22,19 @@ class ClockShare:
 
 
 @dataclass(frozen=True)
+class KernelResult:
+    """A class of kernels in a step: the ms of what it reads and of its arithmetic.
+
+    It takes the longer of both; `bound` says which: ``memory`` or ``arithmetic``.
+    """
+
+    name: str
+    reading_ms: float
+    computing_ms: float
+    bound: str
+
+
+@dataclass(frozen=True)
 class ConfigurationResult:
     """One configuration that runs.
 
@@ -53,6 +66,7 @@ class ConfigurationResult:
     offload: dict[str, float]
     step_ms: float
     step_breakdown_ms: dict[str, float]
+    kernels: tuple[KernelResult, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def solution_tables(solution: Solution) -> RenderableType:
     parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
     for configuration in solution.configurations:
         rows = _grid("Configuration", configuration_rows(configuration))
-        parts += [rows, Text(), _step(configuration), Text()]
+        parts += [rows, Text(), _step(configuration), Text(), _kernels(configuration), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
         certificate = Text("Certificate  ", style="bold")
@@ -200,6 +200,26 @@ def _step(one: ConfigurationResult) -> Table:
         for name, milliseconds, share in step_parts(one)
     ]
     return _grid(step_title(one), rows)
+
+
+KERNELS = {
+    "dense": "dense products",
+    "experts": "products of experts",
+    "attention": "attention proper",
+}
+
+
+def _kernels(one: ConfigurationResult) -> Table:
+    rows = [
+        (
+            KERNELS.get(kernel.name, kernel.name),
+            f"{show(max(kernel.reading_ms, kernel.computing_ms), 3)} ms",
+            f"bound by {kernel.bound}: {show(kernel.reading_ms, 3)} ms of reading, "
+            f"{show(kernel.computing_ms, 3)} ms of arithmetic",
+        )
+        for kernel in one.kernels
+    ]
+    return _grid("Kernels, each the longer of reading and arithmetic", rows)
 
 
 def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:

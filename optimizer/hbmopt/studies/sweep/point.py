@@ -24,6 +24,7 @@ from hbmopt.results import (
     binding,
     configuration_result,
     limiting,
+    prepare_prices,
     priced_inputs,
     prices_of_speed,
     solution_of,
@@ -36,7 +37,7 @@ from hbmopt.studies.sweep.files import Row
 SHOWN = tuple(
     one.name
     for one in fields(ConfigurationResult)
-    if one.name not in ("clocks", "offload", "step_breakdown_ms")
+    if one.name not in ("clocks", "offload", "step_breakdown_ms", "kernels")
 )
 """Fields of a configuration that are one value."""
 
@@ -73,18 +74,24 @@ class Evaluator:
         calls: list[Callable[[], Row]] = [
             partial(_conflict_row, self._conflicts, one) for one in instances
         ]
-        for best in self._search.best(instances):
-            # Programs of one clock and of two are of different shapes.
-            for alike in (best.take(~best.free.slowed), best.take(best.free.slowed)):
-                if not len(alike.places):
-                    continue
-                rows = _rows_of(alike, instances[alike.places[0]], self._prices)
-                for place, row in zip(alike.places.tolist(), rows, strict=True):
-                    calls[place] = (
-                        partial(_solved_row, instances[place], self._prices)
-                        if row is None
-                        else row.copy
-                    )
+        # Programs of one clock and of two are of different shapes.
+        found = [
+            (best.take(best.free.slowed if slowed else ~best.free.slowed), 1 + slowed)
+            for best in self._search.best(instances)
+            for slowed in (False, True)
+        ]
+        found = [(alike, clocks) for alike, clocks in found if len(alike.places)]
+        if found:
+            demands = [(alike.demand, clocks) for alike, clocks in found]
+            prepare_prices(common, demands, self._prices)
+        for alike, _ in found:
+            rows = _rows_of(alike, instances[alike.places[0]], self._prices)
+            for place, row in zip(alike.places.tolist(), rows, strict=True):
+                calls[place] = (
+                    partial(_solved_row, instances[place], self._prices)
+                    if row is None
+                    else row.copy
+                )
         return calls
 
 
