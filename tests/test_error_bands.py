@@ -101,6 +101,9 @@ def test_the_command_plans_for_the_worst_cases():
     known = hbmopt.solve(RACK, {"calibration.worst": 0.1})
     made = json.loads(found.stdout)["throughput_tok_s"]
     assert made == pytest.approx(known.throughput_tok_s)
+    assert (
+        "planned for the slowest 10% of cases" in json.loads(found.stdout)["accuracy"]["statement"]
+    )
     refused = runner().invoke(cli, ["solve", RACK, "--worst", "0.7"])
     assert refused.exit_code == 2
     assert "at most 0.5" in refused.output

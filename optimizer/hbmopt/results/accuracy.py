@@ -28,7 +28,7 @@ def step_accuracy(instance: Instance, attention_data_parallel: Sequence[int]) ->
         median_error=worst.median if worst is not None else None,
         p90_error=worst.p90 if worst is not None else None,
         overall_median_error=overall.median if overall is not None else None,
-        statement=_statement(instance, worst, attention_data_parallel),
+        statement=_planned(instance) + _statement(instance, worst, attention_data_parallel),
         known=instance.known if step is not None else None,
         cases=step.rows if step is not None else 0,
         step_low=step.low if step is not None else None,
@@ -36,6 +36,12 @@ def step_accuracy(instance: Instance, attention_data_parallel: Sequence[int]) ->
         power_low=power.low if power is not None else None,
         power_high=power.high if power is not None else None,
     )
+
+
+def _planned(instance: Instance) -> str:
+    """Say so where a plan is one for the worst cases."""
+    share = float(instance.calibration.worst)
+    return f"planned for the slowest {share:.0%} of cases; " if share else ""
 
 
 @dataclass(frozen=True)
