@@ -126,7 +126,7 @@ def test_frontier_and_comparison_say_what_their_step_times_rest_on():
     known = solve(instance).accuracy
     drawn = frontier(instance)
     assert drawn.to_dict()["accuracy"] == asdict(known)
-    assert f"Step times: universal, {known.statement}." in render_frontier(
+    assert f"Step times: universal, {known.statement}; {known.range_statement}." in render_frontier(
         drawn, "table", width=200, color=False
     )
     compared = compare([instance, load(ROOT / "instances" / "rubin_ultra.yaml")])
