@@ -234,3 +234,18 @@ def test_ranks_that_would_keep_the_same_cache_can_share_its_tokens():
     assert found.throughput_tok_s > 1.5 * alone.throughput_tok_s
     refused = hbmopt.solve(problem | {"llm": "llama_3_1_70b"}, {"choices.context_parallel": [8]})
     assert refused.status == "infeasible"
+
+
+def test_kimi_linear_keeps_the_cache_of_seven_layers():
+    # config.json of Kimi-Linear-48B: full attention in layers 4, 8, 12, 16, 20, 24 and 27 of 27.
+    llm = hbmopt.load("h200", {"llm": "kimi_linear_48b"}).llm
+    assert {group.kind: group.layers for group in llm.attention} == {"latent": 7, "recurrent": 20}
+    assert llm.held_bytes(1.0, "fp8") == 4032
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_layers_take_as_long_on_any_number_of_ranks(ranks):
+    # Dense rows from TP1 to TP8 need one figure per layer, not one that grows with log2.
+    found = demand_of("llama_3_1_70b", 1024, "fp8", ranks).whole_replica(1.0).fixed_latency_ms
+    each = hbmopt.load("h200").calibration.latency.per_layer
+    assert found == pytest.approx(80 * float(each))

@@ -186,7 +186,10 @@ def answers_of(
         ) -> Array:
             data = Demand(one, configuration).over(point)
             listed = collect(data, collect(rack_data(one), []))
-            return np.array([np.broadcast_to(value, size) for value in listed])
+            filled = np.empty((len(listed), size))
+            for at, value in enumerate(listed):
+                filled[at] = value
+            return filled
 
         base = numbers(instance)
         grown = np.stack([numbers(one) for one in changed], axis=1)

@@ -83,7 +83,8 @@ class Evaluator:
         found = [(alike, clocks) for alike, clocks in found if len(alike.places)]
         if found:
             demands = [(alike.demand, clocks) for alike, clocks in found]
-            prepare_prices(common, demands, self._prices)
+            one = instances[found[0][0].places[0]]
+            prepare_prices(one, demands, self._prices)
         for alike, _ in found:
             rows = _rows_of(alike, instances[alike.places[0]], self._prices)
             for place, row in zip(alike.places.tolist(), rows, strict=True):
