@@ -182,16 +182,18 @@ def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
 
 
 def _peak(instance: Instance, stored: str) -> float:
-    peaks = instance.rack.accelerator.peak_flops
-    return float(peaks[arithmetic_format(peaks, ARITHMETIC_BITS[stored])])
+    return float(instance.rack.accelerator.peak_flops[_computed_in(instance, stored)])
 
 
 def _energy(instance: Instance, layout: Layout, stored: str) -> float:
     """Return the J of a GFLOP with weights of a format, at full clock."""
-    peaks = instance.rack.accelerator.peak_flops
-    computed = arithmetic_format(peaks, ARITHMETIC_BITS[stored])
     more = instance.worst_factor("power", layout.attention_data_parallel)
-    return more * float(instance.power_law.flop[computed])
+    return more * float(instance.power_law.flop[_computed_in(instance, stored)])
+
+
+def _computed_in(instance: Instance, stored: str) -> str:
+    """Return the format in which the accelerator multiplies weights of a format."""
+    return arithmetic_format(instance.rack.accelerator.peak_flops, ARITHMETIC_BITS[stored])
 
 
 def _draft_component(

@@ -73,9 +73,8 @@ def sequence_cache(instance: Instance, configuration: Configuration) -> Sequence
     llm, layout, workload = instance.llm, configuration.layout, instance.workload
     tokens = step_tokens(instance, configuration)
     ratio = compression(instance, configuration).ratio
-    in_flight = tokens.verified + float(instance.calibration.prompt_chunk)
-    page = (float(instance.calibration.page_tokens) - 1.0) / 2.0
-    reserved = _caches(llm, workload.reserved_context + page, configuration, in_flight)
+    kept, in_flight = _kept_tokens(instance, tokens)
+    reserved = _caches(llm, kept, configuration, in_flight)
     mean = _caches(llm, workload.mean_context, configuration, tokens.verified)
     states = tuple(one for group in llm.attention for one in group.state(tokens.verified))
     held = ratio * placed_bytes(reserved, layout, held=True)
@@ -91,6 +90,14 @@ def sequence_cache(instance: Instance, configuration: Configuration) -> Sequence
         read=GIGA * (read + drafts[1]),
         copies=placed_bytes(counted, layout, held=True) / once if once > 0 else 1.0,
     )
+
+
+def _kept_tokens(instance: Instance, tokens: StepTokens) -> tuple[float, float]:
+    """Return the tokens that capacity is reserved for, and how many pass through in one step."""
+    calibration = instance.calibration
+    half_a_page = (float(calibration.page_tokens) - 1.0) / 2.0
+    in_flight = tokens.verified + float(calibration.prompt_chunk)
+    return instance.workload.reserved_context + half_a_page, in_flight
 
 
 def _caches(
@@ -174,9 +181,7 @@ def context_regime(instance: Instance, configuration: Configuration) -> tuple[bo
     llm, workload = instance.llm, instance.workload
     tokens = step_tokens(instance, configuration)
     contexts = [workload.mean_context]
-    in_flight = tokens.verified + float(instance.calibration.prompt_chunk)
-    page = (float(instance.calibration.page_tokens) - 1.0) / 2.0
-    kept = workload.reserved_context + page
+    kept, in_flight = _kept_tokens(instance, tokens)
     if tokens.prefilled > 0:
         contexts += _prefill_positions(instance)
     drafting = llm.draft.attention if llm.draft is not None and tokens.drafted else []

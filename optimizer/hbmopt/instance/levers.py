@@ -107,25 +107,26 @@ def figure_lever(
     return Lever(name, keys[0], unit, first.amount, furthest, whole, apply, settings, shown)
 
 
+def _limit_lever(
+    name: str, key: str, unit: str, now: Figure, furthest: float, *, whole: bool = False
+) -> Lever:
+    """Return the lever of a figure of `limits` that an instance need not give."""
+
+    def apply(changed: Instance, value: float) -> Instance:
+        limits = changed.limits.model_copy(update={key: Figure(value, now.dimension)})
+        return changed.model_copy(update={"limits": limits})
+
+    def settings(value: float) -> tuple[str, ...]:
+        return (_setting(f"limits.{key}", value, unit),)
+
+    return Lever(name, f"limits.{key}", unit, now.amount, furthest, whole, apply, settings)
+
+
 def power_levers(instance: Instance) -> Iterator[Lever]:
     """Yield what eases power: the cap, the overhead, and what is drawn."""
     cap, scope = instance.power_cap_kw, instance.limits.power_scope
     if cap is not None:
-
-        def with_power(changed: Instance, value: float) -> Instance:
-            power = {"power": Figure(value, "power")}
-            return changed.model_copy(update={"limits": changed.limits.model_copy(update=power)})
-
-        yield Lever(
-            "power cap",
-            "limits.power",
-            "kW",
-            cap,
-            FURTHEST * cap,
-            False,
-            with_power,
-            lambda value: (_setting("limits.power", value, "kW"),),
-        )
+        yield _limit_lever("power cap", "power", "kW", Figure(cap, "power"), FURTHEST * cap)
     if scope == "facility" and float(instance.limits.pue) > 1:
         yield figure_lever(instance, "PUE", ("limits.pue",), 1.0)
     static, resting = instance.rack.static_power.amount, instance.power_law.idle.amount
@@ -200,21 +201,8 @@ def memory_levers(instance: Instance) -> Iterator[Lever]:
         yield figure_lever(instance, "usable share of HBM", ("calibration.hbm_usable",), 1.0)
     sampled = float(instance.calibration.engine_sequences)
     if instance.limits.max_batch is None and sampled > 1:
-
-        def at_most(changed: Instance, value: float) -> Instance:
-            limits = {"max_batch": Figure(value, "count")}
-            return changed.model_copy(update={"limits": changed.limits.model_copy(update=limits)})
-
-        yield Lever(
-            "sequences at once",
-            "limits.max_batch",
-            "",
-            sampled,
-            1.0,
-            True,
-            at_most,
-            lambda value: (_setting("limits.max_batch", value, ""),),
-        )
+        now = Figure(sampled, "count")
+        yield _limit_lever("sequences at once", "max_batch", "", now, 1.0, whole=True)
     if instance.rack.offload is not None:
         yield from _hardware(instance, "offload.device", {"sram_capacity": "SRAM capacity per LPU"})
 
