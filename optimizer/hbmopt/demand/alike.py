@@ -44,6 +44,7 @@ def alike(
 ) -> list[Alike]:
     """Return configurations with their demands, those together that have one set of formulas."""
     together: dict[object, list[tuple[int, Configuration]]] = {}
+    cautious = float(instance.calibration.worst) > 0.0
     listed = places if places is not None else range(len(configurations))
     for place, one in zip(listed, configurations, strict=True):
         layout = one.layout
@@ -54,8 +55,8 @@ def alike(
             one.draft_tokens,
             one.clocks,
             one.lpu_units > 0,
-            layout.expert_parallel > 1,
-            layout.attention_data_parallel > 1,
+            # Planned for the worst cases, what predictions are multiplied with hangs on it.
+            cautious and layout.attention_data_parallel > 1,
         )
         together.setdefault(key, []).append((place, one))
     return [_alike(instance, found) for found in together.values()]

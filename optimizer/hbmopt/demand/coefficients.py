@@ -38,7 +38,7 @@ from hbmopt.demand.sequence import (
     step_tokens,
 )
 from hbmopt.demand.step_latency import fixed_latency, sequence_latency
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, PowerLaw
 from hbmopt.llm import Mixture
 from hbmopt.models.expert_reads import (
     LinearPiece,
@@ -154,7 +154,8 @@ class Demand:
 
     def __init__(self, instance: Instance, configuration: Configuration) -> None:
         self.instance, self.configuration = instance, configuration
-        self._full = plain(_replica(instance, configuration))
+        self._law = instance.power_law
+        self._full = plain(_replica(instance, configuration, self._law))
         self.experts = _experts(instance, configuration)
         """Of each component, None for one that a step reads whole."""
         self.offloaded_experts = _offloaded_experts(instance, configuration)
@@ -238,12 +239,12 @@ class Demand:
 
     def at_clocks(self, clocks: Array) -> ReplicaData:
         """Return one replica whose steps read all experts, with arrays for what clocks change."""
-        return _at_clock(self.instance, self.configuration, self._full, cast("float", clocks))
+        return self._at_clock(cast("float", clocks))
 
     def whole_replica(self, clock: float) -> ReplicaData:
         """Return the coefficients of one replica at a clock whose steps read all experts."""
         if clock not in self._clocks:
-            self._clocks[clock] = _at_clock(self.instance, self.configuration, self._full, clock)
+            self._clocks[clock] = self._at_clock(clock)
         return self._clocks[clock]
 
     def whole(self, clock: float) -> ConfigurationData:
@@ -291,6 +292,32 @@ class Demand:
         batch = batches.lowest
         return float(room_for(np.asarray(batch), ranks)) / batch
 
+    def _at_clock(self, clock: float) -> ReplicaData:
+        """Return a replica at a share of the full clock: its peaks and its power."""
+        calibration, full = self.instance.calibration, self._full
+        # Part of the fixed times are cycles; an operation takes less energy at a lower voltage.
+        longer = 1.0 + float(calibration.latency.clock_share) * (1.0 / clock - 1.0)
+        cheaper = clock ** float(calibration.clock_power_exponent)
+        return replace(
+            full,
+            attention_peak_tflops=number(full.attention_peak_tflops) * clock,
+            components=tuple(
+                replace(
+                    part,
+                    peak_tflops=number(part.peak_tflops) * clock,
+                    joule_per_gflop=number(part.joule_per_gflop) * cheaper,
+                )
+                for part in full.components
+            ),
+            fixed_latency_ms=number(full.fixed_latency_ms) * longer,
+            latency_ms_per_sequence=number(full.latency_ms_per_sequence) * longer,
+            offloaded=tuple(
+                replace(part, latency_saved_ms=number(part.latency_saved_ms) * longer)
+                for part in full.offloaded
+            ),
+            power=_accelerator_power(self.instance, self.configuration, clock, self._law),
+        )
+
     @property
     def _every_read(self) -> tuple[ExpertReads | None, ...]:
         return (*self.experts, *self.offloaded_experts)
@@ -302,7 +329,7 @@ class Demand:
         shape = len(full.components), len(full.kernels), len(full.offloaded), free
         if shape not in _PLACES:
             position = count()
-            places = replaced(self._full, lambda: next(position))
+            places = replaced(self._full, lambda _: next(position))
             parts: list[ComponentData | OffloadedData] = [*places.components, *places.offloaded]
             # The tree of numbers is one of positions here.
             _PLACES[shape] = _Places(
@@ -383,7 +410,7 @@ def _max_batch(instance: Instance, layout: Layout) -> float | None:
     return float(each) * layout.attention_data_parallel if each is not None else None
 
 
-def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
+def _replica(instance: Instance, configuration: Configuration, law: PowerLaw) -> ReplicaData:
     """Return the coefficients of one replica at full clock whose steps read all experts."""
     accelerator, calibration, llm = instance.rack.accelerator, instance.calibration, instance.llm
     layout = configuration.layout
@@ -402,7 +429,7 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
-        components=tuple(component_data(instance, configuration, name) for name in names),
+        components=tuple(component_data(instance, configuration, name, law) for name in names),
         kernels=kernel_classes(names, attained, slower),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
@@ -426,39 +453,10 @@ def _replica(instance: Instance, configuration: Configuration) -> ReplicaData:
                 for one in fields(OverlapData)
             }
         ),
-        power=accelerator_power(instance, configuration, 1.0),
+        power=_accelerator_power(instance, configuration, 1.0, law),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
         offloaded=tuple(offloaded_data(instance, configuration, name) for name in offloadable),
-    )
-
-
-def _at_clock(
-    instance: Instance, configuration: Configuration, full: ReplicaData, clock: float
-) -> ReplicaData:
-    """Return a replica at a share of the full clock: its peaks and its power."""
-    calibration = instance.calibration
-    # Part of the fixed times are cycles; an operation takes less energy at a lower voltage.
-    longer = 1.0 + float(calibration.latency.clock_share) * (1.0 / clock - 1.0)
-    cheaper = clock ** float(calibration.clock_power_exponent)
-    return replace(
-        full,
-        attention_peak_tflops=number(full.attention_peak_tflops) * clock,
-        components=tuple(
-            replace(
-                part,
-                peak_tflops=number(part.peak_tflops) * clock,
-                joule_per_gflop=number(part.joule_per_gflop) * cheaper,
-            )
-            for part in full.components
-        ),
-        fixed_latency_ms=number(full.fixed_latency_ms) * longer,
-        latency_ms_per_sequence=number(full.latency_ms_per_sequence) * longer,
-        offloaded=tuple(
-            replace(part, latency_saved_ms=number(part.latency_saved_ms) * longer)
-            for part in full.offloaded
-        ),
-        power=accelerator_power(instance, configuration, clock),
     )
 
 
@@ -537,15 +535,17 @@ def _block_traffic(
     total = (mixers + dense) * reduce_once
     if mixture is None:
         return total
-    if np.all(layout.attention_data_parallel == 1):
+    reduced = np.equal(layout.attention_data_parallel, 1)
+    if np.all(reduced):
         return total + mixture.layers * reduce_once
-    ranks = layout.expert_parallel
-    visited: float = ranks * -np.expm1(mixture.active * np.log1p(-1.0 / ranks))
-    remote = visited * (ranks - 1) / ranks
+    ranks = np.maximum(2, layout.expert_parallel)
+    visited = ranks * -np.expm1(mixture.active * np.log1p(-1.0 / ranks))
+    remote = visited * (layout.expert_parallel - 1) / ranks
     width = mixture.expert_width or llm.hidden_size
     dispatched = float(calibration.dispatch_bytes) * width
     returned = float(calibration.activation_bytes) * width
-    return total + mixture.layers * remote * (dispatched + returned)
+    exchanged = remote * (dispatched + returned)
+    return total + mixture.layers * cast("float", np.where(reduced, reduce_once, exchanged))
 
 
 def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
@@ -564,15 +564,15 @@ def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:
     )
 
 
-def accelerator_power(
-    instance: Instance, configuration: Configuration, clock: float
+def _accelerator_power(
+    instance: Instance, configuration: Configuration, clock: float, law: PowerLaw
 ) -> AcceleratorPower:
     """Return the power law at a clock.
 
     Lower clocks cut the energy of an operation by clock**exponent, and so the power of what runs
     beside it by one power more; of a byte that is read, they cut what it takes on the chip.
     """
-    accelerator, law = instance.rack.accelerator, instance.power_law
+    accelerator = instance.rack.accelerator
     cheaper = clock ** float(instance.calibration.clock_power_exponent)
     idle = float(law.idle) * float(accelerator.tdp)
     on_chip = float(law.on_chip)

@@ -23,6 +23,7 @@ from hbmopt.instance import (
     Efficiencies,
     Instance,
     OffloadDevice,
+    PowerLaw,
     arithmetic_format,
 )
 from hbmopt.llm import ARITHMETIC_BITS, BITS_PER_WEIGHT, COMPONENTS, Draft, Llm
@@ -112,15 +113,15 @@ def _gflop(model: Llm | Draft, component: str) -> float:
 
 
 def component_data(
-    instance: Instance, configuration: Configuration, component: str
+    instance: Instance, configuration: Configuration, component: str, law: PowerLaw
 ) -> ComponentData:
-    """Return what one component keeps, reads and computes over a replica, all experts read.
+    """Return what one component keeps, reads, computes and draws over a replica, all experts read.
 
     A pipeline of P stages passes P micro-batches in a step, and every stage reads its weights
     for each of them.
     """
     if component in (DRAFT_DENSE, DRAFT_EXPERTS):
-        return _draft_component(instance, configuration, component)
+        return _draft_component(instance, configuration, component, law)
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
     tokens = step_tokens(instance, configuration)
     fuller, stages = stage_imbalance(llm.layers, layout), 1.0 * layout.pipeline_parallel
@@ -163,15 +164,14 @@ def component_data(
         gflop_per_sequence=each * visits,
         prompt_gflop_per_sequence=each * prompts,
         peak_tflops=_peak(instance, llm.component_format(scheme, stored_as)),
-        joule_per_gflop=_energy(instance, layout, llm.component_format(scheme, stored_as)),
+        joule_per_gflop=_energy(instance, layout, llm.component_format(scheme, stored_as), law),
     )
 
 
 def imbalance(instance: Instance, layout: Layout) -> float:
     """Return the work of the fullest expert-parallel rank per mean one."""
-    if np.all(layout.expert_parallel == 1):
-        return 1.0
-    return float(instance.calibration.expert_imbalance)
+    fullest = float(instance.calibration.expert_imbalance)
+    return cast("float", np.where(np.equal(layout.expert_parallel, 1), 1.0, fullest))
 
 
 def _drafts_at_head(llm: Llm, tokens: StepTokens) -> float:
@@ -185,10 +185,10 @@ def _peak(instance: Instance, stored: str) -> float:
     return float(instance.rack.accelerator.peak_flops[_computed_in(instance, stored)])
 
 
-def _energy(instance: Instance, layout: Layout, stored: str) -> float:
+def _energy(instance: Instance, layout: Layout, stored: str, law: PowerLaw) -> float:
     """Return the J of a GFLOP with weights of a format, at full clock."""
     more = instance.worst_factor("power", layout.attention_data_parallel)
-    return more * float(instance.power_law.flop[_computed_in(instance, stored)])
+    return more * float(law.flop[_computed_in(instance, stored)])
 
 
 def _computed_in(instance: Instance, stored: str) -> str:
@@ -197,7 +197,7 @@ def _computed_in(instance: Instance, stored: str) -> str:
 
 
 def _draft_component(
-    instance: Instance, configuration: Configuration, component: str
+    instance: Instance, configuration: Configuration, component: str, law: PowerLaw
 ) -> ComponentData:
     """Return what the draft module keeps, reads and computes: one pass per drafted token."""
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
@@ -231,7 +231,7 @@ def _draft_component(
         gflop_per_sequence=gflop * drafted,
         prompt_gflop_per_sequence=0.0,
         peak_tflops=_peak(instance, stored),
-        joule_per_gflop=_energy(instance, layout, stored),
+        joule_per_gflop=_energy(instance, layout, stored, law),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import TypeVar
 
 import numpy as np
@@ -44,23 +44,22 @@ def collect(tree: object, found: list[float]) -> list[float]:
 
 def plain(tree: Tree) -> Tree:
     """Return the tree with plain floats in place of numpy's, arrays of many numbers as they are."""
-    if isinstance(tree, float | np.ndarray | np.generic):
+    if isinstance(tree, np.ndarray | np.generic):
         return float(tree) if np.ndim(tree) == 0 else tree  # type: ignore[return-value]
-    if isinstance(tree, tuple):
-        return tuple(plain(item) for item in tree)  # type: ignore[return-value]
-    if is_dataclass(tree) and not isinstance(tree, type):
-        changed = {part.name: plain(getattr(tree, part.name)) for part in fields(tree)}
-        return type(tree)(**changed)
-    return tree
+    parts = tree if isinstance(tree, tuple) else _parts(tree)
+    changed = tuple(part if type(part) is float else plain(part) for part in parts)
+    if all(map(is_, changed, parts)):
+        return tree
+    return changed if isinstance(tree, tuple) else type(tree)(*changed)  # type: ignore[return-value]
 
 
-def replaced(tree: Tree, make: Callable[[], object]) -> Tree:
-    """Return the tree with every number, as `collect` knows it, replaced by what `make` returns."""
+def replaced(tree: Tree, change: Callable[[float], object]) -> Tree:
+    """Return the tree with every number, as `collect` knows it, replaced by what it changes to."""
     if isinstance(tree, float | np.ndarray):
-        return make()  # type: ignore[return-value]
+        return change(tree)  # type: ignore[return-value,arg-type]
     if isinstance(tree, tuple):
-        return tuple(replaced(item, make) for item in tree)  # type: ignore[return-value]
+        return tuple(replaced(item, change) for item in tree)  # type: ignore[return-value]
     if is_dataclass(tree) and not isinstance(tree, type):
-        changed = {part.name: replaced(getattr(tree, part.name), make) for part in fields(tree)}
+        changed = {part.name: replaced(getattr(tree, part.name), change) for part in fields(tree)}
         return type(tree)(**changed)
     return tree

@@ -19,7 +19,7 @@ from hbmopt.instance.calibration import (
     universal,
 )
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
-from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, arithmetic_format
+from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance.levers import (
     Choice,
     Counter,
@@ -98,6 +98,7 @@ __all__ = [
     "OffloadDevice",
     "Overrides",
     "Points",
+    "PowerLaw",
     "QuantileBand",
     "Source",
     "StepError",

@@ -225,7 +225,7 @@ class Llm(StrictModel):
         own = self.weight_formats.get(scheme, {})
         if component in own:
             return own[component]
-        if scheme not in self.schemes:
+        if scheme not in BITS_PER_WEIGHT and scheme not in self.weight_formats:
             raise InputError(f"no weight format {scheme!r}; {nearest(scheme, self.schemes)}")
         if component in UNQUANTIZED:
             return "bf16"

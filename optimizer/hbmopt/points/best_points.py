@@ -70,6 +70,11 @@ class Running:
     steps: Array
     slowed: NDArray[np.bool_]
 
+    @property
+    def alternating(self) -> NDArray[np.bool_]:
+        """Where two clocks are needed: one that rests at the clock that it runs at has one."""
+        return np.asarray(self.slowed & (self.clock[0] != self.clock[-1]))
+
     def take(self, index: Whole) -> "Running":
         """Return how it runs under some of the limits."""
         return Running(*(getattr(self, one.name)[..., index] for one in fields(self)))

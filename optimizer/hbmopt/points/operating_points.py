@@ -30,7 +30,7 @@ from hbmopt.demand import (
 )
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
-from hbmopt.points.clock_mix import RESTING, ClockMix, Whole, clock_mix
+from hbmopt.points.clock_mix import RESTING, ClockMix, Whole, clock_mix, fastest_on
 from hbmopt.points.many_programs import maximised
 from hbmopt.points.replica_rows import Drawn, ReplicaRows, Rows, Work
 from hbmopt.program import ClockRun
@@ -102,15 +102,46 @@ class BatchRates:
         self.points, self.owners, self.batches, self._room = points, owners, batches, room
         self.gained = points.gained[owners]
         self._known_rows: dict[bool, Rows] = {}
-        full = self._modes(every=False)
-        self.rate, self.power, self.heat = full.rate[0], full.power[0], full.heat[0]
-        """At full clock: steps per ms, kW in the rack's scope, share of the accelerators' limit."""
+        self._known_modes: dict[bool, Modes] = {}
         self._mixes: dict[str, tuple[Modes, ClockMix]] = {}
 
     def take(self, index: Whole) -> "BatchRates":
-        """Return the operation at some of the points."""
+        """Return the operation at some of the points, with what is known of them."""
         room = self._room[index] if self._room is not None else None
-        return BatchRates(self.points, self.owners[index], self.batches[index], room)
+        some = BatchRates(self.points, self.owners[index], self.batches[index], room)
+        points = len(self.batches)
+        some._known_rows = {
+            every: rows.take(index, points) for every, rows in self._known_rows.items()
+        }
+        some._known_modes = {every: one.take(index) for every, one in self._known_modes.items()}
+        if not self.points.rows.parts:
+            some._mixes = {
+                of: (modes.take(index), mix.take(index)) for of, (modes, mix) in self._mixes.items()
+            }
+        return some
+
+    @cached_property
+    def rate(self) -> Array:
+        """Steps per ms at full clock."""
+        return np.asarray(self._plain_modes(every=False).rate[0])
+
+    @cached_property
+    def power(self) -> Array:
+        """Power at full clock, in kW of the rack's scope."""
+        return np.asarray(self._plain_modes(every=False).power[0])
+
+    @cached_property
+    def heat(self) -> Array:
+        """Power at full clock, as a share of the accelerators' own limit."""
+        return np.asarray(self._plain_modes(every=False).heat[0])
+
+    def _plain_modes(self, *, every: bool) -> Modes:
+        """Return the fastest ways to run at full clock, the first of them, or at every one."""
+        if not every and True in self._known_modes:
+            return self._known_modes[True]
+        if every not in self._known_modes:
+            self._known_modes[every] = self._modes(every=every)
+        return self._known_modes[every]
 
     def _rows(self, *, every: bool) -> Rows:
         if every not in self._known_rows:
@@ -150,6 +181,9 @@ class BatchRates:
 
         `power` in kW of the rack's scope may have more axes before that of the points.
         """
+        if power.ndim == 1 and not self.points.rows.parts and np.isfinite(power).any():
+            # Where power limits, the full clock is one of those that are looked at anyway.
+            self._plain_modes(every=True)
         found = np.where(power >= self.power, self.rate, -1.0)
         short = (power < self.power) & (self.rate > 0)
         places = np.nonzero(short.any(axis=tuple(range(power.ndim - 1))))[0]
@@ -161,9 +195,19 @@ class BatchRates:
 
     def _on_power(self, power: Array) -> Array:
         # On more power than the full clock draws clocks do not matter.
+        if power.ndim == 1 and not self.points.rows.parts:
+            return np.where(power >= self.power, self.rate, self._fastest_on(power, "rack"))
         short = np.where(power < self.power, power, np.nan)
         on_less = self._mix("rack", short.reshape(-1, len(self.batches)))[1].fastest(power)
         return np.where(power >= self.power, self.rate, on_less)
+
+    def _fastest_on(self, power: Array, of: str) -> Array:
+        """Return the most steps per ms on one power for each point without LPUs."""
+        if of in self._mixes:
+            return self._mixes[of][1].fastest(power)
+        modes = self._plain_modes(every=True)
+        drawn = modes.power if of == "rack" else modes.heat
+        return fastest_on(power, drawn, modes.rate, self._resting(of))
 
     def rates_at_most(self, power: Array) -> Array:
         """Return steps per ms that are not exceeded on so much power, at a glance.
@@ -195,9 +239,11 @@ class BatchRates:
         found = np.array(self.rate)
         if not len(places):
             return found
-        hot = self.take(places)
-        whole = np.ones((1, len(places)))
-        found[places] = hot._mix("heat", whole)[1].fastest(whole[0])
+        hot, whole = self.take(places), np.ones(len(places))
+        if self.points.rows.parts:
+            found[places] = hot._mix("heat", whole[None])[1].fastest(whole)
+        else:
+            found[places] = hot._fastest_on(whole, "heat")
         return found
 
     def least_power(self, rate: float) -> Array:
@@ -239,7 +285,7 @@ class BatchRates:
 
         One does, and draws less, where something that has no clock is what limits.
         """
-        slower = self._modes(every=True).rate[1:]
+        slower = self._plain_modes(every=True).rate[1:]
         return np.asarray((slower < rate * (1.0 - GAINS)).all(axis=0))
 
     def most_per_joule(self) -> Array:
@@ -247,7 +293,7 @@ class BatchRates:
 
         That of no number of replicas exceeds it.
         """
-        modes = self._mixes["rack"][0] if "rack" in self._mixes else self._modes(every=True)
+        modes = self._mixes["rack"][0] if "rack" in self._mixes else self._plain_modes(every=True)
         beyond = modes.power + self.points.rows.parked_kw[self.owners]
         with np.errstate(divide="ignore", invalid="ignore"):
             per_joule = np.where(beyond > 0, modes.rate / beyond, np.inf).max(axis=0)
@@ -282,7 +328,7 @@ class BatchRates:
         """Return the modes and their hull, exact on power that is needed; None for any."""
         known = self._mixes.get(of)
         if known is None:
-            modes = self._modes(every=True)
+            modes = self._plain_modes(every=True)
             known = modes, self._hull(modes, of)
         if self.points.rows.parts:
             known = self._with_shares(*known, of, needed)
@@ -313,11 +359,15 @@ class BatchRates:
         return modes.put(rest, fresh), mix.put(rest, own)
 
     def _hull(self, modes: Modes, of: str) -> ClockMix:
+        drawn = modes.power if of == "rack" else modes.heat
+        return clock_mix(drawn, modes.rate, self._resting(of))
+
+    def _resting(self, of: str) -> Array:
+        """Return what each point draws at the clock that draws least, at no rate."""
         rows = self._rows(every=True)
         drawn = rows.rack if of == "rack" else rows.heat
         shape = (len(self.points.clocks), len(self.batches))
-        resting = np.broadcast_to(drawn.running, shape).min(axis=0)
-        return clock_mix(modes.power if of == "rack" else modes.heat, modes.rate, resting)
+        return np.asarray(np.broadcast_to(drawn.running, shape).min(axis=0))
 
     def _refined(
         self, modes: Modes, mix: ClockMix, of: str, needed: Array | None
@@ -354,7 +404,7 @@ class BatchRates:
         clocks, offloading = self.points.clocks, self.points.rows.parts > 0
         fastest = offloading and rate >= one.rate[0] * (1.0 - GAINS) and one.heat[0] <= 1.0
         if fastest and one._only_at_full_clock(np.array([rate]))[0]:
-            full = one._modes(every=False)
+            full = one._plain_modes(every=False)
             offloaded = tuple(full.offloaded[:, 0, 0].tolist())
             return (ClockRun(float(clocks[0]), 1.0, float(one.rate[0]), offloaded),)
         modes, mix = one._mix("rack" if one.heat[0] <= 1.0 else "heat", None)

@@ -77,6 +77,15 @@ class Rows:
     shared: tuple[SharedRow, ...]
     tokens: Array
 
+    def take(self, places: Whole, points: int) -> "Rows":
+        """Return the rows of some of so many points."""
+
+        def of_some(number: float | Array) -> float | Array:
+            array = np.asarray(number)
+            return array[..., places] if array.shape[-1:] == (points,) else number
+
+        return replaced(self, of_some)
+
 
 @dataclass(frozen=True)
 class _Places:
@@ -134,7 +143,7 @@ class ReplicaRows:
         self._numbers = np.concatenate([_numbers(one, float(clocks[0])) for one in sets])[order]
         self._varies = (self._numbers != self._numbers[0]).any(axis=0)
         position = count()
-        _, self._at = replaced((rack, data), lambda: next(position))
+        _, self._at = replaced((rack, data), lambda _: next(position))
         self.parts = len(data.clocks[0].offloaded)
         self._experts = [*self._reads("components"), *self._reads("offloaded")]
 

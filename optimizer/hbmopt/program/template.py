@@ -345,7 +345,7 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
     count = len(collect(configuration_shape, collect(rack_shape, [])))
     model.p = pyo.Param(range(count), mutable=True, initialize=1.0)
     parameters = iter(model.p.values())
-    rack, configuration = replaced((rack_shape, configuration_shape), lambda: next(parameters))
+    rack, configuration = replaced((rack_shape, configuration_shape), lambda _: next(parameters))
     declare_rack(model, rack, [configuration], uniform=False)
 
     variables = list(model.component_data_objects(pyo.Var, descend_into=True))

@@ -109,7 +109,7 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
 
     All of them run at as many clocks: one, or two where power slows them down.
     """
-    points, slots = len(limited.replicas), 2 if free.slowed.any() else 1
+    points, slots = len(limited.replicas), 2 if free.alternating.any() else 1
     running = [limited.replicas * free.share[slot] * free.steps[slot] for slot in range(slots)]
     if slots == 1:
         running = [limited.replicas * free.rate]

@@ -76,9 +76,9 @@ class Evaluator:
         ]
         # Programs of one clock and of two are of different shapes.
         found = [
-            (best.take(best.free.slowed if slowed else ~best.free.slowed), 1 + slowed)
+            (best.take(best.free.alternating == two), 1 + two)
             for best in self._search.best(instances)
-            for slowed in (False, True)
+            for two in (False, True)
         ]
         found = [(alike, clocks) for alike, clocks in found if len(alike.places)]
         if found:
