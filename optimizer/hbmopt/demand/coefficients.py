@@ -271,9 +271,15 @@ class Demand:
             for place, one in zip(self._places.reads, self._every_read, strict=True)
             if one is not None
         ]
+        missing = [clock for clock in self.configuration.clocks if clock not in self._numbers]
+        if missing:
+            # Few of them change with the clock: all clocks take one look.
+            listed = collect(self.at_clocks(np.array(missing)), [])
+            for place, clock in enumerate(missing):
+                self._numbers[clock] = [
+                    one if isinstance(one, float) else float(one[place]) for one in listed
+                ]
         for clock in self.configuration.clocks:
-            if clock not in self._numbers:
-                self._numbers[clock] = collect(self.whole_replica(clock), [])
             first = len(found)
             found += self._numbers[clock]
             for (per_step, per_sequence), piece in reads:

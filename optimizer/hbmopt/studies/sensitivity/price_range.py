@@ -17,7 +17,15 @@ from hbmopt.demand import Configuration, Demand, context_regime, smallest_batch
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, InstanceNumber
 from hbmopt.points import polish_clocks
-from hbmopt.program import Label, Operation, PricedRack, Solving, priced
+from hbmopt.program import (
+    KERNEL,
+    KERNEL_ROWS,
+    Label,
+    Operation,
+    PricedRack,
+    Solving,
+    priced,
+)
 from hbmopt.results import STEP, lagrangians
 
 NEAR = 1e-5
@@ -31,6 +39,9 @@ RESOLUTION = 5e-4
 
 END = 0.4
 """How far from an expected end it is looked for on both sides, as a share of that width."""
+
+NEARLY = 0.8
+"""Share of the way to an amount just beyond an expected end that is tried after it."""
 
 PRICED = 1e-7
 """Share of the objective from which on the multiplier of a scaled row counts as a price."""
@@ -117,6 +128,12 @@ class HeldOptimum:
                 return runs if runs > RUNNING else abs(float(answer.reduced[column]))
             clocks = range(place, place + 1)
         running = {place for place in clocks if operation.clock_steps[place] > 0.0}
+        if label.family == "offloaded_steps":
+            share = operation.total("offloaded_steps", label.index) / operation.total("steps")
+            if share > RUNNING:
+                return share
+            columns = [template.column("offloaded_steps", place, label.index) for place in running]
+            return min(abs(float(answer.reduced[column])) for column in columns)
         rows = [
             row
             for row, one in enumerate(template.rows)
@@ -136,6 +153,12 @@ class HeldOptimum:
             return price
         slack = operation.filled.program.row_upper - answer.activity
         return min(float(slack[row]) for row in rows)
+
+    def _takes_time(self, row: Label) -> bool:
+        """Whether the class of kernels of a row takes any: one whose work is offloaded has none."""
+        operation = self.operation
+        column = operation.filled.template.column(KERNEL, row.clock, row.index)
+        return float(operation.answer.point[column]) > RUNNING
 
     @cached_property
     def fine(self) -> bool:
@@ -183,6 +206,8 @@ class HeldOptimum:
             if label.family in UNPRICED or abs(dual) <= PRICED * operation.throughput:
                 continue
             if label.clock is not None and label.clock not in running:
+                continue
+            if label.family in KERNEL_ROWS and not self._takes_time(label):
                 continue
             if label.family == "min_batch" and operation.batch > smallest:
                 continue
@@ -314,10 +339,11 @@ def _narrowed(
     (good, held), (bad, other) = inside, outside
     expected = False
     while abs(bad - good) > RESOLUTION * good:
-        # What is expected anew is tried; between two expectations there is a half.
+        # What is expected anew is tried; where that was too far, something nearly as far.
         tries = _around_the_end(before, (good, held), (bad, other)) if not expected else []
+        aim = NEARLY if expected else 0.5
         expected = bool(tries)
-        for amount in tries or [math.sqrt(good * bad)]:
+        for amount in tries or [good ** (1.0 - aim) * bad**aim]:
             if not min(good, bad) < amount < max(good, bad):
                 continue
             tried = yield from held_optimum(number.at(base, amount), held.operation)
@@ -332,7 +358,7 @@ def _narrowed(
 def _around_the_end(
     before: _Known | None, inside: _Known, outside: tuple[float, HeldOptimum | None]
 ) -> list[float]:
-    """Return amounts just beyond and just before where the pattern is expected to end."""
+    """Return amounts just before and just beyond where the pattern is expected to end."""
     (good, held), (bad, other) = inside, outside
     if before is None or not before[1].same(held):
         return []
@@ -349,7 +375,7 @@ def _around_the_end(
         return []
     end = good * math.exp(min(near, key=abs))
     aside = END * math.copysign(RESOLUTION * good, bad - good)
-    return [end + aside, end - aside]
+    return [end - aside, end + aside]
 
 
 def _change(before: HeldOptimum, after: HeldOptimum) -> str:
