@@ -69,6 +69,42 @@ def r1():
     return hbmopt.frontier(hbmopt.load(INSTANCES / "deepseek_r1_h200.yaml"))
 
 
+def test_a_frontier_lies_in_the_range_of_four_of_five_cases(r1):
+    low, high = r1.likely
+    accuracy = r1.accuracy
+    assert (low < 1.0).all()
+    assert (high > 1.0).all()
+    assert low.min() == pytest.approx(1.0 / accuracy.step_high)
+    (ribbon,) = marked(frontier_chart([r1]).to_dict(), "area")
+    rows = ribbon["data"]
+    for row in rows:
+        # What the best plans make at a speed, were all steps as fast or as slow as that.
+        for end, share in (("low", low), ("high", high)):
+            reached = r1.speeds * share >= row["speed"]
+            made = (r1.throughputs * share)[reached].max(initial=0.0)
+            assert row[end] == pytest.approx(made, rel=1e-12)
+    assert rows[0]["low"] > 0
+    assert rows[-1]["low"] == 0.0 < rows[-1]["high"]
+
+
+def test_a_curve_shows_the_range_of_its_rows_and_none_where_none_is_known():
+    ranged = [
+        row
+        | {"throughput_low_tok_s": 0.8 * row["throughput_tok_s"]}
+        | {"throughput_high_tok_s": 1.3 * row["throughput_tok_s"]}
+        if row["throughput_tok_s"]
+        else row
+        for row in POWER
+    ]
+    marks = {}
+    for name, rows in (("ranged", ranged), ("plain", POWER)):
+        chart = json.loads(power_curve_chart(rows).to_json())
+        marks[name] = [layer["mark"]["type"] for layer in chart["vconcat"][0]["layer"]]
+        assert ("Grey" in json.dumps(chart["title"])) == (name == "ranged")
+    assert marks["ranged"].count("area") == 1
+    assert "area" not in marks["plain"]
+
+
 @pytest.fixture(scope="module")
 def heat():
     return heat_map_chart(

@@ -261,10 +261,44 @@ def test_kernels_say_what_they_are_bound_by():
     parts = one.step_breakdown_ms
     longest = {kernel.name: max(kernel.reading_ms, kernel.computing_ms) for kernel in one.kernels}
     assert set(longest) == {"dense", "experts", "attention"}
-    together = parts["weights"] + parts["gemm"] + parts["kv"] + parts["attention"]
-    assert sum(longest.values()) == pytest.approx(together)
+    classes = ("weights", "gemm", "experts", "experts_gemm", "kv", "attention")
+    assert sum(longest.values()) == pytest.approx(sum(parts[name] for name in classes))
+    assert parts["experts"] == pytest.approx(longest["experts"])
     bound = {kernel.name: kernel.bound for kernel in one.kernels}
     # Scores of 128 heads over one latent: arithmetic, not memory.
     assert bound["attention"] == "arithmetic"
     assert bound["experts"] == "memory"
     assert parts["attention"] == pytest.approx(longest["attention"])
+
+
+@pytest.mark.parametrize("name", ["deepseek_r1_h200", "rubin_ultra", "gb300_nvl72"])
+def test_prices_of_kernels_add_up_to_those_of_the_hardware(name):
+    # Nothing but kernels reads HBM or computes, but for prompts, which these do not compute.
+    solution = hbmopt.solve(name)
+    kernels = solution.configurations[0].kernels
+    by_bound = {"memory": 0.0, "arithmetic": 0.0}
+    for kernel in kernels:
+        by_bound[kernel.bound] += kernel.elasticity
+    assert sum(by_bound.values()) > 0.1
+    assert by_bound["memory"] == pytest.approx(solution.elasticities["hbm_bandwidth"], abs=1e-6)
+    assert by_bound["arithmetic"] == pytest.approx(solution.elasticities["compute"], abs=1e-6)
+
+
+def test_the_price_of_a_kernel_is_what_faster_kernels_make():
+    base = hbmopt.load("rubin_ultra", {"choices.whole_sequences": False})
+    one = hbmopt.solve(base).configurations[0]
+    held = {
+        "choices.whole_sequences": False,
+        "choices.replica_accelerators": [one.accelerators],
+        "choices.tensor_parallel": [one.tensor_parallel],
+        "choices.expert_parallel": [one.expert_parallel],
+    }
+    (attention,) = [kernel for kernel in one.kernels if kernel.name == "attention"]
+    assert attention.bound == "memory"
+    rate = float(base.calibration.efficiency.kv)
+    made = [
+        hbmopt.solve("rubin_ultra", held | {"calibration.efficiency.kv": rate * (1.0 + change)})
+        for change in (-1e-4, 1e-4)
+    ]
+    slope = (made[1].throughput_tok_s / made[0].throughput_tok_s - 1.0) / 2e-4
+    assert slope == pytest.approx(attention.elasticity, rel=1e-3)

@@ -69,6 +69,8 @@ def test_every_row_is_the_solve_of_its_instance():
         if solution.feasible:
             assert row["throughput_tok_s"] == close(solution.throughput_tok_s)
             assert row["speed_tok_s_user"] == close(solution.speed_tok_s_user)
+            ends = row["throughput_low_tok_s"], row["throughput_high_tok_s"]
+            assert ends == close(solution.throughput_range_tok_s)
             assert row["limiting_resource"] == solution.limiting_resource
             assert row["configuration_kv_format"] == "bf16"
             floor = solution.constraints_frame.loc["min_speed", "unit_price"]

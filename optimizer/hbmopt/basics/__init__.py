@@ -9,12 +9,14 @@ from hbmopt.basics.progress import Parts, Progress
 from hbmopt.basics.rounding import round_step
 from hbmopt.basics.text_file import MILLION, exists, is_file, read_text
 from hbmopt.basics.wording import (
+    BAND_DIGITS,
     INPUT_NAMES,
     SCOPES,
     STEP_NAMES,
     counted,
     elasticity_text,
     input_name,
+    range_text,
     rounded,
     show,
     shown,
@@ -22,6 +24,7 @@ from hbmopt.basics.wording import (
 )
 
 __all__ = [
+    "BAND_DIGITS",
     "INPUT_NAMES",
     "MILLION",
     "SCOPES",
@@ -45,6 +48,7 @@ __all__ = [
     "input_name",
     "is_file",
     "one_line",
+    "range_text",
     "read_text",
     "round_step",
     "rounded",

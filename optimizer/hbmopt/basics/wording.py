@@ -22,9 +22,11 @@ INPUT_NAMES = {
     "lpu_latency": "LPU latency per visit",
 }
 STEP_NAMES = {
-    "weights": "reading weights from HBM",
+    "weights": "reading dense weights",
+    "experts": "reading weights of experts",
     "kv": "reading the KV cache",
-    "gemm": "matrix products",
+    "gemm": "dense matrix products",
+    "experts_gemm": "matrix products of experts",
     "attention": "attention arithmetic",
     "prefill": "prompts in between",
     "link": "traffic between accelerators",
@@ -52,6 +54,15 @@ def rounded(value: float, digits: int) -> str:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{round(value, places):,.{max(places, 0)}f}"
+
+
+BAND_DIGITS = 3
+"""Digits of what is known within a band: its ends are a few per cent apart at least."""
+
+
+def range_text(low: float, high: float) -> str:
+    """Write the range in which four of five cases lie."""
+    return f"{rounded(low, BAND_DIGITS)} to {rounded(high, BAND_DIGITS)}"
 
 
 def counted(count: int, name: str) -> str:

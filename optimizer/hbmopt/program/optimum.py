@@ -14,7 +14,7 @@ from hbmopt.demand import Configuration, Demand, Point, Segment, collect
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
-from hbmopt.program.template import KERNEL, STRUCTURAL, Label, template_of
+from hbmopt.program.template import KERNEL, KERNEL_ROWS, STRUCTURAL, Label, template_of
 from hbmopt.program.witness import (
     ClockPoint,
     Work,
@@ -139,6 +139,21 @@ class PricedColumn(RunningColumn):
     def dual(self, family: str, clock: int | None = None, index: int | None = None) -> float:
         """Return the multiplier of one row: d(objective) / d(right-hand side)."""
         return self.duals[Label(family, clock, index)]
+
+    @property
+    def kernel_worth(self) -> dict[str, float]:
+        """Return d(objective) / d(ln speed) of each class of kernels.
+
+        What a class takes less is left to the rows that say that it takes as long as what it reads
+        and as its arithmetic.
+        """
+        worth = dict[str, float]()
+        for clock in self.clocks:
+            taken = kernel_times(clock.replica, clock.done)
+            for kernel, (name, spent) in enumerate(zip(clock.done.kernels, taken, strict=True)):
+                price = sum(self.dual(family, clock.index, kernel) for family in KERNEL_ROWS)
+                worth[name] = worth.get(name, 0.0) + price * float(spent)
+        return worth
 
 
 @dataclass(frozen=True)

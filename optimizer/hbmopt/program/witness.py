@@ -165,13 +165,21 @@ def kernel_times(replica: ReplicaData, done: Work) -> list[float]:
 def step_parts(done: Work) -> dict[str, float]:
     """Return the time of a step by what it goes into, each kernel's by what it is bound by."""
     parts = dict(done.times)
-    parts |= dict.fromkeys(("weights", "kv", "gemm", "attention"), 0.0)
+    parts |= dict.fromkeys((part for pair in KERNEL_PARTS.values() for part in pair), 0.0)
     for name, (reading, computing) in done.kernels.items():
-        own = name == "attention"
         bound = np.greater_equal(reading, computing)
-        parts["kv" if own else "weights"] += cast("float", np.where(bound, reading, 0.0))
-        parts["attention" if own else "gemm"] += cast("float", np.where(bound, 0.0, computing))
+        by_memory, by_arithmetic = KERNEL_PARTS[name]
+        parts[by_memory] = cast("float", np.where(bound, reading, 0.0))
+        parts[by_arithmetic] = cast("float", np.where(bound, 0.0, computing))
     return parts
+
+
+KERNEL_PARTS = {
+    "dense": ("weights", "gemm"),
+    "experts": ("experts", "experts_gemm"),
+    "attention": ("kv", "attention"),
+}
+"""Of each class of kernels the part of a step that it is where memory binds it, or arithmetic."""
 
 
 def exposed_time(replica: ReplicaData, done: Work) -> float:

@@ -1,6 +1,7 @@
 """A running configuration in words and numbers, as results show it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hbmopt.demand import (
     Configuration,
@@ -12,6 +13,7 @@ from hbmopt.demand import (
 from hbmopt.instance import Instance
 from hbmopt.program import (
     ClockOperation,
+    PricedRack,
     RunningColumn,
     busiest,
     step_parts,
@@ -46,8 +48,10 @@ def configuration_of(result: ConfigurationResult) -> Configuration:
     )
 
 
-def configuration_result(instance: Instance, column: RunningColumn) -> ConfigurationResult:
-    """Describe one running configuration of a plan."""
+def configuration_result(
+    instance: Instance, column: RunningColumn, optimum: PricedRack | None = None
+) -> ConfigurationResult:
+    """Describe one running configuration of a plan, its kernels with their prices at an optimum."""
     chosen, clocks, replicas = column.configuration, column.clocks, column.replicas
     layout = chosen.layout
     # A replica may also spend time at a clock at which it makes no step.
@@ -85,7 +89,7 @@ def configuration_result(instance: Instance, column: RunningColumn) -> Configura
         },
         step_ms=step_ms,
         step_breakdown_ms=_breakdown(clocks, step_ms),
-        kernels=_kernels(clocks),
+        kernels=_kernels(clocks, _worth(column, optimum) if optimum is not None else {}),
     )
 
 
@@ -98,7 +102,18 @@ def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, 
     return found | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
 
 
-def _kernels(clocks: tuple[ClockOperation, ...]) -> tuple[KernelResult, ...]:
+def _worth(column: RunningColumn, optimum: PricedRack) -> dict[str, float]:
+    """Return the elasticity of each class of kernels, by name; nothing where none is priced."""
+    ours = replace(column.configuration, clocks=())
+    for one in optimum.columns:
+        if replace(one.configuration, clocks=()) == ours:
+            return {name: each / optimum.objective for name, each in one.kernel_worth.items()}
+    return {}
+
+
+def _kernels(
+    clocks: tuple[ClockOperation, ...], worth: dict[str, float]
+) -> tuple[KernelResult, ...]:
     """Return what each class of kernels reads and computes in a step, in ms over all clocks."""
     steps = sum(clock.point.steps for clock in clocks)
     found = []
@@ -107,7 +122,7 @@ def _kernels(clocks: tuple[ClockOperation, ...]) -> tuple[KernelResult, ...]:
         reading, computing = (float(sum(pair[at] for pair in pairs) / steps) for at in (0, 1))
         if reading or computing:
             bound = "memory" if reading >= computing else "arithmetic"
-            found.append(KernelResult(name, reading, computing, bound))
+            found.append(KernelResult(name, reading, computing, bound, worth.get(name)))
     return tuple(found)
 
 

@@ -83,8 +83,8 @@ def point_use(instance: Instance, point: ServingPoint) -> PointUse:
 
 
 STEP_RESOURCES = {
-    "hbm_bandwidth": ("weights", "kv"),
-    "compute": ("gemm", "attention", "prefill"),
+    "hbm_bandwidth": ("weights", "experts", "kv"),
+    "compute": ("gemm", "experts_gemm", "attention", "prefill"),
     "interconnect": ("link",),
     "latency": ("latency",),
     "sram_bandwidth": ("sram",),

@@ -25,13 +25,16 @@ class ClockShare:
 class KernelResult:
     """A class of kernels in a step: the ms of what it reads and of its arithmetic.
 
-    It takes the longer of both; `bound` says which: ``memory`` or ``arithmetic``.
+    It takes the longer of both; `bound` says which: ``memory`` or ``arithmetic``. `elasticity` is
+    what 1 % faster kernels of the class are worth, in % of throughput, batch and replicas of the
+    optimum free as for the prices of inputs; None where no price is known.
     """
 
     name: str
     reading_ms: float
     computing_ms: float
     bound: str
+    elasticity: float | None = None
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,9 @@ def described(
         power_w=power,
         tok_s_per_mw=throughput / power * 1e6 if power > 0 else None,
         priced_batch=optimum.batch,
-        configurations=tuple(configuration_result(instance, column) for column in plan.columns),
+        configurations=tuple(
+            configuration_result(instance, column, optimum) for column in plan.columns
+        ),
         constraints=constraints,
         inputs=inputs,
         limiting_resource=_limiting(inputs, constraints),

@@ -14,9 +14,12 @@ from hbmopt.errors import InputError
 from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
 from hbmopt.report.charts.style import (
     DASHES,
+    GREY,
     HEIGHT,
     INK,
+    LIKELY_NOTE,
     LIMITED_BY,
+    RIBBON,
     WIDTH,
     Ends,
     axis,
@@ -34,6 +37,12 @@ from hbmopt.studies.frontier import Frontier, FrontierPoint, Normalisation, norm
 
 MOST_POINTS = 600
 """Corners of the staircase that are drawn of one frontier: more than a line has pixels."""
+
+RIBBON_POINTS = 240
+"""Speeds at which the range of four of five cases is drawn."""
+
+LIKELY = ("rack", "accelerator", "usd")
+"""Units in which throughput is as uncertain as the step; power has a band of its own."""
 
 HOVERED = 30
 """Points between the ends of segments that can be hovered; each is solved for its prices."""
@@ -67,10 +76,12 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     lines = [row for one in named for row in _staircase(*one)]
     ends = [row for one in named for row in _ends(*one)]
     between = [row for one in named for row in _between(*one)]
+    ribbons = [row for one in named for row in _ribbon(*one)] if per in LIKELY else []
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
-    across = round_domain(row["speed"] for row in lines)
-    up = round_domain((row["value"] for row in lines), zero=True)
+    across = round_domain(row["speed"] for row in [*lines, *ribbons])
+    made = [*(row["value"] for row in lines), *(row["high"] for row in ribbons)]
+    up = round_domain(made, zero=True)
     x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
     y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
     hover = HOVER if per == "rack" else [*HOVER[:3], _value_hover(quoted[0]), *HOVER[3:]]
@@ -109,10 +120,20 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
             tooltip=hover,
         )
     )
-    layers: list[alt.Chart] = [curve, touched, breaks]
+    ribbon = (
+        alt.Chart(inline(ribbons))
+        .mark_area(color=GREY, opacity=RIBBON)
+        .encode(
+            x=x,
+            y=alt.Y("low:Q"),
+            y2=alt.Y2("high:Q"),
+            detail=["instance:N"],
+        )
+    )
+    layers: list[alt.Chart] = [*([ribbon] if ribbons else []), curve, touched, breaks]
     if len(drawn) > 1:
         layers.append(_direct_labels(named, across, up).encode(x=x, y=y))
-    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0]))
+    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0], likely=bool(ribbons)))
 
 
 def drawable(frontier: Frontier) -> Frontier:
@@ -276,13 +297,35 @@ def _names(frontiers: Sequence[Frontier]) -> list[str]:
     return [f"{name} ({count})" for count, name in enumerate(files, 1)]
 
 
-def _title(frontiers: Sequence[Frontier], quoted: Normalisation) -> alt.TitleParams:
+def _ribbon(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
+    """Return what plans make in four of five cases at speeds evenly along the axis.
+
+    Where steps take longer than predicted a plan is as much slower for everyone as it makes less,
+    so each point moves on the line through the origin; of points moved so, the best at a speed.
+    """
+    if frontier.likely is None:
+        return
+    low, high = frontier.likely
+    fastest = float((frontier.speeds * high).max())
+    for speed in np.linspace(float((frontier.speeds * low).min()), fastest, RIBBON_POINTS):
+        reached = [
+            float(np.max(values * share, initial=0.0, where=frontier.speeds * share >= speed))
+            for share in (low, high)
+        ]
+        yield {"instance": name, "speed": float(speed), "low": reached[0], "high": reached[1]}
+
+
+def _title(
+    frontiers: Sequence[Frontier], quoted: Normalisation, *, likely: bool
+) -> alt.TitleParams:
     settings = list(dict.fromkeys(setting(one) for one in frontiers))
     if len(frontiers) > 1:
         workloads = {_workload(one) for one in frontiers}
         settings = [workloads.pop()] if len(workloads) == 1 else settings
     marks = "Marks: what limits, what binds or the configuration changes there."
     lines = [*(f"{one}." for one in settings), marks]
+    if likely:
+        lines.append(LIKELY_NOTE)
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
     return heading("The most throughput at every speed per user", lines)

@@ -22,6 +22,11 @@ NOTHING = "nothing that is priced"
 LIMITED_BY = ["limited by", "(the input whose 1 %", "is worth most)"]
 """Title of the legend of limiting resources."""
 
+RIBBON = 0.16
+"""How opaque the range of four of five cases is."""
+
+LIKELY_NOTE = "Grey: what plans make in four of five cases, by measured steps."
+
 INK, FAINT, GREY = "#222222", "#e4e4e4", "#8c8c8c"
 
 RESOURCE_COLOURS = {
@@ -59,8 +64,10 @@ OTHER_COLOURS = ("#A6761D", "#F0E442", "#4D4D4D", "#B3DE69")
 
 STEP_COLOURS = {
     "weights": "#0072B2",
+    "experts": "#4C5FB8",
     "kv": "#56B4E9",
     "gemm": "#009E73",
+    "experts_gemm": "#4FA83D",
     "attention": "#8FD6BF",
     "prefill": "#B5CF6B",
     "link": "#CC79A7",

@@ -7,14 +7,16 @@ from typing import Any
 
 import altair as alt
 
-from hbmopt.basics import round_step, show
+from hbmopt.basics import range_text, round_step, show
 from hbmopt.errors import InputError
 from hbmopt.report.charts.style import (
     EXTENT,
     GREY,
     HEIGHT,
     INK,
+    LIKELY_NOTE,
     LIMITED_BY,
+    RIBBON,
     WIDTH,
     Ends,
     axis,
@@ -77,6 +79,11 @@ def _details(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(key) is not None
     }
     found["limit"] = resource_label(row.get("limiting_resource"))
+    if row.get("throughput_low_tok_s") is not None:
+        found["low"], found["high"] = (
+            float(row[f"throughput_{end}_tok_s"]) for end in ("low", "high")
+        )
+        found["likely"] = range_text(found["low"], found["high"])
     if row.get("configuration"):
         found["configuration"] = row["configuration"]
     return found
@@ -85,6 +92,7 @@ def _details(row: Mapping[str, Any]) -> dict[str, Any]:
 def _detail_hover(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     """Return the tooltips of the details that rows have."""
     parts = [(field, title, style) for _, field, title, style in DETAILS]
+    parts += [("likely", "in four of five cases (tok/s)", "")]
     parts += [("limit", "limited by", ""), ("configuration", "configuration", "")]
     return tooltips(*(part for part in parts if any(part[0] in row for row in rows)))
 
@@ -117,7 +125,9 @@ def curve_panels(
 
     def panel(field: str, name: str, height: int, *, last: bool) -> alt.LayerChart:
         parts = 5 if height == PANEL else 10
-        up = round_domain([row[field] for row in drawn], zero=True, parts=parts)
+        ranged = field == "throughput" and all("low" in row for row in drawn)
+        highest = [row["high"] for row in drawn] if ranged else []
+        up = round_domain([*(row[field] for row in drawn), *highest], zero=True, parts=parts)
         x = alt.X(
             f"{curve.x}:Q",
             title=curve.label if last else None,
@@ -137,9 +147,13 @@ def curve_panels(
             shape=alt.Shape("limit:N", scale=shapes, legend=legend),
             tooltip=hover,
         )
-        return layered([*_empty(ordered, curve.x, across, x, height), line, marks], WIDTH, height)
+        layers = [*_empty(ordered, curve.x, across, x, height), line, marks]
+        if ranged:
+            layers.insert(0, _ribbon(base))
+        return layered(layers, WIDTH, height)
 
-    top = heading(title, [subtitle] if subtitle else [])
+    notes = [LIKELY_NOTE] if all("low" in row for row in drawn) else []
+    top = heading(title, [*([subtitle] if subtitle else []), *notes])
     if curve.price is None:
         return finished(
             panel("throughput", "throughput of the rack, tok/s", HEIGHT, last=True), top
@@ -149,6 +163,19 @@ def curve_panels(
         panel("price", curve.price_label, PANEL, last=True),
     )
     return finished(alt.vconcat(*panels, spacing=18), top)
+
+
+def _ribbon(base: alt.Chart) -> alt.Chart:
+    """Return the range of throughput of four of five cases."""
+    area = base.mark_area(color=GREY, opacity=RIBBON)
+    ribbon: alt.Chart = area.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    return ribbon
+
+
+def _unserved(row: Mapping[str, Any]) -> str:
+    """Say why a row has no throughput: not all that has none was answered."""
+    status = row.get("status", "infeasible")
+    return "nothing can be served" if status == "infeasible" else f"no answer: {status}"
 
 
 def _served(row: Mapping[str, Any]) -> bool:
@@ -187,7 +214,7 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
     solved = [row for row in rows if _served(row)]
     if not solved:
         raise InputError("the bars are empty: nothing can be served with any of these names")
-    drawn = [
+    drawn: list[dict[str, Any]] = [
         {
             "name": str(row[field]),
             "throughput": float(row["throughput_tok_s"]),
@@ -196,14 +223,16 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
         | _details(row)
         for row in solved
     ]
-    texts = [{"name": one["name"], "at": one["throughput"], "text": one["text"]} for one in drawn]
+    ranged = all("low" in one for one in drawn)
+    longest = "high" if ranged else "throughput"
+    texts = [{"name": one["name"], "at": one[longest], "text": one["text"]} for one in drawn]
     texts += [
-        {"name": str(row[field]), "at": 0.0, "text": "nothing can be served"}
+        {"name": str(row[field]), "at": 0.0, "text": _unserved(row)}
         for row in rows
         if not _served(row)
     ]
     # The number beside the longest bar needs room within the plot.
-    across = round_domain([1.12 * float(row["throughput_tok_s"]) for row in solved], zero=True)
+    across = round_domain([1.12 * float(one[longest]) for one in drawn], zero=True)
     x = alt.X(
         "throughput:Q",
         title="throughput of the rack, tok/s",
@@ -237,10 +266,13 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
         .mark_text(align="left", dx=5, fontSize=12, color=INK)
         .encode(x=alt.X("at:Q"), y=y, text="text:N")
     )
-    tall = max(34 * len(rows), 80)
-    return finished(
-        layered([bars, numbers], WIDTH, tall), heading(title, [subtitle] if subtitle else [])
-    )
+    tall, notes = max(34 * len(rows), 80), [subtitle] if subtitle else []
+    layers: list[alt.Chart] = [bars, numbers]
+    if ranged:
+        ends = alt.Chart(inline(drawn)).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y)
+        layers.insert(1, ends.mark_rule(color=INK, opacity=0.6, strokeWidth=1.5))
+        notes.append("Lines: what plans make in four of five cases, by measured steps.")
+    return finished(layered(layers, WIDTH, tall), heading(title, notes))
 
 
 def heat_map_cells(

@@ -6,11 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from hbmopt.basics import (
+    BAND_DIGITS,
     SCOPES,
     STEP_NAMES,
     counted,
     elasticity_text,
     input_name,
+    range_text,
     rounded,
     show,
     signed,
@@ -23,6 +25,7 @@ from hbmopt.results import (
     ConstraintResult,
     Estimate,
     InputResult,
+    KernelResult,
     Solution,
     StepAccuracy,
 )
@@ -91,10 +94,6 @@ def step_times_text(accuracy: StepAccuracy) -> str:
     return f"{text}; {accuracy.range_statement}" if accuracy.range_statement else text
 
 
-BAND_DIGITS = 3
-"""Digits of a number that is known to a few per cent at best."""
-
-
 def _digits(value: float, *, exact: bool) -> str:
     """Write a number with no more digits than are known."""
     return show(value, 6) if exact else rounded(value, BAND_DIGITS)
@@ -104,8 +103,8 @@ def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0)
     """Add what a number lies between in four of five cases, where that is known."""
     if ends is None:
         return text
-    low, high = (rounded(scale * end, BAND_DIGITS) for end in ends)
-    return f"{text}; {low} to {high} in four of five cases"
+    low, high = ends
+    return f"{text}; {range_text(scale * low, scale * high)} in four of five cases"
 
 
 def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
@@ -215,11 +214,17 @@ def _kernels(one: ConfigurationResult) -> Table:
             KERNELS.get(kernel.name, kernel.name),
             f"{show(max(kernel.reading_ms, kernel.computing_ms), 3)} ms",
             f"bound by {kernel.bound}: {show(kernel.reading_ms, 3)} ms of reading, "
-            f"{show(kernel.computing_ms, 3)} ms of arithmetic",
+            f"{show(kernel.computing_ms, 3)} ms of arithmetic{_worth(kernel)}",
         )
         for kernel in one.kernels
     ]
     return _grid("Kernels, each the longer of reading and arithmetic", rows)
+
+
+def _worth(kernel: KernelResult) -> str:
+    if kernel.elasticity is None:
+        return ""
+    return f"; 1 % faster is worth {elasticity_text(kernel.elasticity)} %"
 
 
 def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from hbmopt.basics import STEP_NAMES
 from hbmopt.studies.claim.answer import AT_BATCH, AT_SPEED, Check, ClaimLimit, ClosestPoint
 
 LIMIT_WORDS = {
@@ -18,7 +19,6 @@ LIMIT_WORDS = {
     "lpu_compute": "LPU compute",
     "lpu_link": "LPU link bandwidth",
 }
-
 
 MOST_LACKS = 2
 """Missing limits of which the verdict gives the numbers."""
@@ -88,24 +88,10 @@ def _lack(one: ClaimLimit, point: ClosestPoint) -> str:
         longest = max(point.step_breakdown_ms, key=lambda name: point.step_breakdown_ms[name])
         return (
             f"{_times(one.utilization)} x the time that a step has ({needed} ms instead of "
-            f"{given} ms, most of it {STEP_WORDS.get(longest, longest)})"
+            f"{given} ms, most of it {STEP_NAMES.get(longest, longest)})"
         )
     lacking = f"{_times(one.utilization)} x the {_words(one.name)}"
     return f"{lacking} ({needed} instead of {given} {one.unit})"
-
-
-STEP_WORDS = {
-    "weights": "reading weights",
-    "kv": "reading the KV cache",
-    "gemm": "matrix products",
-    "attention": "attention arithmetic",
-    "prefill": "prompts in between",
-    "link": "traffic between accelerators",
-    "latency": "latency of layers and sequences",
-    "sram": "reading SRAM",
-    "lpu_compute": "matrix products on LPUs",
-    "lpu_link": "traffic to LPUs",
-}
 
 
 def _reach(found: Check, lead: str) -> str:

@@ -44,8 +44,8 @@ BASIS = (
 
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "kv": (("kv",), "reads the KV cache"),
-    "weights": (("weights",), "reads weights"),
-    "arithmetic": (("gemm", "attention", "prefill"), "is arithmetic"),
+    "weights": (("weights", "experts"), "reads weights"),
+    "arithmetic": (("gemm", "experts_gemm", "attention", "prefill"), "is arithmetic"),
     "latency": (("latency",), "is latency of the layers"),
     "link": (("link",), "is traffic between accelerators"),
     "lpu": (("sram", "lpu_compute", "lpu_link"), "is work of LPUs and traffic to them"),

@@ -110,6 +110,23 @@ class Frontier:
         used = [self._sources[one].layout for one in np.unique(self._owners)]
         return step_accuracy(self.instance, [one.attention_data_parallel for one in used])
 
+    @cached_property
+    def likely(self) -> tuple[Array, Array] | None:
+        """Least and most, in four of five cases, of what points make: shares of theirs.
+
+        Throughput and speed of a point are so many times as high together. The slowest point
+        first; None where nothing is known.
+        """
+        found = dict[int, tuple[float, float]]()
+        for owner in np.unique(self._owners).tolist():
+            data = self._sources[owner].layout.attention_data_parallel
+            shares = step_accuracy(self.instance, [data]).rates(1.0)
+            if shares is None:
+                return None
+            found[owner] = shares
+        pairs = np.array([found[owner] for owner in self._owners[::-1].tolist()]).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
     @property
     def speeds(self) -> Array:
         """Speed floors of the points in tok/s per user, the slowest first."""
@@ -276,7 +293,7 @@ class Frontier:
         """One row per point, the slowest first: speed, throughput, power, batch, configuration.
 
         With throughput per accelerator, per MW where power is drawn, per million USD where the
-        price is known.
+        price is known, and what the plan makes at least and at most in four of five cases.
         """
         import pandas as pd  # 0.3 s that only frames need
 
@@ -286,6 +303,10 @@ class Frontier:
             found["tok_s_per_mw"] = self.normalised("mw")
         if millions(self.instance) is not None:
             found["tok_s_per_million_usd"] = self.normalised("usd")
+        if self.likely is not None:
+            low, high = self.likely
+            found["throughput_low_tok_s"] = self.throughputs * low
+            found["throughput_high_tok_s"] = self.throughputs * high
         return pd.DataFrame(
             {
                 "speed_tok_s_user": self.speeds,

@@ -29,6 +29,7 @@ from hbmopt.results import (
     prices_of_speed,
     solution_of,
     solved,
+    step_accuracy,
     throttled,
     whole_plans,
 )
@@ -105,7 +106,7 @@ def _solved_row(instance: Instance, known: InputPrices) -> Row:
     return answer_row(solution_of(instance, search(instance), begun, known))
 
 
-def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[Row | None]:
+def _rows_of(best: BestPoints, instance: Instance, prices_known: InputPrices) -> list[Row | None]:
     """Return the rows of best points of one configuration, None where they have to be solved.
 
     That is where the optimum of a program is not the point that the formula gives, and where no
@@ -120,8 +121,10 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         return rows
     limited, optima = limited.take(good), optima.take(good)
     plans, whole = plans.take(good), whole.take(good)
-    prices, throttle = priced_inputs(demand, limited, optima, known), throttled(optima)
+    prices, throttle = priced_inputs(demand, limited, optima, prices_known), throttled(optima)
     speeds = plans.throughput / plans.batch
+    known = step_accuracy(instance, [demand.configuration.layout.attention_data_parallel])
+    ranges = [known.rates(made) or (None, None) for made in plans.throughput.tolist()]
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
         "throughput_tok_s": plans.throughput.tolist(),
@@ -129,6 +132,8 @@ def _rows_of(best: BestPoints, instance: Instance, known: InputPrices) -> list[R
         "batch": plans.batch.tolist(),
         "power_w": plans.power_w.tolist(),
         "tok_s_per_mw": (plans.throughput / plans.power_w * 1e6).tolist(),
+        "throughput_low_tok_s": [low for low, _ in ranges],
+        "throughput_high_tok_s": [high for _, high in ranges],
         "limiting_resource": limiting(prices, throttle),
         "binding": [" ".join(names) for names in binding(demand, limited, optima)],
         "price_of_speed": prices_of_speed(optima, limited.limits),
@@ -172,6 +177,7 @@ def answer_row(solution: Solution) -> dict[str, Any]:
     if solution.conflict is not None:
         return {"status": solution.status, "conflict": solution.conflict.summary}
     floors = [one for one in solution.constraints if one.name.split("[")[0] == "min_speed"]
+    low, high = solution.throughput_range_tok_s or (None, None)
     row: dict[str, Any] = {
         "status": solution.status,
         "throughput_tok_s": solution.throughput_tok_s,
@@ -179,6 +185,8 @@ def answer_row(solution: Solution) -> dict[str, Any]:
         "batch": solution.batch,
         "power_w": solution.power_w,
         "tok_s_per_mw": solution.tok_s_per_mw,
+        "throughput_low_tok_s": low,
+        "throughput_high_tok_s": high,
         "limiting_resource": solution.limiting_resource,
         "binding": " ".join(one.name for one in solution.constraints if one.binding),
         "price_of_speed": sum(one.unit_price for one in floors) if floors else None,
