@@ -13,6 +13,7 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from commands import runner
+from hbmopt.basics import show
 from hbmopt.cli import cli
 from hbmopt.documents.figure import Figure
 from hbmopt.errors import InputError
@@ -341,7 +342,7 @@ def test_what_to_buy_next_is_said_in_a_few_sentences():
     first = found.advice[0]
     assert first.startswith("1 TB/s more HBM bandwidth per accelerator is worth")
     assert f"{price.unit_price:,.0f} tok/s ({price.elasticity:.2f} % per %)" in first
-    assert f"below {price.high.value:.0f} TB/s, where {price.high.reason}" in first
+    assert f"below {show(price.high.value, 3)} TB/s, where {price.high.reason}" in first
     rows = {row.name: row for row in hbmopt.solve(load("rubin_ultra")).constraints}
     idle = 100 * (1 - rows["hbm_capacity"].utilization)
     assert any(f"HBM per accelerator ({idle:.0f} % unused)" in one for one in found.advice)
