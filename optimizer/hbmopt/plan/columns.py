@@ -30,6 +30,9 @@ Key = tuple[tuple[int, int], float, float]
 FIRST_RATIO = 1.06
 """Ratio of the ends of the ranges of batches that a configuration starts with."""
 
+MOST_FIRST = 120
+"""Ends of the ranges of batches that a configuration starts with at most."""
+
 PARTS = 100
 """Ends of the parts into which a range is divided at a time where a batch is sought in it."""
 
@@ -181,7 +184,7 @@ class RackColumns:
         if not self._whole:
             first, last = float(shape.lowest[owner]), float(shape.highest[owner])
         count = int(math.log(max(last / first, 1.0)) / math.log(FIRST_RATIO)) + 2
-        ends = np.geomspace(first, last, count)
+        ends = np.geomspace(first, last, min(count, MOST_FIRST))
         ends[0], ends[-1] = first, last
         listed: list[float] = np.unique(np.round(ends) if self._whole else ends).tolist()
         return listed
@@ -256,7 +259,7 @@ class RackColumns:
         if len(members) == 1:
             return first
         part = ranges.take(np.array(members))
-        place, corner = _best_ways(part) if not self.fixed_budgets else _all_ways(part)
+        place, corner = _best_ways(part) if _by_the_token(part) else _undominated(part)
         rate = part.rate[corner, place]
         return replace(
             first,
@@ -457,6 +460,32 @@ def _all_ways(ranges: Ranges) -> tuple[Whole, Whole]:
     places = np.arange(ranges.power.shape[1])
     corner, place = np.meshgrid(np.arange(len(ranges.power)), places, indexing="ij")
     return place.ravel(), corner.ravel()
+
+
+def _by_the_token(ranges: Ranges) -> bool:
+    """Whether ranges of one configuration use budgets by the token alone.
+
+    Then what makes more uses more: of what makes as much only the power differs.
+    """
+    shares = [step / ranges.highest for step in ranges.steps]
+    return all(float(np.ptp(share)) <= ALIKE * float(share.max()) for share in shares)
+
+
+def _undominated(ranges: Ranges) -> tuple[Whole, Whole]:
+    """Return range and corner of the ways that no other beats, or equals, in all that counts.
+
+    That is tokens, power and what a way uses of each budget.
+    """
+    place, corner = _all_ways(ranges)
+    tokens, rate = ranges.tokens[corner, place], ranges.rate[corner, place]
+    taken = [ranges.power[corner, place], *(rate * step[place] for step in ranges.steps)]
+    order = np.lexsort((*taken, -tokens))
+    taken_by, kept = np.array(taken).T[order], list[int]()
+    for position, own in enumerate(taken_by):
+        if not (taken_by[kept] <= own).all(axis=1).any():
+            kept.append(position)
+    chosen = np.sort(order[kept])
+    return place[chosen], corner[chosen]
 
 
 def _best_ways(ranges: Ranges) -> tuple[Whole, Whole]:

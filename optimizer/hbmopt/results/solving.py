@@ -82,7 +82,7 @@ def solution_of(
         # Pyomo's solver interface is loaded only by those who mix configurations.
         from hbmopt.results.mixed import solve_mixed
 
-        plan, optimum, gap = solve_mixed(instance)
+        plan, optimum, gap = solve_mixed(instance, found)
     solution = described(plan, optimum, _proof(found, gap), begun, known)
     accuracy = step_accuracy(
         instance, [column.configuration.layout.attention_data_parallel for column in plan.columns]

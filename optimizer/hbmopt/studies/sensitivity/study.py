@@ -159,7 +159,7 @@ def sensitivity(
     else:
         from hbmopt.results import solve_mixed  # Pyomo's solver interface
 
-        _, optimum, _ = solve_mixed(instance)
+        _, optimum, _ = solve_mixed(instance, found)
     study = _Study(instance, solution, optimum, held, step, resolve=resolve)
     prices, unused, interrupted = study.run(chosen, top, progress)
     return Sensitivity(
