@@ -1,8 +1,9 @@
 """What several families read alike: sizes, layer kinds, experts, output head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hbmopt.llm.importing.blocks import DraftPlan, Layer
+from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, Layer
 from hbmopt.llm.importing.keys import Keys
 
 FULL, SLIDING, CHUNKED, LINEAR = (
@@ -119,6 +120,39 @@ def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
     if keys.parent is not None and keys.parent is not outer:
         inner = keys.parent.flag("tie_word_embeddings", default=inner)
     return outer.flag("tie_word_embeddings", default=inner)
+
+
+def decoder(
+    keys: Keys,
+    outer: Keys,
+    size: Sizes,
+    layers: Sequence[Layer],
+    *,
+    tie: bool = False,
+    ends: int | None = None,
+    draft: DraftPlan | None = None,
+    lookup_tables: int = 0,
+    head_bias: int = 0,
+    embedding_extra: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Blueprint:
+    """Return a decoder of these layers.
+
+    `tie` is what the model class does where the file does not say, `ends` what stands outside the
+    layers: a norm, unless said otherwise.
+    """
+    return Blueprint(
+        size.hidden,
+        size.vocabulary,
+        tied(keys, outer, default=tie),
+        tuple(layers),
+        size.hidden if ends is None else ends,
+        draft,
+        lookup_tables,
+        head_bias,
+        embedding_extra,
+        notes,
+    )
 
 
 def dense_layers(

@@ -12,7 +12,10 @@ from hbmopt.llm.importing.blocks import (
     Mixer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import sizes, tied
+from hbmopt.llm.importing.families.common import (
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.gated_convolution import short_convolution
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
@@ -143,16 +146,7 @@ def inkling(keys: Keys, outer: Keys) -> Blueprint:
         for kind, sparse in zip(kinds, with_experts, strict=True)
     ]
     draft, notes = inkling_draft(keys, outer, size.hidden, dense_width)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        # The embedding has a norm too.
-        2 * size.hidden,
-        draft,
-        notes=notes,
-    )
+    return decoder(keys, outer, size, layers, ends=2 * size.hidden, draft=draft, notes=notes)
 
 
 def inkling2_mixers(keys: Keys, hidden: int, kind: str) -> tuple[Mixer, ...]:
@@ -192,14 +186,7 @@ def inkling2(keys: Keys, outer: Keys) -> Blueprint:
         layers.append(
             Layer(inkling2_mixers(keys, size.hidden, kind), None, experts, norms * size.hidden)
         )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        # Norms of the embedding and of the output, and the query before the latter.
-        3 * size.hidden,
-    )
+    return decoder(keys, outer, size, layers, ends=3 * size.hidden)
 
 
 def zaya_mixers(keys: Keys, hidden: int, window: int | None) -> tuple[Mixer, ...]:
@@ -251,13 +238,13 @@ def zaya(keys: Keys, outer: Keys) -> Blueprint:
         mixers = zaya_mixers(keys, size.hidden, slides)
         # Two norms, and scale and bias of both terms of two residuals.
         layers.append(Layer(mixers, None, experts, (2 + 8) * size.hidden))
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
-        tuple(layers),
-        # A norm, and scale and bias of the embedding.
-        3 * size.hidden,
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        tie=True,
+        ends=3 * size.hidden,
         head_bias=size.vocabulary if keys.flag("lm_head_bias", default=False) else 0,
     )
 

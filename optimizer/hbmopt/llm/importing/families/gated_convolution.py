@@ -10,7 +10,13 @@ from hbmopt.llm.importing.blocks import (
     Layer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, SLIDING, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    SLIDING,
+    decoder,
+    sizes,
+    tied,
+)
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     dense_block,
@@ -195,9 +201,7 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
         )
         for layer in range(size.layers)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=True), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers, tie=True)
 
 
 CONVOLUTIONAL: dict[str, Builder] = {

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, ExpertBlock, GroupedMixer, Layer
-from hbmopt.llm.importing.families.common import FULL, SLIDING, Sizes, layer_kinds, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    SLIDING,
+    Sizes,
+    decoder,
+    layer_kinds,
+    sizes,
+    tied,
+)
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.keys import Keys
 
@@ -117,13 +125,8 @@ def gemma4(keys: Keys, outer: Keys) -> Blueprint:
     final = size.hidden
     if inputs:
         final += size.hidden * size.layers * inputs + inputs
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
-        tuple(layers),
-        final,
-        lookup_tables=tables * size.layers * inputs,
+    return decoder(
+        keys, outer, size, layers, tie=True, ends=final, lookup_tables=tables * size.layers * inputs
     )
 
 

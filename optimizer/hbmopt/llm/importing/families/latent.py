@@ -10,7 +10,11 @@ from hbmopt.llm.importing.blocks import (
     LatentMixer,
     Layer,
 )
-from hbmopt.llm.importing.families.common import layer_draft, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    decoder,
+    layer_draft,
+    sizes,
+)
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
@@ -143,13 +147,12 @@ def deepseek(keys: Keys, outer: Keys) -> Blueprint:
     )
     # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
     own = keys.family in ("deepseek_v3", "deepseek_v32") and size.vocabulary == 129_280
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(
             keys,
             Layer((drafting,), None, experts, 2 * size.hidden + after),
             size.hidden,
@@ -169,13 +172,13 @@ def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
         None,
         2 * size.hidden,
     )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
+    return decoder(
+        keys,
+        outer,
+        size,
         (layer,) * size.layers,
-        size.hidden,
-        draft_of(keys, layer, size.hidden),
+        tie=True,
+        draft=draft_of(keys, layer, size.hidden),
     )
 
 
@@ -208,14 +211,12 @@ def longcat_flash(keys: Keys, outer: Keys) -> Blueprint:
         Layer((attention,), dense, None, 2 * size.hidden),
         Layer((attention,), dense, experts, 2 * size.hidden),
     )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
+    return decoder(
+        keys,
+        outer,
+        size,
         pair * pairs,
-        size.hidden,
-        # Its draft layer has no experts.
-        draft_of(keys, pair[0], size.hidden),
+        draft=draft_of(keys, pair[0], size.hidden),
         notes=(
             f"A token visits {experts.active} experts on average: {chosen} of {real} with weights "
             f"and {idle} without.",

@@ -3,7 +3,14 @@
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint, ExpertBlock, LatentMixer, Layer, RecurrentMixer
-from hbmopt.llm.importing.families.common import FULL, Sizes, layer_draft, sizes, step_layers, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    Sizes,
+    decoder,
+    layer_draft,
+    sizes,
+    step_layers,
+)
 from hbmopt.llm.importing.families.compressed import hyper_connections
 from hbmopt.llm.importing.families.latent import (
     draft_of,
@@ -92,14 +99,7 @@ def qwen_hybrid(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("mtp_use_dedicated_embeddings")
     modules = keys.whole("mtp_num_hidden_layers", "num_nextn_predict_layers", default=0, least=0)
     drafting = either((full,), experts, dense, sparse=has_experts, norms=norms)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        layer_draft(drafting, size.hidden, modules),
-    )
+    return decoder(keys, outer, size, layers, draft=layer_draft(drafting, size.hidden, modules))
 
 
 def olmo_hybrid(keys: Keys, outer: Keys) -> Blueprint:
@@ -114,9 +114,7 @@ def olmo_hybrid(keys: Keys, outer: Keys) -> Blueprint:
         Layer((linear if is_linear else full,), dense, None, 2 * size.hidden)
         for is_linear in linear_layers(keys, size.layers)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def delta_attention(
@@ -239,13 +237,13 @@ def kimi_linear(keys: Keys, outer: Keys) -> Blueprint:
         either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
         for is_linear, sparse in zip(kinds, with_experts, strict=True)
     ]
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden + residuals // 2,
-        draft_of(keys, Layer((full,), None, experts, 2 * size.hidden), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        ends=size.hidden + residuals // 2,
+        draft=draft_of(keys, Layer((full,), None, experts, 2 * size.hidden), size.hidden),
     )
 
 
@@ -285,13 +283,12 @@ def bailing_hybrid(keys: Keys, outer: Keys) -> Blueprint:
         either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
         for is_linear, sparse in zip(kinds, with_experts, strict=True)
     ]
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
     )
 
 
@@ -319,13 +316,12 @@ def glm5_next(keys: Keys, outer: Keys) -> Blueprint:
         )
         for is_linear, running, sparse in zip(kinds, runs, with_experts, strict=True)
     ]
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
     )
 
 
@@ -368,9 +364,7 @@ def minimax_text(keys: Keys, outer: Keys) -> Blueprint:
         Layer((linear if is_linear else full,), None, experts, 2 * size.hidden)
         for is_linear in kinds
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 LINEAR_ATTENTION: dict[str, Builder] = {

@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, DraftPlan, ExpertBlock, Layer
-from hbmopt.llm.importing.families.common import dense_layers, layer_draft, sizes, step_layers, tied
+from hbmopt.llm.importing.families.common import (
+    decoder,
+    dense_layers,
+    layer_draft,
+    sizes,
+    step_layers,
+)
 from hbmopt.llm.importing.families.dense import BIASED, QWEN3
 from hbmopt.llm.importing.families.traits import (
     Traits,
@@ -131,13 +137,14 @@ def mixture(keys: Keys, outer: Keys, traits: MixtureTraits) -> Blueprint:
         draft = layer_draft(drafting, size.hidden, modules)
     else:
         notes = unknown_draft(keys)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=row.tied),
-        tuple(layers),
-        end_parameters(row, size.hidden),
-        draft,
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        tie=row.tied,
+        ends=end_parameters(row, size.hidden),
+        draft=draft,
         head_bias=size.vocabulary if says(keys, row.head_bias) else 0,
         notes=notes,
     )

@@ -8,7 +8,12 @@ from hbmopt.llm.importing.blocks import (
     Layer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, LINEAR, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    LINEAR,
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     mixer_kinds,
@@ -126,14 +131,7 @@ def nemotron_h(keys: Keys, outer: Keys) -> Blueprint:
             projection=2 * size.hidden * size.hidden,
             norms=3 * size.hidden,
         )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(shapes[kind] for kind in kinds),
-        size.hidden,
-        draft,
-    )
+    return decoder(keys, outer, size, [shapes[kind] for kind in kinds], draft=draft)
 
 
 NEMOTRON: dict[str, Builder] = {"nemotron_h": nemotron_h}

@@ -14,11 +14,11 @@ from hbmopt.llm.importing.families.common import (
     CHUNKED,
     FULL,
     Sizes,
+    decoder,
     dense_layers,
     layer_draft,
     layer_kinds,
     sizes,
-    tied,
     uniform_window,
     windows,
 )
@@ -55,9 +55,7 @@ def gpt_oss(keys: Keys, outer: Keys) -> Blueprint:
         )
         for window in windows(keys, kinds)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def llama4(keys: Keys, outer: Keys) -> Blueprint:
@@ -105,9 +103,7 @@ def llama4(keys: Keys, outer: Keys) -> Blueprint:
                 2 * size.hidden,
             )
         )
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def norms_of(keys: Keys, kind: str) -> None:
@@ -138,13 +134,12 @@ def minimax_m2(keys: Keys, outer: Keys) -> Blueprint:
         Layer((mixer(keys, traits, size.hidden, window),), None, experts, 2 * size.hidden)
         for window in uniform_window(keys, size.layers)
     ]
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        layer_draft(
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=layer_draft(
             layers[-1],
             size.hidden,
             keys.whole("num_mtp_modules", default=0, least=0),
@@ -227,13 +222,12 @@ def minimax_m3(keys: Keys, outer: Keys) -> Blueprint:
         )
     modules = keys.whole("num_nextn_predict_layers", "num_mtp_modules", default=0, least=0)
     keys.ignore("num_mtp_modules")
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        layer_draft(Layer((plain,), None, experts, 2 * size.hidden), size.hidden, modules),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=layer_draft(Layer((plain,), None, experts, 2 * size.hidden), size.hidden, modules),
     )
 
 
@@ -260,13 +254,7 @@ def dbrx(keys: Keys, outer: Keys) -> Blueprint:
         2 * size.hidden,
     )
     experts.ignore("moe_normalize_expert_weights", "moe_jitter_eps", "moe_loss_weight")
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        (layer,) * size.layers,
-        size.hidden,
-    )
+    return decoder(keys, outer, size, (layer,) * size.layers)
 
 
 def ernie4_5_moe(keys: Keys, outer: Keys) -> Blueprint:
@@ -301,14 +289,7 @@ def ernie4_5_moe(keys: Keys, outer: Keys) -> Blueprint:
             )
         )
     keys.ignore("moe_norm_min", "moe_use_aux_free", "moe_gate", "moe_capacity")
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
-        tuple(layers),
-        size.hidden,
-        notes=unknown_draft(keys),
-    )
+    return decoder(keys, outer, size, layers, tie=True, notes=unknown_draft(keys))
 
 
 def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
@@ -338,9 +319,7 @@ def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
         )
         for layer in range(size.layers)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 ROUTED: dict[str, Builder] = {

@@ -3,7 +3,11 @@
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint, LatentMixer, Layer
-from hbmopt.llm.importing.families.common import SLIDING, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    SLIDING,
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.latent import (
     all_indexed,
     draft_of,
@@ -47,13 +51,12 @@ def axk2(keys: Keys, outer: Keys) -> Blueprint:
         norms = gated_norm + (gated_norm if sparse else size.hidden)
         return either((mixer,), experts, dense, sparse=sparse, norms=norms)
 
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layer(sparse=sparse) for sparse in with_experts),
-        size.hidden,
-        draft_of(keys, layer(sparse=True), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        [layer(sparse=sparse) for sparse in with_experts],
+        draft=draft_of(keys, layer(sparse=True), size.hidden),
     )
 
 
@@ -78,13 +81,13 @@ def hunyuan_v4(keys: Keys, outer: Keys) -> Blueprint:
         either((replace(mixer, runs_indexer=running),), experts, dense, sparse=sparse, norms=norms)
         for sparse, running in zip(with_experts, runs, strict=True)
     ]
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden + streams * streams * size.hidden + streams + 1,
-        draft_of(keys, Layer((mixer,), None, experts, norms), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        ends=size.hidden + streams * streams * size.hidden + streams + 1,
+        draft=draft_of(keys, Layer((mixer,), None, experts, norms), size.hidden),
     )
 
 
@@ -151,13 +154,12 @@ def mistral_large4(keys: Keys, outer: Keys) -> Blueprint:
         for rotates, owns, running, sparse in zip(rotary, owners, runs, with_experts, strict=True)
     ]
     drafting = mixer(rotates=True, owns=True, running=True)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
     )
 
 
@@ -262,13 +264,12 @@ def dots3_note(keys: Keys, outer: Keys) -> Blueprint:
         for layer, (kind, sparse) in enumerate(zip(kinds, with_experts, strict=True))
     ]
     drafting = mixer(size.layers, INDEXED)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
     )
 
 

@@ -10,7 +10,12 @@ from hbmopt.llm.importing.blocks import (
     Mixer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, LINEAR, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    LINEAR,
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     dense_block,
@@ -144,13 +149,7 @@ def prefixed_mamba2(
 def pure(keys: Keys, outer: Keys, mixer: RecurrentMixer, *, tie: bool) -> Blueprint:
     """Return a model of state-space layers alone: one norm each, no feed-forward blocks."""
     size = sizes(keys)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=tie),
-        (Layer((mixer,), norms=size.hidden),) * size.layers,
-        size.hidden,
-    )
+    return decoder(keys, outer, size, (Layer((mixer,), norms=size.hidden),) * size.layers, tie=tie)
 
 
 def mamba_model(keys: Keys, outer: Keys) -> Blueprint:
@@ -201,13 +200,7 @@ def falcon_h1(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("ssm_in_multiplier", "ssm_out_multiplier")
     attention = plain_attention(keys, size.hidden, bias="attention_bias")
     layer = Layer((attention, recurrent), biased_dense(keys, size.hidden), None, 2 * size.hidden)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        (layer,) * size.layers,
-        size.hidden,
-    )
+    return decoder(keys, outer, size, (layer,) * size.layers)
 
 
 def bamba(keys: Keys, outer: Keys) -> Blueprint:
@@ -226,9 +219,7 @@ def bamba(keys: Keys, outer: Keys) -> Blueprint:
         Layer((attention if kind == FULL else recurrent,), dense, None, 2 * size.hidden)
         for kind in kinds
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def granite_hybrid(keys: Keys, outer: Keys) -> Blueprint:
@@ -266,9 +257,7 @@ def granite_hybrid(keys: Keys, outer: Keys) -> Blueprint:
         )
         for kind in kinds
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def phased(keys: Keys, layers: int, period_key: str, offset_key: str) -> list[bool]:
@@ -301,9 +290,7 @@ def jamba(keys: Keys, outer: Keys) -> Blueprint:
         )
         for attending, sparse in zip(attends, chosen, strict=True)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def zamba(keys: Keys, _outer: Keys) -> Blueprint:

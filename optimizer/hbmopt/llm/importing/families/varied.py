@@ -16,11 +16,11 @@ from hbmopt.llm.importing.families.common import (
     FULL,
     SLIDING,
     Sizes,
+    decoder,
     dense_layers,
     layer_draft,
     layer_kinds,
     sizes,
-    tied,
 )
 from hbmopt.llm.importing.families.mixture import Builder, shared_width
 from hbmopt.llm.importing.keys import Keys
@@ -86,9 +86,7 @@ def laguna(keys: Keys, outer: Keys) -> Blueprint:
         dense = None if sparse else DenseBlock(size.hidden, keys.whole("intermediate_size"))
         layers.append(Layer((attention,), dense, experts if sparse else None, 2 * size.hidden))
     keys.ignore("moe_apply_router_weight_on_input")
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def mimo_v2(keys: Keys, outer: Keys) -> Blueprint:
@@ -146,14 +144,12 @@ def mimo_v2(keys: Keys, outer: Keys) -> Blueprint:
         for sliding, sparse in zip(slides, dense_layers(keys, size.layers), strict=True)
     ]
     modules = keys.whole("num_nextn_predict_layers", default=0, least=0)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        # Its layers of multi-token prediction are a window layer with a dense block.
-        layer_draft(Layer((local,), dense, None, 2 * size.hidden), size.hidden, modules),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=layer_draft(Layer((local,), dense, None, 2 * size.hidden), size.hidden, modules),
         notes=()
         if modules
         else ("Multi-token prediction is left out: the configuration does not state it.",),
@@ -281,13 +277,12 @@ def step3p5(keys: Keys, outer: Keys) -> Blueprint:
 
     keys.ignore("use_moe", "moe_every_n_layer", "moe_layer_offset", "use_moe_router_bias")
     draft, notes = _step_draft(keys, size, kinds, sparse, layer)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layer(kind, sparse[place]) for place, kind in enumerate(kinds[: size.layers])),
-        size.hidden,
-        draft,
+    return decoder(
+        keys,
+        outer,
+        size,
+        [layer(kind, sparse[place]) for place, kind in enumerate(kinds[: size.layers])],
+        draft=draft,
         notes=notes,
     )
 
@@ -359,9 +354,7 @@ def nemotron_nas(keys: Keys, outer: Keys) -> Blueprint:
             raise keys.error("block_configs", f"{block!r} is not a mapping")
         described = keys.nested(f"block_configs[{place}]", block)
         layers.append(nas_block(described, size, base, mlp_bias=mlp_bias))
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 VARIED: dict[str, Builder] = {
