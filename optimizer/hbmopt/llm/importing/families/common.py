@@ -1,10 +1,14 @@
 """What several families read alike: sizes, layer kinds, experts, output head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, Layer
 from hbmopt.llm.importing.keys import Keys
+
+Builder = Callable[[Keys, Keys], Blueprint]
+"""What makes blocks of a decoder's keys and those of the whole file."""
+
 
 FULL, SLIDING, CHUNKED, LINEAR = (
     "full_attention",
@@ -78,6 +82,23 @@ def layer_kinds(
     if period is None:
         return [default] * layers
     return [FULL if layer % period == full_at % period else SLIDING for layer in range(layers)]
+
+
+def listed_kinds(keys: Keys, layers: int) -> list[str]:
+    """Return full and sliding layers by `layer_types`, which must be there."""
+    if not keys.has("layer_types"):
+        raise keys.missing("layer_types")
+    kinds = layer_kinds(keys, layers)
+    for kind in kinds:
+        if kind not in (FULL, SLIDING):
+            raise keys.error("layer_types", f"{kind!r} is not a kind of layer that is known here")
+    return kinds
+
+
+def groups(keys: Keys, key: str, heads: int, kv_heads: int) -> None:
+    """Refuse heads that do not divide by their KV heads."""
+    if heads % kv_heads:
+        raise keys.error(key, f"{heads} heads do not divide by {kv_heads}")
 
 
 def windows(keys: Keys, kinds: list[str], default: int | None = None) -> list[int | None]:

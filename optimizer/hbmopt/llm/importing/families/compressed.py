@@ -5,11 +5,11 @@ from dataclasses import replace
 from hbmopt.llm.importing.blocks import Blueprint, CompressedMixer, DraftPlan, Layer
 from hbmopt.llm.importing.families.common import (
     SLIDING,
+    Builder,
     Sizes,
     decoder,
     sizes,
 )
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import experts_of
 from hbmopt.llm.importing.keys import Keys
 
@@ -201,7 +201,7 @@ def deepseek_v41(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-COMPRESSED: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "deepseek_v4": deepseek_v4,
     "deepseek_ref": deepseek_v4,
     "deepseek_v41": deepseek_v41,

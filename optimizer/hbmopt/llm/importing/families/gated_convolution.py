@@ -13,11 +13,11 @@ from hbmopt.llm.importing.blocks import (
 from hbmopt.llm.importing.families.common import (
     FULL,
     SLIDING,
+    Builder,
     decoder,
     sizes,
     tied,
 )
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     dense_block,
     either,
@@ -204,7 +204,7 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
     return decoder(keys, outer, size, layers, tie=True)
 
 
-CONVOLUTIONAL: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "lfm2": liquid,
     "lfm2_moe": liquid,
     "lfm3": liquid3,

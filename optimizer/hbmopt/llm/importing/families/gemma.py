@@ -7,13 +7,13 @@ from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, ExpertBlock, Grou
 from hbmopt.llm.importing.families.common import (
     FULL,
     SLIDING,
+    Builder,
     Sizes,
     decoder,
     layer_kinds,
     sizes,
     tied,
 )
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -180,7 +180,7 @@ def gemma3n(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-GEMMA: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "gemma3n": gemma3n,
     "gemma3n_text": gemma3n,
     "gemma4": gemma4,
@@ -188,4 +188,3 @@ GEMMA: dict[str, Builder] = {
     "gemma4_unified": gemma4,
     "gemma4_unified_text": gemma4,
 }
-"""Families of Gemma that need more than their traits, by model_type."""

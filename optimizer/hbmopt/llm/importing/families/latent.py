@@ -11,11 +11,11 @@ from hbmopt.llm.importing.blocks import (
     Layer,
 )
 from hbmopt.llm.importing.families.common import (
+    Builder,
     decoder,
     layer_draft,
     sizes,
 )
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     dense_block,
@@ -226,7 +226,7 @@ def longcat_flash(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-LATENT: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "deepseek_v2": deepseek,
     "deepseek_v3": deepseek,
     "deepseek_v32": deepseek,

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, GroupedMixer, Layer
-from hbmopt.llm.importing.families.common import layer_count, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import Builder, layer_count, tied
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -228,11 +227,11 @@ LEGACY_TRAITS: dict[str, LegacyTraits] = {
 }
 """Families that differ from GPT-2 in traits alone, by model_type."""
 
-LEGACY: dict[str, Builder] = {
+
+FAMILIES: dict[str, Builder] = {
     "falcon": falcon,
     "gpt_neo": gpt_neo,
     "mpt": mpt,
     "opt": opt,
     **{family: partial(legacy, traits=traits) for family, traits in LEGACY_TRAITS.items()},
 }
-"""Families of the GPT-2 line, by model_type."""

@@ -13,11 +13,11 @@ from hbmopt.llm.importing.blocks import (
 )
 from hbmopt.llm.importing.families.common import (
     FULL,
+    Builder,
     decoder,
     sizes,
 )
 from hbmopt.llm.importing.families.linear import delta_net, qwen_experts
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     linear_layers,
@@ -144,4 +144,4 @@ def qwen4(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-QWEN4: dict[str, Builder] = {"qwen4_exp": qwen4, "qwen4_exp_text": qwen4}
+FAMILIES: dict[str, Builder] = {"qwen4_exp": qwen4, "qwen4_exp_text": qwen4}
