@@ -16,6 +16,7 @@ from hbmopt.llm.importing.families.latent import (
     latent_mixer,
     with_indexer,
 )
+from hbmopt.llm.importing.families.lightning import bailing_linear
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     dense_block,
@@ -180,6 +181,8 @@ def bailing_delta(keys: Keys, hidden: int) -> RecurrentMixer:
 
 def bailing_hybrid(keys: Keys, outer: Keys) -> Blueprint:
     """Ling 3.0: delta attention and, on the last of each group of layers, latent attention."""
+    if keys.has("group_norm_size") and not keys.has("short_conv_kernel_size"):
+        return bailing_linear(keys, outer)
     size = sizes(keys)
     linear = bailing_delta(keys, size.hidden)
     keys.ignore("short_conv_kernel_size", "head_dim")

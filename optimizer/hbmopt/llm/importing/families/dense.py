@@ -5,7 +5,7 @@ from functools import partial
 
 from hbmopt.llm.importing.blocks import Blueprint, Layer
 from hbmopt.llm.importing.families.common import Builder, layer_draft, sizes, tied
-from hbmopt.llm.importing.families.dense_table import DENSE, HUNYUAN, QWEN2
+from hbmopt.llm.importing.families.dense_table import DENSE, HUNYUAN, PHI3_SMALL, PHI4, QWEN2
 from hbmopt.llm.importing.families.traits import (
     Traits,
     end_parameters,
@@ -71,6 +71,32 @@ def molmo2(keys: Keys, outer: Keys) -> Blueprint:
     return replace(plan, embedding_extra=more * plan.hidden)
 
 
+def phi3_small(keys: Keys, outer: Keys) -> Blueprint:
+    """Phi-3-small: biases throughout, blocks of older tokens on most layers."""
+    plan = dense(keys, outer, PHI3_SMALL)
+    every = keys.whole("dense_attention_every_n_layers")
+    for name in ("block_size", "num_local_blocks", "vert_stride"):
+        keys.whole(f"blocksparse_{name}")
+    keys.ignore("blocksparse_homo_head_pattern", "blocksparse_triton_kernel_block_size")
+    return replace(
+        plan,
+        notes=(
+            f"Attention is block-sparse but on every {every}th layer; all layers are counted as "
+            "reading the whole cache, as some head needs every block.",
+        ),
+    )
+
+
+def phi4_multimodal(keys: Keys, outer: Keys) -> Blueprint:
+    """Phi-4-multimodal: Phi-3 with adapters for images and speech, which are left out."""
+    plan = dense(keys, outer, PHI4)
+    keys.ignore("vision_lora", "speech_lora", "embd_layer", "img_processor", "audio_processor")
+    keys.ignore("vision_config", "audio_config")
+    return replace(
+        plan, notes=("Images and speech, with their adapters of the decoder, are left out.",)
+    )
+
+
 def refuse_cross_layer(keys: Keys) -> None:
     """Refuse Hunyuan's attention across layers (CLA), where layers share a cache in turns."""
     if keys.flag("use_cla", default=False):
@@ -81,6 +107,9 @@ def refuse_cross_layer(keys: Keys) -> None:
 FAMILIES: dict[str, Builder] = {
     **{family: partial(dense, traits=traits) for family, traits in DENSE.items()},
     "mimo": mimo,
+    "phi3small": phi3_small,
+    "phi4_multimodal": phi4_multimodal,
+    "phi4mm": phi4_multimodal,
     "molmo2_text": molmo2,
     "hunyuan_v1_dense": hunyuan,
     "hunyuan_vl": hunyuan,

@@ -62,6 +62,7 @@ _MISTRAL = Traits(window="uniform", window_stated=True)
 
 
 _PHI3 = Traits(window="uniform")
+PHI4 = replace(_PHI3, tied=True)
 
 
 _COHERE = replace(BIASED, tied=True, norms=1)
@@ -73,11 +74,23 @@ _EXAONE4 = Traits(qk_norm="head", window="pattern", period=4, period_key="slidin
 _HYPERCLOVAX = replace(LLAMA, kv_heads_required=True, post_norms="use_post_norm!")
 
 
+PHI3_SMALL = Traits(
+    tied=True,
+    qkv_bias=True,
+    output_bias=True,
+    norm_bias=True,
+    mlp_bias=True,
+    intermediate_key="ff_intermediate_size",
+)
+_APERTUS = replace(BIASED, matrices=2, qk_norm="head", mlp_small=2)
 _GRANITE = replace(LLAMA, kv_heads_required=True)
 
 
 DENSE: dict[str, Traits] = {
     "llama": LLAMA,
+    "baichuan": Traits(kv_heads_required=False),
+    "internlm": Traits(kv_heads_required=False, qkv_bias="bias!", output_bias="bias!"),
+    "granite4_vision_text": _GRANITE,
     "mistral": _MISTRAL,
     "ministral": _MISTRAL,
     "ministral3": Traits(window="uniform", head_dimension_stated=True),
@@ -108,10 +121,10 @@ DENSE: dict[str, Traits] = {
         head_bias=True,
     ),
     "phi3": _PHI3,
-    "phi4_multimodal": _PHI3,
     "olmo": replace(BIASED, norms=0, final_norm=False),
     "olmo2": replace(BIASED, qk_norm="full"),
     "olmo3": replace(BIASED, qk_norm="full", window="period", period=4),
+    "cohere_compass_text": replace(_COHERE, window="listed"),
     "cohere": replace(_COHERE, qk_norm="full", qk_norm_key="use_qk_norm"),
     "cohere2": replace(_COHERE, window="period", period=4, period_key="sliding_window_pattern"),
     "granite": _GRANITE,
@@ -143,7 +156,8 @@ DENSE: dict[str, Traits] = {
     "exaone4_5_text": _EXAONE4,
     "smollm3": replace(LLAMA, tied=True, kv_heads_required=True, window="switched"),
     "arcee": replace(LLAMA, kv_heads_required=True, matrices=2),
-    "apertus": replace(BIASED, matrices=2, qk_norm="head", mlp_small=2),
+    "apertus": _APERTUS,
+    "apertus1p5_text": _APERTUS,
     "nemotron": replace(LLAMA, kv_heads_required=True, matrices=2, norm_bias=True),
     "stablelm": Traits(
         norm_bias=True,

@@ -155,7 +155,7 @@ def gemma3n(keys: Keys, outer: Keys) -> Blueprint:
     else:
         widths = [keys.whole("intermediate_size")] * size.layers
     keys.ignore("activation_sparsity_pattern", "altup_active_idx", "altup_coef_clip")
-    keys.ignore("altup_correct_scale")
+    keys.ignore("altup_correct_scale", "altup_lr_multiplier")
     layers = [
         Layer(
             (

@@ -6,7 +6,6 @@ from hbmopt.llm.importing.blocks import (
     Blueprint,
     DenseBlock,
     DraftPlan,
-    ExpertBlock,
     LatentMixer,
     Layer,
 )
@@ -16,6 +15,8 @@ from hbmopt.llm.importing.families.common import (
     layer_draft,
     sizes,
 )
+from hbmopt.llm.importing.families.mixture import mixture
+from hbmopt.llm.importing.families.mixture_table import DEEPSEEK
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     dense_block,
@@ -24,7 +25,6 @@ from hbmopt.llm.importing.families.parts import (
     experts_of,
     mixer_kinds,
     require,
-    routed_experts,
 )
 from hbmopt.llm.importing.keys import Keys
 
@@ -33,6 +33,15 @@ SPARSE_ENTRY = (("fp8", 656.0),)
 
 INDEX_KEY = 132.0
 """Bytes of an index key: 128 fp8 and a 4-byte scale."""
+
+LATENT_KEYS = (
+    "q_lora_rank",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "v_head_dim",
+)
+"""Keys that say nothing where `use_mla` is false."""
 
 SPARSE = frozenset({"deepseek_v32", "glm_moe_dsa"})
 """Families of this kind with a sparse indexer."""
@@ -44,8 +53,10 @@ def query_rank(keys: Keys) -> int | None:
     return keys.whole("q_lora_rank") if keys.has("q_lora_rank") else None
 
 
-def latent_mixer(keys: Keys, hidden: int, *, low_rank_query: bool = True) -> LatentMixer:
-    """Return dense latent attention."""
+def latent_mixer(
+    keys: Keys, hidden: int, *, low_rank_query: bool = True, value_dimension: int | None = None
+) -> LatentMixer:
+    """Return dense latent attention; `value_dimension` is the class's own, where it has one."""
     if not low_rank_query and keys.has("q_lora_rank"):
         raise keys.error("q_lora_rank", "this family has no low-rank query projection")
     return LatentMixer(
@@ -55,7 +66,7 @@ def latent_mixer(keys: Keys, hidden: int, *, low_rank_query: bool = True) -> Lat
         latent_rank=keys.whole("kv_lora_rank"),
         nope_dimension=keys.whole("qk_nope_head_dim"),
         rope_dimension=keys.whole("qk_rope_head_dim", least=0),
-        value_dimension=keys.whole("v_head_dim"),
+        value_dimension=keys.whole("v_head_dim", default=value_dimension),
         bias=keys.flag("attention_bias", default=False),
     )
 
@@ -114,6 +125,10 @@ def draft_of(
 
 def deepseek(keys: Keys, outer: Keys) -> Blueprint:
     """DeepSeek-V2 and V3, Kimi-K2, Mistral 4, A.X-K1, and with an indexer V3.2 and GLM-5."""
+    if not keys.flag("use_mla", default=True):
+        # Small models of this kind have the attention of the first DeepSeek.
+        keys.ignore(*LATENT_KEYS)
+        return mixture(keys, outer, DEEPSEEK)
     size = sizes(keys)
     sparse_attention = keys.family in SPARSE
     mixer = latent_mixer(keys, size.hidden)
@@ -166,8 +181,11 @@ def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
     size = sizes(keys)
     width = keys.whole("intermediate_size")
     bias = 2 * width + size.hidden if keys.flag("mlp_bias", default=False) else 0
+    # MiniCPM3 divides the hidden size by its heads where the file does not say.
+    heads = keys.whole("num_attention_heads")
+    value = size.hidden // heads if keys.family == "minicpm3" and size.hidden % heads == 0 else None
     layer = Layer(
-        (latent_mixer(keys, size.hidden),),
+        (latent_mixer(keys, size.hidden, value_dimension=value),),
         DenseBlock(size.hidden, width, small=bias),
         None,
         2 * size.hidden,
@@ -182,52 +200,10 @@ def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-def longcat_flash(keys: Keys, outer: Keys) -> Blueprint:
-    """LongCat-Flash: two attention and two dense blocks beside one mixture of experts per layer.
-
-    Each is counted as two layers, experts with the second. Some of the experts that the router
-    chooses from do nothing and have no weights: a token visits fewer than its top-k on average.
-    """
-    pairs = keys.whole("num_layers")
-    size = sizes(keys)
-    if size.layers not in (pairs, 2 * pairs):
-        raise keys.error("num_hidden_layers", f"{size.layers} is not twice `num_layers`, {pairs}")
-    real, idle = routed_experts(keys), keys.whole("zero_expert_num", least=0)
-    chosen = keys.whole("moe_topk", "num_experts_per_tok")
-    if chosen * real % (real + idle):
-        raise keys.error("moe_topk", f"{chosen} of {real} experts and {idle} idle ones: no whole")
-    width = keys.whole("expert_ffn_hidden_size", "moe_intermediate_size")
-    bias = real + idle if keys.flag("router_bias", default=False) else 0
-    experts = ExpertBlock(
-        size.hidden,
-        real,
-        chosen * real // (real + idle),
-        width,
-        router_small=idle * size.hidden + bias,
-    )
-    attention = latent_mixer(keys, size.hidden)
-    dense = DenseBlock(size.hidden, keys.whole("ffn_hidden_size", "intermediate_size"))
-    pair = (
-        Layer((attention,), dense, None, 2 * size.hidden),
-        Layer((attention,), dense, experts, 2 * size.hidden),
-    )
-    return decoder(
-        keys,
-        outer,
-        size,
-        pair * pairs,
-        draft=draft_of(keys, pair[0], size.hidden),
-        notes=(
-            f"A token visits {experts.active} experts on average: {chosen} of {real} with weights "
-            f"and {idle} without.",
-        )
-        if idle
-        else (),
-    )
-
-
 FAMILIES: dict[str, Builder] = {
     "deepseek_v2": deepseek,
+    "deepseek_vl_v2": deepseek,
+    "sarvam_mla": deepseek,
     "deepseek_v3": deepseek,
     "deepseek_v32": deepseek,
     "kimi_k2": deepseek,
@@ -238,5 +214,4 @@ FAMILIES: dict[str, Builder] = {
     "axk1": deepseek,
     "minicpm3": dense_latent,
     "youtu": dense_latent,
-    "longcat_flash": longcat_flash,
 }

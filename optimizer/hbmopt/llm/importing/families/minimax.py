@@ -1,4 +1,4 @@
-"""MiniMax: full, block-sparse and lightning attention with experts on every layer."""
+"""MiniMax-M2 and M3: full and block-sparse attention with experts on every layer."""
 
 from dataclasses import replace
 
@@ -8,7 +8,6 @@ from hbmopt.llm.importing.blocks import (
     DenseBlock,
     ExpertBlock,
     Layer,
-    RecurrentMixer,
 )
 from hbmopt.llm.importing.families.common import (
     FULL,
@@ -20,56 +19,8 @@ from hbmopt.llm.importing.families.common import (
     sizes,
     uniform_window,
 )
-from hbmopt.llm.importing.families.parts import (
-    linear_layers,
-    plain_attention,
-    require,
-    state_format,
-)
 from hbmopt.llm.importing.families.traits import Traits, mixer
 from hbmopt.llm.importing.keys import Keys
-
-
-def lightning(keys: Keys, size: Sizes, heads: int, dimension: int) -> RecurrentMixer:
-    """Lightning attention: q, k, v, output gate and output, h H d each, and one norm."""
-    width = heads * dimension
-    return RecurrentMixer(
-        heads=heads,
-        key_dimension=dimension,
-        value_dimension=dimension,
-        weights=5 * size.hidden * width,
-        small=width,
-        state_format=state_format(keys, "mamba_ssm_dtype", default="bf16"),
-    )
-
-
-def minimax_text(keys: Keys, outer: Keys) -> Blueprint:
-    """MiniMax-Text-01: seven lightning attention layers to one full attention layer."""
-    size = sizes(keys)
-    require(keys, "head_dim")
-    full = plain_attention(keys, size.hidden)
-    linear = lightning(keys, size, full.heads, full.head_dimension)
-    listed = keys.wholes("attn_type_list", size.layers)
-    if listed is not None:
-        kinds = [one == 0 for one in listed]
-        keys.ignore("layer_types")
-    else:
-        kinds = linear_layers(keys, size.layers)
-    keys.ignore("linear_attn_alpha_factor", "linear_attn_beta_factor")
-    shared = keys.raw("shared_intermediate_size")
-    if shared not in (None, 0, [0] * size.layers):
-        raise keys.error("shared_intermediate_size", "shared experts are not known in this family")
-    experts = ExpertBlock(
-        size.hidden,
-        keys.whole("num_local_experts"),
-        keys.whole("num_experts_per_tok"),
-        keys.whole("intermediate_size"),
-    )
-    layers = [
-        Layer((linear if is_linear else full,), None, experts, 2 * size.hidden)
-        for is_linear in kinds
-    ]
-    return decoder(keys, outer, size, layers)
 
 
 def norms_of(keys: Keys, kind: str) -> None:
@@ -202,6 +153,4 @@ FAMILIES: dict[str, Builder] = {
     "minimax_m3": minimax_m3,
     "minimax_m3_vl": minimax_m3,
     "minimax_m3_vl_text": minimax_m3,
-    "minimax": minimax_text,
-    "minimax_text_01": minimax_text,
 }

@@ -29,6 +29,12 @@ def shared_width(keys: Keys, width: int) -> int:
     return keys.whole("n_shared_experts", "num_shared_experts", default=0, least=0) * width
 
 
+def refuse_biases(keys: Keys) -> None:
+    """Refuse biases of experts, which files of Ling and ERNIE could switch on."""
+    if keys.flag("use_bias", default=False):
+        raise keys.error("use_bias", "biases of experts are not known in this family")
+
+
 def unknown_draft(keys: Keys) -> tuple[str, ...]:
     """Return the note of a family whose multi-token prediction is not known, where it has one."""
     keys.ignore("mtp_layer_types", "mtp_mlp_layer_types")
@@ -42,7 +48,8 @@ def _shared_width(keys: Keys, traits: MixtureTraits, width: int) -> int:
     """Return the width of all shared experts of one layer together."""
     if traits.shared_count:
         default = traits.shared_count_default
-        return width * keys.whole(*traits.shared_count, default=default, least=0)
+        each = keys.whole(traits.shared_width, default=width) if traits.shared_width else width
+        return each * keys.whole(*traits.shared_count, default=default, least=0)
     if traits.shared_width is not None:
         return keys.whole(traits.shared_width, least=0)
     return 0
@@ -81,6 +88,8 @@ def layers_with_experts(keys: Keys, traits: MixtureTraits, layers: int) -> list[
 def mixture(keys: Keys, outer: Keys, traits: MixtureTraits) -> Blueprint:
     """Return the blueprint of a decoder with experts."""
     size = sizes(keys)
+    if traits.no_bias:
+        refuse_biases(keys)
     experts = experts_of(keys, traits, size.hidden)
     row = traits.attention
     sparse = layers_with_experts(keys, traits, size.layers)

@@ -25,10 +25,12 @@ class MixtureTraits:
     """Key of the number of shared experts, each as wide as a routed one."""
     shared_count_default: int | None = None
     shared_width: str | None = None
-    """Key of the width of the shared experts."""
+    """Key of the width of the shared experts; with a count, of each, where it is stated."""
     shared_gate: bool = False
     router_bias: bool = False
     """A learned bias per expert (where transformers keeps it as a buffer it is not counted)."""
+    no_bias: bool = False
+    """`use_bias` would add biases to experts too, and is refused."""
     draft: bool = False
     """Multi-token prediction by a layer of the usual kind."""
 
@@ -53,6 +55,37 @@ _GLM4_MOE = MixtureTraits(
 )
 
 
+BAILING = MixtureTraits(
+    Traits(qkv_bias="use_qkv_bias", qk_norm="head", qk_norm_key="use_qk_norm"),
+    experts=("num_experts",),
+    layers="first",
+    shared_count=("num_shared_experts",),
+    shared_width="moe_shared_expert_intermediate_size",
+    no_bias=True,
+    draft=True,
+)
+
+_SARVAM = MixtureTraits(
+    Traits(
+        qkv_bias="attention_bias|use_qkv_bias",
+        qk_norm="head",
+        qk_norm_key="use_qk_norm=true",
+        head_dimension_stated=True,
+    ),
+    experts=("n_routed_experts", "num_experts"),
+    layers="stated",
+    shared_count=("n_shared_experts", "num_shared_experts"),
+    no_bias=True,
+    draft=True,
+)
+
+DEEPSEEK = MixtureTraits(
+    BIASED,
+    experts=("n_routed_experts",),
+    layers="stated",
+    shared_count=("n_shared_experts",),
+)
+
 _GRANITE_MOE = MixtureTraits(BIASED, experts=("num_local_experts",), width="intermediate_size")
 
 
@@ -73,12 +106,11 @@ MIXTURE_TRAITS: dict[str, MixtureTraits] = {
     "glm4_moe": _GLM4_MOE,
     "glm4v_moe": _GLM4_MOE,
     "glm4v_moe_text": _GLM4_MOE,
-    "deepseek": MixtureTraits(
-        BIASED,
-        experts=("n_routed_experts",),
-        layers="stated",
-        shared_count=("n_shared_experts",),
-    ),
+    "bailing_moe": BAILING,
+    "bailing_moe_v2": BAILING,
+    "sarvam_moe": _SARVAM,
+    "deepseek": DEEPSEEK,
+    "deepseek_ocr2_text": DEEPSEEK,
     "dots1": MixtureTraits(
         replace(BIASED, qk_norm="head", window="layered", window_stated=True),
         experts=("n_routed_experts",),

@@ -17,10 +17,7 @@ from hbmopt.llm.importing.families.common import (
     sizes,
     windows,
 )
-from hbmopt.llm.importing.families.dense import refuse_cross_layer
-from hbmopt.llm.importing.families.dense_table import BIASED, HUNYUAN
-from hbmopt.llm.importing.families.mixture import unknown_draft
-from hbmopt.llm.importing.families.mixture_table import NO_BIAS
+from hbmopt.llm.importing.families.dense_table import BIASED
 from hbmopt.llm.importing.families.traits import Traits, mixer
 from hbmopt.llm.importing.keys import Keys
 
@@ -129,76 +126,9 @@ def dbrx(keys: Keys, outer: Keys) -> Blueprint:
     return decoder(keys, outer, size, (layer,) * size.layers)
 
 
-def ernie4_5_moe(keys: Keys, outer: Keys) -> Blueprint:
-    """ERNIE 4.5: experts from one layer to another, every few layers, and shared ones."""
-    size = sizes(keys)
-    if keys.flag("use_bias", default=False):
-        raise keys.error("use_bias", "biases of experts are not known in this family")
-    width = keys.whole("moe_intermediate_size")
-    count = keys.whole("moe_num_experts")
-    experts = ExpertBlock(
-        size.hidden,
-        count,
-        keys.whole("moe_k"),
-        width,
-        shared_weights=3 * size.hidden * width * keys.whole("moe_num_shared_experts", least=0),
-        router_small=count,
-    )
-    first = keys.whole("moe_layer_start_index", least=0)
-    last = keys.whole("moe_layer_end_index", default=-1, least=-1)
-    last = size.layers - 1 if last == -1 else last
-    every = keys.whole("moe_layer_interval", default=1)
-    attention = mixer(keys, NO_BIAS, size.hidden, None)
-    layers = []
-    for layer in range(size.layers):
-        has_experts = (layer + 1) % every == 0 and first <= layer <= last
-        layers.append(
-            Layer(
-                (attention,),
-                None if has_experts else DenseBlock(size.hidden, keys.whole("intermediate_size")),
-                experts if has_experts else None,
-                2 * size.hidden,
-            )
-        )
-    keys.ignore("moe_norm_min", "moe_use_aux_free", "moe_gate", "moe_capacity")
-    return decoder(keys, outer, size, layers, tie=True, notes=unknown_draft(keys))
-
-
-def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
-    """Hunyuan-A13B: experts on all layers but the first few, shared ones beside them."""
-    size = sizes(keys)
-    refuse_cross_layer(keys)
-    width = keys.whole("intermediate_size")
-    if keys.alike("moe_intermediate_size", default=width) != width:
-        raise keys.error("moe_intermediate_size", "differs from intermediate_size")
-    shared = keys.alike("num_shared_expert", default=1, least=0)
-    experts = ExpertBlock(
-        size.hidden,
-        keys.alike("num_experts"),
-        keys.alike("moe_topk"),
-        width,
-        shared_weights=3 * size.hidden * width * shared,
-    )
-    keys.ignore("use_mixed_mlp_moe", "moe_drop_tokens", "moe_random_routing_dropped_token")
-    first = keys.whole("moe_layer_num_skipped", default=0, least=0)
-    attention = mixer(keys, HUNYUAN, size.hidden, None)
-    layers = [
-        Layer(
-            (attention,),
-            DenseBlock(size.hidden, width) if layer < first else None,
-            None if layer < first else experts,
-            2 * size.hidden,
-        )
-        for layer in range(size.layers)
-    ]
-    return decoder(keys, outer, size, layers)
-
-
 FAMILIES: dict[str, Builder] = {
     "dbrx": dbrx,
-    "ernie4_5_moe": ernie4_5_moe,
     "gpt_oss": gpt_oss,
-    "hunyuan_v1_moe": hunyuan_moe,
     "llama4": llama4,
     "llama4_text": llama4,
 }

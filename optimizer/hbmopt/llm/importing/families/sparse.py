@@ -161,6 +161,7 @@ def mistral_large4(keys: Keys, outer: Keys) -> Blueprint:
 FAMILIES: dict[str, Builder] = {
     "axk2": axk2,
     "hy_v4": hunyuan_v4,
+    "hy_v4_vl_text": hunyuan_v4,
     "mistral_large4": mistral_large4,
     "mistral_large4_text": mistral_large4,
 }

@@ -23,6 +23,7 @@ from hbmopt.llm.importing.families.common import (
     listed_kinds,
     sizes,
 )
+from hbmopt.llm.importing.families.parts import dense_block, either
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -112,6 +113,17 @@ def _step_draft(
     return plan, ()
 
 
+def step_mixture(keys: Keys, size: Sizes) -> ExpertBlock:
+    """Return routed experts, and a shared one as wide as stated."""
+    return ExpertBlock(
+        size.hidden,
+        keys.whole("moe_num_experts", "n_routed_experts", "num_experts"),
+        keys.whole("moe_top_k", "num_experts_per_tok"),
+        keys.whole("moe_intermediate_size"),
+        shared_weights=3 * size.hidden * keys.whole("share_expert_dim", least=0),
+    )
+
+
 def step3p5(keys: Keys, outer: Keys) -> Blueprint:
     """Step 3.5 and 3.7: window layers with heads of their own, gates per head."""
     size = sizes(keys)
@@ -125,13 +137,7 @@ def step3p5(keys: Keys, outer: Keys) -> Blueprint:
         raise keys.error("n_shared_experts", "several shared experts are not known in this family")
     if keys.flag("mlp_bias", default=False):
         raise keys.error("mlp_bias", "biases of experts are not known in this family")
-    experts = ExpertBlock(
-        size.hidden,
-        keys.whole("moe_num_experts", "n_routed_experts", "num_experts"),
-        keys.whole("moe_top_k", "num_experts_per_tok"),
-        keys.whole("moe_intermediate_size"),
-        shared_weights=3 * size.hidden * keys.whole("share_expert_dim", least=0),
-    )
+    experts = step_mixture(keys, size)
     dense = DenseBlock(size.hidden, keys.whole("intermediate_size"))
     sparse = step_experts(keys, len(kinds))
     if sparse is None:
@@ -157,7 +163,39 @@ def step3p5(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
+def step3(keys: Keys, outer: Keys) -> Blueprint:
+    """Step 3: queries of many heads from one narrow state, one head of keys and values."""
+    size = sizes(keys)
+    heads, dimension = keys.whole("num_attention_heads"), keys.whole("head_dim")
+    if keys.whole("num_attention_groups", "num_key_value_heads", default=1) != 1:
+        raise keys.error("num_attention_groups", "one head of keys and values is known only")
+    rank = keys.whole("share_q_dim")
+    narrow = rank * (size.hidden + heads * dimension)
+    attention = GroupedMixer(
+        size.hidden,
+        heads,
+        1,
+        dimension,
+        dimension,
+        # In place of one projection to all heads.
+        extra_weights=narrow - size.hidden * heads * dimension,
+        extra_small=rank,
+    )
+    sparse = step_experts(keys, size.layers)
+    if sparse is None:
+        raise keys.missing("moe_layers_enum")
+    experts = step_mixture(keys, size)
+    dense = dense_block(keys, size.hidden, needed=not all(sparse))
+    layers = [
+        either((attention,), experts, dense, sparse=has, norms=2 * size.hidden) for has in sparse
+    ]
+    return decoder(keys, outer, size, layers)
+
+
 FAMILIES: dict[str, Builder] = {
+    "step3": step3,
+    "step3_text": step3,
+    "step3_vl": step3,
     "step3p5": step3p5,
     "step3p7": step3p5,
 }
