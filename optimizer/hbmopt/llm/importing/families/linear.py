@@ -48,6 +48,11 @@ def delta_net(keys: Keys, hidden: int) -> RecurrentMixer:
         state_format=state_format(keys, "mamba_ssm_dtype", default="bf16"),
         convolution_elements=(kernel - 1) * channels,
         flops_per_element=8.0,
+        named=(
+            ("in_proj_qkv", hidden * channels),
+            ("in_proj_z", hidden * value_heads * value),
+            ("out_proj", hidden * value_heads * value),
+        ),
     )
 
 
@@ -134,16 +139,21 @@ def delta_attention(
     """
     width = heads * dimension
     low_rank, full = hidden * dimension + dimension * width, hidden * width
-    gates = (full if full_decay else low_rank) + (full if full_gate else low_rank)
+    decay, gate = full if full_decay else low_rank, full if full_gate else low_rank
     return RecurrentMixer(
         heads=heads,
         key_dimension=dimension,
         value_dimension=dimension,
-        weights=4 * hidden * width + gates,
+        weights=4 * hidden * width + decay + gate,
         small=kernel * 3 * width + hidden * heads + width + heads + dimension,
         state_format="fp32",
         convolution_elements=(kernel - 1) * 3 * width,
         flops_per_element=8.0,
+        named=(
+            *((f"{one}_proj", full) for one in "qkvo"),
+            ("f_proj", decay),
+            ("g_proj", gate),
+        ),
     )
 
 
@@ -339,6 +349,11 @@ def lightning(keys: Keys, size: Sizes, heads: int, dimension: int) -> RecurrentM
         weights=5 * size.hidden * width,
         small=width,
         state_format=state_format(keys, "mamba_ssm_dtype", default="bf16"),
+        named=(
+            ("qkv_proj", 3 * size.hidden * width),
+            ("output_gate", size.hidden * width),
+            ("out_proj", size.hidden * width),
+        ),
     )
 
 
