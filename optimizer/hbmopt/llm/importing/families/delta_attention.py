@@ -45,16 +45,21 @@ def delta_attention(
     """
     width = heads * dimension
     low_rank, full = hidden * dimension + dimension * width, hidden * width
-    gates = (full if full_decay else low_rank) + (full if full_gate else low_rank)
+    decay, gate = full if full_decay else low_rank, full if full_gate else low_rank
     return RecurrentMixer(
         heads=heads,
         key_dimension=dimension,
         value_dimension=dimension,
-        weights=4 * hidden * width + gates,
+        weights=4 * hidden * width + decay + gate,
         small=kernel * 3 * width + hidden * heads + width + heads + dimension,
         state_format="fp32",
         convolution_elements=(kernel - 1) * 3 * width,
         flops_per_element=8.0,
+        named=(
+            *((f"{one}_proj", full) for one in "qkvo"),
+            ("f_proj", decay),
+            ("g_proj", gate),
+        ),
     )
 
 

@@ -37,6 +37,7 @@ def legacy(keys: Keys, outer: Keys, traits: LegacyTraits) -> Blueprint:
     default = None if traits.width_required else 4 * hidden
     width = keys.whole(*traits.width, default=default)
     shared = traits.multi_query is not None and keys.flag(traits.multi_query, default=True)
+    shared = shared_heads(keys, shared=shared)
     layer = Layer(
         (attention(keys, traits, hidden, kv_heads=1 if shared else None),),
         DenseBlock(hidden, width, matrices=2, small=width + hidden),
@@ -55,6 +56,18 @@ def legacy(keys: Keys, outer: Keys, traits: LegacyTraits) -> Blueprint:
         head_bias=vocabulary if traits.head_bias else 0,
         embedding_extra=positions,
     )
+
+
+def shared_heads(keys: Keys, *, shared: bool) -> bool:
+    """Return whether all heads share keys and values, as early files of BigCode say it."""
+    if not keys.has("attention_head_type"):
+        return shared
+    kind = keys.word("attention_head_type")
+    if kind not in ("multihead", "multiquery"):
+        raise keys.error("attention_head_type", f"{kind!r} is neither 'multihead' nor 'multiquery'")
+    if keys.has("multi_query") and shared != (kind == "multiquery"):
+        raise keys.error("attention_head_type", f"{kind!r} contradicts 'multi_query'")
+    return kind == "multiquery"
 
 
 def attention(

@@ -44,6 +44,11 @@ def lightning(
         weights=5 * size.hidden * width,
         small=width + small,
         state_format=state_format(keys, "mamba_ssm_dtype", default="bf16"),
+        named=(
+            ("qkv_proj", 3 * size.hidden * width),
+            ("output_gate", size.hidden * width),
+            ("out_proj", size.hidden * width),
+        ),
     )
 
 

@@ -41,6 +41,11 @@ def delta_net(keys: Keys, hidden: int) -> RecurrentMixer:
         state_format=state_format(keys, "mamba_ssm_dtype", default="bf16"),
         convolution_elements=(kernel - 1) * channels,
         flops_per_element=8.0,
+        named=(
+            ("in_proj_qkv", hidden * channels),
+            ("in_proj_z", hidden * value_heads * value),
+            ("out_proj", hidden * value_heads * value),
+        ),
     )
 
 

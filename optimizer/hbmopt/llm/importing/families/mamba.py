@@ -19,6 +19,23 @@ def inner_size(keys: Keys, hidden: int, name: str = "expand") -> int:
     return int(found)
 
 
+def stated_inner(keys: Keys, hidden: int, name: str) -> int:
+    """Return the inner width of Mamba-1, which files state beside the factor that it comes from.
+
+    Falcon-Mamba's files state the width and a factor that was never used; elsewhere both agree.
+    """
+    if name != "expand" or not keys.has("intermediate_size"):
+        return inner_size(keys, hidden, name)
+    inner = keys.whole("intermediate_size")
+    if keys.family == "falcon_mamba":
+        keys.ignore("expand", reason="the inner width is stated by intermediate_size")
+    elif keys.has("expand") and inner_size(keys, hidden) != inner:
+        raise keys.error(
+            "intermediate_size", f"{inner} contradicts `expand`, {keys.raw('expand')} x {hidden}"
+        )
+    return inner
+
+
 def mamba1(
     keys: Keys,
     hidden: int,
@@ -39,7 +56,7 @@ def mamba1(
         ("mamba_conv_bias", "mamba_proj_bias") if prefix else ("use_conv_bias", "use_bias")
     )
     expand, state_key, rank_key, kernel_key = names
-    inner, state = inner_size(keys, hidden, expand), keys.whole(state_key)
+    inner, state = stated_inner(keys, hidden, expand), keys.whole(state_key)
     rank = ceil(hidden / 16) if keys.raw(rank_key) == "auto" else keys.whole(rank_key)
     kernel = keys.whole(kernel_key)
     small = kernel * inner + inner * state + 2 * inner
@@ -58,6 +75,12 @@ def mamba1(
         # Engines keep it in the format of the model unless they are told otherwise.
         state_format=state_format(keys, "mamba_ssm_cache_dtype", default="bf16"),
         convolution_elements=(kernel - 1) * inner,
+        named=(
+            ("in_proj", 2 * hidden * inner),
+            ("x_proj", inner * (rank + 2 * state)),
+            ("dt_proj", rank * inner),
+            ("out_proj", inner * hidden),
+        ),
     )
 
 
@@ -90,6 +113,7 @@ def mamba2(
         small=small,
         state_format=state_format(keys, "mamba_ssm_cache_dtype", "mamba_ssm_dtype", default="bf16"),
         convolution_elements=(kernel - 1) * channels,
+        named=(("in_proj", hidden * (inner + channels + heads)), ("out_proj", inner * hidden)),
     )
 
 
