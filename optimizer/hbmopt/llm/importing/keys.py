@@ -59,6 +59,21 @@ class Keys:
         self._ignored: dict[str, str] = {}
         self._below: list[Keys] = []
         self._grafted: dict[str, Keys] = {}
+        self._assumed: dict[str, Any] = {}
+
+    def assume(self, defaults: Mapping[str, Any]) -> None:
+        """Take values for keys that are not there: what the model class makes of their absence."""
+        self._assumed = {
+            key: value
+            for key, value in defaults.items()
+            if key not in self.values and not spellings(key) & self.values.keys()
+        }
+        self.values = {**self.values, **self._assumed}
+
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """What was assumed and has been read."""
+        return {key: value for key, value in self._assumed.items() if key in self._read}
 
     def error(self, key: str, message: str) -> InputError:
         """Return the error of a key: file, line where it stands, key and message."""
@@ -251,7 +266,7 @@ class Keys:
         opened = {one._place[-1] for one in self._below}
         for key, value in ((str(key), value) for key, value in self.values.items()):
             path = f"{self._path}{key}"
-            if key in opened:
+            if key in opened or key in self._assumed:
                 continue
             part = part_of(key)
             if key in self._read:

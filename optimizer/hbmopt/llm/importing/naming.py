@@ -1,7 +1,7 @@
 """Names of the matrices of a model, as its files have them: what lists of exceptions speak of."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hbmopt.llm.importing.blocks import (
@@ -9,7 +9,6 @@ from hbmopt.llm.importing.blocks import (
     ExpertBlock,
     LatentMixer,
     Layer,
-    Matrices,
     RecurrentMixer,
 )
 

@@ -7,7 +7,7 @@ read into a `Scheme`, whose rules are then asked for every matrix of the model b
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hbmopt.errors import InputError, nearest
@@ -16,7 +16,7 @@ from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Unplaced
 from hbmopt.llm.importing.methods import Scheme, scheme_of
-from hbmopt.llm.importing.naming import NAMINGS, Matrix, Naming, layer_roots, matrices
+from hbmopt.llm.importing.naming import NAMINGS, Naming, layer_roots, matrices
 
 SECTIONS = ("quantization_config", "quantization", "compression_config")
 """Keys of the section that states the quantization."""

@@ -44,8 +44,7 @@ _WITH_HEAD_THOUGH_MODEL = frozenset({"ChatGLMModel", "Grok1Model", "RWForCausalL
 """Architectures of this name that hold the output head as well."""
 
 ENCODERS = frozenset(
-    "bert roberta xlm-roberta t5 mt5 umt5 bart mbart pegasus whisper clip siglip vit albert deberta "
-    "deberta-v2 electra modernbert nomic_bert t5gemma encoder-decoder".split()
+    ["bert", "roberta", "xlm-roberta", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "whisper", "clip", "siglip", "vit", "albert", "deberta", "deberta-v2", "electra", "modernbert", "nomic_bert", "t5gemma", "encoder-decoder"]
 )
 """Families that are no decoders."""
 

@@ -1,6 +1,9 @@
 """Families of decoders: from the keys of a configuration to the blocks of the model."""
 
+from dataclasses import replace
+
 from hbmopt.llm.importing.blocks import Blueprint
+from hbmopt.llm.importing.class_defaults import class_defaults
 from hbmopt.llm.importing.families import (
     compressed,
     convolved_attention,
@@ -68,5 +71,17 @@ KNOWN = frozenset(BUILDERS)
 
 
 def blueprint(keys: Keys, outer: Keys, family: str) -> Blueprint:
-    """Return the blocks of a model of a known family."""
-    return BUILDERS[family](keys, outer)
+    """Return the blocks of a model of a known family.
+
+    What a decoder inside a larger model leaves out is as its class has it; a note says which.
+    """
+    defaults = class_defaults(family) if keys is not outer else None
+    if defaults is None:
+        return BUILDERS[family](keys, outer)
+    keys.assume(defaults.values)
+    plan = BUILDERS[family](keys, outer)
+    if not keys.assumed:
+        return plan
+    used = ", ".join(f"{key} {value}" for key, value in keys.assumed.items())
+    note = f"Not stated, and so as {defaults.named} has it: {used}."
+    return replace(plan, notes=(*plan.notes, note))
