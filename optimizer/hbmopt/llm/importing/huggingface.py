@@ -152,10 +152,15 @@ def _imported(
     if checkpoint_format is not None:
         formats = Formats(named_format(checkpoint_format), {})
         for place in (outer, keys):
-            place.ignore(*SECTIONS, reason="--checkpoint-format says what the weights are")
+            place.ignore(
+                *SECTIONS,
+                "dtype",
+                "torch_dtype",
+                reason="--checkpoint-format says what the weights are",
+            )
     else:
         formats = stated_formats(outer, keys, plan, family)
-    account = outer.account(keys)
+    account = outer.account(keys if keys is not outer else None)
     _refuse_unknown(account, family)
     notes = [*plan.notes, *formats.notes, *_role_notes(role)]
     status = "counted"

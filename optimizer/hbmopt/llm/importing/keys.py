@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from hbmopt.errors import InputError
-from hbmopt.llm.importing.ignored import part_of, reason_to_ignore, spellings
+from hbmopt.llm.importing.ignored import QUIET, idle, part_of, reason_to_ignore, spellings
 from hbmopt.llm.importing.json_file import Lines
 
 LARGEST = 10**12
@@ -234,9 +234,7 @@ class Keys:
 
     def ignore_where(self, pattern: re.Pattern[str], reason: str) -> None:
         """Note that keys of these names change nothing, where nothing has read them."""
-        self.ignore(
-            *(key for key in map(str, self.values) if pattern.match(key)), reason=reason
-        )
+        self.ignore(*(key for key in map(str, self.values) if pattern.match(key)), reason=reason)
 
     def raw(self, key: str) -> Any:
         """Return a value of any type, or None."""
@@ -252,6 +250,9 @@ class Keys:
         for key, value in ((str(key), value) for key, value in self.values.items()):
             path = f"{self._path}{key}"
             if key in opened:
+                continue
+            if self.values[key] is None and key not in self._read:
+                found.ignored[path] = QUIET
                 continue
             part = part_of(key)
             if key in self._read:
@@ -270,7 +271,7 @@ class Keys:
     def _settle(self, key: str, value: Any, decoder: "Keys | None", found: Account) -> None:
         """Find the reason why a key that nothing read changes nothing, or what is wrong with it."""
         path = f"{self._path}{key}"
-        for place in (self, decoder):
+        for place in (self, decoder, self.parent):
             if place is None or not isinstance(value, int | float) or isinstance(value, bool):
                 continue
             names = spellings(key) | ({key} if place is not self else frozenset())
@@ -286,12 +287,11 @@ class Keys:
                     (
                         self,
                         key,
-                        f"{value!r} contradicts {place._path}{same[0]}, "
-                        f"{place.values[same[0]]!r}",
+                        f"{value!r} contradicts {place._path}{same[0]}, {place.values[same[0]]!r}",
                     )
                 )
             return
-        reason = reason_to_ignore(key, value)
+        reason = idle(key, self.family, frozenset(self._read)) or reason_to_ignore(key, value)
         if reason is None and decoder is not None and decoder.values.get(key) == value:
             reason = f"repeats {decoder._path}{key}"
         if reason is not None:

@@ -179,9 +179,7 @@ NAMINGS: dict[str, Naming] = {
         projections=_fused(qkv="Wqkv", output="out_proj"),
         expert_matrices={"gate": "w1", "up": "v1", "down": "w2"},
     ),
-    "opt": Naming(
-        layers="model.decoder.layers", projections=_OUT, feed_forward="", matrices=_FC
-    ),
+    "opt": Naming(layers="model.decoder.layers", projections=_OUT, feed_forward="", matrices=_FC),
     "xglm": Naming(projections=_OUT, feed_forward="", matrices=_FC),
     "phi": Naming(projections=ATTENTION | {"output": "dense"}, matrices=_FC),
     "phi3": _PACKED,
@@ -349,5 +347,3 @@ def _experts(
     for role, count in experts.shared_named:
         names = _joined(places, naming.shared, shared.get(role, role))
         yield Matrix("shared_experts", names, count)
-
-

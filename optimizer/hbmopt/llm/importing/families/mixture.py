@@ -128,7 +128,8 @@ def mixture(keys: Keys, outer: Keys, traits: MixtureTraits) -> Blueprint:
     if traits.draft:
         modules = keys.whole("num_nextn_predict_layers", "num_mtp_layers", default=0, least=0)
         drafting = replace(layers[-1], dense=None, experts=experts)
-        draft = layer_draft(drafting, size.hidden, modules)
+        # Files of GLM-4.5 repeat embedding and head with the draft layer.
+        draft = layer_draft(drafting, size.hidden, modules, repeats_tables=True)
     else:
         notes = unknown_draft(keys)
     return Blueprint(
