@@ -1060,7 +1060,18 @@ def test_json_states_the_numbers_of_the_entry(name, tmp_path):
     outcome = invoke("import-llm", path, "--format", "json")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     data = json.loads(outcome.stdout)
+    account = imported(path).account
+    assert data == json.loads(json.dumps(facts(llm, account)))
+    # Every key of the file is in one of these, unless it holds others that are.
+    keys = data.pop("keys")
     assert data == json.loads(json.dumps(facts(llm)))
+    accounted = [*keys["decided"], *keys["ignored"], *keys["left_out"]]
+    assert len(accounted) == len(set(accounted))
+    for place in (".".join(one) for one in paths(CONFIGURATIONS[name])):
+        assert any(
+            one == place or one.startswith(f"{place}.") or place.startswith(f"{one}.")
+            for one in accounted
+        )
     assert data["total_parameters"] == sum(data["parameters"].values()) == llm.parameters.total
     assert data["checkpoint_bytes"] == llm.checkpoint_bytes("bf16")
     assert data["kv_held_bytes"]["fp8"]["128k"] == llm.held_bytes(131_072, "fp8")
@@ -1078,6 +1089,8 @@ def test_the_table_states_every_component_that_there_is(name, tmp_path):
     counts = {}
     for words in (line.split() for line in outcome.stdout.splitlines()):
         # Components come first; attention is also the name of a line of FLOPs.
+        if words == ["keys", "that", "decided"]:
+            break
         counts.setdefault(words[0] if words else "", words[1:2])
     for component in COMPONENTS:
         count = getattr(llm.parameters, component)

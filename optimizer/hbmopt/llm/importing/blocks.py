@@ -18,7 +18,6 @@ from hbmopt.llm import (
     RecurrentAttention,
 )
 
-
 Matrices = tuple[tuple[str, int], ...]
 """Parameters of each matrix of a block, by the role that it plays there; `naming.py` has names."""
 

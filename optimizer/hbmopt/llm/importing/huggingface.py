@@ -227,13 +227,14 @@ def assemble(
     name: str,
     hub_name: str,
     notes: Sequence[str],
-    role: Role = Role(),  # noqa: B008: frozen
+    role: Role | None = None,
 ) -> Llm:
     """Return the entry of a model from its blocks and formats."""
     mixers = [mixer for layer in plan.layers for mixer in layer.mixers]
     experts = [layer.experts for layer in plan.layers if layer.experts is not None]
     parameters = _parameters(plan.layers)
     table = plan.vocabulary * plan.hidden
+    role = role or Role()
     generates = role.kind not in (EMBEDS, CLASSIFIES)
     head, head_bias = (0 if plan.tied else table), plan.head_bias
     if not generates:

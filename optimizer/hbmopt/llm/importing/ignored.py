@@ -74,7 +74,7 @@ _TABLE = (
     ),
     (
         "how the software runs it",
-        r"use_cache|output_(attentions|hidden_states|scores|logits)|return_dict(_in_generate)?|torchscript|use_bfloat16"
+        r"model_type|use_cache|output_(attentions|hidden_states|scores|logits)|return_dict(_in_generate)?|torchscript|use_bfloat16"
         r"|transformers(_version|\.js_config|_js_config)?|auto_map|_\w*name_or_path|_commit_hash|\w*attn_implementation\w*"
         r"|\w*(flash|sdpa)_?att\w*|use_flash\w*|use_\w*_kernels?|\w*_backend|use_fused_\w+|fused_\w+"
         r"|pretraining_tp|ep_size|tp_size|\w*_parallel_size|\w*tensor_parallel\w*|sequence_parallel|\w*model_parallel"
@@ -113,7 +113,7 @@ _TABLE = (
         r"|enable_(audio_output|talker)|seconds_per_chunk|image_grid_pinpoints|use_vision\w*|interpolate_mode|vocab_list"
         r"|feature_layer|image_seq_len|use_mm_\w+|freeze_mm_\w+|s2\w*|max_pixels|min_pixels|insert_layer_id"
         r"|merger_times|use_unified_vision_chunk|max_value_projector_patch_to_query_dict|projection_hidden_size"
-        r"|alignment_intermediate_size|merged_hidden_size|out_hidden_size|process_image_mode|query_dim|tower_\w+|frame_rate|scale_factor",
+        r"|alignment_intermediate_size|merged_hidden_size|out_hidden_size|process_image_mode|query_dim|tower_\w+|frame_rate|scale_factor|acoustic_tokenizer_\w+",
     ),
     (
         "the layers are listed, or their number is read elsewhere",
@@ -221,8 +221,7 @@ SPELLINGS: tuple[frozenset[str], ...] = tuple(
         "intermediate_size n_inner ffn_dim ffn_hidden_size d_ff ffn_size",
         "moe_intermediate_size expert_ffn_hidden_size moe_ffn_hidden_size",
         "num_experts num_local_experts n_routed_experts moe_num_experts num_routed_experts",
-        "num_experts_per_tok num_experts_per_token moe_topk moe_k experts_per_token moe_top_k num_selects"
-        " num_experts_per_topk",
+        "num_experts_per_tok num_experts_per_token moe_topk moe_k experts_per_token moe_top_k",
         "n_shared_experts num_shared_experts moe_num_shared_experts num_shared_expert",
         "vocab_size padded_vocab_size org_vocab_size",
         "num_nextn_predict_layers num_mtp_layers mtp_num_hidden_layers mtp_num_layers",
@@ -260,9 +259,9 @@ def reason_to_ignore(key: str, value: Any) -> str | None:
         if any(value is one or (isinstance(one, str) and value == one) for one in values):
             return reason
         return QUIET if value is False or value is None else None
-    reason = _named(key)
-    if reason is not None:
-        return reason
+    named = _named(key)
+    if named is not None:
+        return named
     if value is None or value is False or value in (0, 0.0, "", [], {}):
         return QUIET
     return None

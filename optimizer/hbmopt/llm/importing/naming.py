@@ -1,7 +1,7 @@
 """Names of the matrices of a model, as its files have them: what lists of exceptions speak of."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hbmopt.llm.importing.blocks import (
@@ -9,7 +9,6 @@ from hbmopt.llm.importing.blocks import (
     ExpertBlock,
     LatentMixer,
     Layer,
-    Matrices,
     RecurrentMixer,
 )
 
@@ -286,7 +285,7 @@ def matrices(
                 f"model.mtp_layers.{number}",
             )
             drawn = _layer(layer, naming, places, each_expert=each_expert)
-            names = _joined(places, "eh_proj") + ("mtp.fc",)
+            names = (*_joined(places, "eh_proj"), "mtp.fc")
             drawn.append(Matrix("attention", names, plan.draft.projection))
             found += [replace(one, draft=True) for one in drawn]
     table = plan.vocabulary * plan.hidden

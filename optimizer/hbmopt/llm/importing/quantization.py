@@ -7,7 +7,7 @@ read into a `Scheme`, whose rules are then asked for every matrix of the model b
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hbmopt.errors import InputError, nearest
@@ -16,7 +16,7 @@ from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Unplaced
 from hbmopt.llm.importing.methods import Scheme, scheme_of
-from hbmopt.llm.importing.naming import NAMINGS, Matrix, Naming, layer_roots, matrices
+from hbmopt.llm.importing.naming import NAMINGS, Naming, layer_roots, matrices
 
 SECTIONS = ("quantization_config", "quantization", "compression_config")
 """Keys of the section that states the quantization."""
@@ -92,7 +92,7 @@ def _unquantized(outer: Keys, keys: Keys) -> str:
             if not isinstance(stated, str) or stated.removeprefix("torch.") not in _STORED:
                 raise place.error(name, f"{stated!r} is not a format that weights are stored in")
             for other in (outer, keys):
-                other.ignore("dtype", "torch_dtype", reason=f"{place.path_of(name)} counts")
+                other.ignore("dtype", "torch_dtype", reason=f"{place.path_of(name)} says it")
             return _STORED[stated.removeprefix("torch.")]
     return "bf16"
 

@@ -21,7 +21,7 @@ class Role:
 _REFUSED = (
     (
         r"eagle|medusa|hydra|mtpmodel|speculator|draft|dflash|ngram_?predictor|mlpspeculator",
-        "is a draft head: it proposes tokens for another model, whose configuration has to be given",
+        "is a draft head: it proposes tokens for another model; give that one's configuration",
     ),
     (
         r"bidirectional|nvembed|biencoder|crossencoder|maskedlm|bertmodel|forpretraining$",
@@ -54,12 +54,6 @@ _WITH_HEAD_THOUGH_MODEL = frozenset({"ChatGLMModel", "Grok1Model", "RWForCausalL
 PREFIXED = frozenset({"paligemma"})
 """Families whose decoder looks at the prompt both ways, and back only at what it makes."""
 
-ENCODERS = frozenset(
-    "bert roberta xlm-roberta t5 mt5 umt5 bart mbart pegasus whisper clip siglip vit albert deberta "
-    "deberta-v2 electra modernbert nomic_bert t5gemma encoder-decoder".split()
-)
-"""Families that are no decoders."""
-
 
 def role_of(outer: Keys, keys: Keys) -> Role:
     """Return what a model makes. Raises `InputError` for what is no decoder of its own."""
@@ -84,7 +78,9 @@ def _architectures(outer: Keys) -> list[str]:
     for name in listed:
         if not isinstance(name, str):
             raise outer.error("architectures", f"{name!r} is not the name of a class")
-    return list(dict.fromkeys(listed))
+        if listed.count(name) > 1:
+            raise outer.error("architectures", f"{name} stands there twice")
+    return listed
 
 
 def _decodes(place: Keys, *, prefixed: bool) -> None:
