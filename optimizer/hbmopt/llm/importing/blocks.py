@@ -238,8 +238,14 @@ class LatentMixer:
         return (
             ("query_down", self.hidden * (self.query_rank or 0)),
             ("query_up" if self.query_rank else "query", query_up),
-            ("latent_down", self.hidden * (self.latent_rank + self.rope_dimension) * self.owns_cache),
-            ("latent_up", self.latent_rank * self.heads * (self.nope_dimension + self.value_dimension)),
+            (
+                "latent_down",
+                self.hidden * (self.latent_rank + self.rope_dimension) * self.owns_cache,
+            ),
+            (
+                "latent_up",
+                self.latent_rank * self.heads * (self.nope_dimension + self.value_dimension),
+            ),
             ("output", output),
             ("gate", output if self.output_gate else 0),
             ("indexer", self._index),

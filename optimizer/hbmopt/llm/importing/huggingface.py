@@ -152,10 +152,15 @@ def _imported(
     if checkpoint_format is not None:
         formats = Formats(named_format(checkpoint_format), {})
         for place in (outer, keys):
-            place.ignore(*SECTIONS, reason="--checkpoint-format says what the weights are")
+            place.ignore(
+                *SECTIONS,
+                "dtype",
+                "torch_dtype",
+                reason="--checkpoint-format says what the weights are",
+            )
     else:
         formats = stated_formats(outer, keys, plan, family)
-    account = outer.account(keys)
+    account = outer.account(keys if keys is not outer else None)
     _refuse_unknown(account, family)
     notes = [*plan.notes, *formats.notes, *_role_notes(role)]
     status = "counted"
@@ -222,13 +227,14 @@ def assemble(
     name: str,
     hub_name: str,
     notes: Sequence[str],
-    role: Role = Role(),  # noqa: B008: frozen
+    role: Role | None = None,
 ) -> Llm:
     """Return the entry of a model from its blocks and formats."""
     mixers = [mixer for layer in plan.layers for mixer in layer.mixers]
     experts = [layer.experts for layer in plan.layers if layer.experts is not None]
     parameters = _parameters(plan.layers)
     table = plan.vocabulary * plan.hidden
+    role = role or Role()
     generates = role.kind not in (EMBEDS, CLASSIFIES)
     head, head_bias = (0 if plan.tied else table), plan.head_bias
     if not generates:

@@ -4,6 +4,7 @@ What is not here, and not read by a family, is refused: it may change what is st
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 _TABLE = (
@@ -17,11 +18,11 @@ _TABLE = (
         r"|use_logn_attn|logn\w*|alibi(_bias_max)?|floor_scale|attn_scale|position_id_per_seconds"
         r"|max_model_len|training_max_len|no_rope_layers?|nope_layer_interval|use_mrope|rotary_emb_base"
         r"|tokens_per_second|spatial_merge_size|freqs_for|max_position_id|log_scaling_\w+"
-        r"|llama_4_scaling|use_llama_rope|rotary",
+        r"|llama_4_scaling|use_llama_rope|original_rope|no_rope_layer_interval",
     ),
     (
         "numerics: how it is computed, not what is stored",
-        r"\w*_eps|eps|\w*epsilon|\w*_(in_)?fp32|fp32_\w+|\w*(soft_?cap|softcapping)|\w*logit_cap"
+        r"\w*_eps(_\w+)?|eps|\w*epsilon|\w*_(in_)?fp32|fp32_\w+|\w*(soft_?cap|softcapping)|\w*logit_cap"
         r"|(embedding|attention|residual|key|lm_head|logits|output|ssm_in|ssm_out|attention_in"
         r"|attention_out|embedding_)_multipliers?|mlp_multipliers|ssm_multipliers|logits?_scal(e|ing)"
         r"|residual_scale|scale_(emb|depth|attn_weights|attn_by_inverse_layer_idx|embedding"
@@ -56,7 +57,7 @@ _TABLE = (
         r"|(expert|eval|train)_capacity(_factor)?|capacity_factor|drop_tokens|moe_eval_capacity\w*|router_bias_update\w*"
         r"|shared_expert_combination_strategy|moe_layer_freq_\w+|use_routed_expert_scaling|moe_shared_expert_overlap"
         r"|apply_routing_\w+|hash_router_\w+|num_hash_layers|moe_norm\w*|group_(norm_)?topk\w*|enable_moe_fp32_combine"
-        r"|moe_k_normalization|experts_implementation|moe_implementation|zero_expert_type|use_sigmoid\w*",
+        r"|moe_k_normalization|experts_implementation|expert_selection_fn|density_router_\w+|moe_implementation|zero_expert_type|use_sigmoid\w*",
     ),
     (
         "a bias by which experts are chosen is a buffer, which is not counted",
@@ -73,7 +74,7 @@ _TABLE = (
     ),
     (
         "how the software runs it",
-        r"use_cache|output_(attentions|hidden_states|scores|logits)|return_dict(_in_generate)?|torchscript|use_bfloat16"
+        r"model_type|use_cache|output_(attentions|hidden_states|scores|logits)|return_dict(_in_generate)?|torchscript|use_bfloat16"
         r"|transformers(_version|\.js_config|_js_config)?|auto_map|_\w*name_or_path|_commit_hash|\w*attn_implementation\w*"
         r"|\w*(flash|sdpa)_?att\w*|use_flash\w*|use_\w*_kernels?|\w*_backend|use_fused_\w+|fused_\w+"
         r"|pretraining_tp|ep_size|tp_size|\w*_parallel_size|\w*tensor_parallel\w*|sequence_parallel|\w*model_parallel"
@@ -110,7 +111,9 @@ _TABLE = (
         r"|num_query_tokens?|query_num|slice_\w+|use_image_id|batch_(vision|3d)_\w+|vit_\w+|deepstack_\w+|reshape_hidden_states"
         r"|in_channels|num_channels|spatial_\w+|sample_rate|sampling_rate|boi_token\w*|eoi_token\w*|media_\w+|has_lora_adapter"
         r"|enable_(audio_output|talker)|seconds_per_chunk|image_grid_pinpoints|use_vision\w*|interpolate_mode|vocab_list"
-        r"|feature_layer|image_seq_len|use_mm_\w+|freeze_mm_\w+|s2\w*|max_pixels|min_pixels|tower_\w+|frame_rate|scale_factor",
+        r"|feature_layer|image_seq_len|use_mm_\w+|freeze_mm_\w+|s2\w*|max_pixels|min_pixels|insert_layer_id"
+        r"|merger_times|use_unified_vision_chunk|max_value_projector_patch_to_query_dict|projection_hidden_size"
+        r"|alignment_intermediate_size|merged_hidden_size|out_hidden_size|process_image_mode|query_dim|tower_\w+|frame_rate|scale_factor|acoustic_tokenizer_\w+",
     ),
     (
         "the layers are listed, or their number is read elsewhere",
@@ -120,6 +123,43 @@ _TABLE = (
 """Reasons, and the keys that each holds for, as one expression."""
 
 _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
+
+_IDLE: tuple[tuple[str, str, str], ...] = (
+    (r"qk_rope_head_dim", r"deepseek_(v4|ref|v41)\w*", "it is a part of the width of a head"),
+    (r"time_step_rank", r"mamba2|nemotron_h", "Mamba-2 has no projection of this rank"),
+    (r"num_attention_heads", r"laguna", "heads are listed by layer"),
+    (r"num_key_value_heads", r"dbrx|dots3_note\w*", "the heads are stated by a key of their own"),
+    (r"block_size", r"minimax\w*", "tokens that are computed together"),
+    (r"learned_pos_emb", r"mpt", "idle where ALiBi stands for positions, which is checked"),
+    (r"norm_type|embedding_fraction|attn_impl|attn_uses_sequence_id", r"mpt", "how it is computed"),
+    (r"unpadded_vocab_size", r"inkling\w*", "the table is padded to vocab_size"),
+    (r"use_gemma_norm", r"minimax_m3\w*", "norms add one to their weights"),
+    (
+        r"sparse_score_type|sparse_\w*_block",
+        r"minimax_m3\w*",
+        "which blocks are chosen, not how many",
+    ),
+    (r"window_size", r"granite_speech\w*", "of the speech part, which is left out"),
+    (r"use_decoder_only_language_model", r"(instruct)?blip\w*|blip-2", "the decoder is read"),
+    (r"vocab_size", r"paligemma", "the decoder's table has rows for pictures as well"),
+)
+"""Keys that files of a family carry and that its own modules do not use: key, family, reason."""
+
+_EXPERT_KEYS = re.compile(r"(num|n)_(\w*_)?experts")
+
+NO_DENSE = "no layer has a dense block"
+
+
+def idle(key: str, family: str, read: frozenset[str]) -> str | None:
+    """Return why a key that nothing read is idle in this family, or None where it is not."""
+    for name, families, reason in _IDLE:
+        if re.fullmatch(name, key) and re.fullmatch(families, family):
+            return reason
+    if key in ("intermediate_size", "intermediate_size_mlp", "dense_intermediate_size"):
+        # It is read wherever a layer has a dense block.
+        return NO_DENSE if any(_EXPERT_KEYS.fullmatch(one) for one in read) else None
+    return None
+
 
 _HARMLESS_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
     "position_embedding_type": (("rope", "rotary", "alibi"), "positions are computed, not stored"),
@@ -146,13 +186,21 @@ _HARMLESS_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
 """Keys that change nothing while they have one of these values."""
 
 PARTS: tuple[tuple[str, str], ...] = (
-    (r"(vision|visual|vit|image|sam|siglip|clip|dino)\w*_(config|cfg|model)|vision|visual|img_processor|embd_layer"
-     r"|vision_tower|mm_vision_tower|vision_model_config|visual_tokenizer_config|vision_tower_config", "vision"),
+    (
+        r"(vision|visual|vit|image|sam|siglip|clip|dino)\w*_(config|cfg|model)|vision|visual|img_processor|embd_layer"
+        r"|vision_tower|mm_vision_tower|vision_model_config|visual_tokenizer_config|vision_tower_config",
+        "vision",
+    ),
     (r"(audio|speech|whisper|sound)\w*_(config|cfg|model)|audio_processor|speech_tower", "audio"),
+    (r"high_res_vision_config", "vision"),
+    (r"(word_timestamp|adaptor|acoustic_\w+|semantic_\w+)_config", "audio"),
     (r"talker_config", "talker"),
     (r"(token2wav|code2wav|codec|vocoder|dac|tts)\w*_config", "speech output"),
     (r"encoder_config", "encoder"),
-    (r"(mm_)?(projector|connector|adapter|aligner|bridge|abstractor|merger|mlp_connector)\w*_config", "projector"),
+    (
+        r"(mm_)?(projector|connector|adapter|aligner|bridge|abstractor|merger|mlp_connector)\w*_config",
+        "projector",
+    ),
     (r"(qformer|perceiver|resampler)_config", "resampler"),
     (r"(vq|vqgan|gen|dit|diffusion|vae|decoder_image|image_decoder)\w*_config", "image output"),
     (r"has_lora_adapter", "adapter"),
@@ -170,11 +218,10 @@ SPELLINGS: tuple[frozenset[str], ...] = tuple(
         "num_attention_heads n_head n_heads num_heads",
         "num_key_value_heads num_kv_heads n_head_kv n_kv_heads multi_query_group_num",
         "head_dim attention_head_dim attention_head_size kv_channels head_size d_head qk_head_dim",
-        "intermediate_size n_inner ffn_dim ffn_hidden_size d_ff ffn_size dense_intermediate_size",
+        "intermediate_size n_inner ffn_dim ffn_hidden_size d_ff ffn_size",
         "moe_intermediate_size expert_ffn_hidden_size moe_ffn_hidden_size",
         "num_experts num_local_experts n_routed_experts moe_num_experts num_routed_experts",
-        "num_experts_per_tok num_experts_per_token moe_topk moe_k experts_per_token moe_top_k num_selects"
-        " num_experts_per_topk",
+        "num_experts_per_tok num_experts_per_token moe_topk moe_k experts_per_token moe_top_k",
         "n_shared_experts num_shared_experts moe_num_shared_experts num_shared_expert",
         "vocab_size padded_vocab_size org_vocab_size",
         "num_nextn_predict_layers num_mtp_layers mtp_num_hidden_layers mtp_num_layers",
@@ -194,9 +241,15 @@ def spellings(key: str) -> frozenset[str]:
     return _SPELLED.get(key, frozenset())
 
 
+@lru_cache(maxsize=8192)
 def part_of(key: str) -> str | None:
     """Return the part beside the decoder that a section describes."""
     return next((part for pattern, part in _PARTS if pattern.fullmatch(key)), None)
+
+
+@lru_cache(maxsize=8192)
+def _named(key: str) -> str | None:
+    return next((reason for reason, pattern in _COMPILED if pattern.fullmatch(key)), None)
 
 
 def reason_to_ignore(key: str, value: Any) -> str | None:
@@ -206,9 +259,9 @@ def reason_to_ignore(key: str, value: Any) -> str | None:
         if any(value is one or (isinstance(one, str) and value == one) for one in values):
             return reason
         return QUIET if value is False or value is None else None
-    for reason, pattern in _COMPILED:
-        if pattern.fullmatch(key):
-            return reason
+    named = _named(key)
+    if named is not None:
+        return named
     if value is None or value is False or value in (0, 0.0, "", [], {}):
         return QUIET
     return None

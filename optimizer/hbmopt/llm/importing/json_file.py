@@ -60,9 +60,7 @@ def _places(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
             last = str(json.loads(token, strict=False))
 
 
-def read_mapping(
-    path: Path, source: str, most: int = MOST_BYTES
-) -> tuple[str, dict[str, Any]]:
+def read_mapping(path: Path, source: str, most: int = MOST_BYTES) -> tuple[str, dict[str, Any]]:
     """Return a file as text and as the mapping that it holds; errors call it `source`.
 
     Raises

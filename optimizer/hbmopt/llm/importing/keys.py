@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from hbmopt.errors import InputError
-from hbmopt.llm.importing.ignored import part_of, reason_to_ignore, spellings
+from hbmopt.llm.importing.ignored import QUIET, idle, part_of, reason_to_ignore, spellings
 from hbmopt.llm.importing.json_file import Lines
 
 LARGEST = 10**12
@@ -30,6 +30,17 @@ class Account:
     unknown: list[tuple["Keys", str, str]] = field(default_factory=list)
     """Keys that may change the count, with what is wrong with each."""
 
+
+NULL = "null: what holds without it"
+DEFAULT = "says what holds without it"
+
+DRAFT_LAYERS = (
+    "num_nextn_predict_layers",
+    "num_mtp_layers",
+    "mtp_num_hidden_layers",
+    "num_mtp_modules",
+)
+"""Keys of the number of draft layers, which lists of layers may go on to describe."""
 
 CONSIDERED = "the family has considered it: what it says here changes nothing"
 
@@ -55,7 +66,8 @@ class Keys:
         self._lines = lines
         self._place = path
         self._path = "".join(f"{key}." for key in path)
-        self._read: set[str] = {"model_type"}
+        self._read: set[str] = set()
+        self._idle: dict[str, str] = {}
         self._ignored: dict[str, str] = {}
         self._below: list[Keys] = []
         self._grafted: dict[str, Keys] = {}
@@ -96,7 +108,7 @@ class Keys:
         Others that are there as well must say the same.
         """
         self._read.update(keys)
-        stated = [key for key in keys if self.values.get(key) is not None]
+        stated = [key for key in self.values if key in keys and self.values[key] is not None]
         for other in stated[1:]:
             if self.values[other] != self.values[stated[0]]:
                 raise self.error(
@@ -104,6 +116,7 @@ class Keys:
                     f"{self.values[other]!r} contradicts {stated[0]!r}, "
                     f"{self.values[stated[0]]!r}: both state one number",
                 )
+            self._idle[other] = f"says the same as {stated[0]}"
         return stated[0] if stated else keys[0]
 
     def whole(self, *keys: str, default: int | None = None, least: int = 1) -> int:
@@ -125,7 +138,13 @@ class Keys:
             raise self.error(key, f"{value} must be at least {least}")
         if value > LARGEST:
             raise self.error(key, f"{value} is more than any model has")
+        self._without(key, value, default)
         return value
+
+    def _without(self, key: str, value: object, default: object) -> None:
+        """Note that a key says what would hold without it, or that it does not."""
+        if default is not None and value == default:
+            self._idle.setdefault(key, DEFAULT)
 
     def missing(self, *keys: str) -> InputError:
         """Return the error of a key that the family needs."""
@@ -148,6 +167,7 @@ class Keys:
             raise self.error(key, f"{value!r} is not a number")
         if not -LARGEST <= value <= LARGEST:
             raise self.error(key, f"{value!r} is out of range")
+        self._without(key, value, default)
         return float(value)
 
     def flag(self, *keys: str, default: bool | None = None) -> bool:
@@ -163,6 +183,7 @@ class Keys:
             return default
         if not isinstance(value, bool):
             raise self.error(key, f"{value!r} is neither true nor false")
+        self._without(key, value, default)
         return value
 
     def word(self, key: str, default: str | None = None) -> str:
@@ -174,6 +195,7 @@ class Keys:
             raise self.missing(key)
         if not isinstance(value, str):
             raise self.error(key, f"{value!r} is not a string")
+        self._without(key, value, default)
         return value
 
     def listed(self, key: str, length: int | None = None) -> list[Any] | None:
@@ -183,9 +205,14 @@ class Keys:
             return None
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise self.error(key, f"{value!r} is not a list")
-        if length is not None and len(value) < length:
+        if length is not None and not length <= len(value) <= length + self._drafted():
             raise self.error(key, f"has {len(value)} items for {length} layers")
         return list(value) if length is None else list(value[:length])
+
+    def _drafted(self) -> int:
+        """Return how many draft layers a list of layers may describe after the others."""
+        stated = (self.values.get(name) for name in DRAFT_LAYERS)
+        return max((one for one in stated if isinstance(one, int)), default=0)
 
     def wholes(self, key: str, length: int | None = None, *, least: int = 0) -> list[int] | None:
         """Return a list of whole numbers, or None where the key is absent."""
@@ -249,9 +276,11 @@ class Keys:
 
     def ignore_where(self, pattern: re.Pattern[str], reason: str) -> None:
         """Note that keys of these names change nothing, where nothing has read them."""
-        self.ignore(
-            *(key for key in map(str, self.values) if pattern.match(key)), reason=reason
-        )
+        self.ignore(*(key for key in map(str, self.values) if pattern.match(key)), reason=reason)
+
+    def idle(self, key: str, reason: str) -> None:
+        """Note that a key which was read changes nothing here."""
+        self._idle[key] = reason
 
     def raw(self, key: str) -> Any:
         """Return a value of any type, or None."""
@@ -268,8 +297,15 @@ class Keys:
             path = f"{self._path}{key}"
             if key in opened or key in self._assumed:
                 continue
+            if value is None:
+                found.ignored[path] = NULL
+                continue
             part = part_of(key)
-            if key in self._read:
+            if key in self._read and key in self._idle:
+                found.ignored[path] = self._idle[key]
+            elif key in self._read and value in ("", [], {}):
+                found.ignored[path] = QUIET
+            elif key in self._read:
                 found.decided.append(path)
             elif key in self._ignored:
                 reason = reason_to_ignore(key, value) if not self._ignored[key] else None
@@ -285,7 +321,7 @@ class Keys:
     def _settle(self, key: str, value: Any, decoder: "Keys | None", found: Account) -> None:
         """Find the reason why a key that nothing read changes nothing, or what is wrong with it."""
         path = f"{self._path}{key}"
-        for place in (self, decoder):
+        for place in (self, decoder, self.parent):
             if place is None or not isinstance(value, int | float) or isinstance(value, bool):
                 continue
             names = spellings(key) | ({key} if place is not self else frozenset())
@@ -301,12 +337,11 @@ class Keys:
                     (
                         self,
                         key,
-                        f"{value!r} contradicts {place._path}{same[0]}, "
-                        f"{place.values[same[0]]!r}",
+                        f"{value!r} contradicts {place._path}{same[0]}, {place.values[same[0]]!r}",
                     )
                 )
             return
-        reason = reason_to_ignore(key, value)
+        reason = idle(key, self.family, frozenset(self._read)) or reason_to_ignore(key, value)
         if reason is None and decoder is not None and decoder.values.get(key) == value:
             reason = f"repeats {decoder._path}{key}"
         if reason is not None:

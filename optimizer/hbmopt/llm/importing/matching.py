@@ -35,9 +35,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Unplaced(
-            f"the pattern {pattern[:60]!r} is no regular expression: {error}"
-        ) from None
+        raise Unplaced(f"the pattern {pattern[:60]!r} is no regular expression: {error}") from None
 
 
 def _above(name: str) -> list[str]:

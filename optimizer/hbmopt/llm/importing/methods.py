@@ -124,11 +124,11 @@ class Scheme:
         return halved(found or "bf16") if self.halves(matrix) else found
 
     def _stored(self, matrix: Matrix) -> str | None:
-        if self.experts is not None and _experts(matrix) and not matrix.draft:
-            return self.experts
         for rule in self.rules:
             if any(rule.matches(name) for name in matrix.names):
                 return rule.stored
+        if self.experts is not None and _experts(matrix):
+            return self.experts
         return self.base if self.base != "bf16" and self.reach(matrix) else None
 
 
@@ -432,8 +432,10 @@ def _sparse(section: Keys, dense: Scheme) -> Scheme:
         dense,
         single=False,
         patterns=(*dense.patterns, *patterns),
-        halves=lambda matrix: _all_but_tables(matrix)
-        and not any(rule.matches(name) for rule in ignored for name in matrix.names),
+        halves=lambda matrix: (
+            _all_but_tables(matrix)
+            and not any(rule.matches(name) for rule in ignored for name in matrix.names)
+        ),
     )
 
 

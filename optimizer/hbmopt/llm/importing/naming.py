@@ -178,9 +178,7 @@ NAMINGS: dict[str, Naming] = {
         projections=_fused(qkv="Wqkv", output="out_proj"),
         expert_matrices={"gate": "w1", "up": "v1", "down": "w2"},
     ),
-    "opt": Naming(
-        layers="model.decoder.layers", projections=_OUT, feed_forward="", matrices=_FC
-    ),
+    "opt": Naming(layers="model.decoder.layers", projections=_OUT, feed_forward="", matrices=_FC),
     "xglm": Naming(projections=_OUT, feed_forward="", matrices=_FC),
     "phi": Naming(projections=ATTENTION | {"output": "dense"}, matrices=_FC),
     "phi3": _PACKED,
@@ -287,7 +285,7 @@ def matrices(
                 f"model.mtp_layers.{number}",
             )
             drawn = _layer(layer, naming, places, each_expert=each_expert)
-            names = _joined(places, "eh_proj") + ("mtp.fc",)
+            names = (*_joined(places, "eh_proj"), "mtp.fc")
             drawn.append(Matrix("attention", names, plan.draft.projection))
             found += [replace(one, draft=True) for one in drawn]
     table = plan.vocabulary * plan.hidden
@@ -348,5 +346,3 @@ def _experts(
     for role, count in experts.shared_named:
         names = _joined(places, naming.shared, shared.get(role, role))
         yield Matrix("shared_experts", names, count)
-
-

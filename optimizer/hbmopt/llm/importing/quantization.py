@@ -91,6 +91,8 @@ def _unquantized(outer: Keys, keys: Keys) -> str:
                 continue
             if not isinstance(stated, str) or stated.removeprefix("torch.") not in _STORED:
                 raise place.error(name, f"{stated!r} is not a format that weights are stored in")
+            for other in (outer, keys):
+                other.ignore("dtype", "torch_dtype", reason=f"{place.path_of(name)} says it")
             return _STORED[stated.removeprefix("torch.")]
     return "bf16"
 
@@ -167,5 +169,3 @@ def named_format(name: str) -> str:
             f"--checkpoint-format: no format {name!r}; {nearest(name, BITS_PER_WEIGHT)}"
         )
     return name
-
-

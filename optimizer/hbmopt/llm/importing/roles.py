@@ -19,14 +19,22 @@ class Role:
 
 
 _REFUSED = (
-    (r"eagle|medusa|hydra|mtpmodel|speculator|draft|dflash|ngram_?predictor|mlpspeculator",
-     "is a draft head: it proposes tokens for another model, whose configuration has to be given"),
-    (r"bidirectional|nvembed|biencoder|crossencoder|maskedlm|bertmodel|forpretraining$",
-     "attends both ways: it keeps no cache and makes no tokens"),
-    (r"seq2seq|encoderdecoder|t5gemma|forspeech",
-     "is an encoder with a decoder, of which the decoder attends to the encoder's output"),
-    (r"multiplechoice|nexttoken|rewardmodel|processreward|valuehead",
-     "ends in a head whose shape is not known"),
+    (
+        r"eagle|medusa|hydra|mtpmodel|speculator|draft|dflash|ngram_?predictor|mlpspeculator",
+        "is a draft head: it proposes tokens for another model; give that one's configuration",
+    ),
+    (
+        r"bidirectional|nvembed|biencoder|crossencoder|maskedlm|bertmodel|forpretraining$",
+        "attends both ways: it keeps no cache and makes no tokens",
+    ),
+    (
+        r"seq2seq|encoderdecoder|t5gemma|forspeech",
+        "is an encoder with a decoder, of which the decoder attends to the encoder's output",
+    ),
+    (
+        r"multiplechoice|nexttoken|rewardmodel|processreward|valuehead",
+        "ends in a head whose shape is not known",
+    ),
 )
 """Architectures that are refused as what they are."""
 
@@ -43,16 +51,17 @@ _HEADLESS = re.compile(r"\w+Model|\w+TextModel")
 _WITH_HEAD_THOUGH_MODEL = frozenset({"ChatGLMModel", "Grok1Model", "RWForCausalLM"})
 """Architectures of this name that hold the output head as well."""
 
-ENCODERS = frozenset(
-    ["bert", "roberta", "xlm-roberta", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "whisper", "clip", "siglip", "vit", "albert", "deberta", "deberta-v2", "electra", "modernbert", "nomic_bert", "t5gemma", "encoder-decoder"]
-)
-"""Families that are no decoders."""
+PREFIXED = frozenset({"paligemma"})
+"""Families whose decoder looks at the prompt both ways, and back only at what it makes."""
 
 
 def role_of(outer: Keys, keys: Keys) -> Role:
     """Return what a model makes. Raises `InputError` for what is no decoder of its own."""
     for place in dict.fromkeys((outer, keys)):
-        _decodes(place)
+        if outer.family in PREFIXED:
+            reason = "the prompt is looked at both ways, what is made looks back only"
+            place.ignore("use_bidirectional_attention", reason=reason)
+        _decodes(place, prefixed=outer.family in PREFIXED)
     roles: dict[Role, str] = {}
     for name in _architectures(outer):
         roles[_role(outer, keys, name)] = name
@@ -69,10 +78,12 @@ def _architectures(outer: Keys) -> list[str]:
     for name in listed:
         if not isinstance(name, str):
             raise outer.error("architectures", f"{name!r} is not the name of a class")
-    return list(dict.fromkeys(listed))
+        if listed.count(name) > 1:
+            raise outer.error("architectures", f"{name} stands there twice")
+    return listed
 
 
-def _decodes(place: Keys) -> None:
+def _decodes(place: Keys, *, prefixed: bool) -> None:
     """Refuse models that attend to an encoder, or both ways."""
     if place.flag("is_encoder_decoder", default=False):
         raise place.error(
@@ -83,7 +94,7 @@ def _decodes(place: Keys) -> None:
     both_ways = (
         place.raw("is_causal") is False,
         place.raw("causal") is False,
-        place.raw("use_bidirectional_attention") is True,
+        not prefixed and place.raw("use_bidirectional_attention") is True,
         place.raw("bidirectional") is True,
     )
     if any(both_ways):
@@ -107,9 +118,7 @@ def _role(outer: Keys, keys: Keys, name: str) -> Role:
         return Role()
     if _HEADLESS.fullmatch(name):
         return Role(EMBEDS, name)
-    raise outer.error(
-        "architectures", f"{name} is not a kind of model whose output head is known"
-    )
+    raise outer.error("architectures", f"{name} is not a kind of model whose output head is known")
 
 
 def _labels(outer: Keys, keys: Keys) -> int:

@@ -70,6 +70,11 @@ def decoder(outer: Keys, known: Collection[str]) -> tuple[Keys, str]:
     stated = str(inner.values.get("model_type") or ""), str(outer.values.get("model_type") or "")
     # A nested configuration without a family of its own is of the outer one.
     found = stated[0] or stated[1]
+    inner.raw("model_type")
+    if inner is not outer:
+        outer.raw("model_type")
+        if stated[0]:
+            outer.idle("model_type", "names the model around the decoder")
     if found in known:
         inner.family = found
         return inner, found

@@ -51,13 +51,11 @@ def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = Non
 
 def head_dimension(keys: Keys, hidden: int, heads: int, default: int | None = None) -> int:
     """Return the width of a head: as stated, else the family's default, else hidden / heads."""
-    if keys.has("head_dim"):
-        return keys.whole("head_dim")
-    if default is not None:
-        return default
-    if hidden % heads:
+    if default is None and hidden % heads == 0:
+        default = hidden // heads
+    if default is None and not keys.has("head_dim"):
         raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return hidden // heads
+    return keys.whole("head_dim", default=default)
 
 
 def layer_kinds(
@@ -127,6 +125,8 @@ def uniform_window(
     if stated and "sliding_window" not in keys.values:
         raise keys.missing("sliding_window")
     window = keys.whole("sliding_window", default=0, least=0) or None
+    if window is None:
+        keys.idle("use_sliding_window", "no window is stated")
     below = keys.whole("max_window_layers", least=0) if layered and window is not None else 0
     keys.ignore("max_window_layers")
     return [window if layer >= below else None for layer in range(layers)]
@@ -138,9 +138,15 @@ def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
     Of a nested configuration the outermost statement counts, as the model class around it ties.
     """
     inner = keys.flag("tie_word_embeddings", default=default)
-    if keys.parent is not None and keys.parent is not outer:
-        inner = keys.parent.flag("tie_word_embeddings", default=inner)
-    return outer.flag("tie_word_embeddings", default=inner)
+    places = [keys]
+    while places[-1] is not outer and places[-1].parent is not None:
+        places.append(places[-1].parent)
+    for place in places[1:]:
+        if place.has("tie_word_embeddings"):
+            inner = place.flag("tie_word_embeddings")
+            for below in places[: places.index(place)]:
+                below.idle("tie_word_embeddings", f"{place.path_of('tie_word_embeddings')} counts")
+    return inner
 
 
 def decoder(

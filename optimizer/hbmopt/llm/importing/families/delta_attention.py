@@ -108,6 +108,8 @@ def kimi_experts(keys: Keys, hidden: int) -> ExpertBlock:
     if keys.has("routed_expert_hidden_size"):
         latent = keys.whole("routed_expert_hidden_size")
     normed = keys.flag("latent_moe_use_norm", default=False)
+    if normed and latent is None:
+        raise keys.error("latent_moe_use_norm", "needs `routed_expert_hidden_size`")
     return ExpertBlock(
         hidden,
         keys.whole("num_experts"),

@@ -46,6 +46,8 @@ def short_convolution(
         small=kernel * channels + small,
         state_format="bf16",
         flops_per_element=0.0,
+        # Three parts in and one out, where it has projections.
+        named=(("in_proj", weights - weights // 4), ("out_proj", weights // 4)) if weights else (),
     )
 
 
@@ -165,6 +167,7 @@ def gated_recurrence(keys: Keys, hidden: int, heads: int) -> RecurrentMixer:
         small=2 * width + hidden + (kernel + 1) * width + 2 * width + width,
         state_format="fp32",
         convolution_elements=(kernel - 1) * width,
+        named=tuple((f"linear_{one}", hidden * width) for one in ("x", "y", "out")),
     )
 
 
@@ -174,6 +177,8 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
     heads = keys.whole("num_attention_heads")
     if size.hidden % heads:
         raise keys.error("num_attention_heads", f"{size.hidden} does not divide by {heads} heads")
+    if keys.has("head_dim") and keys.whole("head_dim") != size.hidden // heads:
+        raise keys.error("head_dim", f"contradicts {size.hidden} / {heads} heads")
     attention = plain_attention(keys, size.hidden, dimension=size.hidden // heads)
     biased = keys.flag("attention_bias", default=False)
     attention = replace(

@@ -59,13 +59,18 @@ def latent_mixer(
     """Return dense latent attention; `value_dimension` is the class's own, where it has one."""
     if not low_rank_query and keys.has("q_lora_rank"):
         raise keys.error("q_lora_rank", "this family has no low-rank query projection")
+    keys.ignore("num_key_value_heads", reason="all heads share one latent")
+    nope, rope = keys.whole("qk_nope_head_dim"), keys.whole("qk_rope_head_dim", least=0)
+    if keys.has("qk_head_dim") and keys.whole("qk_head_dim") != nope + rope:
+        raise keys.error("qk_head_dim", f"contradicts {nope} and {rope}, which make {nope + rope}")
+    keys.ignore("head_dim", reason="widths of latent attention are stated by keys of their own")
     return LatentMixer(
         hidden=hidden,
         heads=keys.whole("num_attention_heads"),
         query_rank=query_rank(keys) if low_rank_query else None,
         latent_rank=keys.whole("kv_lora_rank"),
-        nope_dimension=keys.whole("qk_nope_head_dim"),
-        rope_dimension=keys.whole("qk_rope_head_dim", least=0),
+        nope_dimension=nope,
+        rope_dimension=rope,
         value_dimension=keys.whole("v_head_dim", default=value_dimension),
         bias=keys.flag("attention_bias", default=False),
     )

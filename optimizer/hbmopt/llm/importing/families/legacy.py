@@ -38,6 +38,10 @@ def legacy(keys: Keys, outer: Keys, traits: LegacyTraits) -> Blueprint:
     width = keys.whole(*traits.width, default=default)
     shared = traits.multi_query is not None and keys.flag(traits.multi_query, default=True)
     shared = shared_heads(keys, shared=shared)
+    if traits.multi_query is not None and keys.has("num_key_value_heads"):
+        stated, own = keys.whole("num_key_value_heads"), 1 if shared else keys.whole(*traits.heads)
+        if stated != own:
+            raise keys.error("num_key_value_heads", f"{stated} contradicts the {own} of the family")
     layer = Layer(
         (attention(keys, traits, hidden, kv_heads=1 if shared else None),),
         DenseBlock(hidden, width, matrices=2, small=width + hidden),

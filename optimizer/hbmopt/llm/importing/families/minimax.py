@@ -137,8 +137,9 @@ def minimax_m3(keys: Keys, outer: Keys) -> Blueprint:
                 2 * size.hidden,
             )
         )
-    modules = keys.whole("num_nextn_predict_layers", "num_mtp_modules", default=0, least=0)
-    keys.ignore("num_mtp_modules")
+    stated = keys.whole("num_mtp_modules", default=0, least=0)
+    # Files state modules of training beside the layers that they hold.
+    modules = keys.whole("num_nextn_predict_layers", default=stated, least=0)
     return decoder(
         keys,
         outer,

@@ -111,7 +111,9 @@ def mixture(keys: Keys, outer: Keys, traits: MixtureTraits) -> Blueprint:
     if traits.draft:
         modules = keys.whole("num_nextn_predict_layers", "num_mtp_layers", default=0, least=0)
         drafting = replace(layers[-1], dense=None, experts=experts)
-        draft = layer_draft(drafting, size.hidden, modules)
+        draft = layer_draft(
+            drafting, size.hidden, modules, repeats_tables=traits.draft_repeats_tables
+        )
     else:
         notes = unknown_draft(keys)
     return decoder(

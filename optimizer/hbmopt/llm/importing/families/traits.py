@@ -8,7 +8,14 @@ look back over a window. Traits that a configuration may switch name the key tha
 from dataclasses import dataclass
 
 from hbmopt.llm.importing.blocks import DenseBlock, GroupedMixer
-from hbmopt.llm.importing.families.common import FULL, SLIDING, layer_kinds, uniform_window, windows
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    SLIDING,
+    head_dimension,
+    layer_kinds,
+    uniform_window,
+    windows,
+)
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -148,15 +155,9 @@ def head_counts(keys: Keys, traits: Traits) -> tuple[int, int]:
 
 def head_width(keys: Keys, traits: Traits, hidden: int, heads: int) -> int:
     """Return the width of a head: stated, the model class's own, or hidden / heads."""
-    if keys.has("head_dim"):
-        return keys.whole("head_dim")
-    if traits.head_dimension is not None:
-        return traits.head_dimension
     if traits.head_dimension_stated:
-        raise keys.missing("head_dim")
-    if hidden % heads:
-        raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return hidden // heads
+        return keys.whole("head_dim", default=traits.head_dimension)
+    return head_dimension(keys, hidden, heads, traits.head_dimension)
 
 
 def mixer(keys: Keys, traits: Traits, hidden: int, window: int | None) -> GroupedMixer:
