@@ -16,6 +16,7 @@ from configurations import CONFIGURATIONS, REQUIRED, changed, stated, without
 from hbmopt.errors import InputError
 from hbmopt.instance.schema import load
 from hbmopt.llm.attention import RecurrentAttention
+from hbmopt.llm.importing.class_defaults import class_defaults
 from hbmopt.llm.importing.entry import entry_yaml, facts, facts_table, summary
 from hbmopt.llm.importing.families import KNOWN
 from hbmopt.llm.importing.huggingface import import_llm, imported
@@ -688,13 +689,36 @@ def test_an_unknown_format_names_the_nearest():
 JUNK = ("abc", -1, 2.71, True, [], {}, math.nan)
 
 
-@pytest.mark.parametrize(("name", "key"), REQUIRED_KEYS)
+# The library leaves out of a decoder inside a larger model what is as its class has it.
+INSIDE = [one for one in REQUIRED_KEYS if one[1].startswith("text_config.")]
+# The classes' 8 KV heads and 32 layers do not fit what these two state otherwise.
+UNFIT = {
+    ("mistral", "num_key_value_heads"),
+    ("qwen3_5_text", "num_hidden_layers"),
+}
+
+
+@pytest.mark.parametrize(("name", "key"), [one for one in REQUIRED_KEYS if one not in INSIDE])
 def test_a_missing_key_is_an_error_that_names_file_and_key(name, key, tmp_path):
     path = written(tmp_path, without(CONFIGURATIONS[name], key))
     message = refusal(path)
     assert message.startswith(f"{path}: the key ")
     assert f"'{key.split('.')[-1]}'" in message
     assert "missing" in message
+
+
+@pytest.mark.parametrize(("name", "key"), INSIDE)
+def test_a_key_missing_inside_is_as_the_class_has_it_and_the_note_says_so(name, key):
+    family = CONFIGURATIONS[name]["text_config"]["model_type"]
+    named, values = class_defaults(family)
+    last = key.split(".")[-1]
+    said = changed(CONFIGURATIONS[name], key, values[last])
+    if (family, last) in UNFIT:
+        assert refusal(without(CONFIGURATIONS[name], key)) == refusal(said)
+        return
+    llm = import_llm(without(CONFIGURATIONS[name], key))
+    assert f"Not stated, and so as {named} has it: {last} {values[last]}." in llm.note
+    assert llm == import_llm(said).model_copy(update={"note": llm.note})
 
 
 @pytest.mark.parametrize(("name", "key"), REQUIRED_KEYS)

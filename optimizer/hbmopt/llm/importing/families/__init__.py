@@ -34,6 +34,7 @@ from hbmopt.llm.importing.families import (
     zaya,
 )
 from hbmopt.llm.importing.families.common import Builder
+from hbmopt.llm.importing.families.idle import ignore_idle
 from hbmopt.llm.importing.keys import Keys
 
 BUILDERS: dict[str, Builder] = {
@@ -75,6 +76,7 @@ def blueprint(keys: Keys, outer: Keys, family: str) -> Blueprint:
 
     What a decoder inside a larger model leaves out is as its class has it; a note says which.
     """
+    ignore_idle(keys, family)
     defaults = class_defaults(family) if keys is not outer else None
     if defaults is None:
         return BUILDERS[family](keys, outer)

@@ -49,13 +49,18 @@ def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = Non
     )
 
 
-def head_dimension(keys: Keys, hidden: int, heads: int, default: int | None = None) -> int:
-    """Return the width of a head: as stated, else the family's default, else hidden / heads."""
+def head_dimension(
+    keys: Keys, hidden: int, heads: int, default: int | None = None, *names: str
+) -> int:
+    """Return the width of a head: as stated, else the family's default, else hidden / heads.
+
+    `names` are other spellings of `head_dim`.
+    """
     if default is None and hidden % heads == 0:
         default = hidden // heads
-    if default is None and not keys.has("head_dim"):
+    if default is None and not any(keys.has(name) for name in ("head_dim", *names)):
         raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return keys.whole("head_dim", default=default)
+    return keys.whole("head_dim", *names, default=default)
 
 
 def layer_kinds(

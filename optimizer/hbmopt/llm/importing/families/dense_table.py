@@ -26,7 +26,12 @@ QWEN3 = replace(BIASED, qk_norm="head", head_dimension_stated=True, window="opti
 GEMMA = replace(BIASED, tied=True, head_dimension_stated=True)
 
 
-HUNYUAN = replace(BIASED, qk_norm="head", qk_norm_key="use_qk_norm=true")
+HUNYUAN = replace(
+    BIASED,
+    qk_norm="head",
+    qk_norm_key="use_qk_norm=true",
+    head_dimension_names=("attention_head_dim",),
+)
 
 
 _GEMMA2 = replace(GEMMA, norms=4, window="period", period=2)

@@ -33,6 +33,8 @@ class MixtureTraits:
     """`use_bias` would add biases to experts too, and is refused."""
     draft: bool = False
     """Multi-token prediction by a layer of the usual kind."""
+    draft_repeats_tables: bool = False
+    """Files repeat embedding and head with the draft layer."""
 
 
 NO_BIAS = Traits()
@@ -52,6 +54,7 @@ _GLM4_MOE = MixtureTraits(
     layers="stated",
     shared_count=("n_shared_experts",),
     draft=True,
+    draft_repeats_tables=True,
 )
 
 

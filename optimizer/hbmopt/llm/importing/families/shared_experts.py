@@ -93,6 +93,7 @@ def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
     width = keys.whole("intermediate_size")
     beside = keys.flag("use_mixed_mlp_moe", default=True)
     shared = keys.alike("num_shared_expert", default=1, least=0) if beside else 0
+    keys.ignore("num_shared_expert", reason="`use_mixed_mlp_moe` says that there are none")
     experts = ExpertBlock(
         size.hidden,
         keys.alike("num_experts"),
@@ -100,7 +101,7 @@ def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
         keys.alike("moe_intermediate_size", default=width),
         shared_weights=3 * size.hidden * width * shared,
     )
-    keys.ignore("moe_drop_tokens", "moe_random_routing_dropped_token", "num_shared_expert")
+    keys.ignore("moe_drop_tokens", "moe_random_routing_dropped_token")
     first = keys.whole("moe_layer_num_skipped", default=0, least=0)
     attention = mixer(keys, HUNYUAN, size.hidden, None)
     across = replace(
@@ -109,9 +110,10 @@ def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
         # It normalises the keys of another layer with weights of its own.
         extra_small=attention.head_dimension if attention.qk_norm != "none" else 0,
     )
-    shares = keys.flag("use_cla", default=False)
-    share = keys.whole("cla_share_factor", default=1 if not shares else None)
-    share = share if shares else 1
+    share = 1
+    if keys.flag("use_cla", default=False):
+        share = keys.whole("cla_share_factor")
+    keys.ignore("cla_share_factor", reason="no layer uses the keys of another")
     dense = DenseBlock(size.hidden, width)
     layers = [
         either(

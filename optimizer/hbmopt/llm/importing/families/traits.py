@@ -37,6 +37,8 @@ class Traits:
     """False: an absent `num_key_value_heads` means one per head, as a null one always does."""
     head_dimension: int | None = None
     """Width of a head of the model class, for families whose files leave it out."""
+    head_dimension_names: tuple[str, ...] = ()
+    """Other spellings of `head_dim`."""
     head_dimension_stated: bool = False
     """`head_dim` must be there: the model class does not divide the hidden size by the heads."""
     qkv_bias: bool | str = False
@@ -155,9 +157,13 @@ def head_counts(keys: Keys, traits: Traits) -> tuple[int, int]:
 
 def head_width(keys: Keys, traits: Traits, hidden: int, heads: int) -> int:
     """Return the width of a head: stated, the model class's own, or hidden / heads."""
-    if traits.head_dimension_stated:
+    names = traits.head_dimension_names
+    # A null width is one that the library's class works out, as where it may be absent.
+    if traits.head_dimension_stated and not any(
+        name in keys.values for name in ("head_dim", *names)
+    ):
         return keys.whole("head_dim", default=traits.head_dimension)
-    return head_dimension(keys, hidden, heads, traits.head_dimension)
+    return head_dimension(keys, hidden, heads, traits.head_dimension, *names)
 
 
 def mixer(keys: Keys, traits: Traits, hidden: int, window: int | None) -> GroupedMixer:
