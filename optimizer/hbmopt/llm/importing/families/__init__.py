@@ -76,7 +76,8 @@ def blueprint(keys: Keys, outer: Keys, family: str) -> Blueprint:
 
     What a decoder inside a larger model leaves out is as its class has it; a note says which.
     """
-    ignore_idle(keys, family)
+    for place in {id(one): one for one in (outer, keys)}.values():
+        ignore_idle(place, family)
     defaults = class_defaults(family) if keys is not outer else None
     if defaults is None:
         return BUILDERS[family](keys, outer)

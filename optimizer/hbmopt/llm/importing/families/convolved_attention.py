@@ -185,8 +185,19 @@ def inkling2(keys: Keys, outer: Keys) -> Blueprint:
         layers.append(
             Layer(inkling2_mixers(keys, size.hidden, kind), None, experts, norms * size.hidden)
         )
-    # Norms of the embedding and of the output, and the query before the latter.
-    return decoder(keys, outer, size, layers, ends=3 * size.hidden)
+    # The head has no rows for what pads the embedding.
+    rows = keys.whole("unpadded_vocab_size", default=size.vocabulary)
+    if rows > size.vocabulary:
+        raise keys.error("unpadded_vocab_size", f"{rows} is more than {size.vocabulary}")
+    return decoder(
+        keys,
+        outer,
+        replace(size, vocabulary=rows),
+        layers,
+        # Norms of the embedding and of the output, and the query before the latter.
+        ends=3 * size.hidden,
+        embedding_extra=(size.vocabulary - rows) * size.hidden,
+    )
 
 
 FAMILIES: dict[str, Builder] = {

@@ -92,8 +92,7 @@ def phi3_small(keys: Keys, outer: Keys) -> Blueprint:
 def phi4_multimodal(keys: Keys, outer: Keys) -> Blueprint:
     """Phi-4-multimodal: Phi-3 with adapters for images and speech, which are left out."""
     plan = dense(keys, outer, PHI4)
-    keys.ignore("vision_lora", "speech_lora", "embd_layer", "img_processor", "audio_processor")
-    keys.ignore("vision_config", "audio_config")
+    keys.ignore("vision_lora", "speech_lora", reason="adapters for images and speech are left out")
     return replace(
         plan, notes=("Images and speech, with their adapters of the decoder, are left out.",)
     )

@@ -61,6 +61,8 @@ IDLE = (
         ("bailing_moe", "bailing_moe_v2", "bailing_moe_linear"),
         _any("norm_head norm_softmax"),
     ),
+    Idle(NUMERICS, ("muse_spark_text",), _any("residual_gate_temperature")),
+    Idle("positions are computed, not stored", ("step3_text",), _any("max_position_embedding")),
     Idle(NUMERICS, ("recurrent_gemma",), _any("embeddings_scale_by_sqrt_dim")),
     Idle(NUMERICS, ("falcon_h1",), _any("mlp_expansion_factor")),
     Idle(NUMERICS, ("chatglm",), _any("apply_query_key_layer_scaling")),
@@ -130,6 +132,14 @@ IDLE = (
         "of parts that are left out, or of how pictures become tokens",
         ("ernie4_5_moe_vl",),
         _any("pixel_hidden_size temporal_conv_size spatial_conv_size im_patch_id"),
+    ),
+    Idle(
+        "of parts that are left out, or of how pictures become tokens",
+        ("step3", "step3_text", "step3_vl"),
+        _any(
+            "im_end_token im_patch_token im_start_token understand_projector_stride "
+            "image_token_len patch_token_len projector_bias"
+        ),
     ),
     Idle(
         "says of what the wrapper consists",

@@ -154,6 +154,8 @@ def mistral_large4(keys: Keys, outer: Keys) -> Blueprint:
         outer,
         size,
         layers,
+        # A factor per frequency of the rotation.
+        ends=size.hidden + with_rotary.rope_dimension // 2,
         draft=draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
     )
 

@@ -18,8 +18,12 @@ from hbmopt.llm.importing.families.common import (
     layer_draft,
     listed_kinds,
     sizes,
+    windows,
 )
+from hbmopt.llm.importing.families.dense_table import BIASED
 from hbmopt.llm.importing.families.mixture import shared_width
+from hbmopt.llm.importing.families.parts import dense_block, either
+from hbmopt.llm.importing.families.traits import mixer
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -136,7 +140,39 @@ def mimo_v2(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
+def muse_spark(keys: Keys, outer: Keys) -> Blueprint:
+    """Muse Spark: gated attention, experts of a narrower width, gates on both residuals."""
+    size = sizes(keys)
+    kinds = listed_kinds(keys, size.layers)
+    traits = replace(BIASED, output_gate="element", head_dimension_stated=True)
+    width = keys.whole("moe_hidden_size")
+    experts = ExpertBlock(
+        size.hidden,
+        keys.whole("num_local_experts"),
+        keys.whole("num_experts_per_tok"),
+        keys.whole("moe_intermediate_size"),
+        latent=width,
+        # Norms before and behind the experts.
+        latent_small=2 * width,
+    )
+    sparse = dense_layers(keys, size.layers, stated=True)
+    dense = dense_block(keys, size.hidden, needed=not all(sparse))
+    layers = [
+        either(
+            (mixer(keys, traits, size.hidden, window),),
+            experts,
+            dense,
+            sparse=has,
+            norms=(3 + 2) * size.hidden,
+        )
+        for window, has in zip(windows(keys, kinds), sparse, strict=True)
+    ]
+    return decoder(keys, outer, size, layers)
+
+
 FAMILIES: dict[str, Builder] = {
     "laguna": laguna,
+    "muse_spark_text": muse_spark,
+    "mimo_v2": mimo_v2,
     "mimo_v2_flash": mimo_v2,
 }
