@@ -233,6 +233,8 @@ SPELLINGS: tuple[frozenset[str], ...] = tuple(
 
 _SPELLED = {name: names for names in SPELLINGS for name in names}
 
+QUIET_VALUES: tuple[Any, ...] = (None, False, 0, "", {}, [])
+
 QUIET = "null, false, zero or empty: it says that there is none"
 
 
@@ -262,6 +264,6 @@ def reason_to_ignore(key: str, value: Any) -> str | None:
     named = _named(key)
     if named is not None:
         return named
-    if value is None or value is False or value in (0, 0.0, "", [], {}):
+    if value in QUIET_VALUES:
         return QUIET
     return None

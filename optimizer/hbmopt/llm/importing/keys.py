@@ -11,7 +11,14 @@ from math import isfinite
 from typing import Any
 
 from hbmopt.errors import InputError
-from hbmopt.llm.importing.ignored import QUIET, idle, part_of, reason_to_ignore, spellings
+from hbmopt.llm.importing.ignored import (
+    QUIET,
+    QUIET_VALUES,
+    idle,
+    part_of,
+    reason_to_ignore,
+    spellings,
+)
 from hbmopt.llm.importing.json_file import Lines
 
 LARGEST = 10**12
@@ -67,8 +74,10 @@ class Keys:
         self._place = path
         self._path = "".join(f"{key}." for key in path)
         self._read: set[str] = set()
+        self._seen: set[str] = set()
         self._idle: dict[str, str] = {}
         self._ignored: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         self._below: list[Keys] = []
         self._grafted: dict[str, Keys] = {}
         self._assumed: dict[str, Any] = {}
@@ -95,7 +104,7 @@ class Keys:
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
-        self._read.add(key)
+        self._seen.add(key)
         return self.values.get(key) is not None
 
     def _value(self, key: str) -> Any:
@@ -282,9 +291,14 @@ class Keys:
         """Note that a key which was read changes nothing here."""
         self._idle[key] = reason
 
+    def leave_out(self, key: str, part: str) -> None:
+        """Note that a key describes a part of the model that is left out."""
+        self._left_out[key] = part
+
     def raw(self, key: str) -> Any:
         """Return a value of any type, or None."""
-        return self._value(key)
+        self._seen.add(key)
+        return self.values.get(key)
 
     def account(self, decoder: "Keys | None" = None, found: Account | None = None) -> Account:
         """Return what became of every key of this mapping and of those below that were opened.
@@ -300,17 +314,21 @@ class Keys:
             if value is None:
                 found.ignored[path] = NULL
                 continue
-            part = part_of(key)
-            if key in self._read and key in self._idle:
+            part = self._left_out.get(key) or part_of(key)
+            if key in self._left_out and value not in QUIET_VALUES:
+                found.left_out[path] = self._left_out[key]
+            elif key in (self._read | self._seen) and key in self._idle:
                 found.ignored[path] = self._idle[key]
-            elif key in self._read and value in ("", [], {}):
+            elif key in (self._read | self._seen) and value in ("", [], {}):
                 found.ignored[path] = QUIET
             elif key in self._read:
                 found.decided.append(path)
             elif key in self._ignored:
                 reason = reason_to_ignore(key, value) if not self._ignored[key] else None
                 found.ignored[path] = self._ignored[key] or reason or CONSIDERED
-            elif part is not None and value not in (None, False, {}, []):
+            elif key in self._seen:
+                found.decided.append(path)
+            elif part is not None and value not in QUIET_VALUES:
                 found.left_out[path] = part
             else:
                 self._settle(key, value, decoder, found)
@@ -326,7 +344,9 @@ class Keys:
                 continue
             names = spellings(key) | ({key} if place is not self else frozenset())
             same = sorted(
-                one for one in names if one in place._read and place.values.get(one) is not None
+                one
+                for one in names
+                if one in (place._read | place._seen) and place.values.get(one) is not None
             )
             if not same:
                 continue

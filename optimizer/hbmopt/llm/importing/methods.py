@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hbmopt.errors import nearest
 from hbmopt.llm import BITS_PER_WEIGHT, other_format, weight_bits
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Matcher, Unplaced, any_of
@@ -158,8 +159,17 @@ RECIPE = re.compile(
 """Keys of a section that change nothing which is stored; any other one that is not read does."""
 
 
+NAMED = frozenset(
+    ["", "modelopt", "modelopt_fp4", "modelopt_mixed", "compressed-tensors", "compressed_tensors"]
+)
+"""Methods whose sections say the rest by groups or by algorithms."""
+
+
 def _method(section: Keys) -> Callable[[Keys], Scheme]:
     method = str(section.raw("quant_method") or "")
+    readers = {name for names, _ in _READERS for name in names}
+    if method not in NAMED | METHODS.keys() | readers:
+        raise unknown(f"quant_method {method!r}")
     if isinstance(section.raw("quant_algo"), str):
         return _modelopt
     if isinstance(section.raw("config_groups"), Mapping) and section.raw("config_groups"):
@@ -231,6 +241,8 @@ def _modelopt(section: Keys) -> Scheme:
         return Scheme(base, (), patterns=patterns, single=False, experts=_algorithm(expert))
     named = tuple(Rule(any_of(names, "shell"), stored) for stored, names in formats.items())
     spelled = tuple(name for names in formats.values() for name in names)
+    for key in (*LEFT_OUT, "moe_quant_algo"):
+        section.idle(key, "what is quantized is listed module by module")
     # What is listed neither here nor there is in the format of the method, where that is one.
     return Scheme(base, named, patterns=(*patterns, *spelled), single=False)
 
@@ -367,6 +379,15 @@ def _bitsandbytes(section: Keys) -> Scheme:
     return Scheme(base, rules, _all_but_tables, patterns)
 
 
+STRATEGIES = (None, "tensor", "channel", "group", "block", "tensor_group", "token", "attn_head")
+
+LAYOUTS = frozenset(
+    "dense naive-quantized float-quantized int-quantized pack-quantized marlin-24 mixed-precision "
+    "nvfp4-pack-quantized mxfp4-pack-quantized mxfp8-quantized sparse-24-bitmask sparse-bitmask".split()
+)
+"""How compressed-tensors lays weights out; all but the sparse ones take the bits of the format."""
+
+
 def _compressed_tensors(section: Keys) -> Scheme:
     """compressed-tensors: formats of linear layers, or of the modules that a group targets."""
     groups = section.below("config_groups")
@@ -379,12 +400,17 @@ def _compressed_tensors(section: Keys) -> Scheme:
     base: str | None = None
     named: list[Rule] = []
     layout = str(section.raw("format") or "")
+    if layout and layout not in LAYOUTS:
+        raise section.error("format", f"{layout!r} is not known; {nearest(layout, LAYOUTS)}")
     for name in groups.values:
         group = groups.below(str(name))
         weights = group.below("weights") if group is not None else None
         if group is None or weights is None:
             raise unknown(f"config_groups.{name} without weights")
-        activations = isinstance(group.raw("input_activations"), Mapping)
+        inputs = group.raw("input_activations")
+        if inputs is not None and not isinstance(inputs, Mapping):
+            raise group.error("input_activations", f"{inputs!r} is not a mapping")
+        activations = inputs is not None
         group.ignore("output_activations")
         stored = _grouped(weights, str(group.raw("format") or layout), activations=activations)
         targets = group.listed("targets")
@@ -444,6 +470,8 @@ def _grouped(weights: Keys, layout: str, *, activations: bool) -> str:
     bits, kind, group = (weights.raw(key) for key in ("num_bits", "type", "group_size"))
     symmetric = weights.flag("symmetric", default=True)
     strategy = weights.raw("strategy")
+    if strategy not in STRATEGIES:
+        raise weights.error("strategy", f"{strategy!r} is not known")
     weights.ignore_where(RECIPE, "the recipe by which weights were quantized")
     weights.ignore("block_structure")
     if "mxfp4" in layout:

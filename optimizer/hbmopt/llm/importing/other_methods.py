@@ -233,8 +233,11 @@ def _aqlm(section: Keys) -> Scheme:
 def _bitnet(section: Keys) -> Scheme:
     """BitNet: three values a weight, 1.58 bits, of which files pack four into a byte."""
     left_out = section.listed("modules_to_not_convert") or []
-    if section.word("quantization_mode", default="offline") == "online":
+    mode = section.word("quantization_mode", default="offline")
+    if mode == "online":
         return Scheme("bf16", notes=("Stored in 16 bits, and rounded to three values when run.",))
+    if mode != "offline":
+        raise unknown(f"BitNet with the mode {mode!r}")
     section.ignore("linear_class", reason="how the software runs it")
     return Scheme(
         other_format(2.0, 8),

@@ -103,7 +103,8 @@ def _decodes(place: Keys, *, prefixed: bool) -> None:
         ]
         raise place.error(name, "attends both ways: it keeps no cache and makes no tokens")
     for name in ("is_causal", "causal", "use_bidirectional_attention", "bidirectional"):
-        if name in place.values and place.raw(name) not in (None, True, False, "vision"):
+        stated = place.values.get(name)
+        if not isinstance(stated, bool) and stated not in (None, "vision"):
             raise place.error(name, f"{place.raw(name)!r} is not known")
 
 

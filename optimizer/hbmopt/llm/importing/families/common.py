@@ -107,6 +107,8 @@ def groups(keys: Keys, key: str, heads: int, kv_heads: int) -> None:
 def windows(keys: Keys, kinds: list[str], default: int | None = None) -> list[int | None]:
     """Return the window of every layer, None where it attends to everything."""
     window = keys.whole("sliding_window", default=default or 0, least=0) or None
+    if SLIDING not in kinds:
+        keys.idle("sliding_window", "no layer has a window")
     if window is None and SLIDING in kinds:
         raise keys.missing("sliding_window")
     return [window if kind == SLIDING else None for kind in kinds]
@@ -126,7 +128,10 @@ def uniform_window(
         return [None] * layers
     if keys.has("layer_types"):
         keys.ignore("max_window_layers")
-        return windows(keys, layer_kinds(keys, layers))
+        kinds = layer_kinds(keys, layers)
+        if SLIDING not in kinds:
+            keys.idle("use_sliding_window", "no layer has a window")
+        return windows(keys, kinds)
     if stated and "sliding_window" not in keys.values:
         raise keys.missing("sliding_window")
     window = keys.whole("sliding_window", default=0, least=0) or None
@@ -148,7 +153,7 @@ def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
         places.append(places[-1].parent)
     for place in places[1:]:
         if place.has("tie_word_embeddings"):
-            inner = place.flag("tie_word_embeddings")
+            inner = place.flag("tie_word_embeddings", default=inner)
             for below in places[: places.index(place)]:
                 below.idle("tie_word_embeddings", f"{place.path_of('tie_word_embeddings')} counts")
     return inner

@@ -17,8 +17,8 @@ def mllama(keys: Keys, outer: Keys) -> Blueprint:
     across = keys.wholes("cross_attention_layers")
     if across is None:
         raise keys.missing("cross_attention_layers")
-    if any(layer >= size.layers for layer in across):
-        raise keys.error("cross_attention_layers", f"names layers beyond the {size.layers}")
+    if sorted(set(across)) != sorted(across) or any(layer >= size.layers for layer in across):
+        raise keys.error("cross_attention_layers", f"are not some of {size.layers} layers, once")
     attention = mixer(keys, NO_BIAS, size.hidden, None)
     text = Layer((attention,), DenseBlock(size.hidden, width), None, 2 * size.hidden)
     # The same projections, norms of queries and keys, and a gate of attention and one of the rest.
@@ -40,7 +40,7 @@ def mllama(keys: Keys, outer: Keys) -> Blueprint:
         [image if layer in across else text for layer in range(size.layers)],
         embedding_extra=IMAGE_ROWS * size.hidden,
         notes=(
-            f"{len(set(across))} layers attend to images: their weights are counted, with the "
+            f"{len(across)} layers attend to images: their weights are counted, with the "
             "dense blocks; the keys and values of images are not.",
         ),
     )

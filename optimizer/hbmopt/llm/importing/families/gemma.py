@@ -94,6 +94,8 @@ def gemma4(keys: Keys, outer: Keys) -> Blueprint:
     sharing = keys.whole("num_kv_shared_layers", default=0, least=0)
     width = keys.whole("intermediate_size")
     double = keys.flag("use_double_wide_mlp", default=False)
+    if not sharing:
+        keys.idle("use_double_wide_mlp", "no layer shares its cache")
     experts, norms = None, 4 * size.hidden
     # The unified models have neither experts nor inputs per layer, and no key that says so.
     unified = keys.family.startswith("gemma4_unified")

@@ -66,7 +66,7 @@ def shared_heads(keys: Keys, *, shared: bool) -> bool:
     """Return whether all heads share keys and values, as early files of BigCode say it."""
     if not keys.has("attention_head_type"):
         return shared
-    kind = keys.word("attention_head_type")
+    kind = keys.word("attention_head_type", default="multiquery" if shared else "multihead")
     if kind not in ("multihead", "multiquery"):
         raise keys.error("attention_head_type", f"{kind!r} is neither 'multihead' nor 'multiquery'")
     if keys.has("multi_query") and shared != (kind == "multiquery"):

@@ -138,6 +138,8 @@ def minimax_m3(keys: Keys, outer: Keys) -> Blueprint:
             )
         )
     stated = keys.whole("num_mtp_modules", default=0, least=0)
+    if keys.has("num_nextn_predict_layers"):
+        keys.idle("num_mtp_modules", "num_nextn_predict_layers says how many the files hold")
     # Files state modules of training beside the layers that they hold.
     modules = keys.whole("num_nextn_predict_layers", default=stated, least=0)
     return decoder(

@@ -41,7 +41,9 @@ def unknown_draft(keys: Keys) -> tuple[str, ...]:
     modules = keys.whole("num_nextn_predict_layers", "num_mtp_layers", default=0, least=0)
     if not modules:
         return ()
-    return ("Multi-token prediction is left out: its layers are not described.",)
+    for key in ("num_nextn_predict_layers", "num_mtp_layers"):
+        keys.leave_out(key, "multi-token prediction, whose layers are not described")
+    return ()
 
 
 def _shared_width(keys: Keys, traits: MixtureTraits, width: int) -> int:

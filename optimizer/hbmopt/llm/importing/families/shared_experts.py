@@ -22,11 +22,11 @@ from hbmopt.llm.importing.keys import Keys
 
 
 def _first(keys: Keys, name: str, *, least: int = 1, default: int | None = None) -> int:
-    """Return a number, or the first of a list, which is that of text beside that of images."""
+    """Return a number, or the first of two, which is that of text beside that of images."""
     if isinstance(keys.raw(name), list):
-        listed = keys.wholes(name, least=least)
-        if not listed:
-            raise keys.error(name, "is an empty list")
+        listed = keys.wholes(name, least=least) or []
+        if len(listed) != 2:
+            raise keys.error(name, "is not a number for text and one for images")
         return listed[0]
     return keys.whole(name, default=default, least=least)
 
@@ -38,6 +38,8 @@ def ernie_layers(keys: Keys, layers: int) -> list[bool]:
     first = _first(keys, "moe_layer_start_index", least=0)
     last = _first(keys, "moe_layer_end_index", default=-1, least=-1)
     last = layers - 1 if last == -1 else last
+    if last > layers + 1:
+        raise keys.error("moe_layer_end_index", f"{last} is beyond the {layers} layers")
     every = keys.whole("moe_layer_interval", default=1)
     return [(layer + 1) % every == 0 and first <= layer <= last for layer in range(layers)]
 

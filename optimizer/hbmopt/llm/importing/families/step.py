@@ -108,7 +108,10 @@ def _step_draft(
     if not modules:
         return None, ()
     if not drafting or not with_experts or drafting[0] not in (FULL, SLIDING):
-        return None, ("Multi-token prediction is left out: its layers are not described.",)
+        keys.leave_out(
+            "num_nextn_predict_layers", "multi-token prediction, whose layers are not described"
+        )
+        return None, ()
     plan = layer_draft(layer(str(drafting[0]), with_experts[0]), size.hidden, modules)
     return plan, ()
 

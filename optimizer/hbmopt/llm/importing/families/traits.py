@@ -105,6 +105,9 @@ def layer_windows(keys: Keys, traits: Traits, layers: int) -> list[int | None]:
     named = [traits.period_key] if traits.period_key else []
     # Layers by list make the keys that describe a pattern idle.
     keys.ignore("_sliding_window_pattern", "sliding_window_pattern", *named)
+    if keys.has("layer_types"):
+        for key in ("sliding_window_pattern", *named):
+            keys.idle(key, "the layers are listed")
     if "sliding_window" in keys.values and keys.raw("sliding_window") is None:
         if SLIDING in layer_kinds(keys, layers):
             raise keys.error("sliding_window", "is null, but `layer_types` has window layers")
