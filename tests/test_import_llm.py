@@ -534,7 +534,7 @@ QUANTIZED = {
     ),
 }
 UNKNOWN_QUANTIZATIONS = {
-    "unknown method": {"quant_method": "hqq", "bits": 4},
+    "unknown method": {"quant_method": "unheard", "bits": 4},
     "bitsandbytes of no width": {"quant_method": "bitsandbytes"},
     "no method": {"group_size": 128},
     "unknown algorithm": {"quant_method": "modelopt", "quant_algo": "FP3"},
@@ -870,8 +870,8 @@ BAD_FILES = {
     ),
     "unread key": (json.dumps(tiny.DENSE | {"moe_mystery": 3}), "'moe_mystery'"),
     "unknown quantization": (
-        json.dumps(tiny.DENSE | {"quantization_config": {"quant_method": "hqq"}}),
-        "'hqq'",
+        json.dumps(tiny.DENSE | {"quantization_config": {"quant_method": "unheard"}}),
+        "'unheard'",
     ),
 }
 

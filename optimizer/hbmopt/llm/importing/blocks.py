@@ -93,6 +93,18 @@ class GroupedMixer:
     extra_small: int = 0
     extra_weights: int = 0
     """Matrices that only this family has."""
+    query_rank: int = 0
+    """Width from which, normalised, the queries of all heads are made; 0: the hidden size."""
+
+    @property
+    def _query(self) -> Matrices:
+        width = self.heads * self.head_dimension
+        if not self.query_rank:
+            return (("query", self.hidden * width),)
+        return (
+            ("query_down", self.hidden * self.query_rank),
+            ("query_up", self.query_rank * width),
+        )
 
     @property
     def kv_weights(self) -> int:
@@ -112,7 +124,7 @@ class GroupedMixer:
             "head": self.hidden * self.heads,
         }[self.output_gate]
         return (
-            ("query", self.hidden * self.heads * self.head_dimension),
+            *self._query,
             ("key", owned * self.head_dimension),
             ("value", owned * self.value_dimension * self.value_projection),
             ("gate", gate),
@@ -129,7 +141,7 @@ class GroupedMixer:
     @property
     def small(self) -> int:
         """Biases, norms of queries and keys, sinks."""
-        count = self.extra_small + (self.indexer.small if self.indexer else 0)
+        count = self.extra_small + (self.indexer.small if self.indexer else 0) + self.query_rank
         if self.qkv_bias:
             count += self.heads * self.head_dimension
             if self.owns_cache:

@@ -127,8 +127,56 @@ _PACKED = Naming(
     projections=_fused(qkv="qkv_proj", output="o_proj"),
     matrices={"gate": "gate_up_proj", "up": "gate_up_proj", "down": "down_proj"},
 )
+_BAILING = Naming(
+    attention="attention",
+    recurrent="attention",
+    projections=_fused(qkv="query_key_value", output="dense"),
+    recurrent_matrices={
+        "qkv_proj": "query_key_value",
+        "output_gate": "g_proj",
+        "out_proj": "dense",
+    },
+    embedding="model.word_embeddings",
+)
+_GROK = Naming(
+    attention="attn",
+    experts="moe_block.experts",
+    expert_matrices={"gate": "linear", "up": "linear_v", "down": "linear_1"},
+)
+_STEP = Naming(experts="moe", shared="share_expert", projections=ATTENTION | {"query_up": "wq"})
+_RWKV = Naming(layers="rwkv.blocks", recurrent="attention", feed_forward="feed_forward")
 
 NAMINGS: dict[str, Naming] = {
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": _BAILING,
+    "bailing_moe_linear": _BAILING,
+    "bailing_moe_linear_v2": _BAILING,
+    "bailing_moe_v2_5": _BAILING,
+    "grok-1": _GROK,
+    "grok1": _GROK,
+    "git": _SPARSE_MOE,
+    "arctic": replace(_SPARSE_MOE, feed_forward="residual_mlp", matrices=NUMBERED),
+    "hunyuan": Naming(shared="mlp.shared_mlp"),
+    "minimax_m1": _SPARSE_MOE,
+    "openelm": Naming(
+        layers="transformer.layers",
+        attention="attn",
+        feed_forward="ffn",
+        projections=_fused(qkv="qkv_proj", output="out_proj"),
+        matrices={"gate": "proj_1", "up": "proj_1", "down": "proj_2"},
+        embedding="transformer.token_embeddings",
+    ),
+    "phi3small": Naming(
+        projections=_fused(qkv="query_key_value", output="dense"),
+        matrices={"gate": "up_proj", "up": "up_proj", "down": "down_proj"},
+    ),
+    "phi4mm": _PACKED,
+    "rwkv": _RWKV,
+    "rwkv5": _RWKV,
+    "rwkv6": _RWKV,
+    "step3": _STEP,
+    "step3_text": _STEP,
+    "step3_vl": _STEP,
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,
     "qwen": replace(_GPT2, matrices={"gate": "w2", "up": "w1", "down": "c_proj"}),

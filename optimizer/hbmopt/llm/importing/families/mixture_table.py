@@ -40,7 +40,8 @@ class MixtureTraits:
 NO_BIAS = Traits()
 
 
-_QWEN3_MOE = MixtureTraits(QWEN3, layers="step")
+_QWEN3 = replace(QWEN3, head_dimension_stated=False)
+_QWEN3_MOE = MixtureTraits(_QWEN3, layers="step")
 
 
 _GLM4_MOE = MixtureTraits(
@@ -48,7 +49,6 @@ _GLM4_MOE = MixtureTraits(
         qkv_bias="attention_bias!",
         qk_norm="head",
         qk_norm_key="use_qk_norm!",
-        head_dimension_stated=True,
     ),
     experts=("n_routed_experts",),
     layers="stated",
@@ -103,9 +103,9 @@ MIXTURE_TRAITS: dict[str, MixtureTraits] = {
         shared_gate=True,
     ),
     "qwen3_moe": _QWEN3_MOE,
-    "qwen3_vl_moe": replace(_QWEN3_MOE, attention=replace(QWEN3, window="none")),
-    "qwen3_vl_moe_text": replace(_QWEN3_MOE, attention=replace(QWEN3, window="none")),
-    "qwen3_omni_moe_text": replace(_QWEN3_MOE, attention=replace(QWEN3, window="none")),
+    "qwen3_vl_moe": replace(_QWEN3_MOE, attention=replace(_QWEN3, window="none")),
+    "qwen3_vl_moe_text": replace(_QWEN3_MOE, attention=replace(_QWEN3, window="none")),
+    "qwen3_omni_moe_text": replace(_QWEN3_MOE, attention=replace(_QWEN3, window="none")),
     "glm4_moe": _GLM4_MOE,
     "glm4v_moe": _GLM4_MOE,
     "glm4v_moe_text": _GLM4_MOE,

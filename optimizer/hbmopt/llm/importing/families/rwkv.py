@@ -24,6 +24,7 @@ def recurrence(size: Sizes, width: int) -> RecurrentMixer:
         state_format="fp32",
         # The token before, of this block and of the feed-forward.
         convolution_elements=2 * size.hidden,
+        named=tuple((one, size.hidden * width) for one in ("key", "value", "receptance", "output")),
     )
 
 

@@ -172,17 +172,8 @@ def step3(keys: Keys, outer: Keys) -> Blueprint:
     heads, dimension = keys.whole("num_attention_heads"), keys.whole("head_dim")
     if keys.whole("num_attention_groups", "num_key_value_heads", default=1) != 1:
         raise keys.error("num_attention_groups", "one head of keys and values is known only")
-    rank = keys.whole("share_q_dim")
-    narrow = rank * (size.hidden + heads * dimension)
     attention = GroupedMixer(
-        size.hidden,
-        heads,
-        1,
-        dimension,
-        dimension,
-        # In place of one projection to all heads.
-        extra_weights=narrow - size.hidden * heads * dimension,
-        extra_small=rank,
+        size.hidden, heads, 1, dimension, dimension, query_rank=keys.whole("share_q_dim")
     )
     sparse = step_experts(keys, size.layers)
     if sparse is None:
