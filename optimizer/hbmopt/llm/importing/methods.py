@@ -382,9 +382,9 @@ def _bitsandbytes(section: Keys) -> Scheme:
 STRATEGIES = (None, "tensor", "channel", "group", "block", "tensor_group", "token", "attn_head")
 
 LAYOUTS = frozenset(
-    "dense naive-quantized float-quantized int-quantized pack-quantized marlin-24 mixed-precision "
-    "nvfp4-pack-quantized mxfp4-pack-quantized mxfp8-quantized sparse-24-bitmask sparse-bitmask".split()
-)
+    f"{one}-quantized"
+    for one in ("naive", "float", "int", "pack", "nvfp4-pack", "mxfp4-pack", "mxfp8")
+) | {"dense", "marlin-24", "mixed-precision", "sparse-24-bitmask", "sparse-bitmask"}
 """How compressed-tensors lays weights out; all but the sparse ones take the bits of the format."""
 
 

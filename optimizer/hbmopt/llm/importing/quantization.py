@@ -162,6 +162,17 @@ def _formats(stored: dict[str, Counter[str]], scheme: Scheme, rest: str) -> Form
     return Formats(base if single else "native", components, apart, scheme.notes)
 
 
+def tensor_formats(stored: Mapping[str, Counter[str]]) -> Formats:
+    """Return the formats of a file whose tensors say themselves how they are stored."""
+    most = {name: max(forms, key=forms.__getitem__) for name, forms in stored.items()}
+    apart = {
+        name: {form: float(count) for form, count in forms.items() if form != most[name]}
+        for name, forms in stored.items()
+        if len(forms) > 1
+    }
+    return Formats("native", most, apart)
+
+
 def named_format(name: str) -> str:
     """Return a weight format named by the user. Raises `InputError` with the nearest one."""
     if not is_weight_format(name):
