@@ -15,8 +15,9 @@ from hbmopt.llm import BITS_PER_WEIGHT, COMPONENTS, DRAFT, is_weight_format
 from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Unplaced
-from hbmopt.llm.importing.methods import Scheme, scheme_of
+from hbmopt.llm.importing.methods import scheme_of
 from hbmopt.llm.importing.naming import NAMINGS, Naming, layer_roots, matrices
+from hbmopt.llm.importing.scheme import Scheme
 
 SECTIONS = ("quantization_config", "quantization", "compression_config")
 """Keys of the section that states the quantization."""
