@@ -15,9 +15,17 @@ from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Paramet
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
 from hbmopt.llm.importing.checkpoint_index import Index, disagreement, index_beside
 from hbmopt.llm.importing.families import KNOWN, blueprint
+from hbmopt.llm.importing.gguf_file import disagreement as disagreeing
+from hbmopt.llm.importing.gguf_file import in_folder, read_header
 from hbmopt.llm.importing.json_file import Lines, read_mapping
 from hbmopt.llm.importing.keys import Account, Keys
-from hbmopt.llm.importing.quantization import SECTIONS, Formats, named_format, stated_formats
+from hbmopt.llm.importing.quantization import (
+    SECTIONS,
+    Formats,
+    named_format,
+    stated_formats,
+    tensor_formats,
+)
 from hbmopt.llm.importing.roles import CLASSIFIES, EMBEDS, Role, role_of
 from hbmopt.llm.importing.wrapper import decoder
 
@@ -75,6 +83,10 @@ def imported(
     path, hub_name = Path(source), ""
     if source and is_file(path / "config.json"):
         path = path / "config.json"
+    elif source and path.is_dir():
+        path = in_folder(path) or path
+    if path.suffix == ".gguf" and is_file(path):
+        return _from_gguf(path, str(source), name, checkpoint_format)
     if not is_file(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         hub_name = str(source)
         if path.suffix == ".json":
@@ -91,6 +103,27 @@ def imported(
         path.stem.removesuffix("_config").replace("--", "/", 1) if "--" in path.stem else ""
     )
     return _imported(keys, name or slug(stem), checkpoint_format, hub_name, index)
+
+
+def _from_gguf(
+    path: Path, source: str, name: str | None, checkpoint_format: str | None
+) -> Imported:
+    """Return the entry of a GGUF file: by its header, and as its tensors store it."""
+    header = read_header(path)
+    keys = Keys(header.values, source)
+    formats = tensor_formats(header.tensors) if checkpoint_format is None else None
+    found = _imported(keys, name or slug(path.stem), checkpoint_format, "", formats=formats)
+    parameters = found.llm.parameters
+    counted = {one: float(getattr(parameters, one)) for one in type(parameters).model_fields}
+    wrong = disagreeing(header.tensors, counted)
+    if wrong is not None:
+        raise InputError(f"{source}: {wrong}; such a model is not known from GGUF")
+    notes = ["Counted from the header; formats are those of the file's tensors."]
+    if header.drafted:
+        notes.append(f"Draft layers of {header.drafted:,} parameters are left out.")
+    note = " ".join([found.llm.note, *notes]).strip()
+    entry = found.llm.model_copy(update={"note": note, "source": ["gguf_header"]})
+    return Imported(entry, found.account)
 
 
 def _graft_beside(keys: Keys, path: Path) -> None:
@@ -144,6 +177,7 @@ def _imported(
     checkpoint_format: str | None,
     hub_name: str,
     index: Index | None = None,
+    formats: Formats | None = None,
 ) -> Imported:
     source = outer.source
     keys, family = decoder(outer, KNOWN)
@@ -158,7 +192,7 @@ def _imported(
                 "torch_dtype",
                 reason="--checkpoint-format says what the weights are",
             )
-    else:
+    elif formats is None:
         formats = stated_formats(outer, keys, plan, family)
     account = outer.account(keys if keys is not outer else None)
     _refuse_unknown(account, family)

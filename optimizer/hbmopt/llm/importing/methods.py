@@ -1,15 +1,27 @@
 """Methods of quantization: from the section of a configuration to the rules of its matrices."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hbmopt.errors import nearest
-from hbmopt.llm import BITS_PER_WEIGHT, other_format, weight_bits
+from hbmopt.llm import other_format, weight_bits
 from hbmopt.llm.importing.keys import Keys
-from hbmopt.llm.importing.matching import Matcher, Unplaced, any_of
-from hbmopt.llm.importing.naming import Matrix
+from hbmopt.llm.importing.matching import any_of
+from hbmopt.llm.importing.scheme import (
+    LEFT_OUT,
+    RECIPE,
+    Rule,
+    Scheme,
+    all_but_tables,
+    halved,
+    left_out,
+    linear,
+    routed,
+    unknown,
+    whole_numbers,
+)
+from hbmopt.llm.importing.weight_only import READERS, mlx
 
 ALGORITHMS = {
     "FP8": "fp8",
@@ -47,116 +59,12 @@ METHODS = {
 }
 """Methods that are one format."""
 
-GPTQ = ("gptq", "gptq_marlin", "gptqmodel", "gptq_marlin_24")
-AWQ = ("awq", "awq_marlin", "gemm")
-AUTO_ROUND = ("auto-round", "auto_round", "intel/auto-round", "inc")
-
-LEFT_OUT = (
-    "modules_to_not_convert",
-    "ignore",
-    "ignored_layers",
-    "exclude_modules",
-    "exclude",
-    "llm_int8_skip_modules",
-)
-"""Keys that list modules which are not quantized."""
-
-HEAD = ("lm_head", "embedding")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A list of modules, and the format that they are stored in; none: they are left out."""
-
-    matches: Matcher
-    stored: str | None
-
-
-def _all_but_tables(matrix: Matrix) -> bool:
-    return matrix.component not in HEAD
-
-
-def _linear(matrix: Matrix) -> bool:
-    return matrix.component != "embedding"
-
-
-def _experts(matrix: Matrix) -> bool:
-    return matrix.component == "routed_experts"
-
-
-def _nothing(_matrix: Matrix) -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """The format of a checkpoint and the rules by which matrices have another one."""
-
-    base: str
-    rules: tuple[Rule, ...] = ()
-    reach: Callable[[Matrix], bool] = _all_but_tables
-    """What is quantized where no rule speaks of it."""
-    patterns: tuple[str, ...] = ()
-    """All patterns of the rules, which show how the file spells names."""
-    single: bool = True
-    """Whether the base is the format of the whole; else the scheme is one of its own."""
-    experts: str | None = None
-    """The format of routed experts, where it is stated for them."""
-    halves: Callable[[Matrix], bool] = _nothing
-    """Of which matrices two of four weights are kept."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def tells_experts_apart(self) -> bool:
-        """Whether a pattern singles out some of the experts."""
-        return any(re.search(r"experts\\?\.[^.*]{0,8}\d", one) for one in self.patterns)
-
-    def covers(self, component: str) -> bool:
-        """Whether a component that no matrix stands for would be quantized."""
-        return self.reach(Matrix(component, (), 0))
-
-    def with_experts(self, stored: str) -> "Scheme":
-        """Return the scheme with routed experts in a format of their own."""
-        return replace(self, experts=stored, single=False)
-
-    def stored(self, matrix: Matrix) -> str | None:
-        """Return the format of a matrix, None where it is not quantized."""
-        found = self._stored(matrix)
-        return halved(found or "bf16") if self.halves(matrix) else found
-
-    def _stored(self, matrix: Matrix) -> str | None:
-        for rule in self.rules:
-            if any(rule.matches(name) for name in matrix.names):
-                return rule.stored
-        if self.experts is not None and _experts(matrix):
-            return self.experts
-        return self.base if self.base != "bf16" and self.reach(matrix) else None
-
-
-def unknown(what: str) -> Unplaced:
-    """Return the error of a quantization that is not known."""
-    return Unplaced(
-        f"{what} is not a quantization that is known; say what the weights are with "
-        f"--checkpoint-format: {', '.join(sorted(BITS_PER_WEIGHT))}"
-    )
-
 
 def scheme_of(section: Keys) -> Scheme:
     """Return the scheme that a section of a configuration describes."""
     found = _method(section)(section)
     section.ignore_where(RECIPE, "the recipe by which weights were quantized, not what is stored")
     return found
-
-
-RECIPE = re.compile(
-    r"^(?!.*(layer|module|exclude|ignore|skip|group|bits|sparse|expert|override|dynamic_)).*$"
-    r"|^(kv_cache_.*|act_.*|llm_int8_.*|bnb_4bit_compute_dtype|bnb_4bit_quant_storage"
-    r"|q?_?group_size|bits|w_bit|weight_bits|moe_quant_algo|modules_to_fuse|group_by_name"
-    r"|module_name_preceding_first_block|super_group_size|super_bits|layer_type_quant_config"
-    r"|block_name_to_quantize|dynamic_activation|quant_block_list|.*_group_size|to_quant_block_names"
-    r"|low_gpu_mem_usage|enable_quanted_input|disable_.*|static_groups)$"
-)
-"""Keys of a section that change nothing which is stored; any other one that is not read does."""
 
 
 NAMED = frozenset(
@@ -167,8 +75,7 @@ NAMED = frozenset(
 
 def _method(section: Keys) -> Callable[[Keys], Scheme]:
     method = str(section.raw("quant_method") or "")
-    readers = {name for names, _ in _READERS for name in names}
-    if method not in NAMED | METHODS.keys() | readers:
+    if method not in NAMED | METHODS.keys() | READERS.keys() | {"quark"}:
         raise unknown(f"quant_method {method!r}")
     if isinstance(section.raw("quant_algo"), str):
         return _modelopt
@@ -176,35 +83,21 @@ def _method(section: Keys) -> Callable[[Keys], Scheme]:
         return _compressed_tensors
     if method in METHODS:
         return _one_format
-    for names, read in _READERS:
-        if method in names:
-            return read
+    if method == "quark":
+        return _quark
+    if method in READERS:
+        return READERS[method]
+    if not method and section.has("bits") and section.has("group_size"):
+        return mlx
     raise unknown(f"quant_method {method!r}" if method else "a section without quant_method")
-
-
-def _left_out(section: Keys, library: str, *more: str) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
-    """Return the rule of the modules that are listed as left out, and the list."""
-    patterns = [*more]
-    for key in LEFT_OUT:
-        listed = section.raw(key)
-        if isinstance(listed, str):
-            listed = [listed]
-        if listed is None:
-            continue
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise section.error(key, f"{listed!r} is not a list of names")
-        patterns += listed
-    if not patterns:
-        return (), ()
-    return (Rule(any_of(patterns, library), None),), tuple(patterns)
 
 
 def _one_format(section: Keys) -> Scheme:
     """FP8 of DeepSeek and others, MXFP4 of gpt-oss: one format and a list of exceptions."""
     method = str(section.raw("quant_method"))
-    rules, patterns = _left_out(section, "transformers")
+    rules, patterns = left_out(section, "transformers")
     # Only the experts are converted to MXFP4 by this method.
-    reach = _experts if method == "mxfp4" else _all_but_tables
+    reach = routed if method == "mxfp4" else all_but_tables
     return Scheme(METHODS[method], rules, reach, patterns)
 
 
@@ -217,7 +110,7 @@ def _algorithm(name: str) -> str:
 def _modelopt(section: Keys) -> Scheme:
     """ModelOpt: one algorithm for all but the modules left out, or each module with its own."""
     algorithm = section.word("quant_algo")
-    rules, patterns = _left_out(section, "shell")
+    rules, patterns = left_out(section, "shell")
     method = METHODS.get(str(section.raw("quant_method") or ""))
     listed = section.raw("quantized_layers")
     if algorithm != "MIXED_PRECISION":
@@ -226,7 +119,7 @@ def _modelopt(section: Keys) -> Scheme:
         group = section.raw("group_size")
         if ALGORITHMS[algorithm.upper()] == "int4_g128" and group is not None:
             stored = whole_numbers(4, group, algorithm)
-        return Scheme(stored, rules, _all_but_tables, patterns)
+        return Scheme(stored, rules, all_but_tables, patterns)
     section.ignore("config_groups")
     formats: dict[str, list[str]] = {}
     for name, one in listed.items() if isinstance(listed, Mapping) else ():
@@ -247,144 +140,12 @@ def _modelopt(section: Keys) -> Scheme:
     return Scheme(base, named, patterns=(*patterns, *spelled), single=False)
 
 
-def whole_numbers(bits: object, group: object, what: str, *, zeros: bool = False) -> str:
-    """Return the format of whole numbers by groups with 16-bit activations.
-
-    A group has one 16-bit scale and, with `zeros`, a zero point as wide as a weight.
-    """
-    if bits not in (4, 8) or isinstance(bits, bool):
-        raise unknown(f"{what} with {bits!r} bits")
-    width = 4 if bits == 4 else 8
-    if group is None:
-        group = 128
-    if isinstance(group, bool) or not isinstance(group, int) or group == 0 or group < -1:
-        raise unknown(f"{what} with groups of {group!r}")
-    if group == -1:
-        # One scale per output channel.
-        return other_format(width * 1.0002)
-    bits = width + (16 + (width if zeros else 0)) / group
-    return {4.5: "int4", 8.125: "int8_a16"}.get(bits) or other_format(bits)
-
-
-def _bits(section: Keys) -> tuple[object, object]:
-    bits = next(
-        (section.raw(key) for key in ("bits", "w_bit", "weight_bits") if section.has(key)), None
-    )
-    group = next(
-        (section.raw(key) for key in ("group_size", "q_group_size") if section.has(key)), None
-    )
-    return bits, group
-
-
-def halved(stored: str) -> str:
-    """Return a format of which two of four weights are kept: half the bits and a mask."""
-    return other_format(weight_bits(stored) / 2 + 1)
-
-
-def _gptq(section: Keys) -> Scheme:
-    """GPTQ and GPTQModel; zero points are counted where groups are not symmetric."""
-    method = str(section.raw("quant_method"))
-    bits, group = _bits(section)
-    data_type = section.raw("data_type")
-    if data_type not in (None, "int"):
-        raise unknown(f"{method} with data_type {data_type!r}")
-    sparse = method.endswith("_24") or "24" in str(section.raw("checkpoint_format") or "")
-    zeros = not sparse and not section.flag("sym", default=True)
-    base = whole_numbers(bits, group, method, zeros=zeros)
-    base = halved(base) if sparse else base
-    rules, patterns = _left_out(section, "transformers")
-    dynamic = section.raw("dynamic")
-    found: list[Rule] = []
-    if dynamic:
-        if not isinstance(dynamic, Mapping):
-            raise section.error("dynamic", f"{dynamic!r} is not a mapping")
-        for pattern, one in dynamic.items():
-            name = str(pattern).removeprefix("-:").removeprefix("+:")
-            stored = None
-            if not str(pattern).startswith("-:"):
-                own = one if isinstance(one, Mapping) else {}
-                stored = whole_numbers(
-                    own.get("bits", bits), own.get("group_size", group), method, zeros=zeros
-                )
-            found.append(Rule(any_of([name], "gptq"), stored))
-            patterns = (*patterns, str(pattern))
-    reach = _linear if section.flag("lm_head", default=False) else _all_but_tables
-    if section.raw("lm_head"):
-        # A head that is quantized is so by the base, unless a pattern says otherwise.
-        patterns = (*patterns, "lm_head")
-    blocks = section.raw("modules_in_block_to_quantize") or section.raw("inside_layer_modules")
-    if blocks:
-        chosen = [str(name) for one in blocks for name in (one if isinstance(one, list) else [one])]
-        only = any_of([rf".*\.{re.escape(name)}$" for name in chosen], "gptq")
-        found.append(Rule(lambda name: not only(name), None))
-    return Scheme(base, (*found, *rules), reach, patterns)
-
-
-def _awq(section: Keys) -> Scheme:
-    """AWQ: whole numbers with zero points, all linear layers of the blocks but those listed."""
-    bits, group = _bits(section)
-    zeros = section.flag("zero_point", default=True)
-    rules, patterns = _left_out(section, "awq")
-    reach = _linear if section.flag("lm_head", default=False) else _all_but_tables
-    return Scheme(whole_numbers(bits, group, "awq", zeros=zeros), rules, reach, patterns)
-
-
-def _auto_round(section: Keys) -> Scheme:
-    """AutoRound: `extra_config` states bits and groups of modules that differ."""
-    data_type = section.word("data_type", default="int")
-    method = str(section.raw("quant_method"))
-    if data_type not in ("int", "int_sym", "int_asym_dq"):
-        raise unknown(f"{method} with data_type {data_type!r}")
-    bits, group = _bits(section)
-    packing = str(section.raw("packing_format") or section.raw("backend") or "")
-    # Packed as AWQ has it, zero points are stored in any case.
-    zeros = not section.flag("sym", default=True) or "awq" in packing
-    rules: list[Rule] = []
-    patterns: tuple[str, ...] = ()
-    extra = section.raw("extra_config")
-    for pattern, one in extra.items() if isinstance(extra, Mapping) else ():
-        if not isinstance(one, Mapping):
-            raise section.error("extra_config", f"{pattern!r} has no mapping")
-        own = one.get("bits", bits)
-        unquantized = isinstance(own, int) and own >= 16
-        stored = (
-            None
-            if unquantized
-            else whole_numbers(own, one.get("group_size", group), method, zeros=zeros)
-        )
-        rules.append(Rule(any_of([str(pattern)], "auto-round"), stored))
-        patterns = (*patterns, str(pattern))
-    # A whole name counts before an expression.
-    rules = [
-        rule
-        for plain in (True, False)
-        for rule, pattern in zip(rules, patterns, strict=True)
-        if bool(re.fullmatch(r"[\w.-]+", pattern)) == plain
-    ]
-    left, listed = _left_out(section, "transformers")
-    base = whole_numbers(bits, group, method, zeros=zeros)
-    return Scheme(base, (*rules, *left), _all_but_tables, (*patterns, *listed))
-
-
-def _bitsandbytes(section: Keys) -> Scheme:
-    """bitsandbytes: 8-bit, or 4-bit with or without doubly stored scales."""
-    rules, patterns = _left_out(section, "bitsandbytes")
-    if section.raw("load_in_8bit") or section.raw("_load_in_8bit"):
-        base = "int8"
-    elif section.raw("load_in_4bit") or section.raw("_load_in_4bit"):
-        # One fp32 scale per 64 weights takes the bits of one bf16 scale per 32.
-        base = "nf4" if section.flag("bnb_4bit_use_double_quant", default=False) else "int4"
-    else:
-        raise unknown("bitsandbytes with neither 4 nor 8 bits")
-    return Scheme(base, rules, _all_but_tables, patterns)
-
-
 STRATEGIES = (None, "tensor", "channel", "group", "block", "tensor_group", "token", "attn_head")
 
 LAYOUTS = frozenset(
-    "dense naive-quantized float-quantized int-quantized pack-quantized marlin-24 mixed-precision "
-    "nvfp4-pack-quantized mxfp4-pack-quantized mxfp8-quantized sparse-24-bitmask sparse-bitmask".split()
-)
+    f"{one}-quantized"
+    for one in ("naive", "float", "int", "pack", "nvfp4-pack", "mxfp4-pack", "mxfp8")
+) | {"dense", "marlin-24", "mixed-precision", "sparse-24-bitmask", "sparse-bitmask"}
 """How compressed-tensors lays weights out; all but the sparse ones take the bits of the format."""
 
 
@@ -392,11 +153,11 @@ def _compressed_tensors(section: Keys) -> Scheme:
     """compressed-tensors: formats of linear layers, or of the modules that a group targets."""
     groups = section.below("config_groups")
     assert groups is not None
-    ignored, patterns = _left_out(section, "compressed-tensors")
+    ignored, patterns = left_out(section, "compressed-tensors")
     library = "compressed-tensors"
     if "modelopt" in str(section.raw("quant_method")):
         library = "shell"
-        ignored, patterns = _left_out(section, "shell")
+        ignored, patterns = left_out(section, "shell")
     base: str | None = None
     named: list[Rule] = []
     layout = str(section.raw("format") or "")
@@ -430,7 +191,7 @@ def _compressed_tensors(section: Keys) -> Scheme:
     found = Scheme(
         base,
         (*ignored, *named),
-        _linear if head else _all_but_tables,
+        linear if head else all_but_tables,
         patterns,
         single=base != "bf16",
     )
@@ -451,7 +212,7 @@ def _sparse(section: Keys, dense: Scheme) -> Scheme:
     kind = stated.word("format")
     if kind != "sparse-24-bitmask" or stated.raw("sparsity_structure") not in (None, "2:4"):
         raise unknown(f"the sparsity {kind!r}, whose bytes depend on the weights,")
-    ignored, patterns = _left_out(stated, "compressed-tensors")
+    ignored, patterns = left_out(stated, "compressed-tensors")
     stated.ignore_where(RECIPE, "the recipe by which weights were pruned")
     stated.ignore("targets")
     return replace(
@@ -459,7 +220,7 @@ def _sparse(section: Keys, dense: Scheme) -> Scheme:
         single=False,
         patterns=(*dense.patterns, *patterns),
         halves=lambda matrix: (
-            _all_but_tables(matrix)
+            all_but_tables(matrix)
             and not any(rule.matches(name) for rule in ignored for name in matrix.names)
         ),
     )
@@ -499,14 +260,14 @@ def _grouped(weights: Keys, layout: str, *, activations: bool) -> str:
 def _quark(section: Keys) -> Scheme:
     """Quark: a format for all layers, and those of the layers named."""
     base = _quark_format(section.raw("global_quant_config"))
-    left, patterns = _left_out(section, "shell")
+    left, patterns = left_out(section, "shell")
     rules: list[Rule] = []
     listed = section.raw("layer_quant_config")
     for name, one in listed.items() if isinstance(listed, Mapping) else ():
         rules.append(Rule(any_of([str(name)], "shell"), _quark_format(one)))
         patterns = (*patterns, str(name))
     section.ignore("layer_type_quant_config")
-    return Scheme(base, (*left, *rules), _all_but_tables, patterns)
+    return Scheme(base, (*left, *rules), all_but_tables, patterns)
 
 
 def _quark_format(described: Any) -> str:
@@ -526,12 +287,3 @@ def _quark_format(described: Any) -> str:
     if dtype in ("int4", "uint4"):
         return whole_numbers(4, group, "quark", zeros=dtype == "uint4")
     raise unknown(f"quark with weights of {dtype!r}")
-
-
-_READERS: tuple[tuple[Iterable[str], Callable[[Keys], Scheme]], ...] = (
-    (GPTQ, _gptq),
-    (AWQ, _awq),
-    (AUTO_ROUND, _auto_round),
-    (("bitsandbytes",), _bitsandbytes),
-    (("quark",), _quark),
-)

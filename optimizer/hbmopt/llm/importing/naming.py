@@ -24,6 +24,8 @@ class Matrix:
     draft: bool = False
     bias: bool = False
     """Whether it is a bias, which no method quantizes."""
+    count: int = 1
+    """How many matrices of one shape it stands for."""
 
 
 ATTENTION = {
@@ -388,8 +390,13 @@ def _experts(
             names = _joined(places, naming.experts, str(number), leaf)
             # Files that keep all experts in one tensor name that.
             packed = _joined(places, naming.experts, leaf) + _joined(places, naming.experts)
+            mlx = _joined(places, naming.feed_forward, "switch_mlp", leaf)
             yield Matrix(
-                "routed_experts", names + packed, count // len(numbers), bias=role == "bias"
+                "routed_experts",
+                names + packed + mlx,
+                count // len(numbers),
+                bias=role == "bias",
+                count=experts.experts // len(numbers),
             )
     for role, count in experts.shared_named:
         names = _joined(places, naming.shared, shared.get(role, role))

@@ -15,9 +15,9 @@ from hbmopt.llm import BITS_PER_WEIGHT, COMPONENTS, DRAFT, is_weight_format
 from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Unplaced
-from hbmopt.llm.importing.methods import Scheme
+from hbmopt.llm.importing.methods import scheme_of
 from hbmopt.llm.importing.naming import NAMINGS, Naming, layer_roots, matrices
-from hbmopt.llm.importing.other_methods import scheme_of
+from hbmopt.llm.importing.scheme import Scheme
 
 SECTIONS = ("quantization_config", "quantization", "compression_config")
 """Keys of the section that states the quantization."""
@@ -161,6 +161,17 @@ def _formats(stored: dict[str, Counter[str]], scheme: Scheme, rest: str) -> Form
     if base == "bf16" and all(form == "bf16" for form in most.values()):
         return Formats("bf16", {}, apart, scheme.notes)
     return Formats(base if single else "native", components, apart, scheme.notes)
+
+
+def tensor_formats(stored: Mapping[str, Counter[str]]) -> Formats:
+    """Return the formats of a file whose tensors say themselves how they are stored."""
+    most = {name: max(forms, key=forms.__getitem__) for name, forms in stored.items()}
+    apart = {
+        name: {form: float(count) for form, count in forms.items() if form != most[name]}
+        for name, forms in stored.items()
+        if len(forms) > 1
+    }
+    return Formats("native", most, apart)
 
 
 def named_format(name: str) -> str:
