@@ -36,7 +36,12 @@ CASES = {
     "mlx": ({"group_size": 64, "bits": 4}, 4.5, 4.5, 4.5),
     "mlx_3": ({"group_size": 32, "bits": 3}, 4.0, 4.0, 4.0),
     "mlx_mxfp4": ({"group_size": 32, "bits": 4, "mode": "mxfp4"}, 4.25, 4.25, 4.25),
-    "mlx_head": ({"group_size": 64, "bits": 4, "lm_head": {"bits": 6}}, 4.5, 4.5, 6.5),
+    "mlx_head": (
+        {"group_size": 64, "bits": 4, "lm_head": {"group_size": 64, "bits": 6}},
+        4.5,
+        4.5,
+        6.5,
+    ),
     "mlx_table": ({"group_size": 64, "bits": 4, "model.embed_tokens": False}, 4.5, 16, 4.5),
     "hqq": (
         {"quant_method": "hqq", "quant_config": hqq(nbits=4, group_size=64, axis=1)} | LINEAR,
@@ -119,7 +124,10 @@ def test_mlx_states_experts_by_the_module_that_holds_them():
     config = CONFIGS["Qwen/Qwen3-30B-A3B"]
     plain = import_llm(config | {"quantization": {"group_size": 64, "bits": 4}})
     name = "model.layers.3.mlp.switch_mlp.down_proj"
-    mixed = import_llm(config | {"quantization": {"group_size": 64, "bits": 4, name: {"bits": 6}}})
+    mixed = import_llm(
+        config
+        | {"quantization": {"group_size": 64, "bits": 4, name: {"group_size": 64, "bits": 6}}}
+    )
     more = mixed.checkpoint_bytes(mixed.native_format) - plain.checkpoint_bytes(plain.native_format)
     assert more == pytest.approx(128 * 768 * 2048 * 2 / 8, rel=1e-6)
 

@@ -141,8 +141,10 @@ def mlx(section: Keys) -> Scheme:
             stored = base
         elif own is not False:
             raise section.error(name, f"{own!r} is neither bits and groups nor false")
-        rules.append(Rule(any_of([name], "shell"), stored))
-        patterns.append(name)
+        # MLX keeps all experts of a layer in one module.
+        place = name.replace("switch_mlp", "experts")
+        rules.append(Rule(any_of([place], "shell"), stored))
+        patterns.append(place)
     return Scheme(base, tuple(rules), everything, tuple(patterns), single=False)
 
 
@@ -184,12 +186,48 @@ def hqq(section: Keys) -> Scheme:
 def torchao(section: Keys) -> Scheme:
     """torchao: the configuration of the quantizer by its class or by its short name."""
     rules, patterns = left_out(section, "transformers")
-    stated = section.raw("quant_type")
-    kind, options = str(stated), section.raw("quant_type_kwargs") or {}
-    if isinstance(stated, Mapping):
-        default = stated.get("default", stated)
-        kind = str(default.get("_type")) if isinstance(default, Mapping) else str(default)
-        options = default.get("_data", {}) if isinstance(default, Mapping) else {}
+    tables = section.flag("include_input_output_embeddings", default=False)
+    reach = everything if tables else all_but_tables
+    stated, options = section.raw("quant_type"), section.raw("quant_type_kwargs")
+    if isinstance(stated, str):
+        return Scheme(_torchao_format(stated, options), rules, reach, patterns)
+    if not isinstance(stated, Mapping):
+        raise unknown("torchao without `quant_type`")
+    default = stated.get("default", stated)
+    named = _torchao_modules(default)
+    if named is None:
+        return Scheme(_torchao_described(default) or "bf16", rules, reach, patterns)
+    own = tuple(
+        Rule(any_of([name], "compressed-tensors"), _torchao_described(one))
+        for name, one in named.items()
+        if name != "_default"
+    )
+    base = _torchao_described(named.get("_default")) or "bf16"
+    return Scheme(base, (*rules, *own), reach, (*patterns, *named), single=False)
+
+
+def _torchao_modules(described: object) -> dict[str, object] | None:
+    """Return what is described module by module, None where all are alike."""
+    if not isinstance(described, Mapping):
+        return None
+    if described.get("_type") not in ("ModuleFqnToConfig", "FqnToConfig"):
+        return None
+    data = described.get("_data")
+    found = next(iter(data.values()), None) if isinstance(data, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise unknown("torchao without its list of modules")
+    return {str(name): one for name, one in found.items()}
+
+
+def _torchao_described(described: object) -> str | None:
+    if described is None:
+        return None
+    if not isinstance(described, Mapping):
+        raise unknown(f"torchao with {described!r}")
+    return _torchao_format(str(described.get("_type")), described.get("_data"))
+
+
+def _torchao_format(kind: str, options: object) -> str:
     group = options.get("group_size", 128) if isinstance(options, Mapping) else 128
     plain = re.sub(r"[^a-z0-9]", "", kind.lower()).removesuffix("config")
     known = {
@@ -203,9 +241,7 @@ def torchao(section: Keys) -> Scheme:
         known[plain] = exact(4 + 32 / group)
     if plain not in known:
         raise unknown(f"torchao with {kind!r}")
-    tables = section.flag("include_input_output_embeddings", default=False)
-    reach = everything if tables else all_but_tables
-    return Scheme(known[plain], rules, reach, patterns)
+    return known[plain]
 
 
 def exllama(section: Keys) -> Scheme:
@@ -244,9 +280,13 @@ def bitnet(section: Keys) -> Scheme:
     """BitNet: -1, 0 and 1, four to a byte: 1.58 bits of information in 2 that are stored."""
     rules, patterns = left_out(section, "transformers")
     mode = section.word("quantization_mode", default="offline")
+    if mode == "online":
+        note = "Stored in 16 bits, and rounded to three values when it runs."
+        return Scheme("bf16", notes=(note,))
     if mode != "offline":
-        raise unknown(f"bitnet with the mode {mode!r}, whose files are not packed,")
-    return Scheme(exact(2.0, 8), rules, all_but_tables, patterns)
+        raise unknown(f"bitnet with the mode {mode!r}")
+    note = "Weights of three values, 1.58 bits, are stored in 2."
+    return Scheme(exact(2.0, 8), rules, all_but_tables, patterns, notes=(note,))
 
 
 def exact(bits: float, arithmetic: int = 16) -> str:
