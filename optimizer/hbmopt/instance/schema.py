@@ -369,6 +369,8 @@ class Instance(StrictModel):
 
     @model_validator(mode="after")
     def _formats_of_the_model(self) -> "Instance":
+        if not self.llm.generates:
+            raise _problem_at("llm", f"{self.llm.name} has no output head: it makes no tokens")
         for name in self.choices.weight_formats or []:
             if name not in self.llm.schemes:
                 hint = nearest(name, self.llm.schemes)

@@ -102,6 +102,12 @@ class Keys:
         place = f":{line}" if line is not None else ""
         return InputError(f"{self.source}{place}: {self._path}{key}: {message}")
 
+    def own_error(self, message: str) -> InputError:
+        """Return the error of this mapping as a whole, where it stands."""
+        line = self._lines.of(self._place) if self._lines is not None else None
+        place = f":{line}" if line is not None else ""
+        return InputError(f"{self.source}{place}: {'.'.join(self._place)}: {message}")
+
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
         self._seen.add(key)

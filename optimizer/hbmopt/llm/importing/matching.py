@@ -38,10 +38,11 @@ def _expression(pattern: str) -> re.Pattern[str]:
         raise Unplaced(f"the pattern {pattern[:60]!r} is no regular expression: {error}") from None
 
 
-def _above(name: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def _above(name: str) -> tuple[str, ...]:
     """Return a module and all modules that hold it."""
     parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return tuple(".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def _compressed_tensors(pattern: str) -> Matcher:
@@ -54,6 +55,8 @@ def _shell(pattern: str) -> Matcher:
     if pattern.startswith("re:"):
         return _compressed_tensors(pattern)
     glob = _expression(translate(pattern))
+    if pattern.endswith("*"):
+        return lambda name: glob.match(name) is not None
     return lambda name: any(glob.match(one) is not None for one in _above(name))
 
 

@@ -77,7 +77,7 @@ def _method(section: Keys) -> Callable[[Keys], Scheme]:
     method = str(section.raw("quant_method") or "")
     if method not in NAMED | METHODS.keys() | READERS.keys() | {"quark"}:
         raise unknown(f"quant_method {method!r}")
-    if isinstance(section.raw("quant_algo"), str):
+    if section.has("quant_algo"):
         return _modelopt
     if isinstance(section.raw("config_groups"), Mapping) and section.raw("config_groups"):
         return _compressed_tensors

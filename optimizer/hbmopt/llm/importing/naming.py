@@ -390,10 +390,9 @@ def _experts(
             names = _joined(places, naming.experts, str(number), leaf)
             # Files that keep all experts in one tensor name that.
             packed = _joined(places, naming.experts, leaf) + _joined(places, naming.experts)
-            mlx = _joined(places, naming.feed_forward, "switch_mlp", leaf)
             yield Matrix(
                 "routed_experts",
-                names + packed + mlx,
+                names + packed,
                 count // len(numbers),
                 bias=role == "bias",
                 count=experts.experts // len(numbers),

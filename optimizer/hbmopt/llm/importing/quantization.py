@@ -6,9 +6,10 @@ several places and spellings: `quantization_config` at the top or in the text co
 read into a `Scheme`, whose rules are then asked for every matrix of the model by its name.
 """
 
+import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hbmopt.errors import InputError, nearest
 from hbmopt.llm import BITS_PER_WEIGHT, COMPONENTS, DRAFT, is_weight_format
@@ -16,7 +17,7 @@ from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import Unplaced
 from hbmopt.llm.importing.methods import scheme_of
-from hbmopt.llm.importing.naming import NAMINGS, Naming, layer_roots, matrices
+from hbmopt.llm.importing.naming import NAMINGS, Matrix, Naming, layer_roots, matrices
 from hbmopt.llm.importing.scheme import Scheme
 
 SECTIONS = ("quantization_config", "quantization", "compression_config")
@@ -63,7 +64,7 @@ def stated_formats(outer: Keys, keys: Keys, plan: Blueprint, family: str) -> For
         if rest == "bf16":
             return Formats("bf16", {})
         return Formats(rest, dict.fromkeys(COMPONENTS, rest), notes=_engines(rest))
-    place, name, section = found
+    _, _, section = found
     nested = keys.parent is not None
     try:
         scheme = scheme_of(section)
@@ -73,9 +74,12 @@ def stated_formats(outer: Keys, keys: Keys, plan: Blueprint, family: str) -> For
                 raise keys.error("expert_dtype", f"{expert_type!r} is not a format that is known")
             scheme = scheme.with_experts(_EXPERT_TYPES[expert_type])
         naming = NAMINGS.get(family, Naming())
-        stored = _counted(plan, scheme, naming, rest, nested=nested)
+        roots = layer_roots(scheme.patterns, naming, nested=nested)
+        found_matrices = matrices(plan, naming, roots, each_expert=scheme.tells_experts_apart)
+        stored = _counted(found_matrices, scheme, rest)
+        scheme = replace(scheme, notes=(*scheme.notes, *_idle_patterns(found_matrices, scheme)))
     except Unplaced as error:
-        raise place.error(name, str(error)) from None
+        raise section.own_error(str(error)) from None
     return _formats(stored, scheme, rest)
 
 
@@ -120,18 +124,37 @@ def _section(outer: Keys, keys: Keys) -> tuple[Keys, str, Keys] | None:
     return found
 
 
-def _counted(
-    plan: Blueprint, scheme: Scheme, naming: Naming, rest: str, *, nested: bool
-) -> dict[str, Counter[str]]:
+def _counted(found: Sequence[Matrix], scheme: Scheme, rest: str) -> dict[str, Counter[str]]:
     """Return the parameters of every component by the format that they are stored in."""
-    roots = layer_roots(scheme.patterns, naming, nested=nested)
-    each = scheme.tells_experts_apart
     stored: dict[str, Counter[str]] = {}
-    for one in matrices(plan, naming, roots, each_expert=each):
+    for one in found:
         key = f"{DRAFT}.{one.component}" if one.draft else one.component
         form = rest if one.bias else scheme.stored(one) or rest
         stored.setdefault(key, Counter())[form] += one.parameters
     return stored
+
+
+_OF_THE_DECODER = re.compile(r"attn|attention|mlp|ffn|feed_forward|experts|mixer|_proj")
+_OF_OTHERS = re.compile(
+    r"visi|visual|audio|speech|encoder|projector|project|mtp|nextn|norm|router|embed|lora|conv1d|bias"
+    r"|gate(\b|$)|merger|tower|in_proj_[ab]|resampler|talker|modality|eagle"
+)
+
+
+def _idle_patterns(found: Sequence[Matrix], scheme: Scheme) -> tuple[str, ...]:
+    """Return a note of the patterns that seem to speak of the decoder, and name nothing in it."""
+    idle = []
+    for pattern, matches in scheme.listed:
+        spoken = _OF_THE_DECODER.search(pattern) and not _OF_OTHERS.search(pattern)
+        if spoken and not any(matches(name) for one in found for name in one.names):
+            idle.append(pattern)
+    if not idle:
+        return ()
+    listed = ", ".join(repr(one) for one in idle[:3])
+    return (
+        f"{len(idle)} pattern{'s' if len(idle) > 1 else ''} of the quantization name no matrix "
+        f"of the decoder: {listed}.",
+    )
 
 
 def _formats(stored: dict[str, Counter[str]], scheme: Scheme, rest: str) -> Formats:

@@ -1,7 +1,7 @@
 """The scheme of a checkpoint: a format, and the rules by which matrices have another or none."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from hbmopt.llm import BITS_PER_WEIGHT, other_format, weight_bits
@@ -39,6 +39,9 @@ class Rule:
 
     matches: Matcher
     stored: str | None
+    library: str = ""
+    """How the patterns are read, where they are to be looked at one by one."""
+    patterns: tuple[str, ...] = ()
 
 
 def all_but_tables(matrix: Matrix) -> bool:
@@ -85,6 +88,13 @@ class Scheme:
     halves: Callable[[Matrix], bool] = nothing
     """Of which matrices two of four weights are kept."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> Iterator[tuple[str, Matcher]]:
+        """Each pattern of the lists of exceptions, with what it matches."""
+        for rule in self.rules:
+            for pattern in rule.patterns:
+                yield pattern, any_of([pattern], rule.library)
 
     @property
     def tells_experts_apart(self) -> bool:
@@ -137,7 +147,8 @@ def left_out(section: Keys, library: str, *more: str) -> tuple[tuple[Rule, ...],
         patterns += listed
     if not patterns:
         return (), ()
-    return (Rule(any_of(patterns, library), None),), tuple(patterns)
+    found = tuple(patterns)
+    return (Rule(any_of(found, library), None, library, found),), found
 
 
 def whole_numbers(bits: object, group: object, what: str, *, zeros: bool = False) -> str:

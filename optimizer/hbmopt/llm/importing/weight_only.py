@@ -141,10 +141,10 @@ def mlx(section: Keys) -> Scheme:
             stored = base
         elif own is not False:
             raise section.error(name, f"{own!r} is neither bits and groups nor false")
-        # MLX keeps all experts of a layer in one module.
-        place = name.replace("switch_mlp", "experts")
-        rules.append(Rule(any_of([place], "shell"), stored))
-        patterns.append(place)
+        # All experts are in one module there, of another name than in the published files.
+        published = re.sub(r"\bswitch_mlp\.", "experts.0.", name)
+        rules.append(Rule(any_of([published], "shell"), stored))
+        patterns.append(published)
     return Scheme(base, tuple(rules), everything, tuple(patterns), single=False)
 
 
