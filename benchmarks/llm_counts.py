@@ -6,7 +6,7 @@ for it. Three things are compared:
     families   the default configuration of every class that the importer knows by its model_type
     shapes     the published shapes of tests/public_shapes.json
     defaults   what classes make of keys that a file leaves out (optimizer/hbmopt/llm/importing/
-               class_defaults.json), which `--write-defaults` writes anew
+               families/class_defaults.json), which `--write-defaults` writes anew
 
 Run: python benchmarks/llm_counts.py [--write-defaults] [--write-docs]
 
@@ -38,7 +38,7 @@ from hbmopt.llm.importing.families import BUILDERS, KNOWN
 from hbmopt.llm.importing.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULTS = ROOT / "optimizer" / "hbmopt" / "llm" / "importing" / "class_defaults.json"
+DEFAULTS = ROOT / "optimizer" / "hbmopt" / "llm" / "importing" / "families" / "class_defaults.json"
 SHAPES = ROOT / "tests" / "public_shapes.json"
 DOCS = ROOT / "docs" / "llms.md"
 BEGIN, END = "<!-- benchmarks/llm_counts.py -->", "<!-- end -->"
@@ -75,7 +75,12 @@ ALSO_INSIDE = [
 MOSTLY_SPARSE = ["dense", *["sparse"] * 31]
 COMPLETED: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 6},
-    "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "first_k_dense_replace": 1},
+    "dots1": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "first_k_dense_replace": 1,
+    },
     "deepseek_ocr2": {"text_config": {"num_experts_per_tok": 6, "mlp_layer_types": MOSTLY_SPARSE}},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
     "hunyuan_v1_dense": {"head_dim": 128},

@@ -16,9 +16,9 @@ from configurations import CONFIGURATIONS, REQUIRED, changed, stated, without
 from hbmopt.errors import InputError
 from hbmopt.instance.schema import load
 from hbmopt.llm.attention import RecurrentAttention
-from hbmopt.llm.importing.class_defaults import class_defaults
 from hbmopt.llm.importing.entry import entry_yaml, facts, facts_table, summary
 from hbmopt.llm.importing.families import KNOWN
+from hbmopt.llm.importing.families.class_defaults import class_defaults
 from hbmopt.llm.importing.huggingface import import_llm, imported
 from hbmopt.llm.schema import COMPONENTS, Llm
 

@@ -142,7 +142,7 @@ def mlx(section: Keys) -> Scheme:
         elif own is not False:
             raise section.error(name, f"{own!r} is neither bits and groups nor false")
         # All experts are in one module there, of another name than in the published files.
-        published = re.sub(r"\bswitch_mlp\.", "experts.0.", name)
+        published = re.sub(r"\bswitch_mlp\.", "experts.", name)
         rules.append(Rule(any_of([published], "shell"), stored))
         patterns.append(published)
     return Scheme(base, tuple(rules), everything, tuple(patterns), single=False)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint
-from hbmopt.llm.importing.class_defaults import class_defaults
 from hbmopt.llm.importing.families import (
     compressed,
     convolved_attention,
@@ -33,6 +32,7 @@ from hbmopt.llm.importing.families import (
     varied,
     zaya,
 )
+from hbmopt.llm.importing.families.class_defaults import class_defaults
 from hbmopt.llm.importing.families.common import Builder
 from hbmopt.llm.importing.families.idle import ignore_idle
 from hbmopt.llm.importing.keys import Keys
