@@ -176,6 +176,7 @@ NAMINGS: dict[str, Naming] = {
     "rwkv": _RWKV,
     "rwkv5": _RWKV,
     "rwkv6": _RWKV,
+    "rwkv7": Naming(recurrent="attn", feed_forward="ffn", embedding="model.embeddings"),
     "step3": _STEP,
     "step3_text": _STEP,
     "step3_vl": _STEP,

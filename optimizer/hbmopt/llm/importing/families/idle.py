@@ -35,6 +35,11 @@ WIDTHS = "says what widths that are stated follow from"
 
 IDLE = (
     Idle(SOFTWARE, ("bloom", "chatglm"), _any("masked_softmax_fusion skip_bias_add_qkv")),
+    Idle(
+        "queries, keys and values have the same weights in one tensor or three",
+        ("mimo_v2", "mimo_v2_flash"),
+        {"attention_projection_layout": ("fused_qkv", "split_qkv", "separate")},
+    ),
     Idle(SOFTWARE, ("gpt_bigcode",), _any("pad_key_length validate_runner_input inference_runner")),
     Idle(
         SOFTWARE,

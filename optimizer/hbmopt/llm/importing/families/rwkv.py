@@ -1,4 +1,4 @@
-"""RWKV 4, 5 and 6: a recurrence per channel or per head, and a feed-forward with a gate."""
+"""RWKV 4 to 7: a recurrence per channel or per head, and a feed-forward of two matrices."""
 
 from dataclasses import replace
 
@@ -69,4 +69,42 @@ def rwkv(keys: Keys, outer: Keys) -> Blueprint:
     return decoder(keys, outer, size, (layer,) * size.layers, ends=4 * size.hidden)
 
 
-FAMILIES: dict[str, Builder] = {"rwkv": rwkv, "rwkv5": rwkv, "rwkv6": rwkv}
+def rwkv7(keys: Keys, outer: Keys) -> Blueprint:
+    """RWKV 7: a square state per head with a delta rule, whose rates are of low rank."""
+    size = sizes(keys)
+    hidden, head = size.hidden, keys.whole("head_dim")
+    inner = keys.whole("intermediate_size")
+    if hidden % head or keys.whole("num_heads", default=hidden // head) * head != hidden:
+        raise keys.error("head_dim", f"heads of {head} do not make the hidden size {hidden}")
+    for name in ("norm_first", "norm_bias"):
+        if not keys.flag(name, default=True):
+            raise keys.error(name, "this family is known with biased norms before the layers only")
+    if keys.has("attn"):
+        raise keys.error("attn", "layers of attention are not known in this family")
+    decay, rate, gate, value = (
+        keys.whole(f"{name}_low_rank_dim") for name in ("decay", "a", "gate", "v")
+    )
+    keys.ignore("value_dim", "hidden_ratio", reason="says what widths that are stated follow from")
+    keys.ignore("fuse_norm", "attn_mode", "fuse_cross_entropy", reason="how the software runs it")
+    first = RecurrentMixer(
+        heads=hidden // head,
+        key_dimension=head,
+        value_dimension=head,
+        weights=4 * hidden * hidden + 2 * hidden * (decay + rate + gate),
+        # Six mixes with the token before, three weights per channel, two biases, a norm.
+        small=(6 + 3 + 2 + 2) * hidden,
+        state_format="fp32",
+        convolution_elements=2 * hidden,
+        flops_per_element=8.0,
+    )
+    # From the second layer on values are mixed with those of the first.
+    later = replace(first, weights=first.weights + 2 * hidden * value, small=first.small + hidden)
+    forward = DenseBlock(hidden, inner, 2, small=hidden)
+    layers = [
+        Layer((later if number else first,), forward, None, 4 * hidden)
+        for number in range(size.layers)
+    ]
+    return decoder(keys, outer, size, layers, ends=4 * hidden)
+
+
+FAMILIES: dict[str, Builder] = {"rwkv": rwkv, "rwkv5": rwkv, "rwkv6": rwkv, "rwkv7": rwkv7}
