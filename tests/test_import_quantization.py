@@ -8,7 +8,9 @@ import json
 
 import pytest
 
+import configurations as tiny
 from commands import invoke, one_line_of_error
+from configurations import changed
 from hbmopt.errors import InputError
 from hbmopt.llm.importing import import_llm
 
@@ -584,6 +586,57 @@ def test_the_codebooks_of_aqlm_are_stored_with_every_matrix():
 
 # ---- What is not known is said
 
+ANYTHING = (None, True, -1, 0, 7, 4.0, 10**400, "", "abc", "re:(", [], [0], [["a"]], {}, {"a": 1})
+SECTIONS = [section for section, *_ in OTHERS.values()] + [
+    compressed_tensors(4, "int", 128, ["lm_head", "re:.*x"]),
+    {"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]},
+    {"quant_method": "gptq", "bits": 4, "dynamic": {"-:a": {}, "b": {"bits": 8}}, "sym": True},
+    {"quant_method": "gptq", "bits": 4, "modules_in_block_to_quantize": [["self_attn.q_proj"]]},
+    {"quant_method": "awq", "w_bit": 4, "group_size": 64, "zero_point": True},
+    {"quant_method": "auto-round", "bits": 4, "extra_config": {"a.*": {"bits": 8}}},
+    {"quant_method": "bitsandbytes", "load_in_4bit": True, "llm_int8_skip_modules": ["lm_head"]},
+    {
+        "quant_method": "quark",
+        "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}},
+        "layer_quant_config": {"*q_proj": {"weight": {"dtype": "int4", "group_size": 32}}},
+        "exclude": ["lm_head"],
+    },
+    {
+        "quant_method": "aqlm",
+        "in_group_size": 8,
+        "out_group_size": 1,
+        "num_codebooks": 1,
+        "nbits_per_codebook": 16,
+        "linear_weights_not_to_quantize": ["lm_head.weight"],
+    },
+    {
+        "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": {"model.layers.0.mlp.up_proj": {"quant_algo": "FP8"}},
+    },
+]
+
+
+def places(values, above=""):
+    """The path of every key that has no point in it."""
+    for key, value in values.items():
+        if "." not in key:
+            yield f"{above}{key}"
+        if "." not in key and isinstance(value, dict):
+            yield from places(value, f"{above}{key}.")
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda one: str(one.get("quant_method")))
+def test_any_value_anywhere_in_a_section_gives_a_model_or_one_line(section):
+    for place in places(section):
+        for junk in ANYTHING:
+            try:
+                values = changed(section, place, junk)
+                llm = import_llm(tiny.MIXTURE | {"quantization_config": values})
+            except InputError as error:
+                assert len(str(error).splitlines()) == 1
+            else:
+                assert llm.checkpoint_bytes(llm.native_format) > 0
+
 
 @pytest.mark.parametrize(
     ("section", "said"),
@@ -635,7 +688,7 @@ def test_a_layer_number_of_any_length_is_a_name_like_others():
         ('{"quantization": ' + '{"a":' * 100_000 + "1" + "}" * 100_001, "nested too deeply"),
         ('{"quantization": {"quant_algo": "FP8", "quant_algo": "NVFP4"}}', "quant_algo: stands"),
         ('{"quantization": {"quant_algo": "FP3"}}', "'FP3'"),
-        ('{\n"quantization": {\n"quant_algo": 7}}', ":3: quant_algo"),
+        ('{\n"quantization": {\n"quant_algo": 7}}', ":3: quantization.quant_algo"),
     ],
 )
 def test_a_bad_file_of_modelopt_is_one_line_with_its_name(text, said, tmp_path):

@@ -52,7 +52,7 @@ def gptq(section: Keys) -> Scheme:
     if section.raw("lm_head"):
         # A head that is quantized is so by the base, unless a pattern says otherwise.
         patterns = (*patterns, "lm_head")
-    blocks = section.raw("modules_in_block_to_quantize") or section.raw("inside_layer_modules")
+    blocks = section.listed("modules_in_block_to_quantize")
     if blocks:
         chosen = [str(name) for one in blocks for name in (one if isinstance(one, list) else [one])]
         only = any_of([rf".*\.{re.escape(name)}$" for name in chosen], "gptq")
@@ -154,10 +154,10 @@ def _mlx_format(bits: object, group: object, mode: object) -> str:
         return floats[mode]
     if mode not in (None, "affine"):
         raise unknown(f"MLX in the mode {mode!r}")
-    if bits not in (2, 3, 4, 5, 6, 8) or group not in (32, 64, 128):
+    if not isinstance(bits, int) or not isinstance(group, int):
         raise unknown(f"MLX with {bits!r} bits in groups of {group!r}")
-    assert isinstance(bits, int)
-    assert isinstance(group, int)
+    if bits not in (2, 3, 4, 5, 6, 8) or group not in (32, 64, 128):
+        raise unknown(f"MLX with {bits} bits in groups of {group}")
     return exact(bits + 32 / group)
 
 
@@ -174,7 +174,8 @@ def hqq(section: Keys) -> Scheme:
     # Three bits are packed ten to 32.
     packed = {8: 8.0, 4: 4.0, 3: 3.2, 2: 2.0, 1: 1.0}
     bits, group = weights.raw("nbits"), weights.raw("group_size")
-    if bits not in packed or isinstance(group, bool) or not isinstance(group, int) or group < 1:
+    whole = isinstance(bits, int) and isinstance(group, int) and not isinstance(group, bool)
+    if not whole or bits not in packed or group < 1:
         raise unknown(f"hqq with {bits!r} bits in groups of {group!r}")
     weights.ignore_all("the recipe by which weights were quantized")
     described.ignore_all("scales and zero points are counted with 16 bits")
