@@ -104,44 +104,6 @@ def groups(keys: Keys, key: str, heads: int, kv_heads: int) -> None:
         raise keys.error(key, f"{heads} heads do not divide by {kv_heads}")
 
 
-def windows(keys: Keys, kinds: list[str], default: int | None = None) -> list[int | None]:
-    """Return the window of every layer, None where it attends to everything."""
-    window = keys.whole("sliding_window", default=default or 0, least=0) or None
-    if SLIDING not in kinds:
-        keys.idle("sliding_window", "no layer has a window")
-    if window is None and SLIDING in kinds:
-        raise keys.missing("sliding_window")
-    return [window if kind == SLIDING else None for kind in kinds]
-
-
-def uniform_window(
-    keys: Keys, layers: int, *, used: bool = True, layered: bool = False, stated: bool = False
-) -> list[int | None]:
-    """Return one window for all layers, where the configuration has one and uses it.
-
-    A null window is none. `used` is what an absent `use_sliding_window` means, `layered` that
-    only layers from `max_window_layers` on have the window, `stated` that the model class has a
-    window of its own, so that the key must be there.
-    """
-    if not keys.flag("use_sliding_window", default=used):
-        keys.ignore("sliding_window", "max_window_layers", "layer_types")
-        return [None] * layers
-    if keys.has("layer_types"):
-        keys.ignore("max_window_layers")
-        kinds = layer_kinds(keys, layers)
-        if SLIDING not in kinds:
-            keys.idle("use_sliding_window", "no layer has a window")
-        return windows(keys, kinds)
-    if stated and "sliding_window" not in keys.values:
-        raise keys.missing("sliding_window")
-    window = keys.whole("sliding_window", default=0, least=0) or None
-    if window is None:
-        keys.idle("use_sliding_window", "no window is stated")
-    below = keys.whole("max_window_layers", least=0) if layered and window is not None else 0
-    keys.ignore("max_window_layers")
-    return [window if layer >= below else None for layer in range(layers)]
-
-
 def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
     """Return whether the output head is the embedding.
 

@@ -16,7 +16,6 @@ from hbmopt.llm.importing.families.latent import (
     latent_mixer,
     with_indexer,
 )
-from hbmopt.llm.importing.families.lightning import bailing_linear
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     dense_block,
@@ -167,53 +166,6 @@ def kimi_linear(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-def bailing_delta(keys: Keys, hidden: int) -> RecurrentMixer:
-    """Return delta attention with full gates; it has heads of its own or those of attention."""
-    if keys.has("linear_head_dim"):
-        dimension = keys.whole("linear_head_dim")
-    else:
-        dimension = keys.whole("head_dim")
-        if dimension == keys.whole("qk_rope_head_dim", least=0):
-            # Files that the library writes keep the rotary width there.
-            raise keys.missing("linear_head_dim")
-    return delta_attention(
-        hidden,
-        keys.whole("linear_num_heads", "num_attention_heads"),
-        dimension,
-        keys.whole("linear_conv_kernel_dim", "short_conv_kernel_size"),
-        full_decay=True,
-        full_gate=True,
-    )
-
-
-def bailing_hybrid(keys: Keys, outer: Keys) -> Blueprint:
-    """Ling 3.0: delta attention and, on the last of each group of layers, latent attention."""
-    if keys.has("group_norm_size") and not keys.has("short_conv_kernel_size"):
-        return bailing_linear(keys, outer)
-    size = sizes(keys)
-    linear = bailing_delta(keys, size.hidden)
-    keys.ignore("short_conv_kernel_size", "head_dim")
-    full = latent_mixer(keys, size.hidden, low_rank_query=False)
-    # One gate per head on the output.
-    full = replace(full, extra_weights=size.hidden * full.heads)
-    kinds = linear_layers(keys, size.layers, period_key="layer_group_size")
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    norms = 2 * size.hidden
-    layers = [
-        either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
-        for is_linear, sparse in zip(kinds, with_experts, strict=True)
-    ]
-    return decoder(
-        keys,
-        outer,
-        size,
-        layers,
-        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
-    )
-
-
 def glm5_next(keys: Keys, outer: Keys) -> Blueprint:
     """GLM-5.3-Flash: delta attention, sparse latent attention with pooled index keys, streams."""
     size = sizes(keys)
@@ -250,7 +202,6 @@ def glm5_next(keys: Keys, outer: Keys) -> Blueprint:
 FAMILIES: dict[str, Builder] = {
     "kimi_linear": kimi_linear,
     "kimi_k3": kimi_linear,
-    "bailing_hybrid": bailing_hybrid,
     "glm5_next": glm5_next,
     "glm5_next_text": glm5_next,
 }

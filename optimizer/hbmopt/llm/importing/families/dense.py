@@ -10,11 +10,11 @@ from hbmopt.llm.importing.families.traits import (
     Traits,
     end_parameters,
     feed_forward,
-    layer_windows,
     mixer,
     norm_parameters,
     says,
 )
+from hbmopt.llm.importing.families.windows import layer_windows
 from hbmopt.llm.importing.keys import Keys
 
 

@@ -170,36 +170,6 @@ def falcon(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-def mpt(keys: Keys, outer: Keys) -> Blueprint:
-    """MPT: norms and projections without biases, positions by ALiBi."""
-    hidden, count = keys.whole("d_model"), layer_count(keys, "n_layers")
-    heads, vocabulary = keys.whole("n_heads"), keys.whole("vocab_size")
-    if keys.whole("expansion_ratio", default=4) != 4:
-        raise keys.error("expansion_ratio", "only four times the hidden size is known")
-    if not keys.flag("no_bias", default=True):
-        raise keys.error("no_bias", "biases are not known in this family")
-    described = keys.below("attn_config")
-    if described is not None:
-        kind = described.word("attn_type", default="multihead_attention")
-        if kind != "multihead_attention":
-            raise described.error("attn_type", f"{kind!r} is not known in this family")
-        for key in ("qk_ln", "prefix_lm"):
-            if described.flag(key, default=False):
-                raise described.error(key, "is not known in this family")
-        if not described.flag("alibi", default=True):
-            raise described.error("alibi", "learned positions are not known in this family")
-    if hidden % heads:
-        raise keys.error("n_heads", f"{hidden} does not divide by {heads} heads")
-    dimension = hidden // heads
-    layer = Layer(
-        (GroupedMixer(hidden, heads, heads, dimension, dimension),),
-        DenseBlock(hidden, 4 * hidden, matrices=2),
-        None,
-        2 * hidden,
-    )
-    return Blueprint(hidden, vocabulary, tied(keys, outer, default=True), (layer,) * count, hidden)
-
-
 def opt(keys: Keys, outer: Keys) -> Blueprint:
     """OPT: learned positions with two more than stated, a narrower embedding in one size."""
     hidden, count = keys.whole("hidden_size"), layer_count(keys, "num_hidden_layers")
@@ -248,7 +218,6 @@ LEGACY_TRAITS: dict[str, LegacyTraits] = {
 FAMILIES: dict[str, Builder] = {
     "falcon": falcon,
     "gpt_neo": gpt_neo,
-    "mpt": mpt,
     "opt": opt,
     **{family: partial(legacy, traits=traits) for family, traits in LEGACY_TRAITS.items()},
 }

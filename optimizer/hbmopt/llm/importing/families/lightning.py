@@ -1,6 +1,7 @@
-"""Families with lightning attention: MiniMax-Text-01 and M1, Ling 2.5, Ring-linear."""
+"""MiniMax-Text-01 and M1, Ling and Ring: lightning and delta attention between full layers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import (
     Blueprint,
@@ -17,12 +18,22 @@ from hbmopt.llm.importing.families.common import (
     head_dimension,
     sizes,
 )
-from hbmopt.llm.importing.families.latent import draft_of, latent_mixer
-from hbmopt.llm.importing.families.mixture import experts_of, layers_with_experts, refuse_biases
+from hbmopt.llm.importing.families.delta_attention import delta_attention
+from hbmopt.llm.importing.families.latent import (
+    draft_of,
+    latent_mixer,
+)
+from hbmopt.llm.importing.families.mixture import (
+    layers_with_experts,
+    mixture_experts,
+    refuse_biases,
+)
 from hbmopt.llm.importing.families.mixture_table import BAILING
 from hbmopt.llm.importing.families.parts import (
     dense_block,
     either,
+    expert_layers,
+    experts_of,
     kv_heads,
     linear_layers,
     plain_attention,
@@ -30,6 +41,53 @@ from hbmopt.llm.importing.families.parts import (
     state_format,
 )
 from hbmopt.llm.importing.keys import Keys
+
+
+def bailing_delta(keys: Keys, hidden: int) -> RecurrentMixer:
+    """Return delta attention with full gates; it has heads of its own or those of attention."""
+    if keys.has("linear_head_dim"):
+        dimension = keys.whole("linear_head_dim")
+    else:
+        dimension = keys.whole("head_dim")
+        if dimension == keys.whole("qk_rope_head_dim", least=0):
+            # Files that the library writes keep the rotary width there.
+            raise keys.missing("linear_head_dim")
+    return delta_attention(
+        hidden,
+        keys.whole("linear_num_heads", "num_attention_heads"),
+        dimension,
+        keys.whole("linear_conv_kernel_dim", "short_conv_kernel_size"),
+        full_decay=True,
+        full_gate=True,
+    )
+
+
+def bailing_hybrid(keys: Keys, outer: Keys) -> Blueprint:
+    """Ling 3.0: delta attention and, on the last of each group of layers, latent attention."""
+    if keys.has("group_norm_size") and not keys.has("short_conv_kernel_size"):
+        return bailing_linear(keys, outer)
+    size = sizes(keys)
+    linear = bailing_delta(keys, size.hidden)
+    keys.ignore("short_conv_kernel_size", "head_dim")
+    full = latent_mixer(keys, size.hidden, low_rank_query=False)
+    # One gate per head on the output.
+    full = replace(full, extra_weights=size.hidden * full.heads)
+    kinds = linear_layers(keys, size.layers, period_key="layer_group_size")
+    with_experts = expert_layers(keys, size.layers)
+    experts = experts_of(keys, size.hidden)
+    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
+    norms = 2 * size.hidden
+    layers = [
+        either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
+        for is_linear, sparse in zip(kinds, with_experts, strict=True)
+    ]
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
+    )
 
 
 def lightning(
@@ -87,7 +145,7 @@ def bailing_experts(keys: Keys, size: Sizes, mixers: Sequence[Mixer]) -> list[La
     """Return layers of Ling's experts, behind dense ones, with these mixers."""
     refuse_biases(keys)
     sparse = layers_with_experts(keys, BAILING, size.layers)
-    experts = experts_of(keys, BAILING, size.hidden)
+    experts = mixture_experts(keys, BAILING, size.hidden)
     dense = dense_block(keys, size.hidden, needed=not all(sparse))
     return [
         either((mixer,), experts, dense, sparse=has, norms=2 * size.hidden)
@@ -132,6 +190,7 @@ def bailing_linear(keys: Keys, outer: Keys) -> Blueprint:
 
 
 FAMILIES: dict[str, Builder] = {
+    "bailing_hybrid": bailing_hybrid,
     "bailing_moe_linear": bailing_linear,
     "bailing_moe_linear_v2": bailing_linear,
     "bailing_moe_v2_5": bailing_linear,

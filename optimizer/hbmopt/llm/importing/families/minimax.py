@@ -17,9 +17,9 @@ from hbmopt.llm.importing.families.common import (
     dense_layers,
     layer_draft,
     sizes,
-    uniform_window,
 )
 from hbmopt.llm.importing.families.traits import Traits, mixer
+from hbmopt.llm.importing.families.windows import uniform_window
 from hbmopt.llm.importing.keys import Keys
 
 

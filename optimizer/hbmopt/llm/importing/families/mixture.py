@@ -16,11 +16,11 @@ from hbmopt.llm.importing.families.mixture_table import MIXTURE_TRAITS, MixtureT
 from hbmopt.llm.importing.families.traits import (
     end_parameters,
     feed_forward,
-    layer_windows,
     mixer,
     norm_parameters,
     says,
 )
+from hbmopt.llm.importing.families.windows import layer_windows
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -57,7 +57,7 @@ def _shared_width(keys: Keys, traits: MixtureTraits, width: int) -> int:
     return 0
 
 
-def experts_of(keys: Keys, traits: MixtureTraits, hidden: int) -> ExpertBlock:
+def mixture_experts(keys: Keys, traits: MixtureTraits, hidden: int) -> ExpertBlock:
     """Return the experts of one layer."""
     width, count = keys.whole(traits.width), keys.whole(*traits.experts)
     shared = _shared_width(keys, traits, width)
@@ -92,7 +92,7 @@ def mixture(keys: Keys, outer: Keys, traits: MixtureTraits) -> Blueprint:
     size = sizes(keys)
     if traits.no_bias:
         refuse_biases(keys)
-    experts = experts_of(keys, traits, size.hidden)
+    experts = mixture_experts(keys, traits, size.hidden)
     row = traits.attention
     sparse = layers_with_experts(keys, traits, size.layers)
 

@@ -1,9 +1,40 @@
-"""Decoders of the usual kind whose files name their sizes otherwise: ChatGLM, OpenELM."""
+"""Decoders of the usual kind whose files name their sizes otherwise: MPT, ChatGLM, OpenELM."""
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, GroupedMixer, Layer
-from hbmopt.llm.importing.families.common import Builder, Sizes, decoder, groups, layer_count
+from hbmopt.llm.importing.families.common import Builder, Sizes, decoder, groups, layer_count, tied
 from hbmopt.llm.importing.families.legacy import LegacyTraits, legacy
 from hbmopt.llm.importing.keys import Keys
+
+
+def mpt(keys: Keys, outer: Keys) -> Blueprint:
+    """MPT: norms and projections without biases, positions by ALiBi."""
+    hidden, count = keys.whole("d_model"), layer_count(keys, "n_layers")
+    heads, vocabulary = keys.whole("n_heads"), keys.whole("vocab_size")
+    if keys.whole("expansion_ratio", default=4) != 4:
+        raise keys.error("expansion_ratio", "only four times the hidden size is known")
+    if not keys.flag("no_bias", default=True):
+        raise keys.error("no_bias", "biases are not known in this family")
+    described = keys.below("attn_config")
+    if described is not None:
+        kind = described.word("attn_type", default="multihead_attention")
+        if kind != "multihead_attention":
+            raise described.error("attn_type", f"{kind!r} is not known in this family")
+        for key in ("qk_ln", "prefix_lm"):
+            if described.flag(key, default=False):
+                raise described.error(key, "is not known in this family")
+        if not described.flag("alibi", default=True):
+            raise described.error("alibi", "learned positions are not known in this family")
+    if hidden % heads:
+        raise keys.error("n_heads", f"{hidden} does not divide by {heads} heads")
+    dimension = hidden // heads
+    layer = Layer(
+        (GroupedMixer(hidden, heads, heads, dimension, dimension),),
+        DenseBlock(hidden, 4 * hidden, matrices=2),
+        None,
+        2 * hidden,
+    )
+    return Blueprint(hidden, vocabulary, tied(keys, outer, default=True), (layer,) * count, hidden)
+
 
 CHATGLM_1 = LegacyTraits(
     hidden=("hidden_size",),
@@ -85,4 +116,4 @@ def openelm(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-FAMILIES: dict[str, Builder] = {"chatglm": chatglm, "openelm": openelm}
+FAMILIES: dict[str, Builder] = {"chatglm": chatglm, "mpt": mpt, "openelm": openelm}

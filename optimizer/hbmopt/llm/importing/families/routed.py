@@ -15,10 +15,10 @@ from hbmopt.llm.importing.families.common import (
     decoder,
     layer_kinds,
     sizes,
-    windows,
 )
 from hbmopt.llm.importing.families.dense_table import BIASED
 from hbmopt.llm.importing.families.traits import Traits, mixer
+from hbmopt.llm.importing.families.windows import windows
 from hbmopt.llm.importing.keys import Keys
 
 

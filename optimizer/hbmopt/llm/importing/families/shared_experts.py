@@ -38,8 +38,8 @@ def ernie_layers(keys: Keys, layers: int) -> list[bool]:
     first = _first(keys, "moe_layer_start_index", least=0)
     last = _first(keys, "moe_layer_end_index", default=-1, least=-1)
     last = layers - 1 if last == -1 else last
-    if last > layers + 1:
-        raise keys.error("moe_layer_end_index", f"{last} is beyond the {layers} layers")
+    if last >= layers:
+        keys.idle("moe_layer_end_index", "all layers from the first with experts on have them")
     every = keys.whole("moe_layer_interval", default=1)
     return [(layer + 1) % every == 0 and first <= layer <= last for layer in range(layers)]
 
@@ -86,6 +86,15 @@ def ernie4_5_moe(keys: Keys, outer: Keys) -> Blueprint:
     return decoder(keys, outer, size, layers, tie=True, lookup_tables=images, notes=notes)
 
 
+def _by_layer(keys: Keys, layers: int, *names: str, default: int | None = None) -> int:
+    """Return a number that is stated once, or for every layer and always the same."""
+    for name in names:
+        listed = keys.raw(name)
+        if isinstance(listed, list) and len(listed) != layers:
+            raise keys.error(name, f"has {len(listed)} items for {layers} layers")
+    return keys.alike(*names, default=default, least=0)
+
+
 def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
     """Hunyuan-A13B and Large: experts on all layers but the first few, shared ones beside them.
 
@@ -94,13 +103,13 @@ def hunyuan_moe(keys: Keys, outer: Keys) -> Blueprint:
     size = sizes(keys)
     width = keys.whole("intermediate_size")
     beside = keys.flag("use_mixed_mlp_moe", default=True)
-    shared = keys.alike("num_shared_expert", default=1, least=0) if beside else 0
+    shared = _by_layer(keys, size.layers, "num_shared_expert", default=1) if beside else 0
     keys.ignore("num_shared_expert", reason="`use_mixed_mlp_moe` says that there are none")
     experts = ExpertBlock(
         size.hidden,
-        keys.alike("num_experts"),
-        keys.alike("moe_topk", "num_experts_per_tok"),
-        keys.alike("moe_intermediate_size", default=width),
+        _by_layer(keys, size.layers, "num_experts"),
+        _by_layer(keys, size.layers, "moe_topk", "num_experts_per_tok"),
+        _by_layer(keys, size.layers, "moe_intermediate_size", default=width),
         shared_weights=3 * size.hidden * width * shared,
     )
     keys.ignore("moe_drop_tokens", "moe_random_routing_dropped_token")

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 
 from hbmopt.llm.importing.blocks import DenseBlock, GroupedMixer
 from hbmopt.llm.importing.families.common import (
-    FULL,
-    SLIDING,
     head_dimension,
-    layer_kinds,
-    uniform_window,
-    windows,
 )
 from hbmopt.llm.importing.keys import Keys
 
@@ -85,66 +80,6 @@ def says(keys: Keys, trait: bool | str) -> bool:
     if trait.endswith("!"):
         return keys.flag(*names.split("|"))
     return keys.flag(*names.split("|"), default=default == "true")
-
-
-def layer_windows(keys: Keys, traits: Traits, layers: int) -> list[int | None]:
-    """Return the window of every layer by the family's rule."""
-    rule = traits.window
-    if rule == "none":
-        return [None] * layers
-    if rule in ("uniform", "optional", "layered"):
-        return uniform_window(
-            keys,
-            layers,
-            used=rule != "optional",
-            layered=rule in ("optional", "layered"),
-            stated=traits.window_stated,
-        )
-    if rule == "switched":
-        return _switched_windows(keys, layers)
-    named = [traits.period_key] if traits.period_key else []
-    # Layers by list make the keys that describe a pattern idle.
-    keys.ignore("_sliding_window_pattern", "sliding_window_pattern", *named)
-    if keys.has("layer_types"):
-        for key in ("sliding_window_pattern", *named):
-            keys.idle(key, "the layers are listed")
-    if "sliding_window" in keys.values and keys.raw("sliding_window") is None:
-        if SLIDING in layer_kinds(keys, layers):
-            raise keys.error("sliding_window", "is null, but `layer_types` has window layers")
-        return [None] * layers
-    period = traits.period
-    if traits.period_key is not None:
-        stated = keys.raw(traits.period_key)
-        if rule == "pattern" and isinstance(stated, str) and not keys.has("layer_types"):
-            return _word_windows(keys, traits.period_key, layers)
-        if isinstance(stated, int):
-            period = keys.whole(traits.period_key)
-    if period is None and not keys.has("layer_types"):
-        raise keys.missing("layer_types", *named)
-    return windows(keys, layer_kinds(keys, layers, period=period, full_at=traits.full_at))
-
-
-def _word_windows(keys: Keys, key: str, layers: int) -> list[int | None]:
-    """Return windows by a word such as LLLG, repeated: G, and the last layer, see everything."""
-    word = keys.word(key)
-    if not word or set(word) - {"L", "G"}:
-        raise keys.error(key, f"{word!r} is not a word of L and G")
-    kinds = [
-        SLIDING if word[layer % len(word)] == "L" and layer != layers - 1 else FULL
-        for layer in range(layers)
-    ]
-    return windows(keys, kinds)
-
-
-def _switched_windows(keys: Keys, layers: int) -> list[int | None]:
-    """Return windows by `layer_types` where `use_sliding_window` is true, else none."""
-    if not keys.flag("use_sliding_window", default=False):
-        keys.ignore("sliding_window", "layer_types", "max_window_layers")
-        return [None] * layers
-    if not keys.has("layer_types"):
-        raise keys.missing("layer_types")
-    keys.ignore("max_window_layers")
-    return windows(keys, layer_kinds(keys, layers))
 
 
 def head_counts(keys: Keys, traits: Traits) -> tuple[int, int]:

@@ -18,12 +18,12 @@ from hbmopt.llm.importing.families.common import (
     layer_draft,
     listed_kinds,
     sizes,
-    windows,
 )
 from hbmopt.llm.importing.families.dense_table import BIASED
 from hbmopt.llm.importing.families.mixture import shared_width
 from hbmopt.llm.importing.families.parts import dense_block, either
 from hbmopt.llm.importing.families.traits import mixer
+from hbmopt.llm.importing.families.windows import windows
 from hbmopt.llm.importing.keys import Keys
 
 
