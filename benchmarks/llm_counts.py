@@ -21,6 +21,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -315,7 +316,12 @@ def table(families: dict[str, list[str]], models: tuple[list[str], list[str], li
     compared = {shapes()[name]["model_type"] for name in exact} | set(families["inside"])
     rest = KNOWN - compared - set(families["exact"]) - set(families["refused"])
     lines.append(f"- Not compared, as the library makes no model of it: {', '.join(sorted(rest))}.")
-    return "\n".join(lines)
+    return "\n".join(
+        textwrap.fill(one, 112, subsequent_indent="  ", break_on_hyphens=False)
+        if one.startswith("- ")
+        else one
+        for one in lines
+    )
 
 
 def write_docs(text: str) -> None:

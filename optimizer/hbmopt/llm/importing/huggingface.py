@@ -13,7 +13,7 @@ from hbmopt.basics import is_file, verb
 from hbmopt.errors import InputError
 from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Parameters
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
-from hbmopt.llm.importing.checkpoint_index import Index, disagreement, index_beside
+from hbmopt.llm.importing.checkpoint_index import INDEX, Index, disagreement, index_beside
 from hbmopt.llm.importing.families import KNOWN, blueprint
 from hbmopt.llm.importing.gguf_file import disagreement as disagreeing
 from hbmopt.llm.importing.gguf_file import in_folder, read_header
@@ -165,9 +165,10 @@ def _from_hub(name: str) -> Path:
             f"{name}: config.json cannot be taken from the hub: {reason}; "
             "download it and give its path"
         ) from None
-    # Some models state their quantization in a file of its own; most have none.
-    with suppress(Exception):
-        hf_hub_download(name, "hf_quant_config.json")
+    # Some models state their quantization in a file of its own; those of one file have no index.
+    for beside in ("hf_quant_config.json", INDEX):
+        with suppress(Exception):
+            hf_hub_download(name, beside)
     return path
 
 
