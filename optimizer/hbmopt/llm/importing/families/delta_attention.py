@@ -2,26 +2,21 @@
 
 from dataclasses import replace
 
-from hbmopt.llm.importing.blocks import Blueprint, ExpertBlock, LatentMixer, Layer, RecurrentMixer
+from hbmopt.llm.importing.blocks import Blueprint, ExpertBlock, LatentMixer, RecurrentMixer
 from hbmopt.llm.importing.families.common import (
     FULL,
     Builder,
-    decoder,
     sizes,
 )
 from hbmopt.llm.importing.families.compressed import hyper_connections
 from hbmopt.llm.importing.families.latent import (
-    draft_of,
     indexer_layers,
     latent_mixer,
+    routed_decoder,
     with_indexer,
 )
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
-    dense_block,
-    either,
-    expert_layers,
-    experts_of,
     linear_layers,
     require,
     shared_experts,
@@ -145,24 +140,19 @@ def kimi_linear(keys: Keys, outer: Keys) -> Blueprint:
         output_gate=keys.flag("mla_use_output_gate", default=False),
     )
     kinds = kimi_layers(keys, size.layers)
-    with_experts = expert_layers(keys, size.layers)
-    experts = kimi_experts(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
     keys.ignore("activation_situ_linear_beta")
     # Attention residuals mix the outputs of the blocks before: a query and a norm per sublayer.
     residuals = 4 * size.hidden if keys.whole("attn_res_block_size", default=0, least=0) else 0
-    norms = 2 * size.hidden + residuals
-    layers = [
-        either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
-        for is_linear, sparse in zip(kinds, with_experts, strict=True)
-    ]
-    return decoder(
+    return routed_decoder(
         keys,
         outer,
         size,
-        layers,
+        [linear if is_linear else full for is_linear in kinds],
+        full,
+        experts=kimi_experts(keys, size.hidden),
+        norms=2 * size.hidden + residuals,
+        draft_norms=2 * size.hidden,
         ends=size.hidden + residuals // 2,
-        draft=draft_of(keys, Layer((full,), None, experts, 2 * size.hidden), size.hidden),
     )
 
 
@@ -176,27 +166,12 @@ def glm5_next(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("index_kpool_always_select_tail", "linear_lower_bound")
     kinds = linear_layers(keys, size.layers, full=(FULL, INDEXED))
     runs = indexer_layers(keys, size.layers, offset=2)
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    norms = 2 * size.hidden + hyper_connections(keys, size.hidden)
-    layers = [
-        either(
-            (linear if is_linear else replace(full, runs_indexer=running),),
-            experts,
-            dense,
-            sparse=sparse,
-            norms=norms,
-        )
-        for is_linear, running, sparse in zip(kinds, runs, with_experts, strict=True)
+    mixers = [
+        linear if is_linear else replace(full, runs_indexer=running)
+        for is_linear, running in zip(kinds, runs, strict=True)
     ]
-    return decoder(
-        keys,
-        outer,
-        size,
-        layers,
-        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
-    )
+    norms = 2 * size.hidden + hyper_connections(keys, size.hidden)
+    return routed_decoder(keys, outer, size, mixers, full, norms=norms)
 
 
 FAMILIES: dict[str, Builder] = {

@@ -2,23 +2,19 @@
 
 from dataclasses import replace
 
-from hbmopt.llm.importing.blocks import Blueprint, LatentMixer, Layer
+from hbmopt.llm.importing.blocks import Blueprint, LatentMixer
 from hbmopt.llm.importing.families.common import (
     SLIDING,
     Builder,
-    decoder,
     sizes,
 )
 from hbmopt.llm.importing.families.latent import (
-    draft_of,
     latent_mixer,
+    routed_decoder,
     with_indexer,
 )
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
-    dense_block,
-    either,
-    expert_layers,
     experts_of,
     mixer_kinds,
     shared_experts,
@@ -116,24 +112,12 @@ def dots3_note(keys: Keys, outer: Keys) -> Blueprint:
             found, extra_weights=size.hidden * found.heads, extra_small=found.rope_dimension
         )
 
-    with_experts = expert_layers(keys, size.layers)
     width = keys.whole("moe_shared_expert_intermediate_size", "shared_experts_intermediate_size")
     experts = experts_of(keys, size.hidden, shared=shared_experts(keys) * width)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
     if keys.flag("mlp_bias", default=False):
         raise keys.error("mlp_bias", "this family is known without biases only")
-    layers = [
-        either((mixer(layer, kind),), experts, dense, sparse=sparse, norms=2 * size.hidden)
-        for layer, (kind, sparse) in enumerate(zip(kinds, with_experts, strict=True))
-    ]
-    drafting = mixer(size.layers, INDEXED)
-    return decoder(
-        keys,
-        outer,
-        size,
-        layers,
-        draft=draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
-    )
+    mixers = [mixer(layer, kind) for layer, kind in enumerate(kinds)]
+    return routed_decoder(keys, outer, size, mixers, mixer(size.layers, INDEXED), experts=experts)
 
 
 FAMILIES: dict[str, Builder] = {

@@ -1,16 +1,20 @@
 """Families of multi-head latent attention: DeepSeek-V2 to V3.2, Kimi-K2, GLM-5, Mistral 4."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import (
     Blueprint,
     DenseBlock,
     DraftPlan,
+    ExpertBlock,
     LatentMixer,
     Layer,
+    Mixer,
 )
 from hbmopt.llm.importing.families.common import (
     Builder,
+    Sizes,
     decoder,
     layer_draft,
     sizes,
@@ -128,6 +132,37 @@ def draft_of(
     return layer_draft(layer, hidden, modules, repeats_tables=repeats_tables)
 
 
+def routed_decoder(
+    keys: Keys,
+    outer: Keys,
+    size: Sizes,
+    mixers: Sequence[Mixer],
+    drafting: Mixer,
+    *,
+    experts: ExpertBlock | None = None,
+    norms: int | None = None,
+    after: int = 0,
+    draft_norms: int | None = None,
+    ends: int | None = None,
+    repeats_tables: bool = False,
+) -> Blueprint:
+    """Return a decoder of DeepSeek's kind: dense blocks on some layers, experts on the others.
+
+    Norms are two, and `after` more with experts; draft layers have experts and `drafting`.
+    """
+    sparse = expert_layers(keys, size.layers)
+    experts = experts or experts_of(keys, size.hidden)
+    dense = dense_block(keys, size.hidden, needed=not all(sparse))
+    norms = 2 * size.hidden if norms is None else norms
+    layers = [
+        either((mixer,), experts, dense, sparse=has, norms=norms + after * has)
+        for mixer, has in zip(mixers, sparse, strict=True)
+    ]
+    drafted = Layer((drafting,), None, experts, draft_norms or norms + after)
+    draft = draft_of(keys, drafted, size.hidden, repeats_tables=repeats_tables)
+    return decoder(keys, outer, size, layers, ends=ends, draft=draft)
+
+
 def deepseek(keys: Keys, outer: Keys) -> Blueprint:
     """DeepSeek-V2 and V3, Kimi-K2, Mistral 4, A.X-K1, and with an indexer V3.2 and GLM-5."""
     if not keys.flag("use_mla", default=True):
@@ -144,40 +179,23 @@ def deepseek(keys: Keys, outer: Keys) -> Blueprint:
         runs = indexer_layers(keys, size.layers, offset=2)
         if not runs[0]:
             raise keys.error("indexer_types", "the first layer has no choice before it to reuse")
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    # A.X-K1 also normalises the output of its experts.
-    after = size.hidden if keys.family == "axk1" else 0
-    layers = [
-        either(
-            (replace(mixer, runs_indexer=running),),
-            experts,
-            dense,
-            sparse=sparse,
-            norms=2 * size.hidden + (after if sparse else 0),
-        )
-        for sparse, running in zip(with_experts, runs, strict=True)
-    ]
     # Its MTP layer may reuse the choice of the layers before.
     drafting = replace(
         mixer,
         runs_indexer=sparse_attention
         and not keys.flag("index_share_for_mtp_iteration", default=False),
     )
-    # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
-    own = keys.family in ("deepseek_v3", "deepseek_v32") and size.vocabulary == 129_280
-    return decoder(
+    return routed_decoder(
         keys,
         outer,
         size,
-        layers,
-        draft=draft_of(
-            keys,
-            Layer((drafting,), None, experts, 2 * size.hidden + after),
-            size.hidden,
-            repeats_tables=own,
-        ),
+        [replace(mixer, runs_indexer=running) for running in runs],
+        drafting,
+        # A.X-K1 also normalises the output of its experts.
+        after=size.hidden if keys.family == "axk1" else 0,
+        # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
+        repeats_tables=keys.family in ("deepseek_v3", "deepseek_v32")
+        and size.vocabulary == 129_280,
     )
 
 

@@ -22,6 +22,7 @@ from hbmopt.llm.importing.families.delta_attention import delta_attention
 from hbmopt.llm.importing.families.latent import (
     draft_of,
     latent_mixer,
+    routed_decoder,
 )
 from hbmopt.llm.importing.families.mixture import (
     layers_with_experts,
@@ -32,8 +33,6 @@ from hbmopt.llm.importing.families.mixture_table import BAILING
 from hbmopt.llm.importing.families.parts import (
     dense_block,
     either,
-    expert_layers,
-    experts_of,
     kv_heads,
     linear_layers,
     plain_attention,
@@ -73,21 +72,8 @@ def bailing_hybrid(keys: Keys, outer: Keys) -> Blueprint:
     # One gate per head on the output.
     full = replace(full, extra_weights=size.hidden * full.heads)
     kinds = linear_layers(keys, size.layers, period_key="layer_group_size")
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    norms = 2 * size.hidden
-    layers = [
-        either((linear if is_linear else full,), experts, dense, sparse=sparse, norms=norms)
-        for is_linear, sparse in zip(kinds, with_experts, strict=True)
-    ]
-    return decoder(
-        keys,
-        outer,
-        size,
-        layers,
-        draft=draft_of(keys, Layer((full,), None, experts, norms), size.hidden),
-    )
+    mixers = [linear if is_linear else full for is_linear in kinds]
+    return routed_decoder(keys, outer, size, mixers, full)
 
 
 def lightning(

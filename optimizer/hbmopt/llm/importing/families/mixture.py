@@ -71,6 +71,7 @@ def mixture_experts(keys: Keys, traits: MixtureTraits, hidden: int) -> ExpertBlo
         count,
         keys.whole(*traits.active),
         width,
+        expert_bias=2 * width + hidden if traits.expert_bias else 0,
         shared_weights=3 * hidden * shared,
         router_small=small,
     )

@@ -29,6 +29,8 @@ class MixtureTraits:
     shared_gate: bool = False
     router_bias: bool = False
     """A learned bias per expert (where transformers keeps it as a buffer it is not counted)."""
+    expert_bias: bool = False
+    """Biases in all matrices of an expert."""
     no_bias: bool = False
     """`use_bias` would add biases to experts too, and is refused."""
     draft: bool = False
@@ -95,6 +97,21 @@ _GRANITE_MOE = MixtureTraits(BIASED, experts=("num_local_experts",), width="inte
 MIXTURE_TRAITS: dict[str, MixtureTraits] = {
     "mixtral": MixtureTraits(
         Traits(window="uniform"), experts=("num_local_experts",), width="intermediate_size"
+    ),
+    "gpt_oss": MixtureTraits(
+        Traits(
+            qkv_bias="attention_bias!",
+            output_bias="attention_bias!",
+            sinks=True,
+            head_dimension_stated=True,
+            window="period",
+            period=2,
+        ),
+        experts=("num_local_experts", "num_experts"),
+        active=("num_experts_per_tok", "experts_per_token"),
+        width="intermediate_size",
+        expert_bias=True,
+        router_bias=True,
     ),
     "qwen2_moe": MixtureTraits(
         Traits(qkv_bias="qkv_bias=true", window="switched"),

@@ -17,39 +17,8 @@ from hbmopt.llm.importing.families.common import (
     sizes,
 )
 from hbmopt.llm.importing.families.dense_table import BIASED
-from hbmopt.llm.importing.families.traits import Traits, mixer
-from hbmopt.llm.importing.families.windows import windows
+from hbmopt.llm.importing.families.traits import mixer
 from hbmopt.llm.importing.keys import Keys
-
-
-def gpt_oss(keys: Keys, outer: Keys) -> Blueprint:
-    """gpt-oss: alternating windows, attention sinks, biases everywhere, experts too."""
-    size = sizes(keys)
-    width = keys.whole("intermediate_size")
-    count = keys.whole("num_local_experts", "num_experts")
-    experts = ExpertBlock(
-        size.hidden,
-        count,
-        keys.whole("num_experts_per_tok", "experts_per_token"),
-        width,
-        expert_bias=2 * width + size.hidden,
-        router_small=count,
-    )
-    traits = Traits(
-        qkv_bias="attention_bias!", output_bias="attention_bias!", head_dimension_stated=True
-    )
-    # The first of two layers looks back over the window.
-    kinds = layer_kinds(keys, size.layers, period=2)
-    layers = [
-        Layer(
-            (replace(mixer(keys, traits, size.hidden, window), sinks=True),),
-            None,
-            experts,
-            2 * size.hidden,
-        )
-        for window in windows(keys, kinds)
-    ]
-    return decoder(keys, outer, size, layers)
 
 
 def llama4(keys: Keys, outer: Keys) -> Blueprint:
@@ -128,7 +97,6 @@ def dbrx(keys: Keys, outer: Keys) -> Blueprint:
 
 FAMILIES: dict[str, Builder] = {
     "dbrx": dbrx,
-    "gpt_oss": gpt_oss,
     "llama4": llama4,
     "llama4_text": llama4,
 }

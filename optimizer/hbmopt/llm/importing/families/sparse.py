@@ -2,24 +2,19 @@
 
 from dataclasses import replace
 
-from hbmopt.llm.importing.blocks import Blueprint, LatentMixer, Layer
+from hbmopt.llm.importing.blocks import Blueprint, LatentMixer
 from hbmopt.llm.importing.families.common import (
     Builder,
-    decoder,
     sizes,
 )
 from hbmopt.llm.importing.families.latent import (
     all_indexed,
-    draft_of,
     indexer_layers,
     latent_mixer,
+    routed_decoder,
     with_indexer,
 )
 from hbmopt.llm.importing.families.parts import (
-    dense_block,
-    either,
-    expert_layers,
-    experts_of,
     require,
 )
 from hbmopt.llm.importing.keys import Keys
@@ -37,21 +32,15 @@ def axk2(keys: Keys, outer: Keys) -> Blueprint:
     query, gate = plain.nope_dimension + plain.rope_dimension, plain.value_dimension
     extra = rank * plain.heads * (2 * (query + gate) - query)
     mixer = replace(with_indexer(keys, plain), extra_weights=extra)
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
     gated_norm = size.hidden + 2 * size.hidden * keys.whole("gated_norm_rank")
-
-    def layer(*, sparse: bool) -> Layer:
-        norms = gated_norm + (gated_norm if sparse else size.hidden)
-        return either((mixer,), experts, dense, sparse=sparse, norms=norms)
-
-    return decoder(
+    return routed_decoder(
         keys,
         outer,
         size,
-        [layer(sparse=sparse) for sparse in with_experts],
-        draft=draft_of(keys, layer(sparse=True), size.hidden),
+        [mixer] * size.layers,
+        mixer,
+        norms=gated_norm + size.hidden,
+        after=gated_norm - size.hidden,
     )
 
 
@@ -64,25 +53,18 @@ def hunyuan_v4(keys: Keys, outer: Keys) -> Blueprint:
     if not keys.has("indexer_types"):
         raise keys.missing("indexer_types")
     runs = indexer_layers(keys, size.layers, offset=2)
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
     streams = keys.whole("hc_mult")
     keys.ignore("hc_magnitude", "hc_eps")
     # Two connections per layer: 2 m (m h) weights, 2 m biases, 2 scales each.
     connections = 2 * (2 * streams * (streams * size.hidden + 1) + 2)
-    norms = 2 * size.hidden + connections
-    layers = [
-        either((replace(mixer, runs_indexer=running),), experts, dense, sparse=sparse, norms=norms)
-        for sparse, running in zip(with_experts, runs, strict=True)
-    ]
-    return decoder(
+    return routed_decoder(
         keys,
         outer,
         size,
-        layers,
+        [replace(mixer, runs_indexer=running) for running in runs],
+        mixer,
+        norms=2 * size.hidden + connections,
         ends=size.hidden + streams * streams * size.hidden + streams + 1,
-        draft=draft_of(keys, Layer((mixer,), None, experts, norms), size.hidden),
     )
 
 
@@ -135,28 +117,18 @@ def mistral_large4(keys: Keys, outer: Keys) -> Blueprint:
         small = 2 * found.heads + running * (2 * size.hidden + 2 * found.index_heads)
         return replace(found, runs_indexer=running, owns_cache=owns, extra_small=small)
 
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    layers = [
-        either(
-            (mixer(rotates=rotates, owns=owns, running=running),),
-            experts,
-            dense,
-            sparse=sparse,
-            norms=2 * size.hidden,
-        )
-        for rotates, owns, running, sparse in zip(rotary, owners, runs, with_experts, strict=True)
+    mixers = [
+        mixer(rotates=rotates, owns=owns, running=running)
+        for rotates, owns, running in zip(rotary, owners, runs, strict=True)
     ]
-    drafting = mixer(rotates=True, owns=True, running=True)
-    return decoder(
+    return routed_decoder(
         keys,
         outer,
         size,
-        layers,
+        mixers,
+        mixer(rotates=True, owns=True, running=True),
         # A factor per frequency of the rotation.
         ends=size.hidden + with_rotary.rope_dimension // 2,
-        draft=draft_of(keys, Layer((drafting,), None, experts, 2 * size.hidden), size.hidden),
     )
 
 
