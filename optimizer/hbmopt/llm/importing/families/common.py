@@ -44,13 +44,22 @@ def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = Non
     )
 
 
+HEAD_WIDTH = ("attention_head_dim", "kv_channels")
+"""Other spellings of the width of a head, which classes do not read: they have to agree."""
+
+
 def head_dimension(keys: Keys, hidden: int, heads: int, default: int | None = None) -> int:
     """Return the width of a head: as stated, else the family's default, else hidden / heads."""
     if default is None and hidden % heads == 0:
         default = hidden // heads
     if default is None and not keys.has("head_dim"):
         raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return keys.whole("head_dim", default=default)
+    width = keys.whole("head_dim", default=default)
+    for name in HEAD_WIDTH:
+        if keys.has(name) and keys.whole(name) != width:
+            raise keys.error(name, f"{keys.whole(name)} contradicts heads of {width}")
+        keys.idle(name, "says how wide a head is without it")
+    return width
 
 
 def layer_kinds(
