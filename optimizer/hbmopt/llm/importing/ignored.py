@@ -18,7 +18,9 @@ _TABLE = (
         r"|use_logn_attn|logn\w*|alibi(_bias_max)?|floor_scale|attn_scale|position_id_per_seconds"
         r"|max_model_len|training_max_len|no_rope_layers?|nope_layer_interval|use_mrope|rotary_emb_base"
         r"|tokens_per_second|spatial_merge_size|freqs_for|max_position_id|log_scaling_\w+"
-        r"|llama_4_scaling|use_llama_rope|original_rope|no_rope_layer_interval",
+        r"|llama_4_scaling|use_llama_rope|original_rope|no_rope_layer_interval"
+        r"|rotary|theta|use_pos_enc|interpolate_factor|xdrope_\w+|position_embedding_xdrope|offset_alibi"
+        r"|position_encoding_2d|rope_pct|use_rotary_pos_emb",
     ),
     (
         "numerics: how it is computed, not what is stored",
@@ -57,7 +59,8 @@ _TABLE = (
         r"|(expert|eval|train)_capacity(_factor)?|capacity_factor|drop_tokens|moe_eval_capacity\w*|router_bias_update\w*"
         r"|shared_expert_combination_strategy|moe_layer_freq_\w+|use_routed_expert_scaling|moe_shared_expert_overlap"
         r"|apply_routing_\w+|hash_router_\w+|num_hash_layers|moe_norm\w*|group_(norm_)?topk\w*|enable_moe_fp32_combine"
-        r"|moe_k_normalization|experts_implementation|expert_selection_fn|density_router_\w+|moe_implementation|zero_expert_type|use_sigmoid\w*",
+        r"|moe_k_normalization|experts_implementation|expert_selection_fn|density_router_\w+|moe_implementation|zero_expert_type"
+        r"|moe_(gate|gate_act|drop_tokens|random_routing\w*|capacity)|group_limited_greedy|moe_layer_num_skipped|use_sigmoid\w*",
     ),
     (
         "a bias by which experts are chosen is a buffer, which is not counted",
@@ -67,7 +70,7 @@ _TABLE = (
     (
         "training",
         r"\w*drop(out|path|_path|_rate)?(_\w+)?|\w*pdrop|layerdrop|initiali[sz]er_\w+|init_\w+|\w+_init(_\w+)?"
-        r"|\w*_initializer_range|\w*loss(es)?(_\w+)?|\w*aux_\w+|aux_\w+|seq_aux|\w*jitter\w*|gradient_\w+|label_smoothing"
+        r"|\w*_initializer_range|\w*xavier_init|block_(mlp|out)_init_scale|\w*loss(es)?(_\w+)?|\w*aux_\w+|aux_\w+|seq_aux|\w*jitter\w*|gradient_\w+|label_smoothing"
         r"|seed|freeze_\w+|use_liger\w*|\w*_noise(_\w+)?|load_balanc\w+|small_init|emb_init\w*|wide_init|alpha_initializer"
         r"|embedding_init_\w+|lora_(alpha|bias)|max_grad\w*|train_\w+|tf_\w+|use_z_loss|bias_update_speed|stop_gradient"
         r"|pretrain\w*_(steps|tokens)",
@@ -80,7 +83,8 @@ _TABLE = (
         r"|pretraining_tp|ep_size|tp_size|\w*_parallel_size|\w*tensor_parallel\w*|sequence_parallel|\w*model_parallel"
         r"|unsloth_\w+|use_mambapy|chunk_size_(feed_forward|lm_head)|disable_custom_kernels|slow_but_exact|onnx_export"
         r"|num_logits_to_keep|\w*cache_(type|implementation|dtype|config)|pad_head_dim_\w+|use_fp8_\w+|version|\w*_version"
-        r"|(model_)?name|model_id|license|\w*_implementation|inference_\w+|use_triton\w*|fuse_\w+|use_deterministic\w*"
+        r"|(model_)?name|model_id|license|\w*_implementation|inference_\w+|use_triton\w*|fuse_\w+|\w+_fusion|onnx_safe|skip_bias_add\w*|pad_key_length"
+        r"|validate_runner_input|pre_allocate_kv_cache|max_batch_size|inference_runner|concat_tokenizer|use_deterministic\w*"
         r"|\w*memory_efficient\w*|low_cpu_mem_usage|use_return_dict|legacy|is_training|kernel_\w+_mode|step_kernel"
         r"|chunkwise_kernel|sequence_kernel|autocast_\w+|recurrent_kv_cache_mode|use_xformers\w*|architecture"
         r"|attention_type_backend|max_inference_chunksize|return_last_states|ssm_state_dtype|mamba_ssm_cache_dtype"
@@ -113,7 +117,8 @@ _TABLE = (
         r"|enable_(audio_output|talker)|seconds_per_chunk|image_grid_pinpoints|use_vision\w*|interpolate_mode|vocab_list"
         r"|feature_layer|image_seq_len|use_mm_\w+|freeze_mm_\w+|s2\w*|max_pixels|min_pixels|insert_layer_id"
         r"|merger_times|use_unified_vision_chunk|max_value_projector_patch_to_query_dict|projection_hidden_size"
-        r"|alignment_intermediate_size|merged_hidden_size|out_hidden_size|process_image_mode|query_dim|tower_\w+|frame_rate|scale_factor|acoustic_tokenizer_\w+",
+        r"|alignment_intermediate_size|merged_hidden_size|out_hidden_size|process_image_mode|query_dim|tower_\w+|anyres_\w+|num_media_embeds|mask_init_id|text_(start|end)_id|pool_type"
+        r"|frame_rate|scale_factor|acoustic_tokenizer_\w+",
     ),
     (
         "the layers are listed, or their number is read elsewhere",
@@ -132,6 +137,8 @@ _IDLE: tuple[tuple[str, str, str], ...] = (
     (r"block_size", r"minimax\w*", "tokens that are computed together"),
     (r"learned_pos_emb", r"mpt", "idle where ALiBi stands for positions, which is checked"),
     (r"norm_type|embedding_fraction|attn_impl|attn_uses_sequence_id", r"mpt", "how it is computed"),
+    (r"norm_type", r"starcoder2|stablelm|phi", "norms are as the family has them"),
+    (r"dense_list|use_mixed_mlp_moe", r"hunyuan\w*", "of its classifier, or of how it is computed"),
     (r"unpadded_vocab_size", r"inkling\w*", "the table is padded to vocab_size"),
     (r"use_gemma_norm", r"minimax_m3\w*", "norms add one to their weights"),
     (
@@ -162,9 +169,26 @@ def idle(key: str, family: str, read: frozenset[str]) -> str | None:
 
 
 _HARMLESS_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
-    "position_embedding_type": (("rope", "rotary", "alibi"), "positions are computed, not stored"),
-    "norm_type": (("rms", "rmsnorm", "rms_norm", "RMSNorm"), "norms are as the family has them"),
+    "position_embedding_type": (
+        ("rope", "rope_gptj", "rotary", "alibi", "nope"),
+        "positions are computed, not stored",
+    ),
+    "norm_type": (
+        ("hf_rms", "rms", "rmsnorm", "rms_norm", "RMSNorm"),
+        "norms are as the family has them",
+    ),
     "normalization_type": (("rms", "rmsnorm", "RMSNorm"), "norms are as the family has them"),
+    "normalization_function": (("rmsnorm",), "norms are as the family has them"),
+    "full_attn_mod": ((1,), "every layer attends to everything"),
+    "mlp_type": (("default", "gated", "swiglu"), "the block is as the family has it"),
+    "output_projection": ((True,), "the model ends in a head"),
+    "order_of_interleaved_layers": (("local_attn_first",), "the layers are read elsewhere"),
+    "use_gated_activation": ((True,), "the feed-forward block is gated"),
+    "block_use_swiglu": ((True,), "the feed-forward block is gated"),
+    "use_parallel_block": ((True,), "the order of the sums has no weights"),
+    "use_parallel_embedding": ((True,), "how the software runs it"),
+    "use_embedding_sharing": ((True,), "the head is the embedding, as the family has it"),
+    "compression_ratio": ((1.0, 1), "nothing is compressed"),
     "is_causal": ((True,), "says that the model looks back only"),
     "causal": ((True,), "says that the model looks back only"),
     "is_decoder": ((True, False), "says that the model is a decoder"),
@@ -213,7 +237,7 @@ _PARTS = tuple((re.compile(pattern), part) for pattern, part in PARTS)
 SPELLINGS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "hidden_size n_embd d_model n_embed dim model_dim hidden_dim",
+        "hidden_size n_embd d_model n_embed dim model_dim hidden_dim block_dim",
         "num_hidden_layers n_layer n_layers num_layers",
         "num_attention_heads n_head n_heads num_heads",
         "num_key_value_heads num_kv_heads n_head_kv n_kv_heads multi_query_group_num",
@@ -227,6 +251,8 @@ SPELLINGS: tuple[frozenset[str], ...] = tuple(
         "num_nextn_predict_layers num_mtp_layers mtp_num_hidden_layers mtp_num_layers",
         "state_size mamba_d_state ssm_state_size",
         "conv_kernel mamba_d_conv d_conv",
+        "sliding_window sliding_window_size window_size",
+        "sliding_window_pattern layer_switch",
     )
 )
 """Keys that state one number: where a family reads one of them, another must say the same."""
@@ -258,7 +284,7 @@ def reason_to_ignore(key: str, value: Any) -> str | None:
     """Return why a key changes nothing, or None where that is not known."""
     if key in _HARMLESS_VALUES:
         values, reason = _HARMLESS_VALUES[key]
-        if any(value is one or (isinstance(one, str) and value == one) for one in values):
+        if any(type(value) is type(one) and value == one for one in values):
             return reason
         return QUIET if value is False or value is None else None
     named = _named(key)

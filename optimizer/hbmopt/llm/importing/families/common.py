@@ -49,18 +49,29 @@ def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = Non
     )
 
 
+HEAD_WIDTH = ("attention_head_dim", "kv_channels")
+"""Other spellings of the width of a head, which most classes do not read: they have to agree."""
+
+
 def head_dimension(
     keys: Keys, hidden: int, heads: int, default: int | None = None, *names: str
 ) -> int:
     """Return the width of a head: as stated, else the family's default, else hidden / heads.
 
-    `names` are other spellings of `head_dim`.
+    `names` are other spellings of `head_dim` that the family's class reads.
     """
     if default is None and hidden % heads == 0:
         default = hidden // heads
     if default is None and not any(keys.has(name) for name in ("head_dim", *names)):
         raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return keys.whole("head_dim", *names, default=default)
+    width = keys.whole("head_dim", *names, default=default)
+    for name in HEAD_WIDTH:
+        if name in names:
+            continue
+        if keys.has(name) and keys.whole(name) != width:
+            raise keys.error(name, f"{keys.whole(name)} contradicts heads of {width}")
+        keys.idle(name, "says how wide a head is without it")
+    return width
 
 
 def layer_kinds(
