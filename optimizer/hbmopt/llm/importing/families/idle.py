@@ -147,10 +147,23 @@ IDLE = (
         ),
     ),
     Idle(
+        "of parts that are left out, or of how pictures become tokens",
+        ("llama", "mistral", "cohere2"),
+        {"use_resampler": (False,), "perceiver_config": ANY, "resampler_config": ANY}
+        | _any("pixel_shuffle_factor alignment_activation_fn downsample_factor"),
+    ),
+    Idle(
         "says of what the wrapper consists",
         ("mistral", "llama"),
-        {"is_composition": (True,)},
+        {"is_composition": (True,), "is_llama_config": (True,)},
     ),
+    Idle(
+        TRAINING,
+        ("llama", "mistral"),
+        _any("neftune_noise_alpha use_reentrant_checkpointing"),
+    ),
+    Idle(NORMS, ("llama", "mistral"), {"qk_layer_norms": (False,)}),
+    Idle("positions are computed, not stored", ("llama",), {"rope_interleaved": (False,)}),
 )
 
 
