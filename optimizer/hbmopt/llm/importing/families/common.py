@@ -69,7 +69,7 @@ def head_dimension(
         if name in names:
             continue
         if keys.has(name) and keys.whole(name) != width:
-            raise keys.error(name, f"{keys.whole(name)} contradicts heads of {width}")
+            raise keys.error(name, f"{keys.whole(name)} contradicts head_dim, {width}")
         keys.idle(name, "says how wide a head is without it")
     return width
 
