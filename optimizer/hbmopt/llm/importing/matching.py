@@ -39,7 +39,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=8192)
-def _above(name: str) -> tuple[str, ...]:
+def modules_above(name: str) -> tuple[str, ...]:
     """Return a module and all modules that hold it."""
     parts = name.split(".")
     return tuple(".".join(parts[:length]) for length in range(1, len(parts) + 1))
@@ -57,7 +57,7 @@ def _shell(pattern: str) -> Matcher:
     glob = _expression(translate(pattern))
     if pattern.endswith("*"):
         return lambda name: glob.match(name) is not None
-    return lambda name: any(glob.match(one) is not None for one in _above(name))
+    return lambda name: any(glob.match(one) is not None for one in modules_above(name))
 
 
 def _dynamic(pattern: str) -> Matcher:
@@ -86,7 +86,7 @@ def _bitsandbytes(pattern: str) -> Matcher:
 
 def _auto_round(pattern: str) -> Matcher:
     if not set(pattern) & set(r"*+?^$()[]{}|\\"):
-        return lambda name: pattern in _above(name)
+        return lambda name: pattern in modules_above(name)
     return lambda name: _expression(pattern).search(name) is not None
 
 
@@ -104,16 +104,25 @@ LIBRARIES: dict[str, Callable[[str], Matcher]] = {
 
 def any_of(patterns: Sequence[str], library: str) -> Matcher:
     """Return whether a name is on a list; plain names of a long list are looked up, not tried."""
-    plain = library in ("shell", "compressed-tensors")
-    exact = {
-        one for one in patterns if plain and not one.startswith("re:") and not set(one) & set("*?[")
-    }
+    exact: frozenset[str] = frozenset()
+    if library in _LOOKED_UP:
+        exact = frozenset(one for one in patterns if _LOOKED_UP[library](one))
     matchers = [LIBRARIES[library](one) for one in patterns if one not in exact]
-    below = library == "shell"
+    whole = library == "compressed-tensors"
 
+    @lru_cache(maxsize=200_000)
     def matches(name: str) -> bool:
-        if exact and (name in exact or (below and not exact.isdisjoint(_above(name)))):
+        if exact and (name in exact or (not whole and not exact.isdisjoint(modules_above(name)))):
             return True
         return any(matcher(name) for matcher in matchers)
 
     return matches
+
+
+_LOOKED_UP: dict[str, Callable[[str], bool]] = {
+    "shell": lambda one: not one.startswith("re:") and not set(one) & set("*?["),
+    "compressed-tensors": lambda one: not one.startswith("re:"),
+    # A name of so many parts is that of one module and not the end of others.
+    "transformers": lambda one: re.fullmatch(r"[\w-]+(\.[\w-]+){4,}", one) is not None,
+}
+"""Patterns that are names of modules and nothing else, by library."""

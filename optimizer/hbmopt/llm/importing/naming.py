@@ -387,10 +387,11 @@ def _experts(
     numbers: Sequence[int] = range(experts.experts) if each_expert else (0,)
     for role, count in experts.named:
         leaf = own.get(role, role)
+        # Files that keep all experts in one tensor name that.
+        modules = _joined(places, naming.experts)
+        packed = (*(f"{module}.{leaf}" for module in modules), *modules)
         for number in numbers:
-            names = _joined(places, naming.experts, str(number), leaf)
-            # Files that keep all experts in one tensor name that.
-            packed = _joined(places, naming.experts, leaf) + _joined(places, naming.experts)
+            names = tuple(f"{module}.{number}.{leaf}" for module in modules)
             yield Matrix(
                 "routed_experts",
                 names + packed,

@@ -15,7 +15,7 @@ from hbmopt.errors import InputError, nearest
 from hbmopt.llm import BITS_PER_WEIGHT, COMPONENTS, DRAFT, is_weight_format
 from hbmopt.llm.importing.blocks import Blueprint
 from hbmopt.llm.importing.keys import Keys
-from hbmopt.llm.importing.matching import Unplaced
+from hbmopt.llm.importing.matching import Unplaced, modules_above
 from hbmopt.llm.importing.methods import scheme_of
 from hbmopt.llm.importing.naming import NAMINGS, Matrix, Naming, layer_roots, matrices
 from hbmopt.llm.importing.scheme import Scheme
@@ -144,9 +144,14 @@ _OF_OTHERS = re.compile(
 def _idle_patterns(found: Sequence[Matrix], scheme: Scheme) -> tuple[str, ...]:
     """Return a note of the patterns that seem to speak of the decoder, and name nothing in it."""
     idle = []
+    known = {part for one in found for name in one.names for part in modules_above(name)}
     for pattern, matches in scheme.listed:
         spoken = _OF_THE_DECODER.search(pattern) and not _OF_OTHERS.search(pattern)
-        if spoken and not any(matches(name) for one in found for name in one.names):
+        if (
+            spoken
+            and pattern not in known
+            and not any(matches(name) for one in found for name in one.names)
+        ):
             idle.append(pattern)
     if not idle:
         return ()
