@@ -558,7 +558,7 @@ REQUIRED = {
         "num_experts_per_tok",
         "moe_intermediate_size",
     ),
-    "mixture": (*HEADS, *EXPERTS, "head_dim", "n_routed_experts", "n_shared_experts"),
+    "mixture": (*HEADS, *EXPERTS, "n_routed_experts", "n_shared_experts"),
     "multimodal": tuple(f"text_config.{name}" for name in (*HEADS, "intermediate_size")),
     "nested": tuple(
         f"text_config.{name}" for name in (*HEADS, *LINEAR_SIZES, "head_dim", "intermediate_size")

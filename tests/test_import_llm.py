@@ -18,7 +18,8 @@ from hbmopt.instance.schema import load
 from hbmopt.llm.attention import RecurrentAttention
 from hbmopt.llm.importing.entry import entry_yaml, facts, facts_table, summary
 from hbmopt.llm.importing.families import KNOWN
-from hbmopt.llm.importing.huggingface import import_llm
+from hbmopt.llm.importing.families.class_defaults import class_defaults
+from hbmopt.llm.importing.huggingface import import_llm, imported
 from hbmopt.llm.schema import COMPONENTS, Llm
 
 NAMES = sorted(CONFIGURATIONS)
@@ -409,11 +410,12 @@ def test_components_and_layers_add_up(name):
     assert 0 < llm.active_parameters <= llm.parameters.total
     assert llm.matmul_flops == 2 * llm.matmul_parameters
     assert llm.native_format == "bf16"
-    assert llm.checkpoint_bytes("bf16") == pytest.approx(
-        BF16 * (llm.parameters.total + (llm.draft.modules * llm.draft.parameters.total))
-        if llm.draft
-        else BF16 * llm.parameters.total
-    )
+    count = llm.parameters.total
+    if llm.draft:
+        tables = llm.parameters.embedding + llm.parameters.lm_head
+        repeated = tables if llm.draft.repeats_tables else 0
+        count += llm.draft.modules * (llm.draft.parameters.total + repeated)
+    assert llm.checkpoint_bytes("bf16") == BF16 * count
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -510,7 +512,10 @@ QUANTIZED = {
             "quantized_layers": {
                 f"model.layers.{layer}.{module}": {"quant_algo": algorithm}
                 for layer in range(5)
-                for module, algorithm in (("self_attn.q_proj", "FP8"), ("mlp.experts", "NVFP4"))
+                for module, algorithm in (
+                    *((f"self_attn.{one}_proj", "FP8") for one in "qkvo"),
+                    ("mlp.experts", "NVFP4"),
+                )
             },
         },
         UNQUANTIZED | {"attention": "fp8", "routed_experts": "nvfp4"},
@@ -523,10 +528,13 @@ QUANTIZED = {
         everywhere("int8"),
     ),
     "nvfp4 of weights alone": (compressed_tensors(4, "float", 16), everywhere("nvfp4_a16")),
-    "awq": ({"quant_method": "awq", "w_bit": 4, "group_size": 128}, everywhere("int4_g128")),
+    "awq": (
+        {"quant_method": "awq", "w_bit": 4, "group_size": 128, "zero_point": True},
+        everywhere("int4_g128_zeros"),
+    ),
 }
 UNKNOWN_QUANTIZATIONS = {
-    "unknown method": {"quant_method": "hqq", "bits": 4},
+    "unknown method": {"quant_method": "unheard", "bits": 4},
     "bitsandbytes of no width": {"quant_method": "bitsandbytes"},
     "no method": {"group_size": 128},
     "unknown algorithm": {"quant_method": "modelopt", "quant_algo": "FP3"},
@@ -549,7 +557,7 @@ def test_stated_quantizations_are_found(case):
 
 
 @pytest.mark.parametrize(("left_out", "expected"), [(2, "fp8"), (3, "bf16"), (5, "bf16")])
-def test_a_component_left_out_of_most_layers_is_counted_as_bf16_with_a_note(left_out, expected):
+def test_layers_that_are_left_out_are_stored_apart_from_the_rest(left_out, expected):
     section = {
         "quant_method": "fp8",
         "ignored_layers": [f"model.layers.{layer}.self_attn" for layer in range(left_out)],
@@ -557,8 +565,10 @@ def test_a_component_left_out_of_most_layers_is_counted_as_bf16_with_a_note(left
     llm = import_llm(tiny.MIXTURE | {"quantization_config": section})
     assert formats(llm)["attention"] == expected
     assert formats(llm)["routed_experts"] == "fp8"
-    share = f"{left_out / 5:.0%} of the layers' attention is not quantized"
-    assert (share in llm.note) == (left_out < 5)
+    # Of 5 layers' attention, q, k, v and o; and of the two draft modules, which are none of them.
+    each = 18 * 24 + 2 * 18 * 12 + 24 * 18
+    quantized, whole = (5 - left_out) * each * 1.0002, left_out * each * BF16
+    assert llm.component_bytes("fp8", "attention") == pytest.approx(quantized + whole, rel=1e-12)
 
 
 def test_bytes_of_a_quantized_checkpoint_follow_from_its_formats():
@@ -585,7 +595,9 @@ def test_a_checkpoint_holds_its_draft_modules():
         tiny.MIXTURE | {"quantization_config": QUANTIZED["fp8"][0], "num_nextn_predict_layers": 0}
     )
     added = llm.checkpoint_bytes("fp8") - alone.checkpoint_bytes("fp8")
-    assert added == pytest.approx(2 * (matrices * 1.0002 + others * BF16), rel=1e-12)
+    # Files of GLM-4.5 repeat embedding and output head with every module: 2 x vocabulary x hidden.
+    each = matrices * 1.0002 + (others + 2 * 90 * 18) * BF16
+    assert added == pytest.approx(2 * each, rel=1e-12)
 
 
 def test_experts_may_have_a_format_of_their_own():
@@ -677,13 +689,36 @@ def test_an_unknown_format_names_the_nearest():
 JUNK = ("abc", -1, 2.71, True, [], {}, math.nan)
 
 
-@pytest.mark.parametrize(("name", "key"), REQUIRED_KEYS)
+# The library leaves out of a decoder inside a larger model what is as its class has it.
+INSIDE = [one for one in REQUIRED_KEYS if one[1].startswith("text_config.")]
+# The classes' 8 KV heads and 32 layers do not fit what these two state otherwise.
+UNFIT = {
+    ("mistral", "num_key_value_heads"),
+    ("qwen3_5_text", "num_hidden_layers"),
+}
+
+
+@pytest.mark.parametrize(("name", "key"), [one for one in REQUIRED_KEYS if one not in INSIDE])
 def test_a_missing_key_is_an_error_that_names_file_and_key(name, key, tmp_path):
     path = written(tmp_path, without(CONFIGURATIONS[name], key))
     message = refusal(path)
     assert message.startswith(f"{path}: the key ")
     assert f"'{key.split('.')[-1]}'" in message
     assert "missing" in message
+
+
+@pytest.mark.parametrize(("name", "key"), INSIDE)
+def test_a_key_missing_inside_is_as_the_class_has_it_and_the_note_says_so(name, key):
+    family = CONFIGURATIONS[name]["text_config"]["model_type"]
+    named, values = class_defaults(family)
+    last = key.split(".")[-1]
+    said = changed(CONFIGURATIONS[name], key, values[last])
+    if (family, last) in UNFIT:
+        assert refusal(without(CONFIGURATIONS[name], key)) == refusal(said)
+        return
+    llm = import_llm(without(CONFIGURATIONS[name], key))
+    assert f"Not stated, and so as {named} has it: {last} {values[last]}." in llm.note
+    assert llm == import_llm(said).model_copy(update={"note": llm.note})
 
 
 @pytest.mark.parametrize(("name", "key"), REQUIRED_KEYS)
@@ -760,9 +795,15 @@ def test_keys_that_change_nothing_are_no_matter():
         "eos_token_id": 7,
         "image_token_index": 9,
         "rope_scaling": {"type": "yarn", "factor": 4},
-        "my_own_key": [1, 2],
     }
-    assert import_llm(tiny.DENSE | harmless) == import_llm(tiny.DENSE)
+    found = imported(tiny.DENSE | harmless)
+    assert found.llm == import_llm(tiny.DENSE)
+    assert harmless.keys() <= found.account.ignored.keys()
+    assert all(found.account.ignored[key] for key in harmless)
+
+
+def test_a_key_that_is_not_known_is_refused():
+    assert "'my_own_key' may change" in refusal(tiny.DENSE | {"my_own_key": [1, 2]})
 
 
 # The content of a file, and what the message says beside the file's name.
@@ -829,8 +870,8 @@ BAD_FILES = {
     ),
     "unread key": (json.dumps(tiny.DENSE | {"moe_mystery": 3}), "'moe_mystery'"),
     "unknown quantization": (
-        json.dumps(tiny.DENSE | {"quantization_config": {"quant_method": "hqq"}}),
-        "'hqq'",
+        json.dumps(tiny.DENSE | {"quantization_config": {"quant_method": "unheard"}}),
+        "'unheard'",
     ),
 }
 
@@ -1043,7 +1084,18 @@ def test_json_states_the_numbers_of_the_entry(name, tmp_path):
     outcome = invoke("import-llm", path, "--format", "json")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     data = json.loads(outcome.stdout)
+    account = imported(path).account
+    assert data == json.loads(json.dumps(facts(llm, account)))
+    # Every key of the file is in one of these, unless it holds others that are.
+    keys = data.pop("keys")
     assert data == json.loads(json.dumps(facts(llm)))
+    accounted = [*keys["decided"], *keys["ignored"], *keys["left_out"]]
+    assert len(accounted) == len(set(accounted))
+    for place in (".".join(one) for one in paths(CONFIGURATIONS[name])):
+        assert any(
+            one == place or one.startswith(f"{place}.") or place.startswith(f"{one}.")
+            for one in accounted
+        )
     assert data["total_parameters"] == sum(data["parameters"].values()) == llm.parameters.total
     assert data["checkpoint_bytes"] == llm.checkpoint_bytes("bf16")
     assert data["kv_held_bytes"]["fp8"]["128k"] == llm.held_bytes(131_072, "fp8")
@@ -1061,6 +1113,8 @@ def test_the_table_states_every_component_that_there_is(name, tmp_path):
     counts = {}
     for words in (line.split() for line in outcome.stdout.splitlines()):
         # Components come first; attention is also the name of a line of FLOPs.
+        if words == ["keys", "that", "decided"]:
+            break
         counts.setdefault(words[0] if words else "", words[1:2])
     for component in COMPONENTS:
         count = getattr(llm.parameters, component)

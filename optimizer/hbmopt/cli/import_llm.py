@@ -35,23 +35,28 @@ def import_llm(
     style: str | None,
     output: Path | None,
 ) -> int:
-    """Turn a Hugging Face CONFIG (a config.json, or ORG/NAME on the hub) into an llm entry.
+    """Turn a Hugging Face CONFIG into an llm entry.
 
-    Name the file in an instance as llm: FILE.yaml. A family that is not known, a missing key or
-    one that is not understood is an error, never a guess.
+    CONFIG is a config.json, a folder with a model's files, a .gguf file, or ORG/NAME on the hub.
+    Name the entry in an instance as llm: FILE.yaml. A family that is not known, a missing key or
+    one that is not understood is an error, never a guess; --format table says what became of
+    every key.
     """
     import json
 
     from hbmopt.basics import visible
-    from hbmopt.llm.importing import entry_yaml, facts, facts_table, summary
-    from hbmopt.llm.importing import import_llm as import_model
+    from hbmopt.llm.importing import entry_yaml, facts, facts_table, imported, summary
 
     answer = destination(output, style, ENTRY)
     protect([Path(source), Path(source, "config.json")], output=output)
-    llm = import_model(source, checkpoint_format=checkpoint_format, name=name)
-    texts = {"yaml": entry_yaml, "table": facts_table, "json": facts}
-    found = texts[answer.style](llm)
-    answer.emit(found if isinstance(found, str) else json.dumps(found, indent=2) + "\n")
+    model = imported(source, checkpoint_format=checkpoint_format, name=name)
+    llm, account = model.llm, model.account
+    if answer.style == "yaml":
+        answer.emit(entry_yaml(llm))
+    elif answer.style == "table":
+        answer.emit(facts_table(llm, account))
+    else:
+        answer.emit(json.dumps(facts(llm, account), indent=2) + "\n")
     if answer.style == "yaml":
         click.echo(visible(summary(llm)), err=True)
         if llm.note:

@@ -26,7 +26,7 @@ from hbmopt.instance import (
     PowerLaw,
     arithmetic_format,
 )
-from hbmopt.llm import ARITHMETIC_BITS, BITS_PER_WEIGHT, COMPONENTS, Draft, Llm
+from hbmopt.llm import COMPONENTS, Draft, Llm, arithmetic_bits, weight_bits
 from hbmopt.models.quantities import ComponentData, KernelData, OffloadedData
 
 DRAFT_DENSE, DRAFT_EXPERTS = "draft", "draft_experts"
@@ -92,12 +92,12 @@ def kernel_classes(
 
 def _stored_as(llm: Llm, component: str) -> str:
     """Return the component whose weights one multiplies with: of a tied head, the embedding."""
-    tied = component == "lm_head" and llm.parameters.lm_head == 0
+    tied = component == "lm_head" and llm.tied
     return "embedding" if tied else component
 
 
 def _arithmetic_bits(llm: Llm, scheme: str, component: str) -> int:
-    return ARITHMETIC_BITS[llm.component_format(scheme, component)]
+    return arithmetic_bits(llm.component_format(scheme, component))
 
 
 def _gflop(model: Llm | Draft, component: str) -> float:
@@ -143,7 +143,7 @@ def component_data(
         per_step = one_copy * stages * fullest
         computed *= fullest
     elif component in ("embedding", "lookup_tables"):
-        bits = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
+        bits = weight_bits(llm.component_format(scheme, component))
         per_step, per_sequence = 0.0, tokens.passing * llm.hidden_size * bits / 8 * GIGA
         if component == "lookup_tables" and instance.choices.lookup_tables == "host":
             resident = 0.0
@@ -193,7 +193,7 @@ def _energy(instance: Instance, layout: Layout, stored: str, law: PowerLaw) -> f
 
 def _computed_in(instance: Instance, stored: str) -> str:
     """Return the format in which the accelerator multiplies weights of a format."""
-    return arithmetic_format(instance.rack.accelerator.peak_flops, ARITHMETIC_BITS[stored])
+    return arithmetic_format(instance.rack.accelerator.peak_flops, arithmetic_bits(stored))
 
 
 def _draft_component(
@@ -298,7 +298,7 @@ def offloaded_data(
 
 def stored_gigabytes(llm: Llm, scheme: str, component: str, device: OffloadDevice) -> float:
     """Return the GB of a component in SRAM: the device stores what it computes in."""
-    stored = BITS_PER_WEIGHT[llm.component_format(scheme, component)]
+    stored = weight_bits(llm.component_format(scheme, component))
     arithmetic = arithmetic_format(device.peak_flops, _arithmetic_bits(llm, scheme, component))
     bits = max(stored, float(ARITHMETIC[arithmetic]))
     return float(getattr(llm.parameters, component)) * bits / 8 * GIGA

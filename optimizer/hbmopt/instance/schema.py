@@ -369,6 +369,8 @@ class Instance(StrictModel):
 
     @model_validator(mode="after")
     def _formats_of_the_model(self) -> "Instance":
+        if not self.llm.generates:
+            raise _problem_at("llm", f"{self.llm.name} has no output head: it makes no tokens")
         for name in self.choices.weight_formats or []:
             if name not in self.llm.schemes:
                 hint = nearest(name, self.llm.schemes)
@@ -566,7 +568,7 @@ def _complete_calibration(document: Document) -> Document:
 
 def _entry(document: Document, reference: Reference, name: str) -> Document:
     """Return what a name stands for: a catalogue entry, or a file beside the instance."""
-    if Path(name).suffix in (".yaml", ".yml", ".json"):
+    if Path(name).suffix in (".yaml", ".yml", ".json", ".gguf"):
         return _file_entry(document, reference, name)
     try:
         return catalogue.entry(reference.kind, name)
@@ -585,10 +587,10 @@ def _file_entry(document: Document, reference: Reference, name: str) -> Document
     path = Path(name) if Path(name).is_absolute() else folder / name
     if not exists(path):
         raise document.error(reference.path, f"there is no file {path}")
-    if path.suffix != ".json":
+    if path.suffix not in (".json", ".gguf"):
         return read_document(path)
     if reference.kind != "llms":
-        raise document.error(reference.path, f"{name}: only models are read from JSON")
+        raise document.error(reference.path, f"{name}: only models are read from {path.suffix}")
     from hbmopt.llm.importing import (
         entry_mapping,  # 30 ms that few instances need
         import_llm,

@@ -14,7 +14,15 @@ from hbmopt.llm.attention import (
     bounds_passed,
     cache_copies,
 )
-from hbmopt.llm.formats import ARITHMETIC_BITS, BITS_PER_CACHE_ELEMENT, BITS_PER_WEIGHT
+from hbmopt.llm.formats import (
+    ARITHMETIC_BITS,
+    BITS_PER_CACHE_ELEMENT,
+    BITS_PER_WEIGHT,
+    arithmetic_bits,
+    is_weight_format,
+    other_format,
+    weight_bits,
+)
 from hbmopt.llm.schema import COMPONENTS, DRAFT, TILE, TILED, Draft, Llm, Mixture, Parameters
 
 __all__ = [
@@ -36,6 +44,10 @@ __all__ = [
     "Mixture",
     "Parameters",
     "RecurrentAttention",
+    "arithmetic_bits",
     "bounds_passed",
     "cache_copies",
+    "is_weight_format",
+    "other_format",
+    "weight_bits",
 ]

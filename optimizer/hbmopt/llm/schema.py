@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from hbmopt.documents import StrictModel
 from hbmopt.errors import InputError, nearest
 from hbmopt.llm.attention import AttentionGroup, GroupedAttention
-from hbmopt.llm.formats import BITS_PER_WEIGHT
+from hbmopt.llm.formats import BITS_PER_WEIGHT, is_weight_format, weight_bits
 
 COMPONENTS = (
     "attention",
@@ -29,6 +29,11 @@ COMPONENTS = (
 DRAFT = "draft"
 """Key of a weight-format scheme that sets the format of all weights of the draft module."""
 
+DRAFT_COMPONENTS = tuple(f"{DRAFT}.{component}" for component in COMPONENTS)
+"""Keys of a scheme that set the format of one component of the draft module."""
+
+SCHEME_KEYS = (*COMPONENTS, DRAFT, *DRAFT_COMPONENTS)
+
 UNQUANTIZED = frozenset({"router", "embedding", "lookup_tables", "lm_head"})
 """Components that a scheme leaves in bf16 unless it names them."""
 
@@ -40,6 +45,14 @@ TILED, TILE = "mxfp4", (256, 128)
 def _tiles(size: int, tile: int) -> float:
     """Return the size in whole tiles per size."""
     return math.ceil(size / tile) * tile / size
+
+
+def _known(place: str, component: str, chosen: str) -> None:
+    """Raise `ValueError` where a component or a format is not known."""
+    if component not in SCHEME_KEYS:
+        raise ValueError(f"{place}: no component {component!r}; {nearest(component, SCHEME_KEYS)}")
+    if not is_weight_format(chosen):
+        raise ValueError(f"{place}: no format {chosen!r}; {nearest(chosen, BITS_PER_WEIGHT)}")
 
 
 class Parameters(StrictModel):
@@ -153,6 +166,14 @@ class Llm(StrictModel):
         description="named schemes: format per component; components left out keep the default",
     )
     native_format: str = Field(default="bf16", description="the scheme that the publisher ships")
+    stored_apart: dict[str, dict[str, dict[str, float]]] = Field(
+        default_factory=dict,
+        description="by scheme, component and format: parameters that are stored in that format, "
+        "not in the one of the rest of the component",
+    )
+    generates: bool = Field(
+        default=True, description="whether an output head makes tokens; embedding models have none"
+    )
 
     @model_validator(mode="after")
     def _consistent_parameters(self) -> "Llm":
@@ -190,12 +211,18 @@ class Llm(StrictModel):
     def _consistent_formats(self) -> "Llm":
         for scheme, formats in self.weight_formats.items():
             for component, chosen in formats.items():
-                if component not in (*COMPONENTS, DRAFT):
-                    hint = nearest(component, (*COMPONENTS, DRAFT))
-                    raise ValueError(f"weight_formats.{scheme}: no component {component!r}; {hint}")
-                if chosen not in BITS_PER_WEIGHT:
-                    hint = nearest(chosen, BITS_PER_WEIGHT)
-                    raise ValueError(f"weight_formats.{scheme}: no format {chosen!r}; {hint}")
+                _known(f"weight_formats.{scheme}", component, chosen)
+        for scheme, parts in self.stored_apart.items():
+            for component, apart in parts.items():
+                for chosen in apart:
+                    _known(f"stored_apart.{scheme}", component, chosen)
+                draft = self.draft if component in DRAFT_COMPONENTS else None
+                owner = draft.parameters if draft is not None else self.parameters
+                whole = getattr(owner, component.removeprefix(f"{DRAFT}."), 0.0)
+                if min(apart.values(), default=0.0) < 0 or sum(apart.values()) > whole:
+                    raise ValueError(
+                        f"stored_apart.{scheme}.{component}: more parameters than there are"
+                    )
         if self.native_format not in self.schemes:
             hint = nearest(self.native_format, self.schemes)
             raise ValueError(f"native_format {self.native_format!r} is not known; {hint}")
@@ -234,7 +261,11 @@ class Llm(StrictModel):
     def draft_format(self, scheme: str, component: str) -> str:
         """Return the format of `component` of the draft module: the model's own by default."""
         own = self.weight_formats.get(scheme, {})
-        return own.get(DRAFT) or self.component_format(scheme, component)
+        return (
+            own.get(f"{DRAFT}.{component}")
+            or own.get(DRAFT)
+            or self.component_format(scheme, component)
+        )
 
     def loaded_bytes(self, scheme: str, component: str) -> float:
         """Bytes of one copy of `component` as engines hold and read it, padded to whole tiles.
@@ -251,17 +282,28 @@ class Llm(StrictModel):
 
     def component_bytes(self, scheme: str, component: str) -> float:
         """Bytes of one copy of `component` as a checkpoint stores it."""
-        bits = BITS_PER_WEIGHT[self.component_format(scheme, component)]
-        return float(getattr(self.parameters, component)) * bits / 8
+        count = float(getattr(self.parameters, component))
+        return self._stored_bytes(
+            scheme, component, count, weight_bits(self.component_format(scheme, component))
+        )
+
+    def _stored_bytes(self, scheme: str, key: str, count: float, bits: float) -> float:
+        """Return the bytes of weights of which some may be stored apart from the rest."""
+        apart = self.stored_apart.get(scheme, {}).get(key, {})
+        rest = count - sum(apart.values())
+        return (rest * bits + sum(n * weight_bits(name) for name, n in apart.items())) / 8
 
     def draft_bytes(self, scheme: str, components: tuple[str, ...] = COMPONENTS) -> float:
         """Resident bytes of one copy of one draft module, or of some components of it."""
         if self.draft is None:
             return 0.0
         return sum(
-            float(getattr(self.draft.parameters, component))
-            * BITS_PER_WEIGHT[self.draft_format(scheme, component)]
-            / 8
+            self._stored_bytes(
+                scheme,
+                f"{DRAFT}.{component}",
+                float(getattr(self.draft.parameters, component)),
+                weight_bits(self.draft_format(scheme, component)),
+            )
             for component in components
         )
 
@@ -284,8 +326,13 @@ class Llm(StrictModel):
     @property
     def matmul_parameters(self) -> float:
         """Weights that one token is multiplied with: the output head, not the embedding."""
-        tied = self.parameters.embedding if self.parameters.lm_head == 0 else 0.0
+        tied = self.parameters.embedding if self.tied else 0.0
         return self.active_parameters - self.parameters.embedding + tied
+
+    @property
+    def tied(self) -> bool:
+        """Whether the output head is the embedding."""
+        return self.generates and self.parameters.lm_head == 0
 
     @property
     def matmul_flops(self) -> float:

@@ -18,13 +18,25 @@ from hbmopt.llm import (
     RecurrentAttention,
 )
 
+Matrices = tuple[tuple[str, int], ...]
+"""Parameters of each matrix of a block, by the role that it plays there; `naming.py` has names."""
+
+
+def _total(matrices: Matrices) -> int:
+    return sum(count for _, count in matrices)
+
 
 class Mixer(Protocol):
     """What the importer needs to know of a mixer; layers with equal `group_key` are a group."""
 
     @property
+    def matrices(self) -> Matrices:
+        """Each matrix by its role."""
+        ...
+
+    @property
     def weights(self) -> int:
-        """Parameters of its matrices."""
+        """Parameters of all matrices."""
         ...
 
     @property
@@ -81,6 +93,18 @@ class GroupedMixer:
     extra_small: int = 0
     extra_weights: int = 0
     """Matrices that only this family has."""
+    query_rank: int = 0
+    """Width from which, normalised, the queries of all heads are made; 0: the hidden size."""
+
+    @property
+    def _query(self) -> Matrices:
+        width = self.heads * self.head_dimension
+        if not self.query_rank:
+            return (("query", self.hidden * width),)
+        return (
+            ("query_down", self.hidden * self.query_rank),
+            ("query_up", self.query_rank * width),
+        )
 
     @property
     def kv_weights(self) -> int:
@@ -91,22 +115,33 @@ class GroupedMixer:
         return self.hidden * self.kv_heads * width
 
     @property
-    def weights(self) -> int:
+    def matrices(self) -> Matrices:
         """Query, key, value and output projections, the gate, the indexer."""
-        query = self.hidden * self.heads * self.head_dimension
+        owned = self.hidden * self.kv_heads * self.owns_cache
         gate = {
             "none": 0,
             "element": self.hidden * self.heads * self.value_dimension,
             "head": self.hidden * self.heads,
         }[self.output_gate]
-        output = self.heads * self.value_dimension * self.hidden
-        indexer = self.indexer.weights if self.indexer else 0
-        return query + gate + self.kv_weights + output + indexer + self.extra_weights
+        return (
+            *self._query,
+            ("key", owned * self.head_dimension),
+            ("value", owned * self.value_dimension * self.value_projection),
+            ("gate", gate),
+            ("output", self.heads * self.value_dimension * self.hidden),
+            ("indexer", self.indexer.weights if self.indexer else 0),
+            ("extra", self.extra_weights),
+        )
+
+    @property
+    def weights(self) -> int:
+        """Parameters of all matrices."""
+        return _total(self.matrices)
 
     @property
     def small(self) -> int:
         """Biases, norms of queries and keys, sinks."""
-        count = self.extra_small + (self.indexer.small if self.indexer else 0)
+        count = self.extra_small + (self.indexer.small if self.indexer else 0) + self.query_rank
         if self.qkv_bias:
             count += self.heads * self.head_dimension
             if self.owns_cache:
@@ -208,13 +243,31 @@ class LatentMixer:
         )
 
     @property
-    def weights(self) -> int:
+    def matrices(self) -> Matrices:
         """q: h q_r + q_r H (dn + dr); kv_a: h (r + dr); kv_b: r H (dn + dv); o: H dv h."""
         query_up = self._query_input * self.heads * (self.nope_dimension + self.rope_dimension)
-        kv_up = self.latent_rank * self.heads * (self.nope_dimension + self.value_dimension)
         output = self.heads * self.value_dimension * self.hidden
-        output *= 2 if self.output_gate else 1
-        return self.replicated + query_up + kv_up + output + self.extra_weights
+        return (
+            ("query_down", self.hidden * (self.query_rank or 0)),
+            ("query_up" if self.query_rank else "query", query_up),
+            (
+                "latent_down",
+                self.hidden * (self.latent_rank + self.rope_dimension) * self.owns_cache,
+            ),
+            (
+                "latent_up",
+                self.latent_rank * self.heads * (self.nope_dimension + self.value_dimension),
+            ),
+            ("output", output),
+            ("gate", output if self.output_gate else 0),
+            ("indexer", self._index),
+            ("extra", self.extra_weights),
+        )
+
+    @property
+    def weights(self) -> int:
+        """Parameters of all matrices."""
+        return _total(self.matrices)
 
     @property
     def small(self) -> int:
@@ -304,21 +357,28 @@ class CompressedMixer:
         return self.weights - split - self.output_groups * self.output_rank * self.hidden
 
     @property
-    def weights(self) -> int:
+    def matrices(self) -> Matrices:
         """Projections, compressor and indexer."""
-        down, dimension = self.hidden, self.head_dimension
-        count = down * self.query_rank + self.query_rank * self.heads * dimension
-        count += down * dimension
-        count += self.heads * dimension * self.output_rank
-        count += self.output_groups * self.output_rank * down
-        if self.keeps_entries:
-            count += self.compressor_streams * down * dimension
+        down, heads = self.hidden, self.heads * self.head_dimension
+        index = 0
         if self.runs_indexer:
-            if self.keeps_index_keys:
-                count += self.index_key_weights
-            count += self.query_rank * self.index_heads * self.index_dimension
-            count += down * self.index_heads
-        return count
+            index = self.index_heads * (self.query_rank * self.index_dimension + down)
+            index += self.index_key_weights if self.keeps_index_keys else 0
+        streams = self.compressor_streams if self.keeps_entries else 0
+        return (
+            ("query_down", down * self.query_rank),
+            ("query_up", self.query_rank * heads),
+            ("latent_down", down * self.head_dimension),
+            ("output_down", heads * self.output_rank),
+            ("output", self.output_groups * self.output_rank * down),
+            ("compressor", streams * down * self.head_dimension),
+            ("indexer", index),
+        )
+
+    @property
+    def weights(self) -> int:
+        """Parameters of all matrices."""
+        return _total(self.matrices)
 
     @property
     def small(self) -> int:
@@ -386,6 +446,14 @@ class RecurrentMixer:
     state_format: str
     convolution_elements: int = 0
     flops_per_element: float = 6.0
+    named: Matrices = ()
+    """Its matrices, where the family tells them apart: together `weights`."""
+
+    @property
+    def matrices(self) -> Matrices:
+        """Each matrix by its role, or all together where the family does not tell them apart."""
+        rest = self.weights - _total(self.named)
+        return (*self.named, ("recurrent", rest)) if rest else self.named
 
     @property
     def group_key(self) -> object:
@@ -408,6 +476,12 @@ class RecurrentMixer:
         )
 
 
+def _feed_forward(matrices: int, each: int) -> Matrices:
+    """Return the matrices of a feed-forward block of two or three, by role."""
+    roles = ("up", "down") if matrices == 2 else ("gate", "up", "down")
+    return tuple((role, each) for role in roles[:matrices])
+
+
 @dataclass(frozen=True)
 class DenseBlock:
     """A feed-forward block: 3 matrices with a gate, 2 without."""
@@ -423,6 +497,11 @@ class DenseBlock:
     def weights(self) -> int:
         """Matrices h I, and those beside them."""
         return self.matrices * self.hidden * self.width + self.beside
+
+    @property
+    def named(self) -> Matrices:
+        """Each matrix by its role."""
+        return (*_feed_forward(self.matrices, self.hidden * self.width), ("extra", self.beside))
 
 
 @dataclass(frozen=True)
@@ -448,6 +527,18 @@ class ExpertBlock:
         """E (matrices e I + biases)."""
         inner = self.latent or self.hidden
         return self.experts * (self.matrices * inner * self.width + self.expert_bias)
+
+    @property
+    def named(self) -> Matrices:
+        """Each matrix of all routed experts together by its role, biases with the last."""
+        inner = self.latent or self.hidden
+        each = _feed_forward(self.matrices, self.experts * inner * self.width)
+        return (*each, ("bias", self.experts * self.expert_bias))
+
+    @property
+    def shared_named(self) -> Matrices:
+        """Each matrix of the shared experts by its role."""
+        return _feed_forward(self.matrices, self.shared_weights // self.matrices)
 
     @property
     def small(self) -> int:

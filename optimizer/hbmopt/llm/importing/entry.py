@@ -1,12 +1,14 @@
 """An imported model as a file of the catalogue, and as the numbers that follow from it."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import yaml
 
 from hbmopt.basics import one_line, visible
 from hbmopt.llm import COMPONENTS, Llm
+from hbmopt.llm.importing.keys import Account
 
 CONTEXTS = {"8k": 8192, "128k": 131_072, "1M": 1_048_576}
 """Contexts that cache sizes are quoted at, in tokens."""
@@ -76,11 +78,13 @@ def summary(llm: Llm) -> str:
     )
 
 
-def facts(llm: Llm) -> dict[str, Any]:
+def facts(llm: Llm, account: Account | None = None) -> dict[str, Any]:
     """Return what follows from an entry: parameters, bytes and FLOPs.
 
     Bytes are of one copy; held and read KV bytes are those of one sequence at each context, the
     recurrent state apart. FLOPs are of one generated token, matrix products and attention apart.
+    With an account: which keys of the configuration decided, which were ignored and why, and which
+    parts of the model were left out.
     """
     scheme = llm.native_format
     mixture = llm.mixture
@@ -98,6 +102,7 @@ def facts(llm: Llm) -> dict[str, Any]:
         "component_formats": {
             component: llm.component_format(scheme, component) for component in COMPONENTS
         },
+        "stored_apart": llm.stored_apart.get(scheme, {}),
         "resident_bytes": {
             component: llm.component_bytes(scheme, component) for component in COMPONENTS
         },
@@ -125,20 +130,32 @@ def facts(llm: Llm) -> dict[str, Any]:
         "matmul_flops": llm.matmul_flops,
         "attention_flops": {name: llm.attention_flops(tokens) for name, tokens in CONTEXTS.items()},
         "note": llm.note,
+    } | (_keys(account) if account is not None else {})
+
+
+def _keys(account: Account) -> dict[str, Any]:
+    return {
+        "keys": {
+            "decided": list(account.decided),
+            "ignored": dict(account.ignored),
+            "left_out": dict(account.left_out),
+        }
     }
 
 
-def facts_table(llm: Llm) -> str:
+def facts_table(llm: Llm, account: Account | None = None) -> str:
     """Return the same numbers as text."""
     found = facts(llm)
     lines = [summary(llm), ""]
-    lines.append(f"{'component':<16}{'parameters':>20}{'format':>10}{'GB':>12}")
+    lines.append(f"{'component':<16}{'parameters':>20}{'format':>18}{'GB':>12}")
     for component in COMPONENTS:
         count = found["parameters"][component]
         if count:
             size = found["resident_bytes"][component] / 1e9
             stored = found["component_formats"][component]
-            lines.append(f"{component:<16}{count:>20,}{stored:>10}{size:>12,.3f}")
+            lines.append(f"{component:<16}{count:>20,}{stored:>18}{size:>12,.3f}")
+            for other, apart in found["stored_apart"].get(component, {}).items():
+                lines.append(f"{'  of which':<16}{round(apart):>20,}{other:>18}")
     lines.append(f"{'total':<16}{found['total_parameters']:>20,}")
     if llm.mixture:
         lines.append(f"{'active':<16}{found['active_parameters']:>20,}")
@@ -146,8 +163,8 @@ def facts_table(llm: Llm) -> str:
         each = f"{found['draft_parameters']:,} x {found['draft_modules']}"
         lines.append(f"{'draft modules':<16}{each:>20}")
         size = llm.draft_bytes(llm.native_format) / 1e9
-        lines[-1] += f"{'':>10}{size * llm.draft.modules:>12,.3f}"
-    lines.append(f"{'checkpoint':<16}{'':>30}{found['checkpoint_bytes'] / 1e9:>12,.3f}")
+        lines[-1] += f"{'':>18}{size * llm.draft.modules:>12,.3f}"
+    lines.append(f"{'checkpoint':<16}{'':>38}{found['checkpoint_bytes'] / 1e9:>12,.3f}")
     lines += ["", f"{'per sequence':<24}" + "".join(f"{name:>14}" for name in CONTEXTS)]
     for kv_format in CACHE_FORMATS:
         for what, label in (("kv_held_bytes", "held"), ("kv_read_bytes", "read per token")):
@@ -161,4 +178,34 @@ def facts_table(llm: Llm) -> str:
         lines.append(f"{'recurrent state':<24}{found['state_bytes'] / 1e6:>11,.2f} MB")
     if llm.note:
         lines += ["", llm.note]
+    if account is not None:
+        lines += account_lines(account)
     return visible("\n".join(lines) + "\n")
+
+
+def account_lines(account: Account) -> list[str]:
+    """Return what became of the keys of a configuration, as lines of text."""
+    lines = ["", "keys that decided", *_wrapped(", ".join(account.decided))]
+    reasons: dict[str, list[str]] = {}
+    for key, reason in account.ignored.items():
+        reasons.setdefault(reason, []).append(key)
+    if reasons:
+        lines += ["", "keys that were ignored, and why"]
+        for reason, keys in reasons.items():
+            lines += [f"  {reason}:", *_wrapped(", ".join(keys), indent=4)]
+    if account.left_out:
+        lines += ["", "parts that were left out"]
+        lines += [f"  {part} ({key})" for key, part in account.left_out.items()]
+    return lines
+
+
+def _wrapped(text: str, indent: int = 2) -> list[str]:
+    space = " " * indent
+    return wrap(
+        text,
+        96,
+        initial_indent=space,
+        subsequent_indent=space,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

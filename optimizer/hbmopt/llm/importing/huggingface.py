@@ -3,29 +3,42 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from hbmopt.basics import is_file, verb
-from hbmopt.errors import InputError, nearest
+from hbmopt.errors import InputError
 from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Parameters
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
+from hbmopt.llm.importing.checkpoint_index import INDEX, Index, disagreement, index_beside
 from hbmopt.llm.importing.families import KNOWN, blueprint
-from hbmopt.llm.importing.json_file import read_mapping
-from hbmopt.llm.importing.keys import Keys
-from hbmopt.llm.importing.quantization import Formats, named_format, stated_formats
-
-NESTED = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config")
-"""Keys under which multimodal models keep the configuration of their decoder."""
+from hbmopt.llm.importing.gguf_file import disagreement as disagreeing
+from hbmopt.llm.importing.gguf_file import in_folder, read_header
+from hbmopt.llm.importing.json_file import Lines, read_mapping
+from hbmopt.llm.importing.keys import Account, Keys
+from hbmopt.llm.importing.quantization import (
+    SECTIONS,
+    Formats,
+    named_format,
+    stated_formats,
+    tensor_formats,
+)
+from hbmopt.llm.importing.roles import CLASSIFIES, EMBEDS, Role, role_of
+from hbmopt.llm.importing.wrapper import decoder
 
 QUANTIZED_NAME = re.compile(r"nvfp4|mxfp4|fp8|fp4|int4|int8|awq|gptq|w4a16|w8a8", re.IGNORECASE)
 """What names of quantized checkpoints say."""
 
-FAMILY_NEEDS = (
-    "its layers would have to be described: kind of attention, cache, experts, norms and biases"
-)
+
+@dataclass(frozen=True)
+class Imported:
+    """An entry, and what became of the keys that it was made from."""
+
+    llm: Llm
+    account: Account
 
 
 @verb
@@ -53,34 +66,75 @@ def import_llm(
         For a family that is not known, a missing key, or a key that is not understood: file,
         line, key and what to do, in one line.
     """
+    return imported(source, checkpoint_format=checkpoint_format, name=name).llm
+
+
+def imported(
+    source: str | Path | Mapping[str, Any],
+    *,
+    checkpoint_format: str | None = None,
+    name: str | None = None,
+) -> Imported:
+    """Return the entry of a model and the account of its configuration's keys; see `import_llm`."""
     if name is not None and not re.fullmatch(r"[\w.-]+", name):
         raise InputError(f"--name: {name!r} must be letters, digits, '_', '.' and '-'")
     if isinstance(source, Mapping):
-        return _imported(source, "<mapping>", "", name or "model", checkpoint_format, "")
+        return _imported(Keys(source, "<mapping>"), name or "model", checkpoint_format, "")
     path, hub_name = Path(source), ""
     if source and is_file(path / "config.json"):
         path = path / "config.json"
+    elif source and path.is_dir():
+        path = in_folder(path) or path
+    if path.suffix == ".gguf" and is_file(path):
+        return _from_gguf(path, str(source), name, checkpoint_format)
     if not is_file(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         hub_name = str(source)
         if path.suffix == ".json":
             raise InputError(f"{source}: there is no such file")
         path = _from_hub(hub_name)
     text, values = read_mapping(path, str(source))
-    if path.name == "config.json" and "quantization_config" not in values:
-        values.update(_beside(path.with_name("hf_quant_config.json")))
+    keys = Keys(values, str(source), lines=Lines(text))
+    index = None
+    if path.name == "config.json":
+        _graft_beside(keys, path.with_name("hf_quant_config.json"))
+        index = index_beside(path)
     stem = hub_name.split("/")[-1] or _stem(path, values)
     hub_name = hub_name or (
         path.stem.removesuffix("_config").replace("--", "/", 1) if "--" in path.stem else ""
     )
-    return _imported(values, str(source), text, name or slug(stem), checkpoint_format, hub_name)
+    return _imported(keys, name or slug(stem), checkpoint_format, hub_name, index)
 
 
-def _beside(path: Path) -> dict[str, Any]:
-    """Return the quantization that a file beside the configuration states, if there is one."""
-    if not is_file(path):
-        return {}
-    _, stated = read_mapping(path, str(path))
-    return {"quantization": stated.get("quantization")}
+def _from_gguf(
+    path: Path, source: str, name: str | None, checkpoint_format: str | None
+) -> Imported:
+    """Return the entry of a GGUF file: by its header, and as its tensors store it."""
+    header = read_header(path)
+    keys = Keys(header.values, source)
+    formats = tensor_formats(header.tensors) if checkpoint_format is None else None
+    found = _imported(keys, name or slug(path.stem), checkpoint_format, "", formats=formats)
+    parameters = found.llm.parameters
+    counted = {one: float(getattr(parameters, one)) for one in type(parameters).model_fields}
+    wrong = disagreeing(header.tensors, counted)
+    if wrong is not None:
+        raise InputError(f"{source}: {wrong}; such a model is not known from GGUF")
+    notes = ["Counted from the header; formats are those of the file's tensors."]
+    if header.drafted:
+        notes.append(f"Draft layers of {header.drafted:,} parameters are left out.")
+    note = " ".join([found.llm.note, *notes]).strip()
+    entry = found.llm.model_copy(update={"note": note, "source": ["gguf_header"]})
+    return Imported(entry, found.account)
+
+
+def _graft_beside(keys: Keys, path: Path) -> None:
+    """Add the quantization that a file beside the configuration states, if there is one."""
+    if not is_file(path) or "quantization_config" in keys.values:
+        return
+    text, stated = read_mapping(path, str(path))
+    beside = Keys(stated, str(path), lines=Lines(text))
+    section = beside.below("quantization")
+    if section is not None:
+        keys.graft("quantization", section)
 
 
 def _stem(path: Path, values: Mapping[str, Any]) -> str:
@@ -111,72 +165,39 @@ def _from_hub(name: str) -> Path:
             f"{name}: config.json cannot be taken from the hub: {reason}; "
             "download it and give its path"
         ) from None
-    # Some models state their quantization in a file of its own; most have none.
-    with suppress(Exception):
-        hf_hub_download(name, "hf_quant_config.json")
+    # Some models state their quantization in a file of its own; those of one file have no index.
+    for beside in ("hf_quant_config.json", INDEX):
+        with suppress(Exception):
+            hf_hub_download(name, beside)
     return path
 
 
-def _decoder(outer: Keys) -> tuple[Keys, str]:
-    """Return the keys of the decoder, and the family that they belong to."""
-    inner = outer
-    for _ in range(3):
-        for key in NESTED:
-            nested = inner.below(key) if isinstance(inner.raw(key), Mapping) else None
-            if nested is not None:
-                inner = nested
-                break
-        else:
-            break
-    stated = str(inner.values.get("model_type") or ""), str(outer.values.get("model_type") or "")
-    # A nested configuration without a family of its own is of the outer one.
-    found = stated[0] or stated[1]
-    if found in KNOWN:
-        inner.family = found
-        return inner, found
-    if not found:
-        raise InputError(
-            f"{outer.source}: the key 'model_type' is missing; without it the family is not known"
-        )
-    where = (
-        f", in the nested configuration of {stated[1]!r}"
-        if stated[0] and inner is not outer
-        else ""
-    )
-    raise outer.error(
-        "model_type",
-        f"{found!r} is not a family that is known{where} ({nearest(found, KNOWN)}); {FAMILY_NEEDS}",
-    )
-
-
 def _imported(
-    values: Mapping[str, Any],
-    source: str,
-    text: str,
+    outer: Keys,
     name: str,
     checkpoint_format: str | None,
     hub_name: str,
-) -> Llm:
-    outer = Keys(values, source, text=text)
-    keys, family = _decoder(outer)
+    index: Index | None = None,
+    formats: Formats | None = None,
+) -> Imported:
+    source = outer.source
+    keys, family = decoder(outer, KNOWN)
+    role = role_of(outer, keys)
     plan = blueprint(keys, outer, family)
     if checkpoint_format is not None:
         formats = Formats(named_format(checkpoint_format), {})
-    else:
-        formats = stated_formats(
-            outer, keys, layers=_components_by_layer(plan), mtp=plan.draft is not None
-        )
-    keys.ignore("quantization_config", "expert_dtype")
-    outer.ignore("quantization_config", "quantization")
-    overlooked = list(keys.unread())
-    if overlooked:
-        listed = ", ".join(repr(key) for key in overlooked[:4])
-        raise keys.error(
-            overlooked[0].split(".")[-1],
-            f"{listed} may change what is stored or read, and model_type {family!r} is not known "
-            "to have it; remove it if it changes nothing",
-        )
-    notes = list(plan.notes) + list(formats.notes)
+        for place in (outer, keys):
+            place.ignore(
+                *SECTIONS,
+                "dtype",
+                "torch_dtype",
+                reason="--checkpoint-format says what the weights are",
+            )
+    elif formats is None:
+        formats = stated_formats(outer, keys, plan, family)
+    account = outer.account(keys if keys is not outer else None)
+    _refuse_unknown(account, family)
+    notes = [*plan.notes, *formats.notes, *_role_notes(role)]
     status = "counted"
     named = QUANTIZED_NAME.search(f"{source} {hub_name}")
     if named and checkpoint_format is None and formats.scheme == "bf16":
@@ -185,15 +206,45 @@ def _imported(
             "as bf16. Say what the weights are with --checkpoint-format."
         )
         status = "estimate"
-    if any(key in values for key in ("vision_config", "audio_config")):
-        notes.append("The decoder alone; vision and audio parts are left out.")
+    parts = tuple(dict.fromkeys(account.left_out.values()))
+    if parts:
+        places = ", ".join(account.left_out)
+        notes.append(f"The decoder alone; left out: {', '.join(parts)} ({places}).")
     try:
-        entry = assemble(plan, formats, name=name, hub_name=hub_name, notes=notes)
-        return entry.model_copy(update={"status": status})
+        entry = assemble(plan, formats, name=name, hub_name=hub_name, notes=notes, role=role)
+        said = None
+        if index is not None:
+            said = disagreement(index, entry.checkpoint_bytes(entry.native_format), parts)
+        note = " ".join(one for one in (entry.note, said) if one)
+        return Imported(entry.model_copy(update={"status": status, "note": note}), account)
     except ValidationError as error:
         raise InputError(f"{source}: {_first(error)}") from None
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _refuse_unknown(account: Account, family: str) -> None:
+    """Raise an error where a key may change the count, which names the first few of them."""
+    if not account.unknown:
+        return
+    place, key, wrong = account.unknown[0]
+    if wrong:
+        raise place.error(key, wrong)
+    others = [one for one in account.unknown if not one[2]]
+    listed = ", ".join(repr(one.path_of(name)) for one, name, _ in others[:4])
+    raise place.error(
+        key,
+        f"{listed} may change what is stored or read, and model_type {family!r} is not known "
+        "to have it; remove it if it changes nothing",
+    )
+
+
+def _role_notes(role: Role) -> list[str]:
+    if role.kind == EMBEDS:
+        return [f"{role.name} has no output head: it makes embeddings, not tokens."]
+    if role.kind == CLASSIFIES:
+        return [f"{role.name} has a head of {role.labels} labels: it makes scores, not tokens."]
+    return []
 
 
 def _first(error: ValidationError) -> str:
@@ -204,34 +255,31 @@ def _first(error: ValidationError) -> str:
     return f"{place}: {message}" if place else message
 
 
-def _components_by_layer(plan: Blueprint) -> list[frozenset[str]]:
-    """Return which components of quantized weights each layer has."""
-    found = []
-    for layer in plan.layers:
-        names = {"attention"} if layer.mixers else set()
-        if layer.dense is not None:
-            names.add("dense_ffn" if layer.experts is None else "shared_experts")
-        if layer.experts is not None:
-            names.add("routed_experts")
-            if layer.experts.shared_weights:
-                names.add("shared_experts")
-        found.append(frozenset(names))
-    return found
-
-
 def assemble(
-    plan: Blueprint, formats: Formats, *, name: str, hub_name: str, notes: Sequence[str]
+    plan: Blueprint,
+    formats: Formats,
+    *,
+    name: str,
+    hub_name: str,
+    notes: Sequence[str],
+    role: Role | None = None,
 ) -> Llm:
     """Return the entry of a model from its blocks and formats."""
     mixers = [mixer for layer in plan.layers for mixer in layer.mixers]
     experts = [layer.experts for layer in plan.layers if layer.experts is not None]
     parameters = _parameters(plan.layers)
     table = plan.vocabulary * plan.hidden
+    role = role or Role()
+    generates = role.kind not in (EMBEDS, CLASSIFIES)
+    head, head_bias = (0 if plan.tied else table), plan.head_bias
+    if not generates:
+        head = role.labels * plan.hidden
+        head_bias = role.labels if role.label_bias else 0
     parameters = parameters.model_copy(
         update={
-            "router": parameters.router + plan.final_norms + plan.head_bias,
+            "router": parameters.router + plan.final_norms + head_bias,
             "embedding": float(table + plan.embedding_extra),
-            "lm_head": 0.0 if plan.tied else float(table),
+            "lm_head": float(head),
             "lookup_tables": float(plan.lookup_tables),
         }
     )
@@ -260,7 +308,16 @@ def assemble(
         draft=_draft(plan.draft),
         weight_formats=schemes,
         native_format=formats.scheme,
+        stored_apart={formats.scheme: _apart(formats, generates=generates)}
+        if formats.apart
+        else {},
+        generates=generates,
     )
+
+
+def _apart(formats: Formats, *, generates: bool) -> dict[str, dict[str, float]]:
+    """Return what is stored apart, without a head that the model does not have."""
+    return {key: one for key, one in formats.apart.items() if generates or key != "lm_head"}
 
 
 def _served_formats(

@@ -1,68 +1,116 @@
 """Reading a configuration file key by key, and noticing what was not read.
 
-A configuration is never guessed at: a key that a family needs is there or is an error, and a key
-that says something about the architecture but that nothing read is an error too.
+A configuration is never guessed at: a key that a family needs is there or is an error, and so is a
+key that nothing read and of which it is not known that it changes nothing (`ignored.py`).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 from hbmopt.errors import InputError
-
-STRUCTURAL = re.compile(
-    r"expert|moe|lora_rank|sliding|window|chunk|mamba|ssm|conv|linear|recurrent|index|compress"
-    r"|engram|latent|shared|sparse|kv_source|gate_proj|output_gate|cross_attention|altup|laurel"
-    r"|mtp|nextn|per_layer|layer_types|layer_freq|_period|_pattern|block_configs|hc_mult"
-    r"|_bias$|^bias$|qk_norm|qk_layernorm|_cla$|^cla_|(^|_)sinks?(_|$)|attn_gate|v_head_dim"
-    r"|parallel_attn|lora"
+from hbmopt.llm.importing.ignored import (
+    QUIET,
+    QUIET_VALUES,
+    idle,
+    part_of,
+    reason_to_ignore,
+    spellings,
 )
-"""Keys that may change what is stored, read or computed."""
-
-HARMLESS = re.compile(
-    r"^(moe_router_|router_|topk_|n_group|norm_topk|scoring_func|output_router|routed_scaling"
-    r"|moe_renormalize|moe_router|moe_layer_freq_|image_|img_|video_|audio_|vision_|mm_|projector"
-    r"|initializer|transformers|use_mamba_kernels|mamba_hidden_act|mamba_chunk|pad_token|is_|id2)"
-    r"|_index$|_init|_dtype$|_loss|_act$|_fn$|_func$|_capacity|aux_|jitter|_norm_eps|_epsilon"
-    r"|_interleave|_scaling|_bias_update|_parallel|rope|rotary|_group$|_token_id|_noise|_backend"
-    r"|dropout|_kernel_backend|score_type|temperature|_combination_strategy|_fp32"
-    r"|^prefix_dense_sliding|correction_bias|router_bias|routing_bias|gate_bias|output_gate_type$"
-)
-"""Keys that match `STRUCTURAL` and change no number of bytes, parameters or FLOPs."""
-
+from hbmopt.llm.importing.json_file import Lines
 
 LARGEST = 10**12
 """Larger whole numbers are a mistake; products of a few of this size can still be counted."""
 
 
+@dataclass
+class Account:
+    """What became of every key of a file: each is in one of these, by its path."""
+
+    decided: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+    """Keys that change nothing, with the reason."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Sections of parts that are left out, with the name of the part."""
+    unknown: list[tuple["Keys", str, str]] = field(default_factory=list)
+    """Keys that may change the count, with what is wrong with each."""
+
+
+NULL = "null: what holds without it"
+DEFAULT = "says what holds without it"
+
+DRAFT_LAYERS = (
+    "num_nextn_predict_layers",
+    "num_mtp_layers",
+    "mtp_num_hidden_layers",
+    "num_mtp_modules",
+)
+"""Keys of the number of draft layers, which lists of layers may go on to describe."""
+
+CONSIDERED = "the family has considered it: what it says here changes nothing"
+
+
 class Keys:
     """One mapping of a configuration file, with the file's name for messages.
 
-    Every key that is read is remembered, so that `unread` can tell what was overlooked.
+    Every key that is read is remembered, so that `account` can tell what was overlooked.
     """
 
     def __init__(
-        self, values: Mapping[str, Any], source: str, *, text: str = "", path: str = ""
+        self,
+        values: Mapping[str, Any],
+        source: str,
+        *,
+        lines: Lines | None = None,
+        path: tuple[str, ...] = (),
     ) -> None:
         self.values = values
         self.source = source
         self.family = str(values.get("model_type") or "")
         self.parent: Keys | None = None
-        self._text = text
-        self._path = path
-        self._read: set[str] = {"model_type"}
+        self._lines = lines
+        self._place = path
+        self._path = "".join(f"{key}." for key in path)
+        self._read: set[str] = set()
+        self._seen: set[str] = set()
+        self._idle: dict[str, str] = {}
+        self._ignored: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         self._below: list[Keys] = []
+        self._grafted: dict[str, Keys] = {}
+        self._assumed: dict[str, Any] = {}
+
+    def assume(self, defaults: Mapping[str, Any]) -> None:
+        """Take values for keys that are not there: what the model class makes of their absence."""
+        self._assumed = {
+            key: value
+            for key, value in defaults.items()
+            if key not in self.values and not spellings(key) & self.values.keys()
+        }
+        self.values = {**self.values, **self._assumed}
+
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """What was assumed and has been read."""
+        return {key: value for key, value in self._assumed.items() if key in self._read}
 
     def error(self, key: str, message: str) -> InputError:
         """Return the error of a key: file, line where it stands, key and message."""
-        found = re.search(rf'"{re.escape(key.split("[", maxsplit=1)[0])}"\s*:', self._text)
-        line = f":{self._text.count(chr(10), 0, found.start()) + 1}" if found else ""
-        return InputError(f"{self.source}{line}: {self._path}{key}: {message}")
+        line = self._lines.of((*self._place, key)) if self._lines is not None else None
+        place = f":{line}" if line is not None else ""
+        return InputError(f"{self.source}{place}: {self._path}{key}: {message}")
+
+    def own_error(self, message: str) -> InputError:
+        """Return the error of this mapping as a whole, where it stands."""
+        line = self._lines.of(self._place) if self._lines is not None else None
+        place = f":{line}" if line is not None else ""
+        return InputError(f"{self.source}{place}: {'.'.join(self._place)}: {message}")
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
-        self._read.add(key)
+        self._seen.add(key)
         return self.values.get(key) is not None
 
     def _value(self, key: str) -> Any:
@@ -70,9 +118,21 @@ class Keys:
         return self.values.get(key)
 
     def _named(self, keys: tuple[str, ...]) -> str:
-        """Return the first of several names of a key that has a value, else the first."""
+        """Return the first of several names of a key that has a value, else the first.
+
+        Others that are there as well must say the same.
+        """
         self._read.update(keys)
-        return next((key for key in keys if self.values.get(key) is not None), keys[0])
+        stated = [key for key in self.values if key in keys and self.values[key] is not None]
+        for other in stated[1:]:
+            if self.values[other] != self.values[stated[0]]:
+                raise self.error(
+                    other,
+                    f"{self.values[other]!r} contradicts {stated[0]!r}, "
+                    f"{self.values[stated[0]]!r}: both state one number",
+                )
+            self._idle[other] = f"says the same as {stated[0]}"
+        return stated[0] if stated else keys[0]
 
     def whole(self, *keys: str, default: int | None = None, least: int = 1) -> int:
         """Return a whole number; without a default the key must be there.
@@ -93,7 +153,13 @@ class Keys:
             raise self.error(key, f"{value} must be at least {least}")
         if value > LARGEST:
             raise self.error(key, f"{value} is more than any model has")
+        self._without(key, value, default)
         return value
+
+    def _without(self, key: str, value: object, default: object) -> None:
+        """Note that a key says what would hold without it, or that it does not."""
+        if default is not None and value == default:
+            self._idle.setdefault(key, DEFAULT)
 
     def missing(self, *keys: str) -> InputError:
         """Return the error of a key that the family needs."""
@@ -116,6 +182,7 @@ class Keys:
             raise self.error(key, f"{value!r} is not a number")
         if not -LARGEST <= value <= LARGEST:
             raise self.error(key, f"{value!r} is out of range")
+        self._without(key, value, default)
         return float(value)
 
     def flag(self, *keys: str, default: bool | None = None) -> bool:
@@ -131,6 +198,7 @@ class Keys:
             return default
         if not isinstance(value, bool):
             raise self.error(key, f"{value!r} is neither true nor false")
+        self._without(key, value, default)
         return value
 
     def word(self, key: str, default: str | None = None) -> str:
@@ -142,6 +210,7 @@ class Keys:
             raise self.missing(key)
         if not isinstance(value, str):
             raise self.error(key, f"{value!r} is not a string")
+        self._without(key, value, default)
         return value
 
     def listed(self, key: str, length: int | None = None) -> list[Any] | None:
@@ -151,9 +220,14 @@ class Keys:
             return None
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise self.error(key, f"{value!r} is not a list")
-        if length is not None and len(value) < length:
+        if length is not None and not length <= len(value) <= length + self._drafted():
             raise self.error(key, f"has {len(value)} items for {length} layers")
         return list(value) if length is None else list(value[:length])
+
+    def _drafted(self) -> int:
+        """Return how many draft layers a list of layers may describe after the others."""
+        stated = (self.values.get(name) for name in DRAFT_LAYERS)
+        return max((one for one in stated if isinstance(one, int)), default=0)
 
     def wholes(self, key: str, length: int | None = None, *, least: int = 0) -> list[int] | None:
         """Return a list of whole numbers, or None where the key is absent."""
@@ -178,40 +252,125 @@ class Keys:
 
     def below(self, key: str) -> "Keys | None":
         """Return the mapping under a key, or None where it is absent."""
+        if key in self._grafted:
+            return self._grafted[key]
         value = self._value(key)
         if value is None:
             return None
         if not isinstance(value, Mapping):
             raise self.error(key, f"{value!r} is not a mapping")
-        path = f"{self._path}{key}."
-        known = (one for one in self._below if one._path == path)
+        known = (one for one in self._below if one._place == (*self._place, key))
         return next(known, None) or self.nested(key, value)
+
+    def graft(self, key: str, section: "Keys") -> None:
+        """Take a mapping of another file as if it stood under a key of this one."""
+        section.parent = self
+        self._grafted[key] = section
+        self._below.append(section)
+
+    def path_of(self, key: str) -> str:
+        """Return the path of a key from the beginning of the file."""
+        return f"{self._path}{key}"
 
     def nested(self, key: str, values: Mapping[str, Any]) -> "Keys":
         """Return the keys of a mapping that stands somewhere under a key."""
-        found = Keys(values, self.source, text=self._text, path=f"{self._path}{key}.")
+        found = Keys(values, self.source, lines=self._lines, path=(*self._place, key))
         found.family = found.family or self.family
         found.parent = self
         self._below.append(found)
         return found
 
-    def ignore(self, *keys: str) -> None:
+    def ignore(self, *keys: str, reason: str = "") -> None:
         """Note that keys have been considered and change nothing that is counted."""
-        self._read.update(keys)
+        for key in keys:
+            self._ignored.setdefault(key, reason)
+
+    def ignore_all(self, reason: str) -> None:
+        """Note that no key of this mapping changes anything."""
+        self.ignore(*map(str, self.values), reason=reason)
+
+    def ignore_where(self, pattern: re.Pattern[str], reason: str) -> None:
+        """Note that keys of these names change nothing, where nothing has read them."""
+        self.ignore(*(key for key in map(str, self.values) if pattern.match(key)), reason=reason)
+
+    def idle(self, key: str, reason: str) -> None:
+        """Note that a key which was read changes nothing here."""
+        self._idle[key] = reason
+
+    def leave_out(self, key: str, part: str) -> None:
+        """Note that a key describes a part of the model that is left out."""
+        self._left_out[key] = part
 
     def raw(self, key: str) -> Any:
         """Return a value of any type, or None."""
-        return self._value(key)
+        self._seen.add(key)
+        return self.values.get(key)
 
-    def unread(self) -> Iterator[str]:
-        """Yield the keys that speak of the architecture and that nothing has read."""
-        for name, value in self.values.items():
-            key = str(name)
-            if key in self._read or value is None or value is False:
+    def account(self, decoder: "Keys | None" = None, found: Account | None = None) -> Account:
+        """Return what became of every key of this mapping and of those below that were opened.
+
+        `decoder` are the keys of the decoder inside; a wrapper may repeat what these say.
+        """
+        found = Account() if found is None else found
+        opened = {one._place[-1] for one in self._below}
+        for key, value in ((str(key), value) for key, value in self.values.items()):
+            path = f"{self._path}{key}"
+            if key in opened or key in self._assumed:
                 continue
-            if value in (0, 0.0, "", [], {}):
+            if value is None:
+                found.ignored[path] = NULL
                 continue
-            if STRUCTURAL.search(key) and not HARMLESS.search(key):
-                yield f"{self._path}{key}"
+            part = self._left_out.get(key) or part_of(key)
+            if key in self._left_out and value not in QUIET_VALUES:
+                found.left_out[path] = self._left_out[key]
+            elif key in (self._read | self._seen) and key in self._idle:
+                found.ignored[path] = self._idle[key]
+            elif key in (self._read | self._seen) and value in ("", [], {}):
+                found.ignored[path] = QUIET
+            elif key in self._read:
+                found.decided.append(path)
+            elif key in self._ignored:
+                reason = reason_to_ignore(key, value) if not self._ignored[key] else None
+                found.ignored[path] = self._ignored[key] or reason or CONSIDERED
+            elif key in self._seen:
+                found.decided.append(path)
+            elif part is not None and value not in QUIET_VALUES:
+                found.left_out[path] = part
+            else:
+                self._settle(key, value, decoder, found)
         for nested in self._below:
-            yield from nested.unread()
+            nested.account(decoder if nested is not decoder else None, found)
+        return found
+
+    def _settle(self, key: str, value: Any, decoder: "Keys | None", found: Account) -> None:
+        """Find the reason why a key that nothing read changes nothing, or what is wrong with it."""
+        path = f"{self._path}{key}"
+        for place in (self, decoder, self.parent):
+            if place is None or not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            names = spellings(key) | ({key} if place is not self else frozenset())
+            same = sorted(
+                one
+                for one in names
+                if one in (place._read | place._seen) and place.values.get(one) is not None
+            )
+            if not same:
+                continue
+            if all(place.values[one] == value for one in same):
+                found.ignored[path] = f"says the same as {place._path}{same[0]}"
+            else:
+                found.unknown.append(
+                    (
+                        self,
+                        key,
+                        f"{value!r} contradicts {place._path}{same[0]}, {place.values[same[0]]!r}",
+                    )
+                )
+            return
+        reason = idle(key, self.family, frozenset(self._read)) or reason_to_ignore(key, value)
+        if reason is None and decoder is not None and decoder.values.get(key) == value:
+            reason = f"repeats {decoder._path}{key}"
+        if reason is not None:
+            found.ignored[path] = reason
+        else:
+            found.unknown.append((self, key, ""))

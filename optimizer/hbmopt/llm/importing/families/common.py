@@ -1,9 +1,14 @@
 """What several families read alike: sizes, layer kinds, experts, output head."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hbmopt.llm.importing.blocks import DraftPlan, Layer
+from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, Layer
 from hbmopt.llm.importing.keys import Keys
+
+Builder = Callable[[Keys, Keys], Blueprint]
+"""What makes blocks of a decoder's keys and those of the whole file."""
+
 
 FULL, SLIDING, CHUNKED, LINEAR = (
     "full_attention",
@@ -44,15 +49,29 @@ def sizes(keys: Keys, *, vocabulary: int | None = None, layers: int | None = Non
     )
 
 
-def head_dimension(keys: Keys, hidden: int, heads: int, default: int | None = None) -> int:
-    """Return the width of a head: as stated, else the family's default, else hidden / heads."""
-    if keys.has("head_dim"):
-        return keys.whole("head_dim")
-    if default is not None:
-        return default
-    if hidden % heads:
+HEAD_WIDTH = ("attention_head_dim", "kv_channels")
+"""Other spellings of the width of a head, which most classes do not read: they have to agree."""
+
+
+def head_dimension(
+    keys: Keys, hidden: int, heads: int, default: int | None = None, *names: str
+) -> int:
+    """Return the width of a head: as stated, else the family's default, else hidden / heads.
+
+    `names` are other spellings of `head_dim` that the family's class reads.
+    """
+    if default is None and hidden % heads == 0:
+        default = hidden // heads
+    if default is None and not any(keys.has(name) for name in ("head_dim", *names)):
         raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return hidden // heads
+    width = keys.whole("head_dim", *names, default=default)
+    for name in HEAD_WIDTH:
+        if name in names:
+            continue
+        if keys.has(name) and keys.whole(name) != width:
+            raise keys.error(name, f"{keys.whole(name)} contradicts head_dim, {width}")
+        keys.idle(name, "says how wide a head is without it")
+    return width
 
 
 def layer_kinds(
@@ -79,35 +98,21 @@ def layer_kinds(
     return [FULL if layer % period == full_at % period else SLIDING for layer in range(layers)]
 
 
-def windows(keys: Keys, kinds: list[str], default: int | None = None) -> list[int | None]:
-    """Return the window of every layer, None where it attends to everything."""
-    window = keys.whole("sliding_window", default=default or 0, least=0) or None
-    if window is None and SLIDING in kinds:
-        raise keys.missing("sliding_window")
-    return [window if kind == SLIDING else None for kind in kinds]
+def listed_kinds(keys: Keys, layers: int) -> list[str]:
+    """Return full and sliding layers by `layer_types`, which must be there."""
+    if not keys.has("layer_types"):
+        raise keys.missing("layer_types")
+    kinds = layer_kinds(keys, layers)
+    for kind in kinds:
+        if kind not in (FULL, SLIDING):
+            raise keys.error("layer_types", f"{kind!r} is not a kind of layer that is known here")
+    return kinds
 
 
-def uniform_window(
-    keys: Keys, layers: int, *, used: bool = True, layered: bool = False, stated: bool = False
-) -> list[int | None]:
-    """Return one window for all layers, where the configuration has one and uses it.
-
-    A null window is none. `used` is what an absent `use_sliding_window` means, `layered` that
-    only layers from `max_window_layers` on have the window, `stated` that the model class has a
-    window of its own, so that the key must be there.
-    """
-    if not keys.flag("use_sliding_window", default=used):
-        keys.ignore("sliding_window", "max_window_layers", "layer_types")
-        return [None] * layers
-    if keys.has("layer_types"):
-        keys.ignore("max_window_layers")
-        return windows(keys, layer_kinds(keys, layers))
-    if stated and "sliding_window" not in keys.values:
-        raise keys.missing("sliding_window")
-    window = keys.whole("sliding_window", default=0, least=0) or None
-    below = keys.whole("max_window_layers", least=0) if layered and window is not None else 0
-    keys.ignore("max_window_layers")
-    return [window if layer >= below else None for layer in range(layers)]
+def groups(keys: Keys, key: str, heads: int, kv_heads: int) -> None:
+    """Refuse heads that do not divide by their KV heads."""
+    if heads % kv_heads:
+        raise keys.error(key, f"{heads} heads do not divide by {kv_heads}")
 
 
 def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
@@ -116,9 +121,48 @@ def tied(keys: Keys, outer: Keys, *, default: bool) -> bool:
     Of a nested configuration the outermost statement counts, as the model class around it ties.
     """
     inner = keys.flag("tie_word_embeddings", default=default)
-    if keys.parent is not None and keys.parent is not outer:
-        inner = keys.parent.flag("tie_word_embeddings", default=inner)
-    return outer.flag("tie_word_embeddings", default=inner)
+    places = [keys]
+    while places[-1] is not outer and places[-1].parent is not None:
+        places.append(places[-1].parent)
+    for place in places[1:]:
+        if place.has("tie_word_embeddings"):
+            inner = place.flag("tie_word_embeddings", default=inner)
+            for below in places[: places.index(place)]:
+                below.idle("tie_word_embeddings", f"{place.path_of('tie_word_embeddings')} counts")
+    return inner
+
+
+def decoder(
+    keys: Keys,
+    outer: Keys,
+    size: Sizes,
+    layers: Sequence[Layer],
+    *,
+    tie: bool = False,
+    ends: int | None = None,
+    draft: DraftPlan | None = None,
+    lookup_tables: int = 0,
+    head_bias: int = 0,
+    embedding_extra: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Blueprint:
+    """Return a decoder of these layers.
+
+    `tie` is what the model class does where the file does not say, `ends` what stands outside the
+    layers: a norm, unless said otherwise.
+    """
+    return Blueprint(
+        size.hidden,
+        size.vocabulary,
+        tied(keys, outer, default=tie),
+        tuple(layers),
+        size.hidden if ends is None else ends,
+        draft,
+        lookup_tables,
+        head_bias,
+        embedding_extra,
+        notes,
+    )
 
 
 def dense_layers(

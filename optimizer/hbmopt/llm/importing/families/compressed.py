@@ -3,8 +3,13 @@
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint, CompressedMixer, DraftPlan, Layer
-from hbmopt.llm.importing.families.common import SLIDING, Sizes, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    SLIDING,
+    Builder,
+    Sizes,
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.parts import experts_of
 from hbmopt.llm.importing.keys import Keys
 
@@ -111,13 +116,13 @@ def deepseek_v4(keys: Keys, outer: Keys) -> Blueprint:
             projection=2 * size.hidden * size.hidden,
             norms=3 * size.hidden + head_connection(keys, size.hidden),
         )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden + head_connection(keys, size.hidden),
-        draft,
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        ends=size.hidden + head_connection(keys, size.hidden),
+        draft=draft,
     )
 
 
@@ -179,13 +184,13 @@ def deepseek_v41(keys: Keys, outer: Keys) -> Blueprint:
             projection=2 * size.hidden * size.hidden,
             norms=3 * size.hidden,
         )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden + head_connection(keys, size.hidden),
-        draft,
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        ends=size.hidden + head_connection(keys, size.hidden),
+        draft=draft,
         lookup_tables=rows * width,
         notes=(
             "Draft layers are counted with the attention of the model's own window-only layers; "
@@ -196,7 +201,7 @@ def deepseek_v41(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-COMPRESSED: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "deepseek_v4": deepseek_v4,
     "deepseek_ref": deepseek_v4,
     "deepseek_v41": deepseek_v41,

@@ -10,8 +10,14 @@ from hbmopt.llm.importing.blocks import (
     Layer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, SLIDING, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    SLIDING,
+    Builder,
+    decoder,
+    sizes,
+    tied,
+)
 from hbmopt.llm.importing.families.parts import (
     dense_block,
     either,
@@ -40,6 +46,8 @@ def short_convolution(
         small=kernel * channels + small,
         state_format="bf16",
         flops_per_element=0.0,
+        # Three parts in and one out, where it has projections.
+        named=(("in_proj", weights - weights // 4), ("out_proj", weights // 4)) if weights else (),
     )
 
 
@@ -159,6 +167,7 @@ def gated_recurrence(keys: Keys, hidden: int, heads: int) -> RecurrentMixer:
         small=2 * width + hidden + (kernel + 1) * width + 2 * width + width,
         state_format="fp32",
         convolution_elements=(kernel - 1) * width,
+        named=tuple((f"linear_{one}", hidden * width) for one in ("x", "y", "out")),
     )
 
 
@@ -168,6 +177,8 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
     heads = keys.whole("num_attention_heads")
     if size.hidden % heads:
         raise keys.error("num_attention_heads", f"{size.hidden} does not divide by {heads} heads")
+    if keys.has("head_dim") and keys.whole("head_dim") != size.hidden // heads:
+        raise keys.error("head_dim", f"contradicts {size.hidden} / {heads} heads")
     attention = plain_attention(keys, size.hidden, dimension=size.hidden // heads)
     biased = keys.flag("attention_bias", default=False)
     attention = replace(
@@ -195,12 +206,10 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
         )
         for layer in range(size.layers)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=True), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers, tie=True)
 
 
-CONVOLUTIONAL: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "lfm2": liquid,
     "lfm2_moe": liquid,
     "lfm3": liquid3,

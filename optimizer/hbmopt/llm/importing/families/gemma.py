@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, ExpertBlock, GroupedMixer, Layer
-from hbmopt.llm.importing.families.common import FULL, SLIDING, Sizes, layer_kinds, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    SLIDING,
+    Builder,
+    Sizes,
+    decoder,
+    layer_kinds,
+    sizes,
+    tied,
+)
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -86,6 +94,8 @@ def gemma4(keys: Keys, outer: Keys) -> Blueprint:
     sharing = keys.whole("num_kv_shared_layers", default=0, least=0)
     width = keys.whole("intermediate_size")
     double = keys.flag("use_double_wide_mlp", default=False)
+    if not sharing:
+        keys.idle("use_double_wide_mlp", "no layer shares its cache")
     experts, norms = None, 4 * size.hidden
     # The unified models have neither experts nor inputs per layer, and no key that says so.
     unified = keys.family.startswith("gemma4_unified")
@@ -117,13 +127,8 @@ def gemma4(keys: Keys, outer: Keys) -> Blueprint:
     final = size.hidden
     if inputs:
         final += size.hidden * size.layers * inputs + inputs
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
-        tuple(layers),
-        final,
-        lookup_tables=tables * size.layers * inputs,
+    return decoder(
+        keys, outer, size, layers, tie=True, ends=final, lookup_tables=tables * size.layers * inputs
     )
 
 
@@ -152,7 +157,7 @@ def gemma3n(keys: Keys, outer: Keys) -> Blueprint:
     else:
         widths = [keys.whole("intermediate_size")] * size.layers
     keys.ignore("activation_sparsity_pattern", "altup_active_idx", "altup_coef_clip")
-    keys.ignore("altup_correct_scale")
+    keys.ignore("altup_correct_scale", "altup_lr_multiplier")
     layers = [
         Layer(
             (
@@ -177,7 +182,7 @@ def gemma3n(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-GEMMA: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "gemma3n": gemma3n,
     "gemma3n_text": gemma3n,
     "gemma4": gemma4,
@@ -185,4 +190,3 @@ GEMMA: dict[str, Builder] = {
     "gemma4_unified": gemma4,
     "gemma4_unified_text": gemma4,
 }
-"""Families of Gemma that need more than their traits, by model_type."""

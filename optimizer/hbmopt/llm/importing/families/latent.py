@@ -1,5 +1,6 @@
 """Families of multi-head latent attention: DeepSeek-V2 to V3.2, Kimi-K2, GLM-5, Mistral 4."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import (
@@ -9,9 +10,17 @@ from hbmopt.llm.importing.blocks import (
     ExpertBlock,
     LatentMixer,
     Layer,
+    Mixer,
 )
-from hbmopt.llm.importing.families.common import layer_draft, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    Builder,
+    Sizes,
+    decoder,
+    layer_draft,
+    sizes,
+)
+from hbmopt.llm.importing.families.mixture import mixture
+from hbmopt.llm.importing.families.mixture_table import DEEPSEEK
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     dense_block,
@@ -20,7 +29,6 @@ from hbmopt.llm.importing.families.parts import (
     experts_of,
     mixer_kinds,
     require,
-    routed_experts,
 )
 from hbmopt.llm.importing.keys import Keys
 
@@ -29,6 +37,15 @@ SPARSE_ENTRY = (("fp8", 656.0),)
 
 INDEX_KEY = 132.0
 """Bytes of an index key: 128 fp8 and a 4-byte scale."""
+
+LATENT_KEYS = (
+    "q_lora_rank",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "v_head_dim",
+)
+"""Keys that say nothing where `use_mla` is false."""
 
 SPARSE = frozenset({"deepseek_v32", "glm_moe_dsa"})
 """Families of this kind with a sparse indexer."""
@@ -40,18 +57,25 @@ def query_rank(keys: Keys) -> int | None:
     return keys.whole("q_lora_rank") if keys.has("q_lora_rank") else None
 
 
-def latent_mixer(keys: Keys, hidden: int, *, low_rank_query: bool = True) -> LatentMixer:
-    """Return dense latent attention."""
+def latent_mixer(
+    keys: Keys, hidden: int, *, low_rank_query: bool = True, value_dimension: int | None = None
+) -> LatentMixer:
+    """Return dense latent attention; `value_dimension` is the class's own, where it has one."""
     if not low_rank_query and keys.has("q_lora_rank"):
         raise keys.error("q_lora_rank", "this family has no low-rank query projection")
+    keys.ignore("num_key_value_heads", reason="all heads share one latent")
+    nope, rope = keys.whole("qk_nope_head_dim"), keys.whole("qk_rope_head_dim", least=0)
+    if keys.has("qk_head_dim") and keys.whole("qk_head_dim") != nope + rope:
+        raise keys.error("qk_head_dim", f"contradicts {nope} and {rope}, which make {nope + rope}")
+    keys.ignore("head_dim", reason="widths of latent attention are stated by keys of their own")
     return LatentMixer(
         hidden=hidden,
         heads=keys.whole("num_attention_heads"),
         query_rank=query_rank(keys) if low_rank_query else None,
         latent_rank=keys.whole("kv_lora_rank"),
-        nope_dimension=keys.whole("qk_nope_head_dim"),
-        rope_dimension=keys.whole("qk_rope_head_dim", least=0),
-        value_dimension=keys.whole("v_head_dim"),
+        nope_dimension=nope,
+        rope_dimension=rope,
+        value_dimension=keys.whole("v_head_dim", default=value_dimension),
         bias=keys.flag("attention_bias", default=False),
     )
 
@@ -108,8 +132,43 @@ def draft_of(
     return layer_draft(layer, hidden, modules, repeats_tables=repeats_tables)
 
 
+def routed_decoder(
+    keys: Keys,
+    outer: Keys,
+    size: Sizes,
+    mixers: Sequence[Mixer],
+    drafting: Mixer,
+    *,
+    experts: ExpertBlock | None = None,
+    norms: int | None = None,
+    after: int = 0,
+    draft_norms: int | None = None,
+    ends: int | None = None,
+    repeats_tables: bool = False,
+) -> Blueprint:
+    """Return a decoder of DeepSeek's kind: dense blocks on some layers, experts on the others.
+
+    Norms are two, and `after` more with experts; draft layers have experts and `drafting`.
+    """
+    sparse = expert_layers(keys, size.layers)
+    experts = experts or experts_of(keys, size.hidden)
+    dense = dense_block(keys, size.hidden, needed=not all(sparse))
+    norms = 2 * size.hidden if norms is None else norms
+    layers = [
+        either((mixer,), experts, dense, sparse=has, norms=norms + after * has)
+        for mixer, has in zip(mixers, sparse, strict=True)
+    ]
+    drafted = Layer((drafting,), None, experts, draft_norms or norms + after)
+    draft = draft_of(keys, drafted, size.hidden, repeats_tables=repeats_tables)
+    return decoder(keys, outer, size, layers, ends=ends, draft=draft)
+
+
 def deepseek(keys: Keys, outer: Keys) -> Blueprint:
     """DeepSeek-V2 and V3, Kimi-K2, Mistral 4, A.X-K1, and with an indexer V3.2 and GLM-5."""
+    if not keys.flag("use_mla", default=True):
+        # Small models of this kind have the attention of the first DeepSeek.
+        keys.ignore(*LATENT_KEYS)
+        return mixture(keys, outer, DEEPSEEK)
     size = sizes(keys)
     sparse_attention = keys.family in SPARSE
     mixer = latent_mixer(keys, size.hidden)
@@ -120,41 +179,23 @@ def deepseek(keys: Keys, outer: Keys) -> Blueprint:
         runs = indexer_layers(keys, size.layers, offset=2)
         if not runs[0]:
             raise keys.error("indexer_types", "the first layer has no choice before it to reuse")
-    with_experts = expert_layers(keys, size.layers)
-    experts = experts_of(keys, size.hidden)
-    dense = dense_block(keys, size.hidden, needed=not all(with_experts))
-    # A.X-K1 also normalises the output of its experts.
-    after = size.hidden if keys.family == "axk1" else 0
-    layers = [
-        either(
-            (replace(mixer, runs_indexer=running),),
-            experts,
-            dense,
-            sparse=sparse,
-            norms=2 * size.hidden + (after if sparse else 0),
-        )
-        for sparse, running in zip(with_experts, runs, strict=True)
-    ]
     # Its MTP layer may reuse the choice of the layers before.
     drafting = replace(
         mixer,
         runs_indexer=sparse_attention
         and not keys.flag("index_share_for_mtp_iteration", default=False),
     )
-    # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
-    own = keys.family in ("deepseek_v3", "deepseek_v32") and size.vocabulary == 129_280
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        size.hidden,
-        draft_of(
-            keys,
-            Layer((drafting,), None, experts, 2 * size.hidden + after),
-            size.hidden,
-            repeats_tables=own,
-        ),
+    return routed_decoder(
+        keys,
+        outer,
+        size,
+        [replace(mixer, runs_indexer=running) for running in runs],
+        drafting,
+        # A.X-K1 also normalises the output of its experts.
+        after=size.hidden if keys.family == "axk1" else 0,
+        # Files of DeepSeek's own repeat embedding and output head beside the MTP layer.
+        repeats_tables=keys.family in ("deepseek_v3", "deepseek_v32")
+        and size.vocabulary == 129_280,
     )
 
 
@@ -163,70 +204,29 @@ def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
     size = sizes(keys)
     width = keys.whole("intermediate_size")
     bias = 2 * width + size.hidden if keys.flag("mlp_bias", default=False) else 0
+    # MiniCPM3 divides the hidden size by its heads where the file does not say.
+    heads = keys.whole("num_attention_heads")
+    value = size.hidden // heads if keys.family == "minicpm3" and size.hidden % heads == 0 else None
     layer = Layer(
-        (latent_mixer(keys, size.hidden),),
+        (latent_mixer(keys, size.hidden, value_dimension=value),),
         DenseBlock(size.hidden, width, small=bias),
         None,
         2 * size.hidden,
     )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=True),
+    return decoder(
+        keys,
+        outer,
+        size,
         (layer,) * size.layers,
-        size.hidden,
-        draft_of(keys, layer, size.hidden),
+        tie=True,
+        draft=draft_of(keys, layer, size.hidden),
     )
 
 
-def longcat_flash(keys: Keys, outer: Keys) -> Blueprint:
-    """LongCat-Flash: two attention and two dense blocks beside one mixture of experts per layer.
-
-    Each is counted as two layers, experts with the second. Some of the experts that the router
-    chooses from do nothing and have no weights: a token visits fewer than its top-k on average.
-    """
-    pairs = keys.whole("num_layers")
-    size = sizes(keys)
-    if size.layers not in (pairs, 2 * pairs):
-        raise keys.error("num_hidden_layers", f"{size.layers} is not twice `num_layers`, {pairs}")
-    real, idle = routed_experts(keys), keys.whole("zero_expert_num", least=0)
-    chosen = keys.whole("moe_topk", "num_experts_per_tok")
-    if chosen * real % (real + idle):
-        raise keys.error("moe_topk", f"{chosen} of {real} experts and {idle} idle ones: no whole")
-    width = keys.whole("expert_ffn_hidden_size", "moe_intermediate_size")
-    bias = real + idle if keys.flag("router_bias", default=False) else 0
-    experts = ExpertBlock(
-        size.hidden,
-        real,
-        chosen * real // (real + idle),
-        width,
-        router_small=idle * size.hidden + bias,
-    )
-    attention = latent_mixer(keys, size.hidden)
-    dense = DenseBlock(size.hidden, keys.whole("ffn_hidden_size", "intermediate_size"))
-    pair = (
-        Layer((attention,), dense, None, 2 * size.hidden),
-        Layer((attention,), dense, experts, 2 * size.hidden),
-    )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        pair * pairs,
-        size.hidden,
-        # Its draft layer has no experts.
-        draft_of(keys, pair[0], size.hidden),
-        notes=(
-            f"A token visits {experts.active} experts on average: {chosen} of {real} with weights "
-            f"and {idle} without.",
-        )
-        if idle
-        else (),
-    )
-
-
-LATENT: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "deepseek_v2": deepseek,
+    "deepseek_vl_v2": deepseek,
+    "sarvam_mla": deepseek,
     "deepseek_v3": deepseek,
     "deepseek_v32": deepseek,
     "kimi_k2": deepseek,
@@ -237,5 +237,4 @@ LATENT: dict[str, Builder] = {
     "axk1": deepseek,
     "minicpm3": dense_latent,
     "youtu": dense_latent,
-    "longcat_flash": longcat_flash,
 }

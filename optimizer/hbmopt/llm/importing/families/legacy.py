@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, GroupedMixer, Layer
-from hbmopt.llm.importing.families.common import layer_count, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import Builder, layer_count, tied
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -38,6 +37,11 @@ def legacy(keys: Keys, outer: Keys, traits: LegacyTraits) -> Blueprint:
     default = None if traits.width_required else 4 * hidden
     width = keys.whole(*traits.width, default=default)
     shared = traits.multi_query is not None and keys.flag(traits.multi_query, default=True)
+    shared = shared_heads(keys, shared=shared)
+    if traits.multi_query is not None and keys.has("num_key_value_heads"):
+        stated, own = keys.whole("num_key_value_heads"), 1 if shared else keys.whole(*traits.heads)
+        if stated != own:
+            raise keys.error("num_key_value_heads", f"{stated} contradicts the {own} of the family")
     layer = Layer(
         (attention(keys, traits, hidden, kv_heads=1 if shared else None),),
         DenseBlock(hidden, width, matrices=2, small=width + hidden),
@@ -56,6 +60,18 @@ def legacy(keys: Keys, outer: Keys, traits: LegacyTraits) -> Blueprint:
         head_bias=vocabulary if traits.head_bias else 0,
         embedding_extra=positions,
     )
+
+
+def shared_heads(keys: Keys, *, shared: bool) -> bool:
+    """Return whether all heads share keys and values, as early files of BigCode say it."""
+    if not keys.has("attention_head_type"):
+        return shared
+    kind = keys.word("attention_head_type", default="multiquery" if shared else "multihead")
+    if kind not in ("multihead", "multiquery"):
+        raise keys.error("attention_head_type", f"{kind!r} is neither 'multihead' nor 'multiquery'")
+    if keys.has("multi_query") and shared != (kind == "multiquery"):
+        raise keys.error("attention_head_type", f"{kind!r} contradicts 'multi_query'")
+    return kind == "multiquery"
 
 
 def attention(
@@ -154,36 +170,6 @@ def falcon(keys: Keys, outer: Keys) -> Blueprint:
     )
 
 
-def mpt(keys: Keys, outer: Keys) -> Blueprint:
-    """MPT: norms and projections without biases, positions by ALiBi."""
-    hidden, count = keys.whole("d_model"), layer_count(keys, "n_layers")
-    heads, vocabulary = keys.whole("n_heads"), keys.whole("vocab_size")
-    if keys.whole("expansion_ratio", default=4) != 4:
-        raise keys.error("expansion_ratio", "only four times the hidden size is known")
-    if not keys.flag("no_bias", default=True):
-        raise keys.error("no_bias", "biases are not known in this family")
-    described = keys.below("attn_config")
-    if described is not None:
-        kind = described.word("attn_type", default="multihead_attention")
-        if kind != "multihead_attention":
-            raise described.error("attn_type", f"{kind!r} is not known in this family")
-        for key in ("qk_ln", "prefix_lm"):
-            if described.flag(key, default=False):
-                raise described.error(key, "is not known in this family")
-        if not described.flag("alibi", default=True):
-            raise described.error("alibi", "learned positions are not known in this family")
-    if hidden % heads:
-        raise keys.error("n_heads", f"{hidden} does not divide by {heads} heads")
-    dimension = hidden // heads
-    layer = Layer(
-        (GroupedMixer(hidden, heads, heads, dimension, dimension),),
-        DenseBlock(hidden, 4 * hidden, matrices=2),
-        None,
-        2 * hidden,
-    )
-    return Blueprint(hidden, vocabulary, tied(keys, outer, default=True), (layer,) * count, hidden)
-
-
 def opt(keys: Keys, outer: Keys) -> Blueprint:
     """OPT: learned positions with two more than stated, a narrower embedding in one size."""
     hidden, count = keys.whole("hidden_size"), layer_count(keys, "num_hidden_layers")
@@ -228,11 +214,10 @@ LEGACY_TRAITS: dict[str, LegacyTraits] = {
 }
 """Families that differ from GPT-2 in traits alone, by model_type."""
 
-LEGACY: dict[str, Builder] = {
+
+FAMILIES: dict[str, Builder] = {
     "falcon": falcon,
     "gpt_neo": gpt_neo,
-    "mpt": mpt,
     "opt": opt,
     **{family: partial(legacy, traits=traits) for family, traits in LEGACY_TRAITS.items()},
 }
-"""Families of the GPT-2 line, by model_type."""

@@ -1,23 +1,106 @@
 """Nemotron-H and Nemotron 3, whose layers are one block each."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
 from hbmopt.llm.importing.blocks import (
     Blueprint,
     DenseBlock,
     DraftPlan,
     ExpertBlock,
+    GroupedMixer,
     Layer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, LINEAR, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    LINEAR,
+    Builder,
+    Sizes,
+    decoder,
+    groups,
+    sizes,
+)
+from hbmopt.llm.importing.families.mamba import mamba2
 from hbmopt.llm.importing.families.parts import (
     mixer_kinds,
     plain_attention,
     required_head_dimension,
     routed_experts,
 )
-from hbmopt.llm.importing.families.state_space import mamba2
 from hbmopt.llm.importing.keys import Keys
+
+
+def nas_width(multiple: float, hidden: int) -> int:
+    """Return the width of a feed-forward block: 2/3 of a multiple of h, up to the next 256."""
+    return math.ceil(int(2 * multiple * hidden / 3) / 256) * 256
+
+
+def _nas_part(block: Keys, name: str, known: tuple[str, ...]) -> Keys:
+    """Return the description of one part of a block; refuse what is not known of it."""
+    part = block.below(name)
+    if part is None:
+        raise block.missing(name)
+    for key, value in part.values.items():
+        if key not in (*known, "no_op", "replace_with_linear") and value not in (None, False):
+            raise part.error(key, f"{value!r} is not known to be possible in this family")
+    return part
+
+
+def nas_block(block: Keys, size: Sizes, base: GroupedMixer, *, mlp_bias: bool) -> Layer:
+    """Return one block: attention with groups of its own, or a matrix, or nothing; and so on."""
+    attention = _nas_part(block, "attention", ("n_heads_in_group", "window_length"))
+    forward = _nas_part(block, "ffn", ("ffn_mult", "intermediate_size"))
+    square = size.hidden * size.hidden
+    mixers: tuple[GroupedMixer, ...] = ()
+    norms = beside = 0
+    if attention.flag("replace_with_linear", default=False):
+        beside, norms = square, size.hidden
+    elif not attention.flag("no_op", default=False):
+        group = attention.whole("n_heads_in_group")
+        groups(attention, "n_heads_in_group", base.heads, group)
+        window = attention.whole("window_length", default=0, least=0) or None
+        mixers = (replace(base, kv_heads=base.heads // group, window=window),)
+        norms = size.hidden
+    if forward.flag("replace_with_linear", default=False):
+        beside, norms = beside + square, norms + size.hidden
+    elif not forward.flag("no_op", default=False):
+        width = forward.whole("intermediate_size", default=0, least=0)
+        width = width or nas_width(forward.number("ffn_mult"), size.hidden)
+        bias = 2 * width + size.hidden if mlp_bias else 0
+        return Layer(
+            mixers,
+            DenseBlock(size.hidden, width, small=bias, beside=beside),
+            None,
+            norms + size.hidden,
+        )
+    dense = DenseBlock(size.hidden, 1, matrices=0, beside=beside) if beside else None
+    return Layer(mixers, dense, None, norms)
+
+
+def nemotron_nas(keys: Keys, outer: Keys) -> Blueprint:
+    """Llama-Nemotron: a Llama whose blocks were chosen one by one (DeciLM)."""
+    size = sizes(keys)
+    heads = keys.whole("num_attention_heads")
+    keys.ignore("num_key_value_heads", "intermediate_size")
+    if size.hidden % heads:
+        raise keys.error("num_attention_heads", f"{size.hidden} does not divide by {heads} heads")
+    dimension = keys.whole("head_dim", default=size.hidden // heads)
+    bias = keys.flag("attention_bias", default=False)
+    base = GroupedMixer(size.hidden, heads, heads, dimension, dimension, bias, bias)
+    blocks = keys.listed("block_configs", size.layers)
+    if blocks is None:
+        raise keys.missing("block_configs")
+    mlp_bias = keys.flag("mlp_bias", default=False)
+    layers = []
+    for place, block in enumerate(blocks):
+        if not isinstance(block, Mapping):
+            raise keys.error("block_configs", f"{block!r} is not a mapping")
+        described = keys.nested(f"block_configs[{place}]", block)
+        layers.append(nas_block(described, size, base, mlp_bias=mlp_bias))
+    return decoder(keys, outer, size, layers)
+
 
 DENSE_KIND, EXPERTS_KIND = "mlp", "moe"
 
@@ -126,14 +209,10 @@ def nemotron_h(keys: Keys, outer: Keys) -> Blueprint:
             projection=2 * size.hidden * size.hidden,
             norms=3 * size.hidden,
         )
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(shapes[kind] for kind in kinds),
-        size.hidden,
-        draft,
-    )
+    return decoder(keys, outer, size, [shapes[kind] for kind in kinds], draft=draft)
 
 
-NEMOTRON: dict[str, Builder] = {"nemotron_h": nemotron_h}
+FAMILIES: dict[str, Builder] = {
+    "nemotron_h": nemotron_h,
+    "nemotron-nas": nemotron_nas,
+}

@@ -11,9 +11,13 @@ from hbmopt.llm.importing.blocks import (
     Mixer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, sizes, tied
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    Builder,
+    decoder,
+    sizes,
+)
 from hbmopt.llm.importing.families.linear import delta_net, qwen_experts
-from hbmopt.llm.importing.families.mixture import Builder
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
     linear_layers,
@@ -130,14 +134,14 @@ def qwen4(keys: Keys, outer: Keys) -> Blueprint:
         if ngrams is not None and number in with_tables:
             mixers = (*mixers, ngrams)
         layers.append(Layer(mixers, None, experts, norms))
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        tuple(layers),
-        gated_residual(keys, size.hidden, injects=False),
+    return decoder(
+        keys,
+        outer,
+        size,
+        layers,
+        ends=gated_residual(keys, size.hidden, injects=False),
         lookup_tables=tables,
     )
 
 
-QWEN4: dict[str, Builder] = {"qwen4_exp": qwen4, "qwen4_exp_text": qwen4}
+FAMILIES: dict[str, Builder] = {"qwen4_exp": qwen4, "qwen4_exp_text": qwen4}

@@ -1,7 +1,5 @@
 """Families with state-space layers: Mamba alone, or mixed with attention."""
 
-from math import ceil
-
 from hbmopt.llm.importing.blocks import (
     Blueprint,
     DenseBlock,
@@ -10,8 +8,20 @@ from hbmopt.llm.importing.blocks import (
     Mixer,
     RecurrentMixer,
 )
-from hbmopt.llm.importing.families.common import FULL, LINEAR, sizes, tied
-from hbmopt.llm.importing.families.mixture import Builder
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    LINEAR,
+    Builder,
+    decoder,
+    sizes,
+)
+from hbmopt.llm.importing.families.mamba import (
+    inner_size,
+    mamba1,
+    mamba2,
+    prefixed_mamba2,
+    split_heads,
+)
 from hbmopt.llm.importing.families.parts import (
     dense_block,
     either,
@@ -20,137 +30,14 @@ from hbmopt.llm.importing.families.parts import (
     require,
     required_flag,
     routed_experts,
-    state_format,
 )
 from hbmopt.llm.importing.keys import Keys
-
-
-def inner_size(keys: Keys, hidden: int, name: str = "expand") -> int:
-    """Return the inner width, a multiple of the hidden size that need not be whole."""
-    found = keys.number(name) * hidden
-    if found < 1 or not found.is_integer():
-        raise keys.error(name, f"{keys.raw(name)!r} times {hidden} is not a whole number")
-    return int(found)
-
-
-def mamba1(
-    keys: Keys,
-    hidden: int,
-    *,
-    prefix: bool,
-    inner_norms: bool = False,
-) -> RecurrentMixer:
-    """Mamba-1: h 2 inner, convolution, inner (R + 2 N), R inner, A, D, dt bias, output.
-
-    `prefix`: keys are spelled as those of hybrids, mamba_d_state and the like.
-    """
-    names = (
-        ("mamba_expand", "mamba_d_state", "mamba_dt_rank", "mamba_d_conv")
-        if prefix
-        else ("expand", "state_size", "time_step_rank", "conv_kernel")
-    )
-    convolution_bias, bias = (
-        ("mamba_conv_bias", "mamba_proj_bias") if prefix else ("use_conv_bias", "use_bias")
-    )
-    expand, state_key, rank_key, kernel_key = names
-    inner, state = inner_size(keys, hidden, expand), keys.whole(state_key)
-    rank = ceil(hidden / 16) if keys.raw(rank_key) == "auto" else keys.whole(rank_key)
-    kernel = keys.whole(kernel_key)
-    small = kernel * inner + inner * state + 2 * inner
-    if keys.flag(convolution_bias, default=True):
-        small += inner
-    if keys.flag(bias, default=False):
-        small += 2 * inner + hidden
-    if inner_norms:
-        small += rank + 2 * state
-    return RecurrentMixer(
-        heads=inner,
-        key_dimension=1,
-        value_dimension=state,
-        weights=2 * hidden * inner + inner * (rank + 2 * state) + rank * inner + inner * hidden,
-        small=small,
-        # Engines keep it in the format of the model unless they are told otherwise.
-        state_format=state_format(keys, "mamba_ssm_cache_dtype", default="bf16"),
-        convolution_elements=(kernel - 1) * inner,
-    )
-
-
-def mamba2(
-    keys: Keys,
-    hidden: int,
-    *,
-    inner: int,
-    heads: int,
-    state: int,
-    groups: int,
-    kernel: int,
-    bias: bool = False,
-    output_bias: bool | None = None,
-    convolution_bias: bool = True,
-    gated_norm: bool = True,
-) -> RecurrentMixer:
-    """Mamba-2: h (2 inner + 2 G N + heads), convolution with bias, A, D, dt, norm, output."""
-    channels = inner + 2 * groups * state
-    small = (kernel + int(convolution_bias)) * channels + 3 * heads + (inner if gated_norm else 0)
-    if bias:
-        small += inner + channels + heads
-    if bias if output_bias is None else output_bias:
-        small += hidden
-    return RecurrentMixer(
-        heads=heads,
-        key_dimension=inner // heads,
-        value_dimension=state,
-        weights=hidden * (inner + channels + heads) + inner * hidden,
-        small=small,
-        state_format=state_format(keys, "mamba_ssm_cache_dtype", "mamba_ssm_dtype", default="bf16"),
-        convolution_elements=(kernel - 1) * channels,
-    )
-
-
-def split_heads(keys: Keys, inner: int, heads_key: str, dimension_key: str) -> int:
-    """Return the heads that share the inner width; their stated size must agree."""
-    heads = keys.whole(heads_key)
-    if inner % heads:
-        raise keys.error(heads_key, f"an inner width of {inner} does not divide by {heads} heads")
-    if keys.raw(dimension_key) not in (None, "auto"):
-        dimension = keys.whole(dimension_key)
-        if heads * dimension != inner:
-            raise keys.error(
-                dimension_key, f"{heads} heads of {dimension} are not the inner width {inner}"
-            )
-    return heads
-
-
-def prefixed_mamba2(
-    keys: Keys, hidden: int, *, inner: int, gated_norm: bool = True, output_bias: str | None = None
-) -> RecurrentMixer:
-    """Return Mamba-2 with keys as hybrids spell them."""
-    keys.ignore("mamba_chunk_size", "mamba_expand")
-    return mamba2(
-        keys,
-        hidden,
-        inner=inner,
-        heads=split_heads(keys, inner, "mamba_n_heads", "mamba_d_head"),
-        state=keys.whole("mamba_d_state"),
-        groups=keys.whole("mamba_n_groups"),
-        kernel=keys.whole("mamba_d_conv"),
-        bias=keys.flag("mamba_proj_bias", default=False),
-        output_bias=None if output_bias is None else keys.flag(output_bias, default=False),
-        convolution_bias=keys.flag("mamba_conv_bias", default=True),
-        gated_norm=gated_norm,
-    )
 
 
 def pure(keys: Keys, outer: Keys, mixer: RecurrentMixer, *, tie: bool) -> Blueprint:
     """Return a model of state-space layers alone: one norm each, no feed-forward blocks."""
     size = sizes(keys)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=tie),
-        (Layer((mixer,), norms=size.hidden),) * size.layers,
-        size.hidden,
-    )
+    return decoder(keys, outer, size, (Layer((mixer,), norms=size.hidden),) * size.layers, tie=tie)
 
 
 def mamba_model(keys: Keys, outer: Keys) -> Blueprint:
@@ -201,13 +88,7 @@ def falcon_h1(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("ssm_in_multiplier", "ssm_out_multiplier")
     attention = plain_attention(keys, size.hidden, bias="attention_bias")
     layer = Layer((attention, recurrent), biased_dense(keys, size.hidden), None, 2 * size.hidden)
-    return Blueprint(
-        size.hidden,
-        size.vocabulary,
-        tied(keys, outer, default=False),
-        (layer,) * size.layers,
-        size.hidden,
-    )
+    return decoder(keys, outer, size, (layer,) * size.layers)
 
 
 def bamba(keys: Keys, outer: Keys) -> Blueprint:
@@ -226,9 +107,7 @@ def bamba(keys: Keys, outer: Keys) -> Blueprint:
         Layer((attention if kind == FULL else recurrent,), dense, None, 2 * size.hidden)
         for kind in kinds
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def granite_hybrid(keys: Keys, outer: Keys) -> Blueprint:
@@ -266,9 +145,7 @@ def granite_hybrid(keys: Keys, outer: Keys) -> Blueprint:
         )
         for kind in kinds
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def phased(keys: Keys, layers: int, period_key: str, offset_key: str) -> list[bool]:
@@ -301,9 +178,7 @@ def jamba(keys: Keys, outer: Keys) -> Blueprint:
         )
         for attending, sparse in zip(attends, chosen, strict=True)
     ]
-    return Blueprint(
-        size.hidden, size.vocabulary, tied(keys, outer, default=False), tuple(layers), size.hidden
-    )
+    return decoder(keys, outer, size, layers)
 
 
 def zamba(keys: Keys, _outer: Keys) -> Blueprint:
@@ -315,7 +190,7 @@ def zamba(keys: Keys, _outer: Keys) -> Blueprint:
     )
 
 
-STATE_SPACE: dict[str, Builder] = {
+FAMILIES: dict[str, Builder] = {
     "mamba": mamba_model,
     "falcon_mamba": mamba_model,
     "mamba2": mamba2_model,

@@ -8,7 +8,9 @@ look back over a window. Traits that a configuration may switch name the key tha
 from dataclasses import dataclass
 
 from hbmopt.llm.importing.blocks import DenseBlock, GroupedMixer
-from hbmopt.llm.importing.families.common import FULL, SLIDING, layer_kinds, uniform_window, windows
+from hbmopt.llm.importing.families.common import (
+    head_dimension,
+)
 from hbmopt.llm.importing.keys import Keys
 
 
@@ -30,6 +32,8 @@ class Traits:
     """False: an absent `num_key_value_heads` means one per head, as a null one always does."""
     head_dimension: int | None = None
     """Width of a head of the model class, for families whose files leave it out."""
+    head_dimension_names: tuple[str, ...] = ()
+    """Other spellings of `head_dim`."""
     head_dimension_stated: bool = False
     """`head_dim` must be there: the model class does not divide the hidden size by the heads."""
     qkv_bias: bool | str = False
@@ -78,63 +82,6 @@ def says(keys: Keys, trait: bool | str) -> bool:
     return keys.flag(*names.split("|"), default=default == "true")
 
 
-def layer_windows(keys: Keys, traits: Traits, layers: int) -> list[int | None]:
-    """Return the window of every layer by the family's rule."""
-    rule = traits.window
-    if rule == "none":
-        return [None] * layers
-    if rule in ("uniform", "optional", "layered"):
-        return uniform_window(
-            keys,
-            layers,
-            used=rule != "optional",
-            layered=rule in ("optional", "layered"),
-            stated=traits.window_stated,
-        )
-    if rule == "switched":
-        return _switched_windows(keys, layers)
-    named = [traits.period_key] if traits.period_key else []
-    # Layers by list make the keys that describe a pattern idle.
-    keys.ignore("_sliding_window_pattern", "sliding_window_pattern", *named)
-    if "sliding_window" in keys.values and keys.raw("sliding_window") is None:
-        if SLIDING in layer_kinds(keys, layers):
-            raise keys.error("sliding_window", "is null, but `layer_types` has window layers")
-        return [None] * layers
-    period = traits.period
-    if traits.period_key is not None:
-        stated = keys.raw(traits.period_key)
-        if rule == "pattern" and isinstance(stated, str) and not keys.has("layer_types"):
-            return _word_windows(keys, traits.period_key, layers)
-        if isinstance(stated, int):
-            period = keys.whole(traits.period_key)
-    if period is None and not keys.has("layer_types"):
-        raise keys.missing("layer_types", *named)
-    return windows(keys, layer_kinds(keys, layers, period=period, full_at=traits.full_at))
-
-
-def _word_windows(keys: Keys, key: str, layers: int) -> list[int | None]:
-    """Return windows by a word such as LLLG, repeated: G, and the last layer, see everything."""
-    word = keys.word(key)
-    if not word or set(word) - {"L", "G"}:
-        raise keys.error(key, f"{word!r} is not a word of L and G")
-    kinds = [
-        SLIDING if word[layer % len(word)] == "L" and layer != layers - 1 else FULL
-        for layer in range(layers)
-    ]
-    return windows(keys, kinds)
-
-
-def _switched_windows(keys: Keys, layers: int) -> list[int | None]:
-    """Return windows by `layer_types` where `use_sliding_window` is true, else none."""
-    if not keys.flag("use_sliding_window", default=False):
-        keys.ignore("sliding_window", "layer_types", "max_window_layers")
-        return [None] * layers
-    if not keys.has("layer_types"):
-        raise keys.missing("layer_types")
-    keys.ignore("max_window_layers")
-    return windows(keys, layer_kinds(keys, layers))
-
-
 def head_counts(keys: Keys, traits: Traits) -> tuple[int, int]:
     """Return query heads and KV heads; a null number of KV heads means one per head."""
     heads = keys.whole("num_attention_heads", "n_head", "n_heads", default=traits.heads)
@@ -148,15 +95,13 @@ def head_counts(keys: Keys, traits: Traits) -> tuple[int, int]:
 
 def head_width(keys: Keys, traits: Traits, hidden: int, heads: int) -> int:
     """Return the width of a head: stated, the model class's own, or hidden / heads."""
-    if keys.has("head_dim"):
-        return keys.whole("head_dim")
-    if traits.head_dimension is not None:
-        return traits.head_dimension
-    if traits.head_dimension_stated:
-        raise keys.missing("head_dim")
-    if hidden % heads:
-        raise keys.error("num_attention_heads", f"{hidden} does not divide by {heads} heads")
-    return hidden // heads
+    names = traits.head_dimension_names
+    # A null width is one that the library's class works out, as where it may be absent.
+    if traits.head_dimension_stated and not any(
+        name in keys.values for name in ("head_dim", *names)
+    ):
+        return keys.whole("head_dim", default=traits.head_dimension)
+    return head_dimension(keys, hidden, heads, traits.head_dimension, *names)
 
 
 def mixer(keys: Keys, traits: Traits, hidden: int, window: int | None) -> GroupedMixer:
