@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, show, signed
+from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, range_text, show, signed
 from hbmopt.documents import Figure, catalogue, format_path
 from hbmopt.instance import Instance
 from hbmopt.report.html import Html, element, joined, table
 from hbmopt.report.tables import (
+    KERNELS_TITLE,
     certificate_text,
     configuration_rows,
     input_row,
+    kernel_rows,
+    made_text,
     setting_text,
     step_parts,
     step_times_text,
@@ -27,6 +30,8 @@ MOST_NAMED = 3
 """Configurations that are named of those that cannot run for one reason."""
 
 LIMIT_NAMES = INPUT_NAMES | {
+    "hbm_reserve": "HBM that the engine keeps",
+    "max_batch": "sequences at once",
     "step_time": "time of a step",
     "min_speed": "speed floor",
     "min_batch": "smallest batch",
@@ -56,18 +61,25 @@ def answer(instance: Instance, solution: Solution) -> Html:
     made, power = solution.throughput_tok_s or 0.0, (solution.power_w or 0.0) / 1e3
     lead = [
         "The rack makes at most ",
-        element("strong", f"{show(made, 6)} tok/s"),
+        element("strong", f"{made_text(solution, made)} tok/s"),
         f" for {show(solution.batch or 0.0, 7)} users at once, each at "
         f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
         f", and draws {show(power)} kW ({SCOPES[solution.power_scope]}). " if power > 0 else ". ",
         _limited(solution),
     ]
     rows = [row for row in summary_rows(solution) if row[0] not in ("limited by", "step times")]
-    rows.append(("by accelerator", f"{show(made / solution.accelerators)} tok/s", ""))
+    rows.append(
+        ("by accelerator", f"{made_text(solution, made / solution.accelerators)} tok/s", "")
+    )
     price = millions(instance)
     if price is not None:
         remark = f"rack at {show(price)} million USD"
-        rows.append(("by price", f"{show(made / price, 5)} tok/s per million USD", remark))
+        if solution.throughput_range_tok_s is not None:
+            low, high = (end / price for end in solution.throughput_range_tok_s)
+            remark += f"; {range_text(low, high)} in four of five cases"
+        rows.append(
+            ("by price", f"{made_text(solution, made / price)} tok/s per million USD", remark)
+        )
     parts = [element("p", *lead, class_="lead"), _figures(rows), _step_times(solution)]
     for one in solution.configurations:
         parts += [element("h3", "Configuration"), table(("", "", ""), configuration_rows(one))]
@@ -250,6 +262,7 @@ def step_section(solution: Solution, figure: str) -> Html:
             for name, ms, share in step_parts(one)
         ]
         parts += [element("h3", step_title(one)), table(("", "", "", ""), rows, "lrr")]
+        parts += [element("h3", KERNELS_TITLE), table(("", "", ""), kernel_rows(one), "lr")]
     return section("step", "The decode step", *parts, figure)
 
 

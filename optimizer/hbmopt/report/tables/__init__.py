@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from hbmopt.report.tables.prediction_report import render_prediction
     from hbmopt.report.tables.sensitivity_report import render_sensitivity
     from hbmopt.report.tables.solution_report import (
+        KERNELS_TITLE,
         certificate_text,
         configuration_rows,
         input_row,
+        kernel_rows,
+        made_text,
         setting_text,
         step_parts,
         step_times_text,
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
     from hbmopt.report.tables.sweep_report import configuration_text, price_of, render_sweep
 
 __all__ = [
+    "KERNELS_TITLE",
     "calibration_yaml",
     "certificate_text",
     "configuration_rows",
     "configuration_text",
     "fit_table",
     "input_row",
+    "kernel_rows",
+    "made_text",
     "price_of",
     "render",
     "render_check",
@@ -73,6 +79,9 @@ __getattr__ = on_first_use(
         "schema_text": "json_schema",
         "setting_text": "solution_report",
         "step_parts": "solution_report",
+        "KERNELS_TITLE": "solution_report",
+        "kernel_rows": "solution_report",
+        "made_text": "solution_report",
         "step_title": "solution_report",
         "step_times_text": "solution_report",
         "summary_rows": "solution_report",

@@ -94,9 +94,10 @@ def step_times_text(accuracy: StepAccuracy) -> str:
     return f"{text}; {accuracy.range_statement}" if accuracy.range_statement else text
 
 
-def _digits(value: float, *, exact: bool) -> str:
-    """Write a number with no more digits than are known."""
-    return show(value, 6) if exact else rounded(value, BAND_DIGITS)
+def made_text(solution: Solution, made: float) -> str:
+    """Write what a solution makes, of whatever, with no more digits than are known."""
+    exact = solution.throughput_range_tok_s is None
+    return show(made, 6) if exact else rounded(made, BAND_DIGITS)
 
 
 def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0) -> str:
@@ -110,11 +111,10 @@ def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0)
 def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     """Return name, number and remark of what the optimum makes."""
     power = solution.power_w or 0.0
-    exact = solution.throughput_range_tok_s is None
     rows = [
         (
             "throughput",
-            f"{_digits(solution.throughput_tok_s or 0.0, exact=exact)} tok/s",
+            f"{made_text(solution, solution.throughput_tok_s or 0.0)} tok/s",
             _with_range("output tokens", solution.throughput_range_tok_s),
         ),
         (
@@ -130,7 +130,7 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
         ),
     ]
     if solution.tok_s_per_mw is not None:
-        rows.append(("efficiency", f"{_digits(solution.tok_s_per_mw, exact=exact)} tok/s/MW", ""))
+        rows.append(("efficiency", f"{made_text(solution, solution.tok_s_per_mw)} tok/s/MW", ""))
     if solution.limiting_resource is not None:
         elasticity = solution.limiting_elasticity or 0.0
         rows.append(
@@ -209,7 +209,15 @@ KERNELS = {
 
 
 def _kernels(one: ConfigurationResult) -> Table:
-    rows = [
+    return _grid(KERNELS_TITLE, kernel_rows(one))
+
+
+KERNELS_TITLE = "Kernels, each the longer of reading and arithmetic"
+
+
+def kernel_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
+    """Return name, ms and remark of each class of kernels of a step."""
+    return [
         (
             KERNELS.get(kernel.name, kernel.name),
             f"{show(max(kernel.reading_ms, kernel.computing_ms), 3)} ms",
@@ -218,7 +226,6 @@ def _kernels(one: ConfigurationResult) -> Table:
         )
         for kernel in one.kernels
     ]
-    return _grid("Kernels, each the longer of reading and arithmetic", rows)
 
 
 def _worth(kernel: KernelResult) -> str:
