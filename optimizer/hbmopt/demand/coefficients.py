@@ -277,7 +277,7 @@ class Demand:
             listed = collect(self.at_clocks(np.array(missing)), [])
             for place, clock in enumerate(missing):
                 self._numbers[clock] = [
-                    one if isinstance(one, float) else float(one[place]) for one in listed
+                    float(one[place]) if isinstance(one, np.ndarray) else one for one in listed
                 ]
         for clock in self.configuration.clocks:
             first = len(found)

@@ -175,6 +175,7 @@ def fastest_on(power: Array, drawn: Array, rate: Array, resting: Array) -> Array
     rate = np.concatenate([np.zeros_like(resting)[None], rate])
     every, affordable = np.arange(rate.shape[1]), drawn <= power
     low = np.argmax(np.where(affordable, rate, -1.0), axis=0)
+    found = np.zeros_like(power)
     for _ in range(len(rate)):
         at_drawn, at_rate = drawn[low, every], rate[low, every]
         with np.errstate(divide="ignore", invalid="ignore"):

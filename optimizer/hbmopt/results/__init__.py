@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ConstraintResult,
         Estimate,
         InputResult,
+        KernelResult,
         Solution,
         StepAccuracy,
         plain,
