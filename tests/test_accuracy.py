@@ -1,12 +1,15 @@
+import re
 import subprocess
 import sys
 from dataclasses import asdict
+from itertools import pairwise
 from statistics import median
 from xml.etree import ElementTree
 
 import pytest
 
 from builders import ROOT
+from hbmopt.instance import LATENCIES, STEP_RESOURCES, universal
 from hbmopt.instance.schema import load
 from hbmopt.report.tables.comparison_report import render_comparison
 from hbmopt.report.tables.output import render_frontier
@@ -222,3 +225,26 @@ def test_the_command_of_the_document_runs():
     found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert found.returncode == 0
     assert "docs/accuracy.md" in found.stdout
+
+
+def test_the_docs_list_the_constants_that_the_catalogue_has():
+    calibration = universal()
+    known = {name: getattr(calibration.efficiency, name) for name in STEP_RESOURCES}
+    known |= {name: getattr(calibration.latency, name) for name in LATENCIES}
+    text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    table = text[text.index("| constant | default |") :].split("\n\n")[0]
+    cells = [cell.strip() for line in table.splitlines()[2:] for cell in line.split("|")]
+    listed = 0
+    for name, value in pairwise(cells):
+        found = re.match(r"(?:η )?`(\w+)`", name)
+        if found is None or found[1] not in known:
+            continue
+        number, _, rest = value.partition(" ")
+        amount = float(known[found[1]]) * (1e6 if rest.startswith("µs") else 1.0)
+        # Latencies are held in ms, and listed in µs.
+        scale = 1e-3 if rest.startswith("µs") else 1.0
+        assert float(number) == pytest.approx(amount * scale, rel=1e-9), found[1]
+        listed += 1
+    assert listed >= 15
+    hopper = float(calibration.architectures["hopper"].per_expert_block) * 1e3
+    assert f"Hopper {hopper:g} µs" in table

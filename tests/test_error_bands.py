@@ -9,6 +9,7 @@ import hbmopt
 from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
+from hbmopt.errors import InputError
 from hbmopt.instance import HIGH, LOW, QuantileBand, universal
 from hbmopt.studies.accuracy import predict
 
@@ -107,3 +108,9 @@ def test_the_command_plans_for_the_worst_cases():
     refused = runner().invoke(cli, ["solve", RACK, "--worst", "0.7"])
     assert refused.exit_code == 2
     assert "at most 0.5" in refused.output
+
+
+def test_what_is_worse_than_any_band_knows_is_refused():
+    with pytest.raises(InputError, match=r"bands are known from 0\.05 on"):
+        hbmopt.load("h100", {"calibration.worst": 0.01})
+    assert hbmopt.load("h100", {"calibration.worst": 0.05}).calibration.worst.amount == 0.05

@@ -7,6 +7,7 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from hbmopt.instance import universal
+from hbmopt.report.tables import configuration_rows
 from hbmopt.studies.accuracy import NARROWER, calibrate, predict
 
 PURE = INSTANCES / "measured" / "decode_steps_pure.csv"
@@ -134,3 +135,46 @@ def test_a_chip_of_ones_own_takes_what_is_known_of_it_and_the_rest_from_the_law(
         float(plain.flop["fp8"]) / float(plain.flop["bf16"])
     )
     assert hbmopt.solve("h200", own).power_w < hbmopt.solve("h200").power_w
+
+
+def test_a_power_limit_below_what_a_running_chip_draws_is_a_conflict_with_a_cure():
+    document = hbmopt.load("h100", {"rack.accelerator.power_limit": "130 W"})
+    solution = hbmopt.solve(document)
+    assert solution.status == "infeasible"
+    assert "its power limit is 130 W" in solution.conflict.summary
+    assert solution.conflict.limits == ("accelerator_power",)
+    explained = hbmopt.explain(document)
+    cures = {one.name: one for one in explained.cures.found}
+    (setting,) = cures["power limit per accelerator"].settings
+    key, _, value = setting.partition("=")
+    cured = hbmopt.solve("h100", {key: value})
+    assert cured.feasible
+    swept = hbmopt.sweep("h100", ["rack.accelerator.power_limit=100 W:700 W:200 W"])
+    assert [row["status"] for row in swept.rows] == ["infeasible", "optimal", "optimal", "optimal"]
+
+
+def test_a_cap_of_just_what_all_chips_draw_at_their_limit_has_no_price():
+    # 8 x 700 W + 4.6 kW of the rest = 10.2 kW: more power for the rack is worth nothing.
+    solution = hbmopt.solve("generations/03_h200")
+    rack = hbmopt.load("generations/03_h200").rack
+    most = float(rack.static_power) + 8 * float(rack.accelerator.tdp)
+    assert float(rack.power) == pytest.approx(most, rel=1e-12)
+    prices = {one.name: one.unit_price for one in solution.inputs}
+    assert prices["power_cap"] == 0.0
+    assert solution.limiting_resource != "power_cap"
+    more = hbmopt.solve("generations/03_h200", {"limits.power": f"{1.1 * most} kW"})
+    assert more.throughput_tok_s == pytest.approx(solution.throughput_tok_s, rel=1e-9)
+    # Less of it costs, and a sweep says the same as a solve.
+    less = hbmopt.solve("generations/03_h200", {"limits.power": f"{0.9 * most} kW"})
+    assert less.throughput_tok_s < solution.throughput_tok_s
+    row = hbmopt.sweep("generations/03_h200", [f"limits.power={most} kW"]).rows[0]
+    assert row["price_power_cap"] == 0.0
+
+
+def test_the_end_of_the_list_of_clocks_is_said_where_it_limits():
+    solution = hbmopt.solve("h100", {"rack.accelerator.power_limit": "300 W"})
+    (one,) = solution.configurations
+    assert [part.clock for part in one.clocks] == [one.lowest_clock]
+    assert any("may make more" in remark for _, _, remark in configuration_rows(one))
+    lower = {"rack.accelerator.power_limit": "300 W", "choices.clocks": [1.0, 0.6, 0.5, 0.4]}
+    assert hbmopt.solve("h100", lower).throughput_tok_s > 1.1 * solution.throughput_tok_s

@@ -13,6 +13,7 @@ from hbmopt.demand.coefficients import (
     Segment,
     configuration_data,
     largest_batch,
+    power_cap,
     rack_data,
     replica_data,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "largest_batch",
     "latency_layers",
     "offloadable_components",
+    "power_cap",
     "rack_data",
     "replaced",
     "replica_data",

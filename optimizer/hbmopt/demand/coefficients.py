@@ -5,6 +5,7 @@ latency and power per step and per sequence, in GB, GFLOP, joule and ms. Everyth
 copy's demand times the copies that the layout keeps.
 """
 
+import math
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -387,6 +388,29 @@ def largest_batch(instance: Instance, configuration: Configuration) -> float:
     return Demand(instance, configuration).largest_batch
 
 
+def power_cap(instance: Instance) -> float:
+    """Return the kW that the rack may draw, infinite without a cap.
+
+    A rack is often provisioned for exactly what its accelerators draw at their own limit. Then both
+    rows would bind at once and share one price; a hair more leaves it to the accelerators, as more
+    power for the rack is worth nothing.
+    """
+    cap, data = instance.power_cap_kw, instance.rack
+    if cap is None:
+        return math.inf
+    if data.offload is not None:
+        return cap
+    limits = instance.limits
+    static = 0.0 if limits.power_scope == "accelerators" else float(data.static_power)
+    overhead = float(limits.pue) if limits.power_scope == "facility" else 1.0
+    most = overhead * (static + float(data.accelerators) * float(data.accelerator.limit))
+    return cap * (1.0 + HAIR) if abs(cap - most) <= HAIR * most else cap
+
+
+HAIR = 1e-6
+"""Share of a power cap that is less than anybody measures."""
+
+
 def rack_data(instance: Instance) -> RackData:
     """Return what the configurations share, in the instance's power scope."""
     rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
@@ -395,7 +419,7 @@ def rack_data(instance: Instance) -> RackData:
         racks=1.0,
         accelerators=float(rack.accelerators),
         lpu_units=float(offload.units) if offload else 0.0,
-        power_cap_kw=instance.power_cap_kw,
+        power_cap_kw=power_cap(instance) if instance.power_cap_kw is not None else None,
         static_kw=0.0 if limits.power_scope == "accelerators" else static,
         parked_accelerator_kw=float(instance.power_law.idle) * float(rack.accelerator.tdp),
         parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,

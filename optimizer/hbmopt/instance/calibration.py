@@ -26,7 +26,7 @@ from hbmopt.documents import (
     StrictModel,
     catalogue,
 )
-from hbmopt.instance.error_band import Known, QuantileBand, band_of
+from hbmopt.instance.error_band import PROBABILITIES, Known, QuantileBand, band_of
 from hbmopt.instance.hardware import PowerLaw
 
 UNIVERSAL, SPEC_SHEET, CALIBRATED = "universal", "spec_sheet", "calibrated"
@@ -221,6 +221,16 @@ class Calibration(StrictModel):
     @classmethod
     def _imbalance_at_least_one(cls, value: object) -> Figure:
         return at_least_one(value, "the fullest rank has at least the mean")
+
+    @field_validator("worst")
+    @classmethod
+    def _worst_is_known(cls, worst: Figure) -> Figure:
+        if 0.0 < float(worst) < PROBABILITIES[0]:
+            raise ValueError(
+                f"{float(worst):g}: bands are known from {PROBABILITIES[0]:g} on; "
+                "0 plans for the middle"
+            )
+        return worst
 
     @property
     def basis(self) -> Basis:

@@ -127,6 +127,10 @@ def power_levers(instance: Instance) -> Iterator[Lever]:
     cap, scope = instance.power_cap_kw, instance.limits.power_scope
     if cap is not None:
         yield _limit_lever("power cap", "power", "kW", Figure(cap, "power"), FURTHEST * cap)
+    limit = instance.rack.accelerator.power_limit
+    if limit is not None:
+        key = "rack.accelerator.power_limit"
+        yield figure_lever(instance, "power limit per accelerator", (key,), FURTHEST * float(limit))
     if scope == "facility" and float(instance.limits.pue) > 1:
         yield figure_lever(instance, "PUE", ("limits.pue",), 1.0)
     static, resting = instance.rack.static_power.amount, instance.power_law.idle.amount

@@ -13,6 +13,7 @@ from hbmopt.demand import (
     Rejection,
     Segment,
     enumerate_configurations,
+    power_cap,
     rack_data,
 )
 from hbmopt.documents import Figure
@@ -170,7 +171,7 @@ def _envelope(
     questions: Sequence[Whole] | None = None,
 ) -> Envelope:
     """Return where each question is highest: of the only instance, or one of each."""
-    caps = [math.inf if one.power_cap_kw is None else one.power_cap_kw for one in instances]
+    caps = [power_cap(one) for one in instances]
     floors = [float(one.limits.min_speed) for one in instances]
     whole = instances[0].choices.whole_sequences
     return Envelope(

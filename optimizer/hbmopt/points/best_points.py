@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Array, Demand
+from hbmopt.demand import Array, Demand, power_cap
 from hbmopt.instance import Instance
 from hbmopt.points.clock_mix import Whole
 from hbmopt.points.operating_points import GAINS, BatchRates, OperatingPoints, all_points
@@ -48,9 +48,8 @@ class ManyLimits:
 
 def limits_of(instances: Sequence[Instance]) -> ManyLimits:
     """Return the limits of instances that differ in nothing else."""
-    caps = [one.power_cap_kw for one in instances]
     return ManyLimits(
-        np.array([np.inf if one is None else one for one in caps]),
+        np.array([power_cap(one) for one in instances]),
         np.array([float(one.limits.min_speed) for one in instances]),
     )
 

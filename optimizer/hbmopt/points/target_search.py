@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hbmopt.demand import Configuration
+from hbmopt.demand import Configuration, power_cap
 from hbmopt.instance import Instance
 from hbmopt.points.operating_points import all_points
 from hbmopt.points.serving_point import WITHIN
@@ -20,11 +20,11 @@ class TargetSearch:
         self.instance = instance
         found = all_points(instance, only, fitting=False)
         self.configurations, self.rejections = found.configurations, found.rejections
-        cap = instance.power_cap_kw
+        cap = power_cap(instance)
         self._groups = [
             GroupTargets(
                 one,
-                math.inf if cap is None else cap,
+                cap,
                 whole=instance.choices.whole_sequences,
             )
             for one in found.groups

@@ -75,9 +75,14 @@ def _statement(
     if calibration.basis == "spec sheet":
         return "constants of a data sheet or one's own; not compared with measured steps"
     if band is not None:
-        held = " that were not fitted" if calibration.basis == "calibrated" else ""
-        text = f"within {band.median:.0%} (median), {band.p90:.0%} (90th percentile) of "
-        return text + f"{band.rows} measured ones{held}{_lag(band)}"
+        fitted = "fitted to, with any model"
+        if calibration.basis == "calibrated":
+            fitted = "fitted to, each left out in its turn"
+        text = (
+            f"{band.median:.0%} off in the median, {band.p90:.0%} at the 90th percentile, on the "
+        )
+        text += f"{band.rows} steps of such chips and layouts that constants were {fitted}"
+        return text + _lag(band)
     if instance.rates_changed:
         text = f"the rates of {name} were changed, so no measured step covers it"
     elif chip.name in calibration.same_architecture:

@@ -89,7 +89,8 @@ def configuration_result(
         },
         step_ms=step_ms,
         step_breakdown_ms=_breakdown(clocks, step_ms),
-        kernels=_kernels(clocks, _worth(column, optimum) if optimum is not None else {}),
+        lowest_clock=float(min(instance.choices.clocks)),
+        kernels=_kernels(clocks, step_ms, _worth(column, optimum) if optimum is not None else {}),
     )
 
 
@@ -99,7 +100,8 @@ def _breakdown(clocks: tuple[ClockOperation, ...], step_ms: float) -> dict[str, 
     parts, busy = times_taken(clocks)
     waiting = float(step_ms - busy / steps)
     found = {name: spent / steps for name, spent in parts.items()}
-    return found | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
+    known = {name: ms if ms > OFFLOADED * step_ms else 0.0 for name, ms in found.items()}
+    return known | {"waiting": waiting if waiting > WAITED * step_ms else 0.0}
 
 
 def _worth(column: RunningColumn, optimum: PricedRack) -> dict[str, float]:
@@ -112,7 +114,7 @@ def _worth(column: RunningColumn, optimum: PricedRack) -> dict[str, float]:
 
 
 def _kernels(
-    clocks: tuple[ClockOperation, ...], worth: dict[str, float]
+    clocks: tuple[ClockOperation, ...], step_ms: float, worth: dict[str, float]
 ) -> tuple[KernelResult, ...]:
     """Return what each class of kernels reads and computes in a step, in ms over all clocks."""
     steps = sum(clock.point.steps for clock in clocks)
@@ -120,7 +122,7 @@ def _kernels(
     for name in clocks[0].done.kernels:
         pairs = [clock.done.kernels[name] for clock in clocks]
         reading, computing = (float(sum(pair[at] for pair in pairs) / steps) for at in (0, 1))
-        if reading or computing:
+        if max(reading, computing) > OFFLOADED * step_ms:
             bound = "memory" if reading >= computing else "arithmetic"
             found.append(KernelResult(name, reading, computing, bound, worth.get(name)))
     return tuple(found)

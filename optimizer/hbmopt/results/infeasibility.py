@@ -97,6 +97,8 @@ class Conflicts:
         if not self._configurations:
             return _nothing_fits(instance, self._rejections)
         speed, fastest = self._fastest
+        if speed <= 0.0:
+            return Conflict(_draw_sentence(instance, fastest), str(fastest), ("accelerator_power",))
         if speed < _floor(instance):
             return Conflict(_speed_sentence(instance, fastest, speed), str(fastest), ())
         cap, fixed = instance.power_cap_kw, fixed_power(instance)
@@ -280,6 +282,18 @@ def _limit_name(instance: Instance, family: str) -> str:
     if family.startswith("budget["):
         return instance.limits.budgets[int(family[7:-1])].name
     return family
+
+
+def _draw_sentence(instance: Instance, configuration: Configuration) -> str:
+    """Say that an accelerator that runs draws more than it may, before any work."""
+    clock = min(configuration.clocks)
+    batch = smallest_batch(configuration)
+    power = replica_data(instance, configuration, clock, Segment(batch, batch)).power
+    drawn, limit = 1e3 * number(power.active_kw), 1e3 * number(power.limit_kw)
+    return (
+        f"an accelerator that runs draws {drawn:,.4g} W at {clock:.3g} of the full clock before "
+        f"any work, and its power limit is {limit:,.4g} W"
+    )
 
 
 def _speed_sentence(instance: Instance, configuration: Configuration, speed: float) -> str:

@@ -70,6 +70,7 @@ class ConfigurationResult:
     step_ms: float
     step_breakdown_ms: dict[str, float]
     kernels: tuple[KernelResult, ...] = ()
+    lowest_clock: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,15 @@ class Certificate:
     violation: float
 
 
+WHERE_KNOWN = {
+    "model and chip": "chip and model measured and the series left out of the fit",
+    "chip": "the chip measured and the model left out of the fit",
+    "family": "the chip's family measured and the chip left out of the fit",
+    "nothing": "its whole family left out of the fit; those measured are of NVIDIA and AMD",
+}
+"""Where the cases come from that say how far steps are from predicted ones."""
+
+
 @dataclass(frozen=True)
 class StepAccuracy:
     """What the step times rest on, and how far they were from measured ones.
@@ -163,7 +173,7 @@ class StepAccuracy:
             return ""
         return (
             f"in four of five cases measured steps took {self.step_low:.2f} to "
-            f"{self.step_high:.2f} times as long"
+            f"{self.step_high:.2f} times as long, {WHERE_KNOWN[self.known or 'nothing']}"
         )
 
     def rates(self, made: float) -> tuple[float, float] | None:

@@ -171,6 +171,9 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
     if any(part.clock < 1.0 for part in one.clocks):
         average = sum(part.share * part.clock for part in one.clocks)
         rows.append(("clock", f"{100 * average:.3g} %", clock_text(one.clocks)))
+        if one.lowest_clock is not None and average <= one.lowest_clock:
+            remark = "the lowest of choices.clocks: one below it may make more"
+            rows.append(("", "", remark))
     if one.lpu_units:
         moved = ", ".join(f"{name} {share:.0%}" for name, share in one.offload.items())
         rows.append(("LPUs", str(one.lpu_units), f"per replica, holding {moved or 'nothing'}"))

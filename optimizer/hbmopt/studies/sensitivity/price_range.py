@@ -395,7 +395,9 @@ def _change(before: HeldOptimum, after: HeldOptimum) -> str:
         return f"{' and '.join(vanishing)} no longer {verb}"
     if before.regime != after.regime:
         return "the context passes a window or the entries that are chosen"
-    return "other weights are offloaded"
+    if any(label.family == "offloaded_steps" for label in before.pattern ^ after.pattern):
+        return "other weights are offloaded"
+    return "which rows bind at which clock changes"
 
 
 def _named(family: str, after: HeldOptimum) -> str:

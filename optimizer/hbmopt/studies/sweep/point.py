@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from functools import partial
-from itertools import groupby
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -38,9 +37,27 @@ from hbmopt.studies.sweep.files import Row
 SHOWN = tuple(
     one.name
     for one in fields(ConfigurationResult)
-    if one.name not in ("clocks", "offload", "step_breakdown_ms", "kernels")
+    if one.name not in ("clocks", "offload", "step_breakdown_ms", "kernels", "lowest_clock")
 )
 """Fields of a configuration that are one value."""
+
+
+MOST_KNOWN = 4
+"""Sets of instances that are alike of which is kept what they have in common."""
+
+
+class _Common:
+    """What instances that differ in power cap and speed floor alone have in common."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance, self.prices = instance, InputPrices()
+        self.search = PointSearch(instance) if has_formula(instance) else None
+
+    @cached_property
+    def conflicts(self) -> Conflicts:
+        """Why nothing is feasible for some of them."""
+        search = self.search or PointSearch(self.instance)
+        return Conflicts(self.instance, search.configurations, search.rejections)
 
 
 class Evaluator:
@@ -52,47 +69,58 @@ class Evaluator:
     """
 
     def __init__(self) -> None:
-        self._common: Instance | None = None
-        self._prices = InputPrices()
-        self._search: PointSearch | None = None
-        self._conflicts: Conflicts | None = None
+        self._known = list[_Common]()
+        """The last that were asked for, the latest first."""
 
     def rows(self, instances: Sequence[Instance]) -> Iterator[Callable[[], Row]]:
         """Yield for each instance the call that gives its row; those that are alike together."""
-        for (common, _), group in groupby(instances, _alike):
-            yield from self._rows(common, list(group))
+        groups = list[tuple[tuple[Instance, bool], list[int]]]()
+        for place, one in enumerate(instances):
+            alike = _alike(one)
+            same = next((places for known, places in groups if known == alike), None)
+            if same is None:
+                groups.append((alike, same := []))
+            same.append(place)
+        calls = dict[int, Callable[[], Row]]()
+        for (instance, _), places in groups:
+            common = self._common(instance)
+            answers = self._rows(common, [instances[place] for place in places])
+            calls |= zip(places, answers, strict=True)
+        for place in range(len(instances)):
+            yield calls[place]
 
-    def _rows(self, common: Instance, instances: list[Instance]) -> list[Callable[[], Row]]:
-        if common != self._common:
-            self._common, self._prices = common, InputPrices()
-            self._search = PointSearch(common) if has_formula(common) else None
-            self._conflicts = None
-        if self._search is None or not self._search.tabled:
-            return [partial(_solved_row, one, self._prices) for one in instances]
-        if self._conflicts is None:
-            known = self._search.configurations, self._search.rejections
-            self._conflicts = Conflicts(common, *known)
+    def _common(self, instance: Instance) -> "_Common":
+        known = next((one for one in self._known if one.instance == instance), None)
+        if known is None:
+            known = _Common(instance)
+        else:
+            self._known.remove(known)
+        self._known = [known, *self._known][:MOST_KNOWN]
+        return known
+
+    def _rows(self, common: "_Common", instances: list[Instance]) -> list[Callable[[], Row]]:
+        search, prices = common.search, common.prices
+        if search is None or not search.tabled:
+            return [partial(_solved_row, one, prices) for one in instances]
         calls: list[Callable[[], Row]] = [
-            partial(_conflict_row, self._conflicts, one) for one in instances
+            partial(_conflict_row, common.conflicts, one) for one in instances
         ]
         # Programs of one clock and of two are of different shapes.
         found = [
             (best.take(best.free.alternating == two), 1 + two)
-            for best in self._search.best(instances)
+            for best in search.best(instances)
             for two in (False, True)
         ]
         found = [(alike, clocks) for alike, clocks in found if len(alike.places)]
         if found:
             demands = [(alike.demand, clocks) for alike, clocks in found]
             one = instances[found[0][0].places[0]]
-            prepare_prices(one, demands, self._prices)
+            prepare_prices(one, demands, prices)
         for alike, _ in found:
-            rows = _rows_of(alike, instances[alike.places[0]], self._prices)
+            rows = _rows_of(alike, instances[alike.places[0]], prices)
             for place, row in zip(alike.places.tolist(), rows, strict=True):
                 calls[place] = (
-                    partial(_solved_row, instances[place], self._prices)
-                    if row is None
-                    else row.copy
+                    partial(_solved_row, instances[place], prices) if row is None else row.copy
                 )
         return calls
 
