@@ -407,7 +407,7 @@ def power_cap(instance: Instance) -> float:
     return cap * (1.0 + HAIR) if abs(cap - most) <= HAIR * most else cap
 
 
-HAIR = 1e-6
+HAIR = 1e-7
 """Share of a power cap that is less than anybody measures."""
 
 

@@ -74,20 +74,21 @@ class Evaluator:
 
     def rows(self, instances: Sequence[Instance]) -> Iterator[Callable[[], Row]]:
         """Yield for each instance the call that gives its row; those that are alike together."""
-        groups = list[tuple[tuple[Instance, bool], list[int]]]()
+        groups, member = list[tuple[tuple[Instance, bool], list[int]]](), list[int]()
         for place, one in enumerate(instances):
             alike = _alike(one)
-            same = next((places for known, places in groups if known == alike), None)
-            if same is None:
-                groups.append((alike, same := []))
-            same.append(place)
+            known = (at for at, (other, _) in enumerate(groups) if other == alike)
+            member.append(next(known, len(groups)))
+            if member[-1] == len(groups):
+                groups.append((alike, []))
+            groups[member[-1]][1].append(place)
         calls = dict[int, Callable[[], Row]]()
-        for (instance, _), places in groups:
-            common = self._common(instance)
-            answers = self._rows(common, [instances[place] for place in places])
-            calls |= zip(places, answers, strict=True)
-        for place in range(len(instances)):
-            yield calls[place]
+        for place, group in enumerate(member):
+            if place not in calls:
+                (instance, _), places = groups[group]
+                answers = self._rows(self._common(instance), [instances[one] for one in places])
+                calls |= zip(places, answers, strict=True)
+            yield calls.pop(place)
 
     def _common(self, instance: Instance) -> "_Common":
         known = next((one for one in self._known if one.instance == instance), None)
