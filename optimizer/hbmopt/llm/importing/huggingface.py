@@ -16,6 +16,7 @@ from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Paramet
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
 from hbmopt.llm.importing.checkpoint_index import INDEX, Index, disagreement, index_beside
 from hbmopt.llm.importing.families import KNOWN, blueprint
+from hbmopt.llm.importing.families.unused import UNUSED, unused
 from hbmopt.llm.importing.gguf_file import disagreement as disagreeing
 from hbmopt.llm.importing.gguf_file import in_folder, read_header
 from hbmopt.llm.importing.json_file import Lines, read_mapping
@@ -28,7 +29,6 @@ from hbmopt.llm.importing.quantization import (
     tensor_formats,
 )
 from hbmopt.llm.importing.roles import CLASSIFIES, EMBEDS, Role, role_of
-from hbmopt.llm.importing.unused import UNUSED, unused
 from hbmopt.llm.importing.wrapper import decoder
 
 QUANTIZED_NAME = re.compile(r"nvfp4|mxfp4|fp8|fp4|int4|int8|awq|gptq|w4a16|w8a8", re.IGNORECASE)

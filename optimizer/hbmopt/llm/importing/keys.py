@@ -6,7 +6,7 @@ key that nothing read and of which it is not known that it changes nothing (`ign
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -15,7 +15,7 @@ from hbmopt.errors import InputError
 from hbmopt.llm.importing.ignored import (
     QUIET,
     QUIET_VALUES,
-    idle,
+    no_dense,
     part_of,
     reason_to_ignore,
     spellings,
@@ -351,6 +351,12 @@ class Keys:
         self._seen.add(key)
         return self.values.get(key)
 
+    def opened(self) -> Iterator["Keys"]:
+        """Yield this mapping and all below that were opened."""
+        yield self
+        for nested in self._below:
+            yield from nested.opened()
+
     def account(self, decoder: "Keys | None" = None, found: Account | None = None) -> Account:
         """Return what became of every key of this mapping and of those below that were opened.
 
@@ -419,7 +425,7 @@ class Keys:
                     )
                 )
             return
-        reason = idle(key, self.family, frozenset(self._read)) or reason_to_ignore(key, value)
+        reason = no_dense(key, frozenset(self._read)) or reason_to_ignore(key, value)
         if reason is None and decoder is not None and decoder.values.get(key) == value:
             reason = f"repeats {decoder._path}{key}"
         if reason is not None:
