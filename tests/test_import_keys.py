@@ -1,15 +1,33 @@
 """Every key of a configuration counts: it changes the entry, or is refused, or is said to be idle.
 
-The fixtures are those of tests/configurations.py, so that a family that is added there is tested.
+The fixtures are those of tests/configurations.py, so that a family that is added there is tested,
+and the first shape of every family of tests/public_shapes.json. Of a key that says where layers
+stand, or that is rounded, the account states what counts (`3 of 12 layers`): two values that give
+the same entry state the same there.
 """
 
 import pytest
 
-from configurations import CONFIGURATIONS, changed
+from configurations import CONFIGURATIONS
 from hbmopt.errors import InputError
 from hbmopt.llm.importing import imported
+from hbmopt.llm.importing.wrapper import NESTED
+from test_public_shapes import CONFIGS
 
 NAMES = sorted(CONFIGURATIONS)
+
+
+def first_of_each_family():
+    """The first public shape of every family, and of every family of decoders in a wrapper."""
+    found = {}
+    for name, values in CONFIGS.items():
+        nested = (values.get(key) for key in NESTED)
+        inside = next((one["model_type"] for one in nested if one and "model_type" in one), None)
+        found.setdefault((values["model_type"], inside), name)
+    return sorted(found.values())
+
+
+SHAPES = first_of_each_family()
 
 
 def levels(values, above=()):
@@ -38,10 +56,15 @@ def others(value):
     if isinstance(value, float):
         return [2 * value, value + 1, None]
     if isinstance(value, str):
-        return ["another", value[1:] + value[:1], None]
+        return ["another", value[1:] + value[:1], value[::-1], None]
     if isinstance(value, list):
-        longer = [*value, *value[:1]]
-        return [value[:-1], longer, None, *([[2] * len(value)] if value else [])]
+        turned = [value[::-1], value[1:] + value[:1]]
+        alike = [
+            value[:1] * len(value),
+            value[-1:] * len(value),
+            *([[2] * len(value)] * bool(value)),
+        ]
+        return [value[:-1], [*value, *value[:1]], *turned, *alike, None]
     return [1, True, "another", [1]]
 
 
@@ -92,26 +115,14 @@ ADDED = {
 }
 
 
-# Keys that say where layers of a kind stand; of these only the number is counted.
-PLACES = {
-    "attn_layer_offset",
-    "attn_layer_period",
-    "expert_layer_offset",
-    "full_attention_interval",
-    "layer_types",
-    "mlp_only_layers",
-    "mtp_hybrid_override_pattern",
-}
-
-
 def result(values):
-    """The numbers of an entry, what became of its keys, and the refusal; one of them is None."""
+    """The numbers of an entry, what was imported, and the refusal; one of them is None."""
     try:
         found = imported(values)
     except InputError as error:
         return None, None, str(error)
     numbers = found.llm.model_dump(exclude={"note", "name", "status"})
-    return numbers, found.account, None
+    return numbers, found, None
 
 
 def explained(account, path):
@@ -121,52 +132,72 @@ def explained(account, path):
     return any(told.get(place) for place in places)
 
 
+def put(values, path, value):
+    """The configuration with another value in one place."""
+    key, *below = path
+    return {**values, key: put(values[key], below, value) if below else value}
+
+
 def silent(base, values, path):
-    """Whether a changed configuration gives the same entry, and what is then said of the key."""
-    numbers, account, refusal = result(values)
-    same = refusal is None and numbers == base
-    return same, same and not explained(account, path)
+    """Whether a changed configuration gives the same entry without a word about the key."""
+    numbers, found, refusal = result(values)
+    if refusal is not None or numbers != base[0] or explained(found.account, path):
+        return False
+    stated = found.account.tallies.get(".".join(path))
+    return stated is None or stated != base[1].account.tallies.get(".".join(path))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_another_value_of_any_key_changes_the_count_or_is_refused_or_idle_with_a_reason(name):
-    values = CONFIGURATIONS[name]
-    base, _, refusal = result(values)
-    assert refusal is None
-    wrong = []
-    for path, value in leaves(values):
-        found = [
-            silent(base, changed(values, ".".join(path), other), path)
-            for other in others(value)
-            if other != value
-        ]
-        # Another interval, or a list in another order, may give layers of the same number. Then
-        # the key decides nevertheless, as its other values show.
-        decides = not all(same for same, _ in found)
-        if any(unexplained for _, unexplained in found) and not (decides and path[-1] in PLACES):
-            wrong.append(".".join(path))
-    assert wrong == []
+def other_values(values):
+    """Every place of a configuration with every other value that it gives the same entry with."""
+    base = result(values)
+    assert base[2] is None
+    return [
+        (".".join(path), other)
+        for path, value in leaves(values)
+        for other in others(value)
+        if other != value and silent(base, put(values, path, other), path)
+    ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_another_key_anywhere_changes_the_count_or_is_refused_or_idle_with_a_reason(name):
-    values = CONFIGURATIONS[name]
-    base, _, _ = result(values)
-    wrong = []
+def other_keys(values, added):
+    """Every key that can be added anywhere without a word."""
+    base, wrong = result(values), []
     for level in levels(values):
         place = values
         for key in level:
             place = place[key]
-        for key, value in ADDED.items():
+        for key, value in added.items():
             path = (*level, key)
-            if key not in place and silent(base, changed(values, ".".join(path), value), path)[1]:
+            if key not in place and silent(base, put(values, path, value), path):
                 wrong.append((".".join(path), value))
-    assert wrong == []
+    return wrong
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_value_of_any_key_changes_the_count_or_is_refused_or_idle_with_a_reason(name):
+    assert other_values(CONFIGURATIONS[name]) == []
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_another_value_of_any_key_of_a_public_shape_is_no_silent_one(name):
+    assert other_values(CONFIGS[name]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_key_anywhere_changes_the_count_or_is_refused_or_idle_with_a_reason(name):
+    assert other_keys(CONFIGURATIONS[name], ADDED) == []
+
+
+@pytest.mark.parametrize("number", range(len(SHAPES)), ids=SHAPES)
+def test_another_key_of_a_public_shape_is_no_silent_one(number):
+    # Every shape with one key in eight, each time others, so that every key is tried on many.
+    added = dict(list(ADDED.items())[number % 8 :: 8])
+    assert other_keys(CONFIGS[SHAPES[number]], added) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_key_is_accounted_for_once(name):
-    _, account, _ = result(CONFIGURATIONS[name])
+    account = result(CONFIGURATIONS[name])[1].account
     told = [*account.decided, *account.ignored, *account.left_out]
     assert len(told) == len(set(told))
     assert all(account.ignored.values())

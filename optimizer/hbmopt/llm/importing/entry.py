@@ -137,6 +137,7 @@ def _keys(account: Account) -> dict[str, Any]:
     return {
         "keys": {
             "decided": list(account.decided),
+            "tallies": dict(account.tallies),
             "ignored": dict(account.ignored),
             "left_out": dict(account.left_out),
         }
@@ -186,6 +187,10 @@ def facts_table(llm: Llm, account: Account | None = None) -> str:
 def account_lines(account: Account) -> list[str]:
     """Return what became of the keys of a configuration, as lines of text."""
     lines = ["", "keys that decided", *_wrapped(", ".join(account.decided))]
+    if account.tallies:
+        lines += ["", "of these keys counts how many, not where or how it is rounded"]
+        for key, said in account.tallies.items():
+            lines += _wrapped(f"{key}: {said}")
     reasons: dict[str, list[str]] = {}
     for key, reason in account.ignored.items():
         reasons.setdefault(reason, []).append(key)

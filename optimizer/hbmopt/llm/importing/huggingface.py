@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hbmopt.llm import TILE, TILED, AttentionGroup, Draft, Llm, Mixture, Paramet
 from hbmopt.llm.importing.blocks import Blueprint, DraftPlan, ExpertBlock, Layer, Mixer
 from hbmopt.llm.importing.checkpoint_index import INDEX, Index, disagreement, index_beside
 from hbmopt.llm.importing.families import KNOWN, blueprint
+from hbmopt.llm.importing.families.unused import UNUSED, unused
 from hbmopt.llm.importing.gguf_file import disagreement as disagreeing
 from hbmopt.llm.importing.gguf_file import in_folder, read_header
 from hbmopt.llm.importing.json_file import Lines, read_mapping
@@ -38,7 +40,19 @@ class Imported:
     """An entry, and what became of the keys that it was made from."""
 
     llm: Llm
-    account: Account
+    _account: Account
+    _values: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def account(self) -> Account:
+        """What became of every key; which of those that were read change nothing is looked for."""
+        found = self._account
+        idle = unused(self._values, found.decided, _blocks) if self._values else frozenset()
+        return replace(
+            found,
+            decided=[key for key in found.decided if key not in idle],
+            ignored={**found.ignored, **{key: UNUSED for key in found.decided if key in idle}},
+        )
 
 
 @verb
@@ -123,7 +137,7 @@ def _from_gguf(
         notes.append(f"Draft layers of {header.drafted:,} parameters are left out.")
     note = " ".join([found.llm.note, *notes]).strip()
     entry = found.llm.model_copy(update={"note": note, "source": ["gguf_header"]})
-    return Imported(entry, found.account)
+    return Imported(entry, found._account, found._values)
 
 
 def _graft_beside(keys: Keys, path: Path) -> None:
@@ -216,11 +230,19 @@ def _imported(
         if index is not None:
             said = disagreement(index, entry.checkpoint_bytes(entry.native_format), parts)
         note = " ".join(one for one in (entry.note, said) if one)
-        return Imported(entry.model_copy(update={"status": status, "note": note}), account)
+        entry = entry.model_copy(update={"status": status, "note": note})
+        return Imported(entry, account, outer.values)
     except ValidationError as error:
         raise InputError(f"{source}: {_first(error)}") from None
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _blocks(values: Mapping[str, Any]) -> tuple[Blueprint, Role]:
+    """Return the blocks and the role of a configuration, which its numbers are counted from."""
+    outer = Keys(values, "")
+    keys, family = decoder(outer, KNOWN)
+    return blueprint(keys, outer, family), role_of(outer, keys)
 
 
 def _refuse_unknown(account: Account, family: str) -> None:

@@ -129,43 +129,17 @@ _TABLE = (
 
 _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
 
-_IDLE: tuple[tuple[str, str, str], ...] = (
-    (r"qk_rope_head_dim", r"deepseek_(v4|ref|v41)\w*", "it is a part of the width of a head"),
-    (r"time_step_rank", r"mamba2|nemotron_h", "Mamba-2 has no projection of this rank"),
-    (r"num_attention_heads", r"laguna", "heads are listed by layer"),
-    (r"num_key_value_heads", r"dbrx|dots3_note\w*", "the heads are stated by a key of their own"),
-    (r"block_size", r"minimax\w*", "tokens that are computed together"),
-    (r"learned_pos_emb", r"mpt", "idle where ALiBi stands for positions, which is checked"),
-    (r"norm_type|embedding_fraction|attn_impl|attn_uses_sequence_id", r"mpt", "how it is computed"),
-    (r"norm_type", r"starcoder2|stablelm|phi", "norms are as the family has them"),
-    (r"dense_list|use_mixed_mlp_moe", r"hunyuan\w*", "of its classifier, or of how it is computed"),
-    (r"unpadded_vocab_size", r"inkling\w*", "the table is padded to vocab_size"),
-    (r"use_gemma_norm", r"minimax_m3\w*", "norms add one to their weights"),
-    (
-        r"sparse_score_type|sparse_\w*_block",
-        r"minimax_m3\w*",
-        "which blocks are chosen, not how many",
-    ),
-    (r"window_size", r"granite_speech\w*", "of the speech part, which is left out"),
-    (r"use_decoder_only_language_model", r"(instruct)?blip\w*|blip-2", "the decoder is read"),
-    (r"vocab_size", r"paligemma", "the decoder's table has rows for pictures as well"),
-)
-"""Keys that files of a family carry and that its own modules do not use: key, family, reason."""
-
 _EXPERT_KEYS = re.compile(r"(num|n)_(\w*_)?experts")
 
 NO_DENSE = "no layer has a dense block"
 
+_DENSE_KEYS = ("intermediate_size", "intermediate_size_mlp", "dense_intermediate_size")
 
-def idle(key: str, family: str, read: frozenset[str]) -> str | None:
-    """Return why a key that nothing read is idle in this family, or None where it is not."""
-    for name, families, reason in _IDLE:
-        if re.fullmatch(name, key) and re.fullmatch(families, family):
-            return reason
-    if key in ("intermediate_size", "intermediate_size_mlp", "dense_intermediate_size"):
-        # It is read wherever a layer has a dense block.
-        return NO_DENSE if any(_EXPERT_KEYS.fullmatch(one) for one in read) else None
-    return None
+
+def no_dense(key: str, read: frozenset[str]) -> str | None:
+    """Return why the width of dense blocks is idle, or None; it is read where a layer has one."""
+    experts = key in _DENSE_KEYS and any(_EXPERT_KEYS.fullmatch(one) for one in read)
+    return NO_DENSE if experts else None
 
 
 _HARMLESS_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {

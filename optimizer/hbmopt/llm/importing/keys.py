@@ -5,7 +5,8 @@ key that nothing read and of which it is not known that it changes nothing (`ign
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -14,7 +15,7 @@ from hbmopt.errors import InputError
 from hbmopt.llm.importing.ignored import (
     QUIET,
     QUIET_VALUES,
-    idle,
+    no_dense,
     part_of,
     reason_to_ignore,
     spellings,
@@ -32,6 +33,8 @@ class Account:
     decided: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
     """Keys that change nothing, with the reason."""
+    tallies: dict[str, str] = field(default_factory=dict)
+    """Of keys that decided by places or by rounding: what of them counts."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Sections of parts that are left out, with the name of the part."""
     unknown: list[tuple["Keys", str, str]] = field(default_factory=list)
@@ -48,6 +51,19 @@ DRAFT_LAYERS = (
     "num_mtp_modules",
 )
 """Keys of the number of draft layers, which lists of layers may go on to describe."""
+
+MOST_KINDS = 12
+"""More different items than this are not told one by one."""
+
+
+def number_of_each(items: Sequence[object]) -> str:
+    """Return how many of each item a list has, as text."""
+    found = Counter(map(str, items))
+    if len(found) > MOST_KINDS:
+        total = sum(item for item in items if isinstance(item, int | float))
+        return f"{len(items)} items, {len(found)} of them different, in sum {total:,}"
+    return ", ".join(f"{times} x {item}" for item, times in sorted(found.items()))
+
 
 CONSIDERED = "the family has considered it: what it says here changes nothing"
 
@@ -78,6 +94,7 @@ class Keys:
         self._idle: dict[str, str] = {}
         self._ignored: dict[str, str] = {}
         self._left_out: dict[str, str] = {}
+        self._tallies: dict[str, str] = {}
         self._below: list[Keys] = []
         self._grafted: dict[str, Keys] = {}
         self._assumed: dict[str, Any] = {}
@@ -222,7 +239,35 @@ class Keys:
             raise self.error(key, f"{value!r} is not a list")
         if length is not None and not length <= len(value) <= length + self._drafted():
             raise self.error(key, f"has {len(value)} items for {length} layers")
-        return list(value) if length is None else list(value[:length])
+        found = list(value) if length is None else list(value[:length])
+        if length is not None:
+            self.tally(key, number_of_each(found))
+        return found
+
+    def numbered(self, key: str, layers: int, *, first: int = 0) -> frozenset[int] | None:
+        """Return the layers that a list names, each once, or None where the key is absent."""
+        listed = self.wholes(key)
+        if listed is None:
+            return None
+        for layer, times in Counter(listed).items():
+            if times > 1:
+                raise self.error(key, f"layer {layer} stands there {times} times")
+            if not first <= layer < layers + first:
+                raise self.error(key, f"there is no layer {layer} of {layers}")
+        self.tally(key, f"{len(listed)} of {layers} layers")
+        return frozenset(listed)
+
+    def tally(self, key: str, said: str) -> None:
+        """Note what of a key's value counts: how many layers it picks, what it is rounded to."""
+        self._tallies[key] = said
+
+    def flags(self, key: str, length: int) -> list[bool] | None:
+        """Return a list of 0 and 1, one for every layer, or None where the key is absent."""
+        listed = self.wholes(key, length)
+        for value in listed or []:
+            if value > 1:
+                raise self.error(key, f"{value} is neither 0 nor 1")
+        return None if listed is None else [value == 1 for value in listed]
 
     def _drafted(self) -> int:
         """Return how many draft layers a list of layers may describe after the others."""
@@ -306,6 +351,12 @@ class Keys:
         self._seen.add(key)
         return self.values.get(key)
 
+    def opened(self) -> Iterator["Keys"]:
+        """Yield this mapping and all below that were opened."""
+        yield self
+        for nested in self._below:
+            yield from nested.opened()
+
     def account(self, decoder: "Keys | None" = None, found: Account | None = None) -> Account:
         """Return what became of every key of this mapping and of those below that were opened.
 
@@ -328,12 +379,12 @@ class Keys:
             elif key in (self._read | self._seen) and value in ("", [], {}):
                 found.ignored[path] = QUIET
             elif key in self._read:
-                found.decided.append(path)
+                self._decided(key, found)
             elif key in self._ignored:
                 reason = reason_to_ignore(key, value) if not self._ignored[key] else None
                 found.ignored[path] = self._ignored[key] or reason or CONSIDERED
             elif key in self._seen:
-                found.decided.append(path)
+                self._decided(key, found)
             elif part is not None and value not in QUIET_VALUES:
                 found.left_out[path] = part
             else:
@@ -341,6 +392,13 @@ class Keys:
         for nested in self._below:
             nested.account(decoder if nested is not decoder else None, found)
         return found
+
+    def _decided(self, key: str, found: Account) -> None:
+        """Note that a key decided, and what of it counts where that is less than its value."""
+        path = f"{self._path}{key}"
+        found.decided.append(path)
+        if key in self._tallies:
+            found.tallies[path] = self._tallies[key]
 
     def _settle(self, key: str, value: Any, decoder: "Keys | None", found: Account) -> None:
         """Find the reason why a key that nothing read changes nothing, or what is wrong with it."""
@@ -367,7 +425,7 @@ class Keys:
                     )
                 )
             return
-        reason = idle(key, self.family, frozenset(self._read)) or reason_to_ignore(key, value)
+        reason = no_dense(key, frozenset(self._read)) or reason_to_ignore(key, value)
         if reason is None and decoder is not None and decoder.values.get(key) == value:
             reason = f"repeats {decoder._path}{key}"
         if reason is not None:

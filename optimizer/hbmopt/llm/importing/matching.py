@@ -84,8 +84,12 @@ def _bitsandbytes(pattern: str) -> Matcher:
     return lambda name: like_transformers(name) or f"{pattern}." in name
 
 
+_SPECIAL = frozenset(r"*+?^$()[]{}|\\")
+"""What makes a name an expression."""
+
+
 def _auto_round(pattern: str) -> Matcher:
-    if not set(pattern) & set(r"*+?^$()[]{}|\\"):
+    if not set(pattern) & _SPECIAL:
         return lambda name: pattern in modules_above(name)
     return lambda name: _expression(pattern).search(name) is not None
 
@@ -120,6 +124,7 @@ def any_of(patterns: Sequence[str], library: str) -> Matcher:
 
 
 _LOOKED_UP: dict[str, Callable[[str], bool]] = {
+    "auto-round": lambda one: not set(one) & _SPECIAL,
     "shell": lambda one: not one.startswith("re:") and not set(one) & set("*?["),
     "compressed-tensors": lambda one: not one.startswith("re:"),
     # A name of so many parts is that of one module and not the end of others.

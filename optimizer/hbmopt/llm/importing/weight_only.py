@@ -79,8 +79,8 @@ def auto_round(section: Keys) -> Scheme:
     packing = str(section.raw("packing_format") or section.raw("backend") or "")
     # Packed as AWQ has it, zero points are stored in any case.
     zeros = not section.flag("sym", default=True) or "awq" in packing
-    rules: list[Rule] = []
-    patterns: tuple[str, ...] = ()
+    plain: list[tuple[str | None, list[str]]] = []
+    expressions: list[Rule] = []
     extra = section.raw("extra_config")
     for pattern, one in extra.items() if isinstance(extra, Mapping) else ():
         if not isinstance(one, Mapping):
@@ -92,15 +92,16 @@ def auto_round(section: Keys) -> Scheme:
             if unquantized
             else whole_numbers(own, one.get("group_size", group), method, zeros=zeros)
         )
-        rules.append(Rule(any_of([str(pattern)], "auto-round"), stored))
-        patterns = (*patterns, str(pattern))
+        if re.fullmatch(r"[\w.-]+", str(pattern)):
+            if not plain or plain[-1][0] != stored:
+                plain.append((stored, []))
+            plain[-1][1].append(str(pattern))
+        else:
+            expressions.append(Rule(any_of([str(pattern)], "auto-round"), stored))
     # A whole name counts before an expression.
-    rules = [
-        rule
-        for plain in (True, False)
-        for rule, pattern in zip(rules, patterns, strict=True)
-        if bool(re.fullmatch(r"[\w.-]+", pattern)) == plain
-    ]
+    names = [Rule(any_of(listed, "auto-round"), stored) for stored, listed in plain]
+    rules = (*names, *expressions)
+    patterns = tuple(map(str, extra)) if isinstance(extra, Mapping) else ()
     left, listed = left_out(section, "transformers")
     base = whole_numbers(bits, group, method, zeros=zeros)
     return Scheme(base, (*rules, *left), all_but_tables, (*patterns, *listed))

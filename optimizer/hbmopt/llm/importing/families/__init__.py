@@ -76,14 +76,13 @@ def blueprint(keys: Keys, outer: Keys, family: str) -> Blueprint:
 
     What a decoder inside a larger model leaves out is as its class has it; a note says which.
     """
-    for place in {id(one): one for one in (outer, keys)}.values():
-        ignore_idle(place, family)
     defaults = class_defaults(family) if keys is not outer else None
-    if defaults is None:
-        return BUILDERS[family](keys, outer)
-    keys.assume(defaults.values)
+    if defaults is not None:
+        keys.assume(defaults.values)
     plan = BUILDERS[family](keys, outer)
-    if not keys.assumed:
+    for place in outer.opened():
+        ignore_idle(place, family)
+    if defaults is None or not keys.assumed:
         return plan
     used = ", ".join(f"{key} {value}" for key, value in keys.assumed.items())
     note = f"Not stated, and so as {defaults.named} has it: {used}."

@@ -81,10 +81,12 @@ def layer_kinds(
     period: int | None = None,
     full_at: int = -1,
     default: str = FULL,
+    period_keys: tuple[str, ...] = (),
 ) -> list[str]:
     """Return the kind of every layer: as listed, or one of every `period` full, others sliding.
 
-    `full_at` is where in a period the full layer stands: the last, unless said otherwise.
+    `full_at` is where in a period the full layer stands: the last, unless said otherwise;
+    `period_keys` are those that state the period.
     """
     listed = keys.listed("layer_types", layers)
     if listed is not None:
@@ -95,7 +97,9 @@ def layer_kinds(
         return [str(kind) for kind in listed]
     if period is None:
         return [default] * layers
-    return [FULL if layer % period == full_at % period else SLIDING for layer in range(layers)]
+    found = [layer % period == full_at % period for layer in range(layers)]
+    picked(keys, found, "without a window", *period_keys)
+    return [FULL if full else SLIDING for full in found]
 
 
 def listed_kinds(keys: Keys, layers: int) -> list[str]:
@@ -186,12 +190,14 @@ def dense_layers(
         return [kind == "sparse" for kind in kinds]
     if isinstance(keys.raw("moe_layer_freq"), list):
         keys.ignore(*first_keys)
-        return [bool(one) for one in keys.wholes("moe_layer_freq", layers) or []]
+        return keys.flags("moe_layer_freq", layers) or []
     first = keys.whole(*first_keys, default=None if stated else 0, least=0)
     if first > layers:
         raise keys.error(first_keys[0], f"{first} dense layers are more than all {layers}")
     every = keys.whole("moe_layer_freq", default=1)
-    return [layer >= first and layer % every == 0 for layer in range(layers)]
+    found = [layer >= first and layer % every == 0 for layer in range(layers)]
+    picked(keys, found, "with experts", "moe_layer_freq", *first_keys)
+    return found
 
 
 def step_layers(keys: Keys, layers: int, first_dense: tuple[int, ...] = ()) -> list[bool]:
@@ -199,11 +205,19 @@ def step_layers(keys: Keys, layers: int, first_dense: tuple[int, ...] = ()) -> l
 
     `first_dense` are the dense layers of the model class, where the list is absent.
     """
-    dense = keys.wholes("mlp_only_layers")
+    dense = keys.numbered("mlp_only_layers", layers)
     if dense is None:
-        dense = list(first_dense)
+        dense = frozenset(first_dense)
     step = keys.whole("decoder_sparse_step", default=1)
-    return [layer not in dense and (layer + 1) % step == 0 for layer in range(layers)]
+    found = [layer not in dense and (layer + 1) % step == 0 for layer in range(layers)]
+    picked(keys, found, "with experts", "decoder_sparse_step", "mlp_only_layers")
+    return found
+
+
+def picked(keys: Keys, found: Sequence[bool], which: str, *names: str) -> None:
+    """Note of keys that say where layers of a kind stand how many there are."""
+    for name in names:
+        keys.tally(name, f"{sum(found)} of {len(found)} layers {which}")
 
 
 def layer_draft(

@@ -131,8 +131,8 @@ def deepseek_v41(keys: Keys, outer: Keys) -> Blueprint:
     size = sizes(keys)
     keys.ignore("dspark_block_size", "dspark_markov_rank", "engram_max_ngram_size")
     window_only = base_mixer(keys, size, 528.0)
-    sources = keys.wholes("kv_source_layer_ids")
-    indexed = keys.wholes("index_source_layer_ids")
+    sources = keys.numbered("kv_source_layer_ids", size.layers)
+    indexed = keys.numbered("index_source_layer_ids", size.layers)
     if not sources or not indexed:
         raise keys.missing("kv_source_layer_ids", "index_source_layer_ids")
     first_candidates = keys.whole("candidate_source_layer_id", least=0)
@@ -160,8 +160,9 @@ def deepseek_v41(keys: Keys, outer: Keys) -> Blueprint:
 
     experts = experts_of(keys, size.hidden)
     norms = 2 * size.hidden + hyper_connections(keys, size.hidden)
-    engram = keys.wholes("engram_layer_ids") or []
-    rows = sum(keys.wholes("engram_num_embeddings") or [])
+    engram = keys.numbered("engram_layer_ids", size.layers) or frozenset()
+    tables = keys.wholes("engram_num_embeddings", len(engram)) or []
+    rows = sum(tables)
     if engram and not rows:
         raise keys.missing("engram_num_embeddings")
     width = keys.whole("engram_head_dim") if engram else 0

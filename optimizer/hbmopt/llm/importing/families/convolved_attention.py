@@ -37,7 +37,7 @@ def hybrid_kinds(keys: Keys, layers: int) -> list[str]:
     if kinds is not None:
         keys.ignore("local_layer_ids")
         return kinds
-    local = keys.wholes("local_layer_ids")
+    local = keys.numbered("local_layer_ids", layers)
     if local is None:
         raise keys.missing("layer_types", "local_layer_ids")
     return [HYBRID_SLIDING if layer in local else HYBRID for layer in range(layers)]

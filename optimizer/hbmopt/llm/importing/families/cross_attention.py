@@ -14,11 +14,9 @@ def mllama(keys: Keys, outer: Keys) -> Blueprint:
     """Return layers of both kinds; what those that attend to images keep is not of the text."""
     size = sizes(keys)
     width = keys.whole("intermediate_size")
-    across = keys.wholes("cross_attention_layers")
+    across = keys.numbered("cross_attention_layers", size.layers)
     if across is None:
         raise keys.missing("cross_attention_layers")
-    if sorted(set(across)) != sorted(across) or any(layer >= size.layers for layer in across):
-        raise keys.error("cross_attention_layers", f"are not some of {size.layers} layers, once")
     attention = mixer(keys, NO_BIAS, size.hidden, None)
     text = Layer((attention,), DenseBlock(size.hidden, width), None, 2 * size.hidden)
     # The same projections, norms of queries and keys, and a gate of attention and one of the rest.

@@ -83,12 +83,13 @@ def kimi_layers(keys: Keys, layers: int) -> list[bool]:
     nested = keys.below("linear_attn_config")
     if nested is None or keys.has("layer_types"):
         return linear_layers(keys, layers)
-    linear, full = nested.wholes("kda_layers"), nested.wholes("full_attn_layers")
+    linear = nested.numbered("kda_layers", layers, first=1)
+    full = nested.numbered("full_attn_layers", layers, first=1)
     if linear is None:
         raise nested.missing("kda_layers")
     if full is None:
         raise nested.missing("full_attn_layers")
-    if sorted(linear + full) != list(range(1, layers + 1)):
+    if len(linear) + len(full) != layers or linear & full:
         raise nested.error(
             "kda_layers", f"with `full_attn_layers` these are not each of {layers} layers once"
         )

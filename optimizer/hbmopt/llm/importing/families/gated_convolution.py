@@ -26,7 +26,7 @@ from hbmopt.llm.importing.families.parts import (
     required_flag,
     sliding_window,
 )
-from hbmopt.llm.importing.keys import Keys
+from hbmopt.llm.importing.keys import Keys, number_of_each
 
 CONVOLUTION = "conv"
 
@@ -68,7 +68,7 @@ def liquid_kinds(keys: Keys, layers: int, *, sliding: bool = False) -> list[str]
     if kinds is not None:
         keys.ignore("full_attn_idxs")
         return kinds
-    chosen = keys.wholes("full_attn_idxs")
+    chosen = keys.numbered("full_attn_idxs", layers)
     if chosen is None:
         raise keys.missing("layer_types", "full_attn_idxs")
     return [FULL if layer in chosen else CONVOLUTION for layer in range(layers)]
@@ -81,12 +81,15 @@ def liquid_width(keys: Keys) -> int:
     if not keys.flag("block_auto_adjust_ff_dim", default=True):
         return width
     width = 2 * width // 3
+    name = "block_ff_dim" if keys.has("block_ff_dim") else "intermediate_size"
     if keys.has("block_ffn_dim_multiplier"):
         width = int(keys.number("block_ffn_dim_multiplier") * width)
         multiple = keys.whole("block_multiple_of")
         width = multiple * -(-width // multiple)
     elif "block_ffn_dim_multiplier" not in keys.values:
         raise keys.missing("block_ffn_dim_multiplier")
+    for rounded in (name, "block_ffn_dim_multiplier", "block_multiple_of"):
+        keys.tally(rounded, f"blocks {width:,} wide, rounded")
     return width
 
 
@@ -195,16 +198,19 @@ def recurrent_gemma(keys: Keys, outer: Keys) -> Blueprint:
         if kind not in ("recurrent", "attention"):
             raise keys.error("block_types", f"{kind!r} is not a kind of layer that is known here")
     keys.ignore("layers_block_type")
+    kinds = [str(pattern[layer % len(pattern)]) for layer in range(size.layers)]
+    keys.tally("block_types", number_of_each(kinds))
     width = keys.whole("intermediate_size") // 2
+    keys.tally("intermediate_size", f"blocks {width:,} wide, half of it")
     dense = DenseBlock(size.hidden, width, small=2 * width + size.hidden)
     layers = [
         Layer(
-            (recurrence if pattern[layer % len(pattern)] == "recurrent" else attention,),
+            (recurrence if kind == "recurrent" else attention,),
             dense,
             None,
             2 * size.hidden,
         )
-        for layer in range(size.layers)
+        for kind in kinds
     ]
     return decoder(keys, outer, size, layers, tie=True)
 

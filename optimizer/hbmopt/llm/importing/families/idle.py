@@ -6,6 +6,8 @@ has one of a few values: with another it is left to be refused.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from hbmopt.llm.importing.keys import Keys
 
@@ -19,7 +21,8 @@ class Idle:
     """Keys of some families, each with the values at which it is idle."""
 
     reason: str
-    families: tuple[str, ...]
+    families: str
+    """Names or shell patterns of them, of decoders or of what is around one."""
     keys: Mapping[str, Values]
 
 
@@ -30,148 +33,109 @@ def _any(names: str) -> dict[str, Values]:
 NUMERICS = "numerics: how it is computed, not what is stored"
 SOFTWARE = "how the software runs it"
 NORMS = "norms are as the family has them"
+POSITIONS = "positions are computed, not stored"
 TRAINING = "training"
 WIDTHS = "says what widths that are stated follow from"
+PARTS = "of parts that are left out, or of how pictures become tokens"
 
 IDLE = (
-    Idle(SOFTWARE, ("bloom", "chatglm"), _any("masked_softmax_fusion skip_bias_add_qkv")),
     Idle(
         "queries, keys and values have the same weights in one tensor or three",
-        ("mimo_v2", "mimo_v2_flash"),
+        "mimo_v2 mimo_v2_flash",
         {"attention_projection_layout": ("fused_qkv", "split_qkv", "separate")},
     ),
-    Idle(SOFTWARE, ("gpt_bigcode",), _any("pad_key_length validate_runner_input inference_runner")),
-    Idle(
-        SOFTWARE,
-        ("phi3small",),
-        _any("pad_sequence_to_multiple_of_64 gegelu_pad_to_256 dummy_token_indices"),
-    ),
-    Idle(SOFTWARE, ("mpt",), {"attn_impl": ANY, "init_config": ANY, "verbose": ANY}),
-    Idle(
-        SOFTWARE,
-        ("ernie4_5_moe_vl",),
-        _any("moe_multimodal_dispatch_use_allgather fuse_rope modality_detach"),
-    ),
-    Idle(NUMERICS, ("phi3small",), _any("gegelu_limit mup_attn_multiplier ff_dim_multiplier")),
+    Idle(SOFTWARE, "phi3small", _any("pad_sequence_to_multiple_of_64 gegelu_pad_to_256")),
+    Idle(SOFTWARE, "ernie4_5_moe_vl", _any("moe_multimodal_dispatch_use_allgather")),
+    Idle(SOFTWARE, "ernie4_5_moe_vl", _any("modality_detach")),
+    Idle(SOFTWARE, "mpt", _any("attn_impl")),
+    Idle(SOFTWARE, "minimax*", _any("block_size")),
+    Idle(NUMERICS, "phi3small", _any("gegelu_limit ff_dim_multiplier")),
     Idle(
         NUMERICS,
-        ("grok-1", "grok1", "git"),
+        "grok-1 grok1 git",
         _any(
             "attn_output_multiplier embedding_multiplier_scale max_attn_value "
             "output_multiplier_scale attn_temperature_len"
         ),
     ),
+    Idle(NUMERICS, "bailing_moe bailing_moe_v2 bailing_moe_linear", _any("norm_head norm_softmax")),
+    Idle(NUMERICS, "muse_spark_text", _any("residual_gate_temperature")),
+    Idle(NUMERICS, "recurrent_gemma", _any("embeddings_scale_by_sqrt_dim")),
+    Idle(NUMERICS, "falcon_h1", _any("mlp_expansion_factor")),
+    Idle(NUMERICS, "mpt", _any("embedding_fraction attn_uses_sequence_id")),
+    Idle(NUMERICS, "hunyuan*", _any("dense_list use_mixed_mlp_moe")),
     Idle(
-        NUMERICS,
-        ("bailing_moe", "bailing_moe_v2", "bailing_moe_linear"),
-        _any("norm_head norm_softmax"),
+        "which blocks are chosen, not how many",
+        "minimax_m3*",
+        _any("sparse_score_type sparse_init_block sparse_local_block"),
     ),
-    Idle(NUMERICS, ("muse_spark_text",), _any("residual_gate_temperature")),
-    Idle("positions are computed, not stored", ("step3_text",), _any("max_position_embedding")),
-    Idle(NUMERICS, ("recurrent_gemma",), _any("embeddings_scale_by_sqrt_dim")),
-    Idle(NUMERICS, ("falcon_h1",), _any("mlp_expansion_factor")),
-    Idle(NUMERICS, ("chatglm",), _any("apply_query_key_layer_scaling")),
-    Idle(
-        "positions are computed, not stored",
-        ("phi3", "phi4_multimodal", "phi4mm"),
-        _any("interpolate_factor"),
-    ),
-    Idle(
-        "positions are computed, not stored",
-        ("chatglm", "gptj", "codegen", "lfm2", "lfm2_moe", "ernie4_5_moe_vl"),
-        {"position_encoding_2d": ANY, "rotary": (True,), "use_pos_enc": (True,), "rope_3d": ANY}
-        | _any("freq_allocation"),
-    ),
-    Idle(
-        "positions are computed, not stored",
-        ("qwen2", "qwen3", "qwen3_moe"),
-        _any("dual_chunk_attention_config"),
-    ),
+    Idle(POSITIONS, "step3_text", _any("max_position_embedding")),
+    Idle(POSITIONS, "ernie4_5_moe_vl", _any("freq_allocation")),
+    Idle(POSITIONS, "qwen2 qwen3 qwen3_moe", _any("dual_chunk_attention_config")),
+    Idle("idle where ALiBi stands for positions, which is checked", "mpt", _any("learned_pos_emb")),
     Idle(
         "which layers attend to everything is counted by their pattern",
-        ("cohere2",),
-        {"layer_switch": ANY, "order_of_interleaved_layers": ("local_attn_first",)},
+        "cohere2",
+        _any("layer_switch"),
     ),
     Idle(
-        "positions are computed, not stored",
-        ("cohere2", "granitemoehybrid", "granitemoe", "granite"),
-        {"position_embedding_type": ("rope_gptj", "rope", "nope")},
+        "it is a part of the width of a head",
+        "deepseek_v4* deepseek_ref* deepseek_v41*",
+        _any("qk_rope_head_dim"),
     ),
+    Idle("Mamba-2 has no projection of this rank", "mamba2 nemotron_h", _any("time_step_rank")),
+    Idle("heads are listed by layer", "laguna", _any("num_attention_heads")),
     Idle(
-        "the head is the embedding as `tie_word_embeddings` has it",
-        ("cohere2",),
-        {"use_embedding_sharing": (True,)},
+        "the heads are stated by a key of their own",
+        "dbrx dots3_note*",
+        _any("num_key_value_heads"),
     ),
-    Idle(
-        "the blocks are as the family has them",
-        ("cohere2", "lfm2", "lfm2_moe", "starcoder2", "phi3", "phi4_multimodal", "phi4mm"),
-        {
-            "use_parallel_block": (True,),
-            "use_gated_activation": (True,),
-            "use_parallel_embedding": ANY,
-            "block_use_swiglu": (True,),
-            "mlp_type": ("default",),
-            "full_attn_mod": (1,),
-        },
-    ),
-    Idle(WIDTHS, ("lfm2", "lfm2_moe"), _any("block_dim")),
-    Idle(WIDTHS, ("openelm",), _any("num_gqa_groups qkv_multipliers")),
-    Idle(WIDTHS, ("sarvam_mla",), _any("q_head_dim")),
-    Idle(
-        NORMS,
-        ("mamba", "falcon_mamba", "mamba2", "starcoder2", "granitemoehybrid", "openelm", "mpt"),
-        {
-            "rms_norm": (True,),
-            "norm_type": ("layer_norm", "low_precision_layernorm"),
-            "normalization_function": ("rmsnorm",),
-            "normalization_layer_name": ("rms_norm",),
-        },
-    ),
-    Idle("activations have no weights", ("openelm",), _any("activation_fn_name")),
+    Idle(SOFTWARE, "phi3 phi4_multimodal phi4mm cohere2", _any("use_parallel_embedding")),
+    Idle(WIDTHS, "lfm2 lfm2_moe", _any("block_dim")),
+    Idle(WIDTHS, "openelm", _any("num_gqa_groups qkv_multipliers")),
+    Idle(WIDTHS, "sarvam_mla", _any("q_head_dim")),
+    Idle(NORMS, "mamba falcon_mamba mamba2", {"rms_norm": (True,)}),
+    Idle(NORMS, "openelm", {"normalization_layer_name": ("rms_norm",)}),
+    Idle(NORMS, "mpt starcoder2 stablelm phi", _any("norm_type")),
+    Idle("norms add one to their weights", "minimax_m3*", _any("use_gemma_norm")),
+    Idle("activations have no weights", "openelm", _any("activation_fn_name")),
     Idle(
         "the table of output tokens is counted by `tie_word_embeddings`",
-        ("deepseek_v2", "deepseek_vl_v2"),
-        {"lm_head": (True,), "rm_head": (False,)},
+        "deepseek_v2 deepseek_vl_v2",
+        {"lm_head": (True,)},
     ),
+    Idle("the table is padded to vocab_size", "inkling*", _any("unpadded_vocab_size")),
+    Idle("the decoder's table has rows for pictures as well", "paligemma", _any("vocab_size")),
+    Idle("the decoder is read", "*blip*", _any("use_decoder_only_language_model")),
+    Idle(PARTS, "granite_speech*", _any("window_size")),
+    Idle(PARTS, "ernie4_5_moe_vl", _any("pixel_hidden_size temporal_conv_size")),
     Idle(
-        "of parts that are left out, or of how pictures become tokens",
-        ("ernie4_5_moe_vl",),
-        _any("pixel_hidden_size temporal_conv_size spatial_conv_size im_patch_id"),
+        PARTS,
+        "step3 step3_text step3_vl",
+        _any("im_end_token im_patch_token im_start_token understand_projector_stride"),
     ),
-    Idle(
-        "of parts that are left out, or of how pictures become tokens",
-        ("step3", "step3_text", "step3_vl"),
-        _any(
-            "im_end_token im_patch_token im_start_token understand_projector_stride "
-            "image_token_len patch_token_len projector_bias"
-        ),
-    ),
-    Idle(
-        "of parts that are left out, or of how pictures become tokens",
-        ("llama", "mistral", "cohere2"),
-        {"use_resampler": (False,), "perceiver_config": ANY, "resampler_config": ANY}
-        | _any("pixel_shuffle_factor alignment_activation_fn downsample_factor"),
-    ),
+    Idle(PARTS, "llama mistral cohere2", _any("perceiver_config resampler_config")),
+    Idle(PARTS, "llama mistral cohere2", _any("alignment_activation_fn")),
     Idle(
         "says of what the wrapper consists",
-        ("mistral", "llama"),
+        "mistral llama",
         {"is_composition": (True,), "is_llama_config": (True,)},
     ),
-    Idle(
-        TRAINING,
-        ("llama", "mistral"),
-        _any("neftune_noise_alpha use_reentrant_checkpointing"),
-    ),
-    Idle(NORMS, ("llama", "mistral"), {"qk_layer_norms": (False,)}),
-    Idle("positions are computed, not stored", ("llama",), {"rope_interleaved": (False,)}),
+    Idle(TRAINING, "llama mistral", _any("use_reentrant_checkpointing")),
 )
 
 
+@lru_cache
+def _rows(family: str) -> tuple[Idle, ...]:
+    """Return the rows of a family."""
+    return tuple(
+        row for row in IDLE if any(fnmatchcase(family, one) for one in row.families.split())
+    )
+
+
 def ignore_idle(keys: Keys, family: str) -> None:
-    """Note the keys of a mapping that are idle in this family."""
-    for row in IDLE:
-        if family not in row.families:
-            continue
+    """Note the keys of a mapping that are idle in this family, or in the mapping's own."""
+    for row in (*_rows(family), *_rows(keys.family)):
         for key, values in row.keys.items():
             if not values or any(keys.values.get(key) == one for one in values):
                 keys.ignore(key, reason=row.reason)

@@ -17,6 +17,7 @@ from hbmopt.llm.importing.families.common import (
     Sizes,
     decoder,
     layer_draft,
+    picked,
     sizes,
 )
 from hbmopt.llm.importing.families.mixture import mixture
@@ -116,7 +117,9 @@ def indexer_layers(keys: Keys, layers: int, *, offset: int) -> list[bool]:
         return [kind == "full" for kind in listed]
     every = keys.whole("index_topk_freq", default=1)
     start = keys.whole("index_skip_topk_offset", default=offset, least=0)
-    return [max(layer - start + 1, 0) % every == 0 for layer in range(layers)]
+    found = [max(layer - start + 1, 0) % every == 0 for layer in range(layers)]
+    picked(keys, found, "with an indexer", "index_topk_freq", "index_skip_topk_offset")
+    return found
 
 
 def all_indexed(keys: Keys, layers: int) -> None:

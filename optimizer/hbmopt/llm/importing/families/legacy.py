@@ -5,7 +5,7 @@ from functools import partial
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, GroupedMixer, Layer
 from hbmopt.llm.importing.families.common import Builder, layer_count, tied
-from hbmopt.llm.importing.keys import Keys
+from hbmopt.llm.importing.keys import Keys, number_of_each
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def local_layers(keys: Keys, layers: int) -> list[bool]:
         kinds += item[0] * item[1]
     if len(kinds) != layers:
         raise keys.error("attention_types", f"describes {len(kinds)} of {layers} layers")
+    keys.tally("attention_types", number_of_each(kinds))
     keys.ignore("attention_layers")
     return [kind == "local" for kind in kinds]
 

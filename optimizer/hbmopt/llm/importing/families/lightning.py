@@ -102,9 +102,9 @@ def minimax_text(keys: Keys, outer: Keys) -> Blueprint:
     require(keys, "head_dim")
     full = plain_attention(keys, size.hidden)
     linear = lightning(keys, size, full.heads, full.head_dimension)
-    listed = keys.wholes("attn_type_list", size.layers)
-    if listed is not None:
-        kinds = [one == 0 for one in listed]
+    full_attention = keys.flags("attn_type_list", size.layers)
+    if full_attention is not None:
+        kinds = [not one for one in full_attention]
         keys.ignore("layer_types")
     else:
         kinds = linear_layers(keys, size.layers)

@@ -77,10 +77,10 @@ def block_indexer(keys: Keys, size: Sizes) -> tuple[BlockIndexer, list[bool]]:
                 raise keys.error("layer_types", f"{kind!r} is not a kind of layer that is known")
         chosen = [kind != FULL for kind in kinds]
     else:
-        listed = nested.wholes("sparse_attention_freq", size.layers)
+        listed = nested.flags("sparse_attention_freq", size.layers)
         if listed is None:
             raise nested.missing("sparse_attention_freq")
-        chosen = [bool(one) for one in listed]
+        chosen = listed
         nested.ignore("sparse_disable_index_value", "sparse_local_block", "use_sparse_attention")
         keys.ignore("layer_types")
     place = nested or keys

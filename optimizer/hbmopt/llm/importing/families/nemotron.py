@@ -29,7 +29,7 @@ from hbmopt.llm.importing.families.parts import (
     required_head_dimension,
     routed_experts,
 )
-from hbmopt.llm.importing.keys import Keys
+from hbmopt.llm.importing.keys import Keys, number_of_each
 
 
 def nas_width(multiple: float, hidden: int) -> int:
@@ -116,6 +116,7 @@ def block_kinds(keys: Keys, list_key: str, pattern_key: str) -> list[str] | None
     known = (LINEAR, FULL, DENSE_KIND, EXPERTS_KIND)
     kinds = mixer_kinds(keys, None, known, list_key)
     if kinds is not None:
+        keys.tally(list_key, number_of_each(kinds))
         keys.ignore(pattern_key)
         return kinds
     if not keys.has(pattern_key):
@@ -124,6 +125,7 @@ def block_kinds(keys: Keys, list_key: str, pattern_key: str) -> list[str] | None
     for letter in pattern:
         if letter not in LETTERS:
             raise keys.error(pattern_key, f"{letter!r} is not a kind of block that is known")
+    keys.tally(pattern_key, number_of_each(pattern))
     return [LETTERS[letter] for letter in pattern]
 
 

@@ -5,7 +5,14 @@ count is there, if only as null, or is an error.
 """
 
 from hbmopt.llm.importing.blocks import DenseBlock, ExpertBlock, GroupedMixer, Layer, Mixer
-from hbmopt.llm.importing.families.common import FULL, LINEAR, SLIDING, dense_layers, head_dimension
+from hbmopt.llm.importing.families.common import (
+    FULL,
+    LINEAR,
+    SLIDING,
+    dense_layers,
+    head_dimension,
+    picked,
+)
 from hbmopt.llm.importing.keys import Keys
 
 INDEXED = "indexed_attention"
@@ -97,7 +104,9 @@ def linear_layers(
         if period_key is None or not keys.has(period_key):
             raise keys.missing("layer_types", *([period_key] if period_key else []))
         period = keys.whole(period_key)
-        return [(layer + 1) % period != 0 for layer in range(layers)]
+        found = [(layer + 1) % period != 0 for layer in range(layers)]
+        picked(keys, found, "with linear attention", period_key)
+        return found
     if period_key is not None:
         keys.ignore(period_key)
     return [kind == LINEAR for kind in kinds]

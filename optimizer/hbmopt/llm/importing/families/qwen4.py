@@ -116,15 +116,15 @@ def qwen4(keys: Keys, outer: Keys) -> Blueprint:
     experts = qwen_experts(keys, size.hidden)
     require(keys, "ple_layer_ids")
     # Layers with n-grams are numbered from 1.
-    with_tables = sorted(set(keys.wholes("ple_layer_ids", least=1) or []))
+    with_tables = keys.numbered("ple_layer_ids", size.layers, first=1) or frozenset()
     keys.ignore("number_of_conv_states", "split_ngram_parts", "ple_conv_kernel_size")
     tables, width, ngrams = 0, 0, None
     if with_tables:
         require(keys, "ple_embed_dim")
         width = keys.whole("ple_embed_dim", default=size.hidden)
         heads = (keys.whole("ngram_size", least=2) - 1) * keys.whole("heads_per_ngram")
-        if width % heads or with_tables[-1] > size.layers:
-            raise keys.error("ple_layer_ids", f"no such layers, or {width} is not {heads} heads")
+        if width % heads:
+            raise keys.error("ple_embed_dim", f"{width} does not divide by {heads} heads")
         tables = sum(ngram_rows(keys, len(with_tables))) * (width // heads)
         ngrams = ngram_layer(keys, size.hidden, width)
     norms = 2 * gated_residual(keys, size.hidden, injects=True)

@@ -99,7 +99,7 @@ def openelm(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("num_gqa_groups", "qkv_multipliers")
     normed = "head" if keys.flag("normalize_qk_projections") else "none"
     matrices = 3 if keys.flag("ffn_with_glu") else 2
-    found = []
+    found, widths = [], []
     for heads, kv_heads, multiplier in zip(queries, owners, multipliers, strict=True):
         groups(keys, "num_query_heads", heads, kv_heads)
         if isinstance(multiplier, bool) or not isinstance(multiplier, int | float):
@@ -108,9 +108,12 @@ def openelm(keys: Keys, outer: Keys) -> Blueprint:
             raise keys.error("ffn_multipliers", f"{multiplier!r} is out of range")
         attention = GroupedMixer(size.hidden, heads, kv_heads, dimension, dimension, qk_norm=normed)
         width = divisible(multiplier * size.hidden, divisor)
+        widths.append(width)
         found.append(
             Layer((attention,), DenseBlock(size.hidden, width, matrices), None, 2 * size.hidden)
         )
+    keys.tally("ffn_multipliers", f"blocks of {sum(widths):,} rows, each rounded")
+    keys.tally("ffn_dim_divisor", f"blocks of {sum(widths):,} rows, each rounded")
     return decoder(
         keys, outer, size, found, tie=keys.flag("share_input_output_layers", default=True)
     )

@@ -1,7 +1,7 @@
 """Families whose experts stand beside a dense block that every token visits: Grok, Arctic."""
 
 from hbmopt.llm.importing.blocks import Blueprint, DenseBlock, ExpertBlock, Layer
-from hbmopt.llm.importing.families.common import Builder, decoder, sizes
+from hbmopt.llm.importing.families.common import Builder, decoder, picked, sizes
 from hbmopt.llm.importing.families.mixture_table import NO_BIAS
 from hbmopt.llm.importing.families.traits import mixer
 from hbmopt.llm.importing.keys import Keys
@@ -53,7 +53,9 @@ def arctic(keys: Keys, outer: Keys) -> Blueprint:
         (3 if beside else 2) * size.hidden,
     )
     dense = Layer((attention,), DenseBlock(size.hidden, width), None, 2 * size.hidden)
-    layers = [sparse if (layer + 1) % every == 0 else dense for layer in range(size.layers)]
+    found = [(layer + 1) % every == 0 for layer in range(size.layers)]
+    picked(keys, found, "with experts", "moe_layer_frequency")
+    layers = [sparse if has else dense for has in found]
     return decoder(keys, outer, size, layers)
 
 

@@ -14,6 +14,7 @@ from hbmopt.llm.importing.families.common import (
     Builder,
     decoder,
     layer_kinds,
+    picked,
     sizes,
 )
 from hbmopt.llm.importing.families.dense_table import BIASED
@@ -32,9 +33,10 @@ def llama4(keys: Keys, outer: Keys) -> Blueprint:
         width,
         shared_weights=3 * size.hidden * width,
     )
-    listed = keys.wholes("moe_layers")
+    listed = keys.numbered("moe_layers", size.layers)
     step = keys.whole("interleave_moe_layer_step")
-    with_experts = set(listed) if listed is not None else set(range(step - 1, size.layers, step))
+    with_experts = listed or frozenset(range(step - 1, size.layers, step))
+    keys.tally("interleave_moe_layer_step", f"{len(with_experts)} of {size.layers} layers")
     # Llama 4 normalises queries and keys without weights.
     keys.ignore("use_qk_norm")
     if keys.has("layer_types"):
@@ -42,12 +44,12 @@ def llama4(keys: Keys, outer: Keys) -> Blueprint:
         keys.ignore("no_rope_layers", "no_rope_layer_interval")
     else:
         every = keys.whole("no_rope_layer_interval", default=4)
-        rotary = keys.wholes("no_rope_layers") or [
-            int((layer + 1) % every != 0) for layer in range(size.layers)
-        ]
-        if len(rotary) != size.layers:
-            raise keys.error("no_rope_layers", f"has {len(rotary)} items, not {size.layers}")
-        chunked = [bool(one) for one in rotary]
+        chunked = [(layer + 1) % every != 0 for layer in range(size.layers)]
+        if keys.raw("no_rope_layers"):  # an empty list is as good as none
+            chunked = keys.flags("no_rope_layers", size.layers) or chunked
+            keys.idle("no_rope_layer_interval", "the layers are listed")
+        else:
+            picked(keys, chunked, "that rotate", "no_rope_layer_interval")
     chunk = keys.whole("attention_chunk_size", default=8192)
     traits = replace(BIASED, head_dimension_stated=True)
     layers = []

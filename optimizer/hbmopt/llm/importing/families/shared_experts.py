@@ -11,6 +11,7 @@ from hbmopt.llm.importing.families.common import (
     Builder,
     decoder,
     dense_layers,
+    picked,
     sizes,
 )
 from hbmopt.llm.importing.families.dense_table import HUNYUAN
@@ -41,7 +42,10 @@ def ernie_layers(keys: Keys, layers: int) -> list[bool]:
     if last >= layers:
         keys.idle("moe_layer_end_index", "all layers from the first with experts on have them")
     every = keys.whole("moe_layer_interval", default=1)
-    return [(layer + 1) % every == 0 and first <= layer <= last for layer in range(layers)]
+    found = [(layer + 1) % every == 0 and first <= layer <= last for layer in range(layers)]
+    names = ("moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval")
+    picked(keys, found, "with experts", *names)
+    return found
 
 
 def image_experts(keys: Keys, hidden: int, layers: int) -> int:

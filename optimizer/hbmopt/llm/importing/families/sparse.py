@@ -5,6 +5,7 @@ from dataclasses import replace
 from hbmopt.llm.importing.blocks import Blueprint, LatentMixer
 from hbmopt.llm.importing.families.common import (
     Builder,
+    picked,
     sizes,
 )
 from hbmopt.llm.importing.families.latent import (
@@ -70,13 +71,15 @@ def hunyuan_v4(keys: Keys, outer: Keys) -> Blueprint:
 
 def rotary_layers(keys: Keys, layers: int) -> list[bool]:
     """Return which layers rotate queries and keys."""
-    listed = keys.wholes("no_rope_layers", layers)
+    listed = keys.flags("no_rope_layers", layers)
     if listed is None:
         require(keys, "no_rope_layers", "no_rope_layer_interval")
         every = keys.whole("no_rope_layer_interval")
-        return [(layer + 1) % every != 0 for layer in range(layers)]
+        found = [(layer + 1) % every != 0 for layer in range(layers)]
+        picked(keys, found, "that rotate", "no_rope_layer_interval")
+        return found
     keys.ignore("no_rope_layer_interval")
-    return [bool(one) for one in listed]
+    return listed
 
 
 def cache_owners(keys: Keys, rotary: list[bool]) -> list[bool]:

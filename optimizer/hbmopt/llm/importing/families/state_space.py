@@ -13,6 +13,7 @@ from hbmopt.llm.importing.families.common import (
     LINEAR,
     Builder,
     decoder,
+    picked,
     sizes,
 )
 from hbmopt.llm.importing.families.mamba import (
@@ -97,7 +98,7 @@ def bamba(keys: Keys, outer: Keys) -> Blueprint:
     kinds = mixer_kinds(keys, size.layers, (FULL, LINEAR), "layers_block_type")
     if kinds is None:
         require(keys, "attn_layer_indices", "layers_block_type")
-        chosen = keys.wholes("attn_layer_indices") or []
+        chosen = keys.numbered("attn_layer_indices", size.layers) or frozenset()
         kinds = [FULL if layer in chosen else LINEAR for layer in range(size.layers)]
     inner = inner_size(keys, size.hidden, "mamba_expand")
     recurrent = prefixed_mamba2(keys, size.hidden, inner=inner)
@@ -153,7 +154,9 @@ def phased(keys: Keys, layers: int, period_key: str, offset_key: str) -> list[bo
     period, offset = keys.whole(period_key), keys.whole(offset_key, least=0)
     if offset >= period:
         raise keys.error(offset_key, f"{offset} is not below the period {period}")
-    return [layer % period == offset for layer in range(layers)]
+    found = [layer % period == offset for layer in range(layers)]
+    picked(keys, found, "at the offset of their period", period_key, offset_key)
+    return found
 
 
 def jamba(keys: Keys, outer: Keys) -> Blueprint:

@@ -40,7 +40,9 @@ def step_experts(keys: Keys, layers: int) -> list[bool] | None:
         with_experts = {int(one) for one in words if str(one).strip()}
     except (TypeError, ValueError):
         raise keys.error("moe_layers_enum", f"{stated!r} is not a list of layers") from None
-    return [layer in with_experts for layer in range(layers)]
+    found = [layer in with_experts for layer in range(layers)]
+    keys.tally("moe_layers_enum", f"{sum(found)} of {layers} layers")
+    return found
 
 
 def step_mixers(keys: Keys, size: Sizes) -> tuple[GroupedMixer, GroupedMixer]:

@@ -101,10 +101,9 @@ def mimo_v2(keys: Keys, outer: Keys) -> Blueprint:
     keys.ignore("sliding_window")
     groups(keys, "num_key_value_heads", full.heads, full.kv_heads)
     groups(keys, "swa_num_key_value_heads", local.heads, local.kv_heads)
-    pattern = keys.wholes("hybrid_layer_pattern", size.layers)
-    if pattern is not None:
+    slides = keys.flags("hybrid_layer_pattern", size.layers)
+    if slides is not None:
         keys.ignore("layer_types")
-        slides = [bool(one) for one in pattern]
     else:
         slides = [kind == SLIDING for kind in listed_kinds(keys, size.layers)]
     width = keys.whole("moe_intermediate_size")

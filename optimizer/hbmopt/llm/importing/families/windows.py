@@ -6,7 +6,7 @@ from hbmopt.llm.importing.families.common import (
     layer_kinds,
 )
 from hbmopt.llm.importing.families.traits import Traits
-from hbmopt.llm.importing.keys import Keys
+from hbmopt.llm.importing.keys import Keys, number_of_each
 
 
 def layer_windows(keys: Keys, traits: Traits, layers: int) -> list[int | None]:
@@ -43,7 +43,10 @@ def layer_windows(keys: Keys, traits: Traits, layers: int) -> list[int | None]:
             period = keys.whole(traits.period_key)
     if period is None and not keys.has("layer_types"):
         raise keys.missing("layer_types", *named)
-    return windows(keys, layer_kinds(keys, layers, period=period, full_at=traits.full_at))
+    return windows(
+        keys,
+        layer_kinds(keys, layers, period=period, full_at=traits.full_at, period_keys=tuple(named)),
+    )
 
 
 def _word_windows(keys: Keys, key: str, layers: int) -> list[int | None]:
@@ -55,6 +58,7 @@ def _word_windows(keys: Keys, key: str, layers: int) -> list[int | None]:
         SLIDING if word[layer % len(word)] == "L" and layer != layers - 1 else FULL
         for layer in range(layers)
     ]
+    keys.tally(key, number_of_each(kinds))
     return windows(keys, kinds)
 
 
