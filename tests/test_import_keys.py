@@ -204,3 +204,15 @@ def test_every_key_is_accounted_for_once(name):
     assert all(account.left_out.values())
     for path, _ in leaves(CONFIGURATIONS[name]):
         assert ".".join(path) in told or explained(account, path)
+
+
+def test_a_mistyped_key_is_named_where_the_right_one_is_missing():
+    mistyped = dict(CONFIGURATIONS["block_sparse"])
+    mistyped["num_hiden_layers"] = mistyped.pop("num_hidden_layers")
+    with pytest.raises(InputError, match="is it meant by 'num_hiden_layers'"):
+        imported(mistyped)
+
+
+def test_a_folder_without_a_model_says_what_it_lacks(tmp_path):
+    with pytest.raises(InputError, match=r"has no config\.json and no GGUF file"):
+        imported(tmp_path)

@@ -98,7 +98,10 @@ def imported(
     if source and is_file(path / "config.json"):
         path = path / "config.json"
     elif source and path.is_dir():
-        path = in_folder(path) or path
+        found = in_folder(path)
+        if found is None:
+            raise InputError(f"{path}: the folder has no config.json and no GGUF file")
+        path = found
     if path.suffix == ".gguf" and is_file(path):
         return _from_gguf(path, str(source), name, checkpoint_format)
     if not is_file(path) and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):

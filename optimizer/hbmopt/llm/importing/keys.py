@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
@@ -182,9 +183,11 @@ class Keys:
         """Return the error of a key that the family needs."""
         named = " or ".join(repr(key) for key in keys)
         where = f" in {self._path.rstrip('.')}" if self._path else ""
+        close = [found for key in keys for found in get_close_matches(key, self.values, 1, 0.85)]
+        meant = f"; is it meant by {close[0]!r}?" if close else ""
         return InputError(
             f"{self.source}: the key {named} is missing{where}; "
-            f"model_type {self.family!r} cannot be counted without it"
+            f"model_type {self.family!r} cannot be counted without it{meant}"
         )
 
     def number(self, key: str, default: float | None = None) -> float:
