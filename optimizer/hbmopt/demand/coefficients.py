@@ -395,16 +395,26 @@ def power_cap(instance: Instance) -> float:
     rows would bind at once and share one price; a hair more leaves it to the accelerators, as more
     power for the rack is worth nothing.
     """
-    cap, data = instance.power_cap_kw, instance.rack
+    cap, rack = instance.power_cap_kw, instance.rack
     if cap is None:
         return math.inf
-    if data.offload is not None:
+    if rack.offload is not None:
         return cap
-    limits = instance.limits
-    static = 0.0 if limits.power_scope == "accelerators" else float(data.static_power)
-    overhead = float(limits.pue) if limits.power_scope == "facility" else 1.0
-    most = overhead * (static + float(data.accelerators) * float(data.accelerator.limit))
+    static, overhead = _in_scope(instance)
+    most = overhead * (static + float(rack.accelerators) * float(rack.accelerator.limit))
     return cap * (1.0 + HAIR) if abs(cap - most) <= HAIR * most else cap
+
+
+def _in_scope(instance: Instance) -> tuple[float, float]:
+    """Return the static kW that the power cap counts, and what it counts for each kW."""
+    rack, limits = instance.rack, instance.limits
+    static = float(rack.static_power)
+    if rack.offload is not None:
+        static += float(rack.offload.static_power)
+    return (
+        0.0 if limits.power_scope == "accelerators" else static,
+        float(limits.pue) if limits.power_scope == "facility" else 1.0,
+    )
 
 
 HAIR = 1e-7
@@ -414,16 +424,16 @@ HAIR = 1e-7
 def rack_data(instance: Instance) -> RackData:
     """Return what the configurations share, in the instance's power scope."""
     rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
-    static = float(rack.static_power) + (float(offload.static_power) if offload else 0.0)
+    static, overhead = _in_scope(instance)
     return RackData(
         racks=1.0,
         accelerators=float(rack.accelerators),
         lpu_units=float(offload.units) if offload else 0.0,
         power_cap_kw=power_cap(instance) if instance.power_cap_kw is not None else None,
-        static_kw=0.0 if limits.power_scope == "accelerators" else static,
+        static_kw=static,
         parked_accelerator_kw=float(instance.power_law.idle) * float(rack.accelerator.tdp),
         parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,
-        power_overhead=float(limits.pue) if limits.power_scope == "facility" else 1.0,
+        power_overhead=overhead,
         budgets=tuple(
             BudgetData(budget.name, budget.capacity, budget.fixed) for budget in limits.budgets
         ),

@@ -49,6 +49,11 @@ def other_format(bits: float, arithmetic: int = 16) -> str:
     for name, known in BITS_PER_WEIGHT.items():
         if known == bits and ARITHMETIC_BITS[name] == arithmetic:
             return name
+    return exact_format(bits, arithmetic)
+
+
+def exact_format(bits: float, arithmetic: int = 16) -> str:
+    """Return the name of a format by its bits, which is none of the table's: w4.5a16."""
     return f"w{bits:.12g}a{arithmetic}"
 
 

@@ -75,13 +75,12 @@ def _statement(
     if calibration.basis == "spec sheet":
         return "constants of a data sheet or one's own; not compared with measured steps"
     if band is not None:
-        fitted = "fitted to, with any model"
-        if calibration.basis == "calibrated":
-            fitted = "fitted to, each left out in its turn"
+        left_out = calibration.basis == "calibrated"
+        fitted = "each left out in its turn" if left_out else "with any model"
         text = (
             f"{band.median:.0%} off in the median, {band.p90:.0%} at the 90th percentile, on the "
+            f"{band.rows} steps of such chips and layouts that constants were fitted to, {fitted}"
         )
-        text += f"{band.rows} steps of such chips and layouts that constants were {fitted}"
         return text + _lag(band)
     if instance.rates_changed:
         text = f"the rates of {name} were changed, so no measured step covers it"

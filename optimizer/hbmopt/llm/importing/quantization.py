@@ -143,16 +143,20 @@ _OF_OTHERS = re.compile(
 
 def _idle_patterns(found: Sequence[Matrix], scheme: Scheme) -> tuple[str, ...]:
     """Return a note of the patterns that seem to speak of the decoder, and name nothing in it."""
-    idle = []
-    known = {part for one in found for name in one.names for part in modules_above(name)}
-    for pattern, matches in scheme.listed:
-        spoken = _OF_THE_DECODER.search(pattern) and not _OF_OTHERS.search(pattern)
-        if (
-            spoken
-            and pattern not in known
-            and not any(matches(name) for one in found for name in one.names)
-        ):
-            idle.append(pattern)
+    spoken = [
+        (pattern, matches)
+        for pattern, matches in scheme.listed
+        if _OF_THE_DECODER.search(pattern) and not _OF_OTHERS.search(pattern)
+    ]
+    if not spoken:
+        return ()
+    names = [name for one in found for name in one.names]
+    known = {part for name in names for part in modules_above(name)}
+    idle = [
+        pattern
+        for pattern, matches in spoken
+        if pattern not in known and not any(map(matches, names))
+    ]
     if not idle:
         return ()
     listed = ", ".join(repr(one) for one in idle[:3])
@@ -164,12 +168,7 @@ def _idle_patterns(found: Sequence[Matrix], scheme: Scheme) -> tuple[str, ...]:
 
 def _formats(stored: dict[str, Counter[str]], scheme: Scheme, rest: str) -> Formats:
     """Return the format of each component: that of most of its weights, and what is apart."""
-    most = {name: max(formats, key=formats.__getitem__) for name, formats in stored.items()}
-    apart = {
-        name: {form: float(count) for form, count in formats.items() if form != most[name]}
-        for name, formats in stored.items()
-        if len(formats) > 1
-    }
+    most, apart = _most_and_apart(stored)
     base = scheme.base
     for name in COMPONENTS:
         most.setdefault(name, base if name in QUANTIZED and scheme.covers(name) else rest)
@@ -193,13 +192,20 @@ def _formats(stored: dict[str, Counter[str]], scheme: Scheme, rest: str) -> Form
 
 def tensor_formats(stored: Mapping[str, Counter[str]]) -> Formats:
     """Return the formats of a file whose tensors say themselves how they are stored."""
+    return Formats("native", *_most_and_apart(stored))
+
+
+def _most_and_apart(
+    stored: Mapping[str, Counter[str]],
+) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+    """Return the format of most weights of each component, and the weights in other formats."""
     most = {name: max(forms, key=forms.__getitem__) for name, forms in stored.items()}
     apart = {
         name: {form: float(count) for form, count in forms.items() if form != most[name]}
         for name, forms in stored.items()
         if len(forms) > 1
     }
-    return Formats("native", most, apart)
+    return most, apart
 
 
 def named_format(name: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from hbmopt.llm import exact_format
 from hbmopt.llm.importing.keys import Keys
 from hbmopt.llm.importing.matching import any_of
 from hbmopt.llm.importing.naming import Matrix
@@ -159,7 +160,12 @@ def _mlx_format(bits: object, group: object, mode: object) -> str:
         raise unknown(f"MLX with {bits!r} bits in groups of {group!r}")
     if bits not in (2, 3, 4, 5, 6, 8) or group not in (32, 64, 128):
         raise unknown(f"MLX with {bits} bits in groups of {group}")
-    return exact(bits + 32 / group)
+    return _scaled(bits, group)
+
+
+def _scaled(bits: float, group: int) -> str:
+    """Return the format of whole numbers with a 16-bit scale and a 16-bit offset by group."""
+    return exact_format(bits + 32 / group)
 
 
 def hqq(section: Keys) -> Scheme:
@@ -181,7 +187,7 @@ def hqq(section: Keys) -> Scheme:
     weights.ignore_all("the recipe by which weights were quantized")
     described.ignore_all("scales and zero points are counted with 16 bits")
     skip = (Rule(any_of(skipped, "transformers"), None),) if skipped else ()
-    base = exact(packed[bits] + 32 / group)
+    base = _scaled(packed[bits], group)
     return Scheme(base, (*rules, *skip), all_but_tables, (*patterns, *skipped))
 
 
@@ -233,14 +239,13 @@ def _torchao_format(kind: str, options: object) -> str:
     group = options.get("group_size", 128) if isinstance(options, Mapping) else 128
     plain = re.sub(r"[^a-z0-9]", "", kind.lower()).removesuffix("config")
     known = {
-        "int8weightonly": "int8_a16" if group not in (None, 128) else exact(8 * 1.0002),
+        "int8weightonly": "int8_a16" if group not in (None, 128) else exact_format(8 * 1.0002),
         "int8dynamicactivationint8weight": "int8",
         "float8weightonly": "fp8",
         "float8dynamicactivationfloat8weight": "fp8",
     }
     if plain == "int4weightonly" and isinstance(group, int) and group > 0:
-        # A 16-bit scale and a 16-bit zero point by group.
-        known[plain] = exact(4 + 32 / group)
+        known[plain] = _scaled(4, group)
     if plain not in known:
         raise unknown(f"torchao with {kind!r}")
     return known[plain]
@@ -251,8 +256,8 @@ def exllama(section: Keys) -> Scheme:
     bits, head = section.number("bits"), section.number("head_bits", default=6.0)
     if not (0 < bits <= 16 and 0 < head <= 16):
         raise unknown(f"{section.raw('quant_method')} with {bits:g} bits")
-    rule = Rule(lambda name: name.rsplit(".", maxsplit=1)[-1] in HEADS, exact(head))
-    return Scheme(exact(bits), (rule,), linear)
+    rule = Rule(lambda name: name.rsplit(".", maxsplit=1)[-1] in HEADS, exact_format(head))
+    return Scheme(exact_format(bits), (rule,), linear)
 
 
 HEADS = ("lm_head", "embed_out", "output", "head", "output_layer")
@@ -268,10 +273,10 @@ def aqlm(section: Keys) -> Scheme:
     named = [str(one).removesuffix(".weight") for one in skipped]
     rules = (Rule(any_of(named, "shell"), None),) if named else ()
     book = 16 * books * 2**bits * size
-    base = exact(books * bits / size)
+    base = exact_format(books * bits / size)
 
     def of_matrix(matrix: Matrix) -> str:
-        return exact(books * bits / size + book * matrix.count / matrix.parameters)
+        return exact_format(books * bits / size + book * matrix.count / matrix.parameters)
 
     return replace(
         Scheme(base, rules, all_but_tables, tuple(named), single=False), of_matrix=of_matrix
@@ -288,12 +293,7 @@ def bitnet(section: Keys) -> Scheme:
     if mode != "offline":
         raise unknown(f"bitnet with the mode {mode!r}")
     note = "Weights of three values, 1.58 bits, are stored in 2."
-    return Scheme(exact(2.0, 8), rules, all_but_tables, patterns, notes=(note,))
-
-
-def exact(bits: float, arithmetic: int = 16) -> str:
-    """Return the name of a format of so many bits, which is none of the named ones."""
-    return f"w{bits:.12g}a{arithmetic}"
+    return Scheme(exact_format(2.0, 8), rules, all_but_tables, patterns, notes=(note,))
 
 
 READERS: dict[str, Callable[[Keys], Scheme]] = {

@@ -14,12 +14,10 @@ from hbmopt.errors import InputError
 from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
 from hbmopt.report.charts.style import (
     DASHES,
-    GREY,
     HEIGHT,
     INK,
-    LIKELY_NOTE,
+    LIKELY,
     LIMITED_BY,
-    RIBBON,
     WIDTH,
     Ends,
     axis,
@@ -30,6 +28,7 @@ from hbmopt.report.charts.style import (
     linear,
     resource_label,
     resource_scales,
+    ribbon,
     round_domain,
     tooltips,
 )
@@ -41,7 +40,7 @@ MOST_POINTS = 600
 RIBBON_POINTS = 240
 """Speeds at which the range of four of five cases is drawn."""
 
-LIKELY = ("rack", "accelerator", "usd")
+AS_LIKELY = ("rack", "accelerator", "usd")
 """Units in which throughput is as uncertain as the step; power has a band of its own."""
 
 HOVERED = 30
@@ -76,7 +75,7 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     lines = [row for one in named for row in _staircase(*one)]
     ends = [row for one in named for row in _ends(*one)]
     between = [row for one in named for row in _between(*one)]
-    ribbons = [row for one in named for row in _ribbon(*one)] if per in LIKELY else []
+    ribbons = [row for one in named for row in _ribbon(*one)] if per in AS_LIKELY else []
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
     across = round_domain(row["speed"] for row in [*lines, *ribbons])
@@ -120,17 +119,8 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
             tooltip=hover,
         )
     )
-    ribbon = (
-        alt.Chart(inline(ribbons))
-        .mark_area(color=GREY, opacity=RIBBON)
-        .encode(
-            x=x,
-            y=alt.Y("low:Q"),
-            y2=alt.Y2("high:Q"),
-            detail=["instance:N"],
-        )
-    )
-    layers: list[alt.Chart] = [*([ribbon] if ribbons else []), curve, touched, breaks]
+    likely = ribbon(alt.Chart(inline(ribbons)).encode(x=x, detail=["instance:N"]))
+    layers: list[alt.Chart] = [*([likely] if ribbons else []), curve, touched, breaks]
     if len(drawn) > 1:
         layers.append(_direct_labels(named, across, up).encode(x=x, y=y))
     return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0], likely=bool(ribbons)))
@@ -325,7 +315,7 @@ def _title(
     marks = "Marks: what limits, what binds or the configuration changes there."
     lines = [*(f"{one}." for one in settings), marks]
     if likely:
-        lines.append(LIKELY_NOTE)
+        lines.append(f"Grey: {LIKELY}")
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
     return heading("The most throughput at every speed per user", lines)

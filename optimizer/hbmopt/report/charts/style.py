@@ -25,7 +25,7 @@ LIMITED_BY = ["limited by", "(the input whose 1 %", "is worth most)"]
 RIBBON = 0.16
 """How opaque the range of four of five cases is."""
 
-LIKELY_NOTE = "Grey: what plans make in four of five cases, by measured steps."
+LIKELY = "what plans make in four of five cases, by measured steps."
 
 INK, FAINT, GREY = "#222222", "#e4e4e4", "#8c8c8c"
 
@@ -118,6 +118,13 @@ def resource_scales(names: Iterable[str | None]) -> tuple[alt.Scale, alt.Scale]:
 def inline(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Return rows as data that stand in the chart itself."""
     return alt.InlineData(values=[dict(one) for one in rows])
+
+
+def ribbon(base: alt.Chart) -> alt.Chart:
+    """Return the range of four of five cases, from `low` to `high` of the rows."""
+    area = base.mark_area(color=GREY, opacity=RIBBON)
+    found: alt.Chart = area.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    return found
 
 
 def tooltips(*parts: tuple[str, str, str]) -> list[alt.Tooltip]:

@@ -14,9 +14,8 @@ from hbmopt.report.charts.style import (
     GREY,
     HEIGHT,
     INK,
-    LIKELY_NOTE,
+    LIKELY,
     LIMITED_BY,
-    RIBBON,
     WIDTH,
     Ends,
     axis,
@@ -27,6 +26,7 @@ from hbmopt.report.charts.style import (
     linear,
     resource_label,
     resource_scales,
+    ribbon,
     round_domain,
     tooltips,
 )
@@ -149,10 +149,10 @@ def curve_panels(
         )
         layers = [*_empty(ordered, curve.x, across, x, height), line, marks]
         if ranged:
-            layers.insert(0, _ribbon(base))
+            layers.insert(0, ribbon(base))
         return layered(layers, WIDTH, height)
 
-    notes = [LIKELY_NOTE] if all("low" in row for row in drawn) else []
+    notes = [f"Grey: {LIKELY}"] if all("low" in row for row in drawn) else []
     top = heading(title, [*([subtitle] if subtitle else []), *notes])
     if curve.price is None:
         return finished(
@@ -163,13 +163,6 @@ def curve_panels(
         panel("price", curve.price_label, PANEL, last=True),
     )
     return finished(alt.vconcat(*panels, spacing=18), top)
-
-
-def _ribbon(base: alt.Chart) -> alt.Chart:
-    """Return the range of throughput of four of five cases."""
-    area = base.mark_area(color=GREY, opacity=RIBBON)
-    ribbon: alt.Chart = area.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
-    return ribbon
 
 
 def _unserved(row: Mapping[str, Any]) -> str:
@@ -271,7 +264,7 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
     if ranged:
         ends = alt.Chart(inline(drawn)).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y)
         layers.insert(1, ends.mark_rule(color=INK, opacity=0.6, strokeWidth=1.5))
-        notes.append("Lines: what plans make in four of five cases, by measured steps.")
+        notes.append(f"Lines: {LIKELY}")
     return finished(layered(layers, WIDTH, tall), heading(title, notes))
 
 

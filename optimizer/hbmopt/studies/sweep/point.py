@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,14 @@ class _Common:
     def __init__(self, instance: Instance) -> None:
         self.instance, self.prices = instance, InputPrices()
         self.search = PointSearch(instance) if has_formula(instance) else None
+        self._conflicts: Conflicts | None = None
 
-    @cached_property
-    def conflicts(self) -> Conflicts:
-        """Why nothing is feasible for some of them."""
-        search = self.search or PointSearch(self.instance)
-        return Conflicts(self.instance, search.configurations, search.rejections)
+    def conflicts(self, search: PointSearch) -> Conflicts:
+        """Return why nothing is feasible for some of them."""
+        if self._conflicts is None:
+            known = search.configurations, search.rejections
+            self._conflicts = Conflicts(self.instance, *known)
+        return self._conflicts
 
 
 class Evaluator:
@@ -90,7 +92,7 @@ class Evaluator:
                 calls |= zip(places, answers, strict=True)
             yield calls.pop(place)
 
-    def _common(self, instance: Instance) -> "_Common":
+    def _common(self, instance: Instance) -> _Common:
         known = next((one for one in self._known if one.instance == instance), None)
         if known is None:
             known = _Common(instance)
@@ -99,12 +101,12 @@ class Evaluator:
         self._known = [known, *self._known][:MOST_KNOWN]
         return known
 
-    def _rows(self, common: "_Common", instances: list[Instance]) -> list[Callable[[], Row]]:
+    def _rows(self, common: _Common, instances: list[Instance]) -> list[Callable[[], Row]]:
         search, prices = common.search, common.prices
         if search is None or not search.tabled:
             return [partial(_solved_row, one, prices) for one in instances]
         calls: list[Callable[[], Row]] = [
-            partial(_conflict_row, common.conflicts, one) for one in instances
+            partial(_conflict_row, common.conflicts(search), one) for one in instances
         ]
         # Programs of one clock and of two are of different shapes.
         found = [

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from hbmopt.llm.importing.blocks import (
     Blueprint,
-    DenseBlock,
     DraftPlan,
     ExpertBlock,
     LatentMixer,
@@ -24,6 +23,7 @@ from hbmopt.llm.importing.families.mixture import mixture
 from hbmopt.llm.importing.families.mixture_table import DEEPSEEK
 from hbmopt.llm.importing.families.parts import (
     INDEXED,
+    biased_dense,
     dense_block,
     either,
     expert_layers,
@@ -205,14 +205,12 @@ def deepseek(keys: Keys, outer: Keys) -> Blueprint:
 def dense_latent(keys: Keys, outer: Keys) -> Blueprint:
     """MiniCPM3 and Youtu: latent attention with dense feed-forward blocks."""
     size = sizes(keys)
-    width = keys.whole("intermediate_size")
-    bias = 2 * width + size.hidden if keys.flag("mlp_bias", default=False) else 0
     # MiniCPM3 divides the hidden size by its heads where the file does not say.
     heads = keys.whole("num_attention_heads")
     value = size.hidden // heads if keys.family == "minicpm3" and size.hidden % heads == 0 else None
     layer = Layer(
         (latent_mixer(keys, size.hidden, value_dimension=value),),
-        DenseBlock(size.hidden, width, small=bias),
+        biased_dense(keys, size.hidden),
         None,
         2 * size.hidden,
     )

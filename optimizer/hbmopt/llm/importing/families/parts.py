@@ -176,6 +176,13 @@ def dense_block(keys: Keys, hidden: int, *, needed: bool) -> DenseBlock | None:
     return DenseBlock(hidden, keys.whole("intermediate_size"))
 
 
+def biased_dense(keys: Keys, hidden: int) -> DenseBlock:
+    """Return the gated feed-forward block, with biases where `mlp_bias` says so."""
+    width = keys.whole("intermediate_size")
+    bias = 2 * width + hidden if keys.flag("mlp_bias", default=False) else 0
+    return DenseBlock(hidden, width, small=bias)
+
+
 def state_format(keys: Keys, *names: str, default: str) -> str:
     """Return the format of recurrent states: of the first key that is there."""
     for name in names:

@@ -24,6 +24,7 @@ from hbmopt.llm.importing.families.mamba import (
     split_heads,
 )
 from hbmopt.llm.importing.families.parts import (
+    biased_dense,
     dense_block,
     either,
     mixer_kinds,
@@ -63,13 +64,6 @@ def mamba2_model(keys: Keys, outer: Keys) -> Blueprint:
         convolution_bias=keys.flag("use_conv_bias", default=True),
     )
     return pure(keys, outer, mixer, tie=False)
-
-
-def biased_dense(keys: Keys, hidden: int) -> DenseBlock:
-    """Return the gated feed-forward block, with biases where `mlp_bias` says so."""
-    width = keys.whole("intermediate_size")
-    bias = 2 * width + hidden if keys.flag("mlp_bias", default=False) else 0
-    return DenseBlock(hidden, width, small=bias)
 
 
 def falcon_h1(keys: Keys, outer: Keys) -> Blueprint:
