@@ -11,15 +11,18 @@ from .quantities import ConfigurationData, RackData
 def add_accelerators(
     block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]
 ) -> None:
-    """Add ``accelerators`` over the rack, divided by N."""
+    """Add ``used_accelerators``, and ``accelerators`` over the rack, divided by N."""
+    block.used_accelerators = pyo.Expression(
+        expr=sum(
+            data.clocks[0].accelerators * column.replicas
+            for data, column in zip(configurations, block.configuration.values(), strict=True)
+        ),
+        doc="Accelerators that run [1]",
+    )
 
     @block.Constraint(doc="Replicas use no more accelerators than there are [racks]")
     def accelerators(block: pyo.Block) -> object:
-        used = sum(
-            data.clocks[0].accelerators * column.replicas
-            for data, column in zip(configurations, block.configuration.values(), strict=True)
-        )
-        return used / rack.accelerators <= rack.racks
+        return block.used_accelerators / rack.accelerators <= rack.racks
 
 
 def add_clock_shares(block: pyo.Block) -> None:

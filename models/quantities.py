@@ -214,6 +214,7 @@ class RackData:
     accelerators: Number
     lpu_units: Number
     power_cap_kw: Number | None
+    min_tokens_per_ms: Number | None
     static_kw: Number
     parked_accelerator_kw: Number
     parked_lpu_kw: Number

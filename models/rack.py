@@ -22,6 +22,7 @@ from .common_batch import add_common_batch
 from .kernel_time import add_kernel_time
 from .lpu_units import add_lpu_units
 from .min_batch import add_min_batch
+from .min_throughput import add_min_throughput
 from .offload import add_offload
 from .power_cap import add_power_cap
 from .quantities import BatchPoint, ConfigurationData, RackData
@@ -97,6 +98,7 @@ def declare_rack(
     add_accelerators(block, rack, configurations)
     add_lpu_units(block, rack, configurations)
     add_power_cap(block, rack, configurations)
+    add_min_throughput(block, rack)
     add_budgets(block, rack, configurations)
     if uniform:
         add_uniform(block, rack, configurations, racks_at_most)

@@ -132,3 +132,7 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
     block.tokens = pyo.Expression(
         expr=replica.tokens_per_sequence_step * block.sequences, doc="Output tokens [1/ms]"
     )
+    block.pace = pyo.Expression(
+        expr=replica.tokens_per_sequence_step * block.steps,
+        doc="Output tokens of one user of every replica [1/ms]",
+    )

@@ -1,23 +1,21 @@
-"""Throughput: output tokens per millisecond, summed over configurations and clocks.
+"""Throughput and pace: output tokens per millisecond, of all users and of one in every replica.
 
-maximise sum_k a_k v_k            [tokens/ms]
+    T = sum_k a_k v_k         [tokens/ms]
+    S = sum_k a_k z_k         [tokens/ms]
+
+summed over configurations and clocks; a user of one of R alike replicas receives S / R.
 """
 
 import pyomo.core as pyo
 
 
 def add_throughput(block: pyo.Block) -> None:
-    """Add the expression ``throughput``; it becomes an objective only in `maximise_throughput`."""
+    """Add the expressions ``throughput`` and ``pace``; what is best is said in `objective`."""
+    clocks = [clock for column in block.configuration.values() for clock in column.clock.values()]
     block.throughput = pyo.Expression(
-        expr=sum(
-            clock.tokens
-            for column in block.configuration.values()
-            for clock in column.clock.values()
-        ),
-        doc="Output tokens [tokens/ms]",
+        expr=sum(clock.tokens for clock in clocks), doc="Output tokens [tokens/ms]"
     )
-
-
-def maximise_throughput(block: pyo.Block) -> None:
-    """Make the throughput of `block` the objective."""
-    block.objective = pyo.Objective(expr=block.throughput, sense=pyo.maximize)
+    block.pace = pyo.Expression(
+        expr=sum(clock.pace for clock in clocks),
+        doc="Output tokens of one user of every replica [tokens/ms]",
+    )

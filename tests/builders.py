@@ -23,7 +23,7 @@ from hbmopt.models.quantities import (
     ReplicaData,
 )
 from hbmopt.models.rack import declare_rack
-from hbmopt.models.throughput import maximise_throughput
+from hbmopt.models.objective import maximise
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCES = ROOT / "instances"
@@ -157,6 +157,7 @@ def rack(**changes):
         accelerators=1.0,
         lpu_units=0.0,
         power_cap_kw=None,
+        min_tokens_per_ms=None,
         static_kw=0.0,
         parked_accelerator_kw=0.0,
         parked_lpu_kw=0.0,
@@ -172,7 +173,7 @@ def declared(the_rack, *configurations, uniform=False, racks_at_most=1.0):
     declare_rack(
         model, the_rack, list(configurations), uniform=uniform, racks_at_most=racks_at_most
     )
-    maximise_throughput(model)
+    maximise(model)
     return model
 
 

@@ -8,7 +8,7 @@ import hbmopt
 from builders import INSTANCES
 from hbmopt.demand.coefficients import Segment, configuration_data, rack_data
 from hbmopt.models.rack import declare_rack
-from hbmopt.models.throughput import maximise_throughput
+from hbmopt.models.objective import maximise
 from hbmopt.plan import search
 from racks import brute_force, ideal, small_instances
 
@@ -50,7 +50,7 @@ def test_pyomo_solves_the_plan_to_the_same_throughput(name):
     model = pyo.ConcreteModel()
     data = configuration_data(instance, found.point.configuration, batch)
     declare_rack(model, rack_data(instance), [data], uniform=True)
-    maximise_throughput(model)
+    maximise(model)
     pyo.SolverFactory("appsi_highs").solve(model)
     assert pyo.value(model.throughput) * 1e3 == pytest.approx(plan.throughput, rel=1e-9)
 

@@ -44,6 +44,11 @@ _TIME = {
     "s": Fraction(1000),
 }
 _SPEED = {"tok/s/user": Fraction(1), "tok/s": Fraction(1)}
+_RATE = {
+    prefix + space + "tok/s": Fraction(scale)
+    for prefix, scale in (("", 1), ("k", 1000), ("K", 1000), ("M", 10**6), ("G", 10**9))
+    for space in ("", " ")
+}
 _MONEY = {"USD": Fraction(1), "kUSD": Fraction(1000), "MUSD": Fraction(10**6)}
 
 DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
@@ -56,6 +61,7 @@ DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "energy per operation": _ENERGY_PER_FLOP,
         "time": _TIME,
         "speed": _SPEED,
+        "rate": _RATE,
         "money": _MONEY,
     }
 )
@@ -71,6 +77,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "energy per operation": "0.9 pJ/FLOP",
         "time": "4 us",
         "speed": "60 tok/s/user",
+        "rate": "50k tok/s",
         "money": "3000000 USD",
     }
 )
@@ -85,6 +92,7 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
         "energy per operation": "nJ/FLOP",
         "time": "ms",
         "speed": "tok/s/user",
+        "rate": "tok/s",
         "money": "USD",
         "fraction": "",
         "count": "",
@@ -100,6 +108,7 @@ QUOTED: Mapping[str, tuple[str, float]] = MappingProxyType(
         "energy per byte": ("pJ/B", 1e3),
         "energy per operation": ("pJ/FLOP", 1e3),
         "speed": ("tok/s/user", 1.0),
+        "rate": ("tok/s", 1.0),
     }
 )
 """Units in which people read figures, and how many make an internal one."""

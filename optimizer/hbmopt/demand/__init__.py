@@ -4,6 +4,7 @@ In: an `Instance` and a `Configuration`. Out: the numbers of the program:
 bytes, FLOPs, seconds, joules.
 """
 
+from hbmopt.demand.aim import MOST_TOKENS, Aim, aim_of, aims_of
 from hbmopt.demand.alike import Alike, alike
 from hbmopt.demand.coefficients import (
     Array,
@@ -40,7 +41,9 @@ from hbmopt.demand.step_latency import LATENT, fixed_latency, latency_layers, se
 
 __all__ = [
     "LATENT",
+    "MOST_TOKENS",
     "NO_MEMORY",
+    "Aim",
     "Alike",
     "Array",
     "Configuration",
@@ -50,6 +53,8 @@ __all__ = [
     "Point",
     "Rejection",
     "Segment",
+    "aim_of",
+    "aims_of",
     "alike",
     "collect",
     "configuration_data",

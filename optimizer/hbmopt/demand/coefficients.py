@@ -425,11 +425,13 @@ def rack_data(instance: Instance) -> RackData:
     """Return what the configurations share, in the instance's power scope."""
     rack, limits, offload = instance.rack, instance.limits, instance.rack.offload
     static, overhead = _in_scope(instance)
+    least = limits.min_throughput
     return RackData(
         racks=1.0,
         accelerators=float(rack.accelerators),
         lpu_units=float(offload.units) if offload else 0.0,
         power_cap_kw=power_cap(instance) if instance.power_cap_kw is not None else None,
+        min_tokens_per_ms=float(least) / 1000.0 if least is not None else None,
         static_kw=static,
         parked_accelerator_kw=float(instance.power_law.idle) * float(rack.accelerator.tdp),
         parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,

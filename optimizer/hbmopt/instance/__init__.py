@@ -46,6 +46,7 @@ from hbmopt.instance.numbers import (
     InstanceNumber,
     numbers_of,
 )
+from hbmopt.instance.objective import OBJECTIVES, Objective, ObjectiveKind
 from hbmopt.instance.schema import (
     NO_COMPRESSION,
     REFERENCES,
@@ -75,6 +76,7 @@ __all__ = [
     "LOW",
     "LPU_PEAKS",
     "NO_COMPRESSION",
+    "OBJECTIVES",
     "PEAKS",
     "PROBABILITIES",
     "REFERENCES",
@@ -95,6 +97,8 @@ __all__ = [
     "KvCompression",
     "Lever",
     "Limits",
+    "Objective",
+    "ObjectiveKind",
     "OffloadDevice",
     "Overrides",
     "Points",

@@ -32,6 +32,7 @@ from hbmopt.documents import (
     KeyPath,
     Origin,
     Power,
+    Rate,
     Speed,
     StrictModel,
     Value,
@@ -53,6 +54,7 @@ from hbmopt.instance.calibration import (
 )
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
+from hbmopt.instance.objective import OBJECTIVES, Objective
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
 
@@ -197,6 +199,9 @@ class Limits(StrictModel):
         default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
+    min_throughput: Rate | None = Field(
+        default=None, description="output tokens/s that are to be served; default: none"
+    )
     max_batch: Count | None = Field(
         default=None,
         description="sequences of an attention rank at once (vLLM's --max-num-seqs); default: all",
@@ -365,7 +370,7 @@ class Instance(StrictModel):
     limits: Limits = Field(default_factory=Limits)
     choices: Choices = Field(default_factory=Choices)
     calibration: Calibration = Field(default_factory=universal)
-    objective: Literal["throughput"] = "throughput"
+    objective: Objective = Field(default="throughput", description="what is to be best")
 
     @model_validator(mode="after")
     def _formats_of_the_model(self) -> "Instance":

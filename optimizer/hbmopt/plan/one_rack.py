@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbmopt.demand import (
+    Aim,
     Configuration,
     Demand,
     Point,
     Rejection,
     Segment,
+    aim_of,
+    aims_of,
     enumerate_configurations,
     power_cap,
     rack_data,
 )
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
-from hbmopt.instance import Instance
+from hbmopt.instance import OBJECTIVES, Instance
+from hbmopt.models.objective import TOKENS
 from hbmopt.models.quantities import number
 from hbmopt.points import (
     Envelope,
@@ -35,6 +39,7 @@ from hbmopt.points import (
 from hbmopt.program import (
     Operation,
     RackPlan,
+    amount_of,
     answered,
     rack_plan,
     running_column,
@@ -101,9 +106,9 @@ def best_points(
 
 @dataclass(frozen=True)
 class Reached:
-    """The most throughput of an instance in tok/s, and what reaches it."""
+    """The best of an instance in the unit of its objective, and what reaches it."""
 
-    throughput: float
+    amount: float
     configuration: Configuration
     replicas: int
 
@@ -112,16 +117,24 @@ def most_of_each(
     instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
 ) -> list[Reached | None]:
     """Return what `best_points` does, without how the best points run."""
-    return [_reached(*one) if one is not None else None for one in _best(instances, only)]
+    found = _best(instances, only)
+    return [
+        _reached(one, *best) if best is not None else None
+        for one, best in zip(instances, found, strict=True)
+    ]
 
 
-def _reached(source: OperatingPoints, points: Points) -> Reached:
-    (owner,), (replicas,), (made,) = points.owner, points.replicas, points.throughput
-    return Reached(float(made), source.configurations[owner], int(replicas))
+def _reached(instance: Instance, source: OperatingPoints, points: Points) -> Reached:
+    (owner,), (replicas,), (value,) = points.owner, points.replicas, points.value
+    amount = 1.0 / value if OBJECTIVES[instance.objective].least else value
+    return Reached(float(amount), source.configurations[owner], int(replicas))
 
 
 def best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:
-    """Return every configuration with the most tok/s that it makes, and its sequences."""
+    """Return every configuration with how good it is at its best, and its sequences.
+
+    That is the objective in its own unit, or 1 over it where less is better.
+    """
     groups = all_points(instance).groups
     ends = np.cumsum([len(one.configurations) for one in groups])
     each = np.split(np.arange(ends[-1]), ends[:-1]) if groups else None
@@ -178,6 +191,7 @@ def _envelope(
         groups,
         np.array(caps) if len(caps) > 1 else caps[0],
         np.array(floors) if len(floors) > 1 else floors[0],
+        aims_of(instances),
         questions=questions,
         only_best=True,
         whole=whole,
@@ -192,35 +206,53 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
     SolverError
         When HiGHS does not find the same plan.
     """
-    demand = Demand(instance, best.configuration)
+    demand, aim = Demand(instance, best.configuration), aim_of(instance)
     column = running_column(demand, best.replicas, best.batch, best.parts)
     plan = RackPlan(rack_data(instance), (column,))
     clocks, exact = column.configuration.clocks, Segment(best.batch, best.batch)
 
+    worth = aim.worth(plan.throughput, plan.power_kw)
+    # How few accelerators are enough is counted; the program says that they make as much.
+    proving = TOKENS if aim.objective == "accelerators" else worth
+
     def certified(clocks: tuple[float, ...]) -> tuple[Operation, float]:
         held, count = demand.with_clocks(clocks), float(best.replicas)
-        solved = solve_program(held, exact, count)
-        made = solved.throughput * 1e3 if solved.answer.optimal else 0.0
-        return solved, plan.throughput / made - 1.0 if made > 0 else math.inf
+        solved = solve_program(held, exact, count, proving)
+        return solved, _gap(aim, plan, solved)
 
-    # Where power does not limit, slower clocks only draw less: prices are those of the full one.
-    limited = _limited(plan)
+    # Where power does not matter, slower clocks only draw less: prices are those of the full one.
+    limited = _limited(plan) or number(worth.kilowatt) > 0
     certificate, gap = certified(clocks if limited else clocks[:1])
     if not limited and gap > AGREES:
         certificate, gap = certified(clocks)
     if not -AGREES <= gap <= ALLOWED:
         found = certificate.throughput * 1e3 if certificate.answer.optimal else 0.0
+        drawn = certificate.power_kw if certificate.answer.optimal else 0.0
         raise SolverError(
-            f"HiGHS finds {found:,.6g} tok/s where the best point makes {plan.throughput:,.6g}: "
+            f"HiGHS finds {found:,.6g} tok/s on {drawn:,.6g} kW where the best point makes "
+            f"{plan.throughput:,.6g} on {plan.power_kw:,.6g}: "
             f"{best.replicas} x {best.configuration}"
         )
     if gap > AGREES:
         # Two limits on power at once: the program's own mix of clocks is what there is.
         plan = rack_plan(certificate)
     # With a free batch other clocks may be better than those of whole sequences.
-    relaxed, around = answered(polish_clocks(demand, certificate))
+    relaxed, around = answered(polish_clocks(demand, replace(certificate, worth=worth)))
     alone = (best.configuration,)
     return Found(best, plan, relaxed, around, max(0.0, gap), 1, alone, ())
+
+
+def _gap(aim: Aim, plan: RackPlan, solved: Operation) -> float:
+    """Return by how much a plan is better than what its program finds, as a share of that."""
+    if not solved.answer.optimal or solved.throughput <= 0:
+        return math.inf
+    if aim.objective in ("throughput", "accelerators"):
+        return plan.throughput / (1e3 * solved.throughput) - 1.0
+    amount = aim.amount(
+        plan.throughput, plan.power_kw, plan.throughput / plan.batch, plan.used_accelerators
+    )
+    more = float(amount) / amount_of(aim, solved)
+    return (1.0 / more if OBJECTIVES[aim.objective].least else more) - 1.0
 
 
 def _limited(plan: RackPlan) -> bool:

@@ -6,17 +6,19 @@ is free, configuration, replicas and clocks held.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Array, Demand, Point, Segment, smallest_batch
+from hbmopt.demand import Array, Demand, Point, Segment, aim_of, smallest_batch
 from hbmopt.errors import SolverError
+from hbmopt.models.objective import Worth
+from hbmopt.models.quantities import number
 from hbmopt.program import Asked, Operation, Solving
 
 Number = float | Array
-
 
 SAME_BATCH = 1e-9
 """Relative difference of two batches that are one."""
@@ -53,8 +55,8 @@ def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> So
         if _same(step, point, precision) or spread < 1.0 + SETTLED:
             return step, point
         exact = Segment(step.batch, step.batch)
-        better = yield Asked(demand, exact, float(round(plan.replicas)))
-        if better.answer.optimal and better.throughput > current.throughput * (1.0 + 1e-12):
+        better = yield Asked(demand, exact, _held(plan), plan.worth)
+        if better.answer.optimal and better.objective > current.objective + 1e-12 * _size(current):
             current = better
         else:
             spread = math.sqrt(spread)
@@ -67,11 +69,21 @@ SETTLED = 1e-8
 """Spread of trust at which a point counts as a smooth optimum of the batch."""
 
 
+def _held(plan: Operation) -> float | None:
+    """Return the replicas of a plan; None where they are what is to be few, and free."""
+    return None if number(plan.worth.accelerator) else float(round(plan.replicas))
+
+
+def _size(operation: Operation) -> float:
+    """Return how large what the objective is made of is, whatever its signs."""
+    return float(np.abs(operation.filled.program.cost * operation.answer.point).sum())
+
+
 def _step(demand: Demand, current: Operation, plan: Operation, spread: float) -> Solving[Polished]:
     """Return the optimum of the first-order model around `current`, and the model's point."""
     for trusted in (spread, math.inf):
         point = _first_order(demand, current, trusted)
-        step = yield Asked(demand, point, float(round(plan.replicas)))
+        step = yield Asked(demand, point, _held(plan), plan.worth)
         if step.answer.optimal or point.lowest <= smallest_batch(demand.configuration):
             break
         # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
@@ -90,6 +102,34 @@ def polish_clocks(
     demand: Demand, near: Operation, precision: float = SAME_BATCH
 ) -> Solving[Polished]:
     """Return the local optimum around a plan as `polish` does, with whatever clocks it needs.
+
+    Where a fraction is best, its value there is what the optimum is worth (see `models.objective`).
+
+    Raises
+    ------
+    SolverError
+        As `polish` does.
+    """
+    aim = aim_of(demand.instance)
+    step, point = yield from _polish_clocks(demand, near, precision)
+    for _ in range(MOST_FRACTIONS if aim.fraction else 0):
+        worth = aim.worth(1e3 * step.throughput, step.power_kw)
+        if abs(_paid(worth) - _paid(step.worth)) <= SAME_FRACTION * _paid(worth):
+            break
+        step, point = yield from _polish_clocks(demand, replace(step, worth=worth), precision)
+    return step, point
+
+
+MOST_FRACTIONS, SAME_FRACTION = 20, 1e-12
+"""How often a fraction is taken anew, and the relative difference of two that are one."""
+
+
+def _paid(worth: Worth) -> float:
+    return number(worth.kilowatt)
+
+
+def _polish_clocks(demand: Demand, near: Operation, precision: float) -> Solving[Polished]:
+    """Return the local optimum around a plan with whatever clocks it needs.
 
     The neighbours of the clocks that run have to be no better: the next faster ones in any case,
     and where power has a price the next slower ones.
@@ -146,7 +186,8 @@ POWER_ROWS = ("power_cap", "accelerator_power")
 def _power_has_price(operation: Operation) -> bool:
     rows = operation.filled.template.rows
     places = [place for place, label in enumerate(rows) if label.family in POWER_ROWS]
-    return bool((abs(operation.duals[places]) > 1e-9 * max(1.0, operation.throughput)).any())
+    size = max(1.0, _size(operation))
+    return _paid(operation.worth) > 0 or bool((abs(operation.duals[places]) > 1e-9 * size).any())
 
 
 def point_around(

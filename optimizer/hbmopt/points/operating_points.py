@@ -264,6 +264,19 @@ class BatchRates:
         mix = self._mix("rack", None)[1]
         return np.where(full, np.minimum(self.power, mix.power[-1]), mix.least_power(rate))
 
+    def hull(self) -> tuple[Array, Array]:
+        """Return power and steps per ms of the corners of each hull, from resting to the fastest."""
+        mix = self._mix("rack", None)[1]
+        return mix.power, mix.rate
+
+    def power_at(self, rate: Array) -> Array:
+        """Return the least kW for so many steps per ms of each point, which has to reach them.
+
+        `rate` may have more axes before that of the points.
+        """
+        mix = self._mix("rack", None)[1]
+        return mix.least_power(np.minimum(rate, mix.rate[-1]))
+
     def clipped(self, least: Array) -> tuple[Array, Array]:
         """Return power and rate of the corners of each hull, from some power up.
 
@@ -580,7 +593,8 @@ def points_of(sets: Iterable[Alike]) -> tuple[OperatingPoints, ...]:
     for one in sets:
         instance, configuration = one.demand.instance, one.demand.configuration
         budgets = tuple(each.name for each in instance.limits.budgets)
-        shape = one.demand.shape, configuration.clocks, instance.power_cap_kw is None, budgets
+        asked = instance.limits.min_throughput is None
+        shape = one.demand.shape, configuration.clocks, instance.power_cap_kw is None, asked, budgets
         found.setdefault(shape, []).append(one)
     return tuple(map(OperatingPoints, found.values()))
 

@@ -28,7 +28,7 @@ from hbmopt.program import KERNEL, KERNEL_ROWS, STRUCTURAL, Entry, Label, templa
 COUNTED = frozenset({"accelerators", "lpu_units"})
 """Rows that count devices: how many replicas there may be is known before."""
 
-AVERAGED = frozenset({"power_cap", "min_speed"})
+AVERAGED = frozenset({"power_cap", "min_speed", "min_throughput"})
 """Limits that are the parameters of a question, and no part of how a replica runs."""
 
 
@@ -168,10 +168,10 @@ class ReplicaRows:
                 self._timed.append(read)
             else:
                 self._held.append(read)
-        made = [template.columns[column] for column in template.cost_columns]
+        made = [template.columns[column] for column in template.token_columns]
         drawn = [template.columns[column] for column in template.power_columns]
-        self._tokens = places.of(made, entries + rows, self.parts)
-        self._drawn = places.of(drawn, entries + rows + len(made), self.parts)
+        self._tokens = places.of(made, template.token_sources, self.parts)
+        self._drawn = places.of(drawn, template.power_sources, self.parts)
         fixed = places.add(len(template.sources) - 1)
         self._evaluate: Callable[[Sequence[Entry]], tuple[Entry, ...]]
         self._evaluate = template.compiled(places.listed)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.demand import Configuration, Demand, Point, Segment, collect, rack_data
+from hbmopt.models.objective import TOKENS, Worth
 from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.program import highs
+from hbmopt.program.formulas import Formula
 from hbmopt.program.template import Filled, Template, fill_many, template_for
 
 
@@ -23,6 +25,8 @@ class Operation:
     rack: RackData
     filled: Filled
     answer: highs.Answer
+    worth: Worth = TOKENS
+    """What the program maximises."""
 
     @property
     def configuration(self) -> Configuration:
@@ -35,9 +39,35 @@ class Operation:
         return self.demand.over(self.batches)
 
     @property
+    def objective(self) -> float:
+        """What the program maximises, but for what is drawn whatever runs."""
+        return self.answer.objective
+
+    @cached_property
     def throughput(self) -> float:
         """Output tokens per ms."""
-        return self.answer.objective
+        if self.worth == TOKENS:
+            return self.answer.objective
+        return self._amount(self.filled.template.throughput)
+
+    @cached_property
+    def power_kw(self) -> float:
+        """Power in the rack's scope."""
+        return self._amount(self.filled.template.power)
+
+    @cached_property
+    def pace(self) -> float:
+        """Output tokens per ms of one user of every replica."""
+        return self._amount(self.filled.template.pace)
+
+    @property
+    def accelerators(self) -> float:
+        """Accelerators that run."""
+        return self.replicas * self.configuration.layout.accelerators
+
+    def _amount(self, formula: Formula) -> float:
+        numbers = collect(self.data, collect(self.rack, []))
+        return float(formula.value(numbers, self.values))
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -46,7 +76,7 @@ class Operation:
 
     @cached_property
     def duals(self) -> NDArray[np.float64]:
-        """Multipliers of the model's own rows: d(tokens per ms) / d(right-hand side)."""
+        """Multipliers of the model's own rows: d(objective) / d(right-hand side)."""
         return self.answer.duals * self.filled.row_scale
 
     def total(self, family: str, index: int | None = None) -> float:
@@ -88,11 +118,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class Asked:
-    """A program: of a configuration over a range of batches or around one, replicas held."""
+    """A program: of a configuration over a range of batches or around one.
+
+    Its number of replicas is held, or free where it is None.
+    """
 
     demand: Demand
     batches: Segment | Point
-    replicas: float
+    replicas: float | None
+    worth: Worth = TOKENS
 
 
 Answered = TypeVar("Answered")
@@ -101,12 +135,14 @@ Solving: TypeAlias = Generator[Asked, Operation, Answered]
 """A question that takes several programs to answer: it asks for them one after the other."""
 
 
-def solve_program(demand: Demand, batches: Segment | Point, replicas: float) -> Operation:
+def solve_program(
+    demand: Demand, batches: Segment | Point, replicas: float | None, worth: Worth = TOKENS
+) -> Operation:
     """Solve the program of one configuration over a range of batches or around a point.
 
-    The number of replicas is fixed, which is what prices are read from.
+    The number of replicas is held, or free where it is None.
     """
-    (solved,) = solve_programs([Asked(demand, batches, replicas)])
+    (solved,) = solve_programs([Asked(demand, batches, replicas, worth)])
     return solved
 
 
@@ -115,7 +151,7 @@ def solve_programs(asked: Sequence[Asked]) -> list[Operation]:
     programs = filled_programs(asked)
     answers = highs.solve_all([one.program for _, one in programs], integers=False)
     return [
-        Operation(one.demand, one.batches, rack, filled, answer)
+        Operation(one.demand, one.batches, rack, filled, answer, one.worth)
         for one, (rack, filled), answer in zip(asked, programs, answers, strict=True)
     ]
 
@@ -136,8 +172,13 @@ def filled_programs(asked: Sequence[Asked]) -> list[tuple[RackData, Filled]]:
         numbers = np.array(listed).T
         spans = [asked[one].batches for one in places]
         lowest, highest = (np.array([getattr(one, end) for one in spans]) for end in ENDS)
-        replicas = np.array([asked[one].replicas for one in places])
-        made = fill_many(template, numbers, lowest, highest, replicas)
+        counts = [asked[one].replicas for one in places]
+        replicas = (
+            np.array([0.0 if one is None else one for one in counts]),
+            np.array([highs.INFINITY if one is None else one for one in counts]),
+        )
+        worths = [asked[one].worth for one in places]
+        made = fill_many(template, numbers, lowest, highest, replicas, worths)
         filled |= zip(places, made, strict=True)
     return [(rack, filled[place]) for place, rack in enumerate(racks)]
 

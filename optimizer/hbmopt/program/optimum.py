@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hbmopt.demand import Configuration, Demand, Point, Segment, collect
-from hbmopt.instance import Instance
+from hbmopt.demand import Aim, Configuration, Demand, Point, Segment, aim_of, collect
+from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
 from hbmopt.program.template import KERNEL, KERNEL_ROWS, STRUCTURAL, Label, template_of
@@ -230,8 +230,8 @@ class RackPlan:
 class PricedRack(RackPlan):
     """The optimum of a rack inside some program.
 
-    `objective` is the program's value, `throughput_weight` and `power_weight` its derivatives
-    with respect to the rack's tokens per ms and kW from outside the rack's own rows.
+    `objective` is the program's value, in `objective_unit`. The weights are its derivatives with
+    respect to the rack's tokens per ms, kW, pace and USD per hour from outside the rack's own rows.
     """
 
     columns: tuple[PricedColumn, ...]
@@ -240,6 +240,8 @@ class PricedRack(RackPlan):
     objective: float
     throughput_weight: float
     power_weight: float
+    pace_weight: float = 0.0
+    cost_weight: float = 0.0
     objective_unit: str = "tok/s"
 
 
@@ -266,11 +268,23 @@ def clock_operations(
 
 
 def priced(instance: Instance, operation: Operation, batches: Point) -> PricedRack:
-    """Return the priced optimum of a rack that was solved alone, in tokens per second."""
-    template = operation.filled.template
-    per_second = 1e3
+    """Return the priced optimum of a rack that was solved alone, in the unit of its objective."""
+    template, worth, aim = operation.filled.template, operation.worth, aim_of(instance)
+    amount = amount_of(aim, operation)
+    cost = float(aim.cost(operation.power_kw)) if aim.usd_per_hour else 0.0
+    scale, cost_weight = 1e3, 0.0
+    if aim.objective == "tokens_per_joule":
+        scale = 1.0 / operation.power_kw
+    elif aim.objective == "tokens_per_dollar":
+        scale, cost_weight = amount / operation.throughput, -amount / cost
+    elif aim.objective == "speed":
+        scale = 1e3 / operation.replicas
+    elif aim.objective == "cost":
+        scale, cost_weight = -float(aim.usd_per_kwh), 1.0
+    elif aim.objective in ("power", "accelerators"):
+        scale = -1.0
     duals = {
-        label: per_second * float(dual)
+        label: scale * float(dual)
         for label, dual in zip(template.rows, operation.duals, strict=True)
     }
     values = labelled_values(operation)
@@ -280,10 +294,22 @@ def priced(instance: Instance, operation: Operation, batches: Point) -> PricedRa
         rack=operation.rack,
         columns=(column,),
         duals=duals,
-        objective=operation.throughput * per_second,
-        throughput_weight=per_second,
-        power_weight=0.0,
+        objective=amount,
+        throughput_weight=scale * number(worth.token),
+        power_weight=-scale * number(worth.kilowatt) + 0.0,
+        pace_weight=scale * number(worth.pace),
+        cost_weight=cost_weight,
+        objective_unit=OBJECTIVES[aim.objective].unit,
     )
+
+
+def amount_of(aim: Aim, operation: Operation) -> float:
+    """Return the objective at an optimum, in its own unit."""
+    made = 1e3 * operation.throughput
+    if aim.objective == "throughput":
+        return made
+    speed = 1e3 * operation.pace / operation.replicas
+    return float(aim.amount(made, operation.power_kw, speed, operation.accelerators))
 
 
 def rack_plan(operation: Operation) -> RackPlan:

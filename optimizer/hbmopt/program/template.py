@@ -8,7 +8,7 @@ The declaration stays the single source of the mathematics.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from pyomo.repn import generate_standard_repn
 
 from hbmopt.demand import Demand, Point, Segment, collect, replaced
+from hbmopt.models.objective import TOKENS, Worth
 from hbmopt.models.quantities import (
     BatchPoint,
     BatchSegment,
     ConfigurationData,
     RackData,
     ReplicaData,
+    number,
 )
 from hbmopt.models.rack import declare_rack
 from hbmopt.program.declaring import one_at_a_time
@@ -68,20 +70,26 @@ class Template:
     equality: NDArray[np.bool_]
     starts: NDArray[np.int32]
     indices: NDArray[np.int32]
-    cost_columns: NDArray[np.int32]
+    token_columns: NDArray[np.int32]
     power_columns: NDArray[np.int32]
+    pace_columns: NDArray[np.int32]
+    device_columns: NDArray[np.int32]
     lower: Array
     magnitudes: NDArray[np.int64]
     time_rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     """Entries of rows that say how often steps can be made: of steps, and of sequences."""
     formulas: Formulas
     sources: tuple[str, ...]
-    """Entries of the rows, their constants, throughput by column, power by column, its constant."""
+    """Entries of the rows, their constants, and by column throughput, power, pace and accelerators.
+
+    The last one is the constant of power.
+    """
     slacks: tuple[Formula, ...]
     """Right-hand side less activity of each row."""
     throughput: Formula
     power: Formula
-    """In tokens per ms and kW."""
+    pace: Formula
+    """In tokens per ms, kW and tokens per ms."""
 
     @cached_property
     def evaluate(self) -> Callable[[Numbers], tuple[Entry, ...]]:
@@ -91,6 +99,16 @@ class Template:
     def compiled(self, places: Iterable[int]) -> Callable[[Numbers], tuple[Entry, ...]]:
         """Return the function from numbers to some of `sources`."""
         return self.formulas.function([self.sources[place] for place in places])
+
+    @property
+    def token_sources(self) -> int:
+        """Return where in `sources` throughput begins."""
+        return len(self.indices) + len(self.rows)
+
+    @property
+    def power_sources(self) -> int:
+        """Return where in `sources` power begins."""
+        return self.token_sources + len(self.token_columns)
 
     @cached_property
     def counting(self) -> NDArray[np.bool_]:
@@ -153,7 +171,8 @@ def _shape(
     budgets = tuple(budget.name for budget in rack.budgets)
     kernels = tuple(one.components for one in replica.kernels)
     parts = len(replica.components), kernels, replica.offloadable, replica.max_batch is None
-    return clocks, *parts, batches, rack.power_cap_kw is None, budgets
+    absent = rack.power_cap_kw is None, rack.min_tokens_per_ms is None
+    return clocks, *parts, batches, *absent, budgets
 
 
 _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
@@ -187,7 +206,7 @@ def _extracted(
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of a program in the model's own units: entries, right-hand sides, throughput."""
+    """The numbers of a program in the model's own units: entries, right-hand sides, objective."""
 
     template: Template
     values: Array
@@ -199,14 +218,23 @@ def coefficients(rack: RackData, configuration: ConfigurationData) -> Coefficien
     """Evaluate every coefficient of `rack` running replicas of `configuration` alone."""
     template = template_of(rack, configuration)
     found = np.array(template.evaluate(collect(configuration, collect(rack, []))))
-    return _coefficients(template, found)
+    return _coefficients(template, found, (TOKENS,))
 
 
-def _coefficients(template: Template, found: Array) -> Coefficients:
+def _coefficients(template: Template, found: Array, worths: Sequence[Worth]) -> Coefficients:
     entries, rows = len(template.indices), len(template.rows)
     cost = np.zeros((len(template.columns), *found.shape[1:]))
-    throughput = slice(entries + rows, entries + rows + len(template.cost_columns))
-    cost[template.cost_columns] = found[throughput]
+    first = template.token_sources
+    for columns, name, sign in (
+        (template.token_columns, "token", 1.0),
+        (template.power_columns, "kilowatt", -1.0),
+        (template.pace_columns, "pace", 1.0),
+        (template.device_columns, "accelerator", -1.0),
+    ):
+        worth = np.array([sign * number(getattr(one, name)) for one in worths])
+        if worth.any():
+            cost[columns] += worth * found[first : first + len(columns)]
+        first += len(columns)
     return Coefficients(template, found[:entries], -found[entries : entries + rows], cost)
 
 
@@ -217,13 +245,18 @@ def fill(rack: RackData, configuration: ConfigurationData) -> Filled:
     lowest, highest = (np.array([float(end)]) for end in (span.lowest, span.highest))
     at_most = np.array([float(configuration.replicas_at_most)])
     ends = np.zeros(1), at_most
-    return _filled(_coefficients(template, found[:, None]), lowest, highest, ends)[0]
+    return _filled(_coefficients(template, found[:, None], (TOKENS,)), lowest, highest, ends)[0]
 
 
 def fill_many(
-    template: Template, numbers: Array, lowest: Array, highest: Array, replicas: Array
+    template: Template,
+    numbers: Array,
+    lowest: Array,
+    highest: Array,
+    replicas: tuple[Array, Array],
+    worths: Sequence[Worth] | None = None,
 ) -> list[Filled]:
-    """Return the programs of a template for many numbers, each with a fixed number of replicas.
+    """Return the programs of a template for many numbers.
 
     Parameters
     ----------
@@ -232,7 +265,10 @@ def fill_many(
     lowest, highest
         The range of batches of each program.
     replicas
-        Of each program. The counts of devices hold or not; free, they cannot take a price.
+        The least and most of each program. The counts of devices hold or not; free, they cannot
+        take a price.
+    worths
+        What each is to maximise; tokens, where they are left out.
     """
     found = np.empty((len(template.sources), len(lowest)))
     if len(lowest) < WORTH_ARRAYS:
@@ -242,7 +278,8 @@ def fill_many(
         for place, entry in enumerate(template.evaluate(list(numbers))):
             found[place] = entry
     found[len(template.indices) + np.nonzero(template.counting)[0]] = -INFINITY
-    return _filled(_coefficients(template, found), lowest, highest, (replicas, replicas))
+    wanted = _coefficients(template, found, worths or (TOKENS,) * len(lowest))
+    return _filled(wanted, lowest, highest, replicas)
 
 
 WORTH_ARRAYS = 10
@@ -363,17 +400,24 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         less = formulas.negative(formulas.term(bound))
         constants.append(formulas.sum(formulas.term(form.constant), less))
         starts.append(len(indices))
-    throughput, power = (
+    throughput, power, pace, devices = (
         generate_standard_repn(quantity.expr, compute_values=False)
-        for quantity in (model.throughput, model.power)
+        for quantity in (model.throughput, model.power, model.pace, model.used_accelerators)
     )
-    cost = list(map(formulas.term, throughput.linear_coefs))
-    drawn = list(map(formulas.term, (*power.linear_coefs, power.constant)))
+    worth_while = [
+        formulas.term(one)
+        for quantity in (throughput, power, pace, devices)
+        for one in quantity.linear_coefs
+    ]
 
     def formula(quantity: Any) -> Formula:
         places = [position[id(variable)] for variable in quantity.linear_vars]
         listed = list(map(formulas.term, quantity.linear_coefs))
         return Formula(formulas, places, listed, formulas.term(quantity.constant))
+
+    def columns_of(quantity: Any) -> NDArray[np.int32]:
+        places = [position[id(variable)] for variable in quantity.linear_vars]
+        return np.array(places, dtype=np.int32)
 
     columns = tuple(_label(variable.name) for variable in variables)
     rows = tuple(_label(constraint.name) for constraint in constraints)
@@ -396,14 +440,12 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         equality=np.array([constraint.equality for constraint in constraints]),
         starts=np.array(starts, dtype=np.int32),
         indices=np.array(indices, dtype=np.int32),
-        cost_columns=np.array(
-            [position[id(variable)] for variable in throughput.linear_vars], dtype=np.int32
-        ),
-        power_columns=np.array(
-            [position[id(variable)] for variable in power.linear_vars], dtype=np.int32
-        ),
+        token_columns=columns_of(throughput),
+        power_columns=columns_of(power),
+        pace_columns=columns_of(pace),
+        device_columns=columns_of(devices),
         formulas=formulas,
-        sources=(*entries, *constants, *cost, *drawn),
+        sources=(*entries, *constants, *worth_while, formulas.term(power.constant)),
         slacks=tuple(
             Formula(
                 formulas,
@@ -415,6 +457,7 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         ),
         throughput=formula(throughput),
         power=formula(power),
+        pace=formula(pace),
     )
 
 

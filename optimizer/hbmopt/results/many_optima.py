@@ -145,7 +145,8 @@ def solved(demand: Demand, limited: Limited, free: Running) -> Optima:
     )
     slacks, objective = np.zeros_like(duals), np.zeros(points)
     optimal = np.zeros(points, dtype=bool)
-    filled = fill_many(template, numbers, lowest, highest, limited.replicas.astype(float))
+    counts = limited.replicas.astype(float)
+    filled = fill_many(template, numbers, lowest, highest, (counts, counts))
     answers = highs.solve_all([one.program for one in filled], integers=False)
     for place, (one, answer) in enumerate(zip(filled, answers, strict=True)):
         if not answer.optimal:
@@ -260,7 +261,7 @@ def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: Input
     moved = moved_figures(inputs)
     factors = known.answers(instance, configuration, moved).factors
     numbers = list(optima.numbers[:, None, :] * factors[:, :, None])
-    ends = lagrangian_of(optima.template, numbers, optima.values, optima.duals, (PER_SECOND, 0.0))
+    ends = lagrangian_of(optima.template, numbers, optima.values, optima.duals, (PER_SECOND, 0.0, 0.0))
     changes = slopes(ends)
     latency = number(demand.whole_replica(1.0).fixed_latency_ms)
     quotes = quoted(instance, inputs, configuration, latency)

@@ -19,6 +19,7 @@ from hbmopt.demand import (
     Configuration,
     Demand,
     Point,
+    aim_of,
     alike,
     collect,
     latency_layers,
@@ -37,7 +38,10 @@ Paths = tuple[KeyPath, ...]
 STEP = 1e-5
 """Relative step of the central difference of the Lagrangian, which is smooth."""
 
-SHARED = frozenset({"accelerators", "lpu_units", "power_cap", "budget"})
+ENDS = (1.0 + STEP, 1.0 - STEP)
+"""By what figures are multiplied for that difference."""
+
+SHARED = frozenset({"accelerators", "lpu_units", "power_cap", "min_throughput", "budget"})
 """Rows that the configurations of a rack share."""
 
 
@@ -124,7 +128,7 @@ def _amount(instance: Instance, one: Input) -> float:
 
 def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
     """Return d(objective) / d(ln x) for the figures at `paths`, scaled together by x."""
-    ends = [scaled(optimum.instance, paths, factor) for factor in (1.0 + STEP, 1.0 - STEP)]
+    ends = [scaled(optimum.instance, paths, end) for end in ENDS]
     above, below = lagrangians(optimum, ends)
     return float(above - below) / (2.0 * STEP)
 
@@ -137,7 +141,16 @@ def lagrangians(optimum: PricedRack, instances: Sequence[Instance]) -> Array:
         each = [Demand(one, column.configuration).over(column.batches) for one in instances]
         listed = [collect(data, collect(rack, [])) for rack, data in zip(racks, each, strict=True)]
         numbers.append(np.array(listed).T)
-    return _lagrangian(optimum, numbers)
+    return _lagrangian(optimum, numbers) + costs(optimum, instances)
+
+
+def costs(optimum: PricedRack, instances: Sequence[Instance]) -> Array:
+    """Return what instances cost at the power of the optimum, as it counts in its objective."""
+    if optimum.cost_weight == 0.0:
+        return np.zeros(len(instances))
+    power = optimum.power_kw
+    each = [float(aim_of(one).cost(power)) for one in instances]
+    return optimum.cost_weight * np.array(each)
 
 
 def scaled(instance: Instance, paths: Paths, factor: float) -> Instance:
@@ -169,9 +182,7 @@ def answers_of(
     if instance.limits.power is not None:
         limits = instance.limits.model_copy(update={"power": Figure(1.0, "power")})
         instance = instance.model_copy(update={"limits": limits})
-    changed = [
-        scaled(instance, paths, factor) for factor in (1.0 + STEP, 1.0 - STEP) for paths in moved
-    ]
+    changed = [scaled(instance, paths, end) for end in ENDS for paths in moved]
     found: dict[int, Answers] = {}
     for group in alike(instance, configurations):
         configuration, size = group.demand.configuration, len(group.places)
@@ -221,7 +232,7 @@ def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
                 for label in template.rows
             ]
         )
-        weights = optimum.throughput_weight, optimum.power_weight
+        weights = optimum.throughput_weight, optimum.power_weight, optimum.pace_weight
         value += lagrangian_of(template, at, point, duals, weights, first=position == 0)
     return value
 
@@ -231,7 +242,7 @@ def lagrangian_of(
     numbers: Sequence[Array],
     point: Array,
     duals: Array,
-    weights: tuple[float, float],
+    weights: tuple[float, float, float],
     *,
     first: bool = True,
 ) -> Array:
@@ -244,12 +255,14 @@ def lagrangian_of(
     point, duals
         Values of the columns and multipliers of the rows, one or an array for each.
     weights
-        Worth of a token per ms and of a kW outside of the rows.
+        Worth of a token per ms, of a kW and of pace outside of the rows.
     first
         Whether what the rack has once is counted here.
     """
     nothing = 0.0 * point
     value = weights[0] * template.throughput.value(numbers, point)
+    if weights[2] != 0.0:
+        value = value + weights[2] * template.pace.value(numbers, point)
     for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
         # Rows of a clock at which nothing runs stay 0 whatever their numbers.
         parked = label.clock is not None and not point[template.row_columns(row)].any()
@@ -298,7 +311,13 @@ class InputPrices:
             answers = self.answers(optimum.instance, column.configuration, moved)
             at = np.array(collect(column.data, collect(optimum.rack, [])))
             numbers.append(at[:, None] * answers.factors)
-        return slopes(_lagrangian(optimum, numbers))
+        return slopes(_lagrangian(optimum, numbers) + self._costs(optimum, moved))
+
+    def _costs(self, optimum: PricedRack, moved: tuple[Paths, ...]) -> Array:
+        if optimum.cost_weight == 0.0:
+            return np.zeros(2 * len(moved))
+        ends = [scaled(optimum.instance, paths, end) for end in ENDS for paths in moved]
+        return costs(optimum, ends)
 
 
 def _at_full_clock(instance: Instance, configuration: Configuration) -> Configuration:
