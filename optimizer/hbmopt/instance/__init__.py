@@ -18,6 +18,17 @@ from hbmopt.instance.calibration import (
     layout_mode,
     universal,
 )
+from hbmopt.instance.cost import (
+    Capital,
+    CostRate,
+    capital,
+    cost_rate,
+    provisioned_kw,
+    rack_kw,
+    recovery,
+    unpriced,
+)
+from hbmopt.instance.economics import Economics, LoadStretch
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance.levers import (
@@ -84,9 +95,12 @@ __all__ = [
     "TOGETHER",
     "ArchitectureLatency",
     "Calibration",
+    "Capital",
     "Cell",
     "Choice",
+    "CostRate",
     "Counter",
+    "Economics",
     "Efficiencies",
     "ErrorBand",
     "Instance",
@@ -95,6 +109,7 @@ __all__ = [
     "KvCompression",
     "Lever",
     "Limits",
+    "LoadStretch",
     "OffloadDevice",
     "Overrides",
     "Points",
@@ -107,7 +122,9 @@ __all__ = [
     "apply_override",
     "arithmetic_format",
     "budget_levers",
+    "capital",
     "copied_document",
+    "cost_rate",
     "counters",
     "figure_lever",
     "format_choices",
@@ -122,9 +139,13 @@ __all__ = [
     "parse_variation",
     "points",
     "power_levers",
+    "provisioned_kw",
+    "rack_kw",
     "rate_levers",
+    "recovery",
     "starting_text",
     "universal",
+    "unpriced",
     "validate",
     "workload_levers",
 ]

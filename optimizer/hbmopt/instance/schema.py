@@ -51,6 +51,7 @@ from hbmopt.instance.calibration import (
     entry_for,
     universal,
 )
+from hbmopt.instance.economics import Economics
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
@@ -194,7 +195,13 @@ class Limits(StrictModel):
     )
     power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
-        default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
+        default=Figure(
+            1.2,
+            "fraction",
+            "estimate",
+            note="new halls with liquid cooling 1.1 to 1.3; the mean of all is above 1.5",
+        ),
+        description="facility power per rack power, to cool it and to bring it there",
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     max_batch: Count | None = Field(
@@ -355,7 +362,7 @@ class Choices(StrictModel):
 
 
 class Instance(StrictModel):
-    """One problem: rack, llm, workload, limits, choices, objective."""
+    """One problem: rack, llm, workload, limits, choices, objective, and what it all costs."""
 
     name: str = "instance"
     description: str = ""
@@ -365,6 +372,9 @@ class Instance(StrictModel):
     limits: Limits = Field(default_factory=Limits)
     choices: Choices = Field(default_factory=Choices)
     calibration: Calibration = Field(default_factory=universal)
+    economics: Economics = Field(
+        default_factory=Economics, description="what capital, energy and operations cost"
+    )
     objective: Literal["throughput"] = "throughput"
 
     @model_validator(mode="after")
