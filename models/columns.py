@@ -4,9 +4,10 @@
     T <= sum_gj tokens_gj q_gj    [tok/s]
     P = fixed n + sum_g parked_g r_g + sum_gj power_gj q_gj        [kW]
 
-for n racks, with the rows over the rack of `accelerators`, `lpu_units`, `power_cap` and `budgets`
-summed over columns instead of rates. A column is an operating point of one replica, so nothing is
-left of batches and clocks, and any solver of linear programs with integers can solve it.
+for n racks, with the rows over the rack of `accelerators`, `lpu_units`, `power_cap`,
+`min_throughput` and `budgets` summed over columns instead of rates. A column is an operating point
+of one replica, so nothing is left of batches and clocks, and any solver of linear programs with
+integers can solve it.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import pyomo.core as pyo
 from pyomo.core.expr.numvalue import NumericValue
 
+from .budgets import PER_SECOND
 from .quantities import RackData
 from .uniform import add_uniform
 
@@ -89,6 +91,9 @@ def declare_columns(
         block.lpu_units = pyo.Constraint(expr=counted(lpus) <= rack.lpu_units * racks)
     if rack.power_cap_kw is not None:
         block.power_cap = pyo.Constraint(expr=power <= rack.power_cap_kw * racks)
+    if rack.min_tokens_per_ms is not None:
+        demand = PER_SECOND * rack.min_tokens_per_ms
+        block.min_throughput = pyo.Constraint(expr=throughput >= demand * racks)
     block.budget = pyo.ConstraintList()
     for position, fixed in enumerate(fixed_budgets):
         used = sum(

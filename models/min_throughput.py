@@ -17,4 +17,4 @@ def add_min_throughput(block: pyo.Block, rack: RackData) -> None:
 
     @block.Constraint(doc="Throughput is at least the demand [racks]")
     def min_throughput(block: pyo.Block) -> object:
-        return rack.racks <= block.throughput / rack.min_tokens_per_ms
+        return rack.racks - block.throughput / rack.min_tokens_per_ms <= 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyomo.environ as pyo
 from pyomo.repn import generate_standard_repn
 
+from hbmopt.models.objective import TOKENS, maximise
 from hbmopt.models.quantities import (
     AcceleratorPower,
     BatchPoint,
@@ -23,7 +24,6 @@ from hbmopt.models.quantities import (
     ReplicaData,
 )
 from hbmopt.models.rack import declare_rack
-from hbmopt.models.objective import maximise
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCES = ROOT / "instances"
@@ -167,19 +167,20 @@ def rack(**changes):
     return replace(bare, **changes)
 
 
-def declared(the_rack, *configurations, uniform=False, racks_at_most=1.0):
-    """A model with the rack's rows and its throughput as objective."""
+def declared(the_rack, *configurations, uniform=False, racks_at_most=1.0, worth=TOKENS):
+    """A model with the rack's rows and what it is worth, its throughput, as objective."""
     model = pyo.ConcreteModel()
     declare_rack(
         model, the_rack, list(configurations), uniform=uniform, racks_at_most=racks_at_most
     )
-    maximise(model)
+    maximise(model, worth)
     return model
 
 
-def one(the_replica, *, batches=None, **rack_changes):
+def one(the_replica, *, batches=None, worth=TOKENS, **rack_changes):
     """A model of one rack with one configuration at one clock."""
-    return declared(rack(**rack_changes), configuration(the_replica, batches=batches))
+    the_one = configuration(the_replica, batches=batches)
+    return declared(rack(**rack_changes), the_one, worth=worth)
 
 
 # One rack with every family of rows in it, in round numbers.
@@ -251,6 +252,7 @@ def golden_rack(*, around_a_point=False):
             accelerators=8.0,
             lpu_units=16.0,
             power_cap_kw=20.0,
+            min_tokens_per_ms=12.0,
             static_kw=2.0,
             parked_accelerator_kw=0.1,
             parked_lpu_kw=0.05,

@@ -7,9 +7,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 import hbmopt
+from hbmopt.demand import aim_of
 from hbmopt.demand.coefficients import Segment, largest_batch, rack_data, replica_data
 from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.demand.sequence import smallest_batch
+from hbmopt.instance import OBJECTIVES
 from hbmopt.program.witness import ClockPoint, busiest, rack_power, work
 
 IDEAL = {
@@ -176,6 +178,93 @@ def brute_force(instance, shares=(0.0, 0.5, 1.0)):
             if ways:
                 best = max(best, _best_count(instance, rack, replica, batch, np.array(ways).T))
     return best
+
+
+def ways_to_run(instance):
+    """Return every configuration without LPUs at every whole batch, with its ways to run.
+
+    Whatever the limits on power, speed and throughput are: replica, batch, and arrays of steps per
+    ms and of kW of its accelerators.
+    """
+    found = []
+    for configuration in enumerate_configurations(instance)[0]:
+        most = math.floor(largest_batch(instance, configuration) + 1e-9)
+        for batch in range(int(smallest_batch(configuration)), most + 1):
+            exact, ways = Segment(float(batch), float(batch)), []
+            for clock in configuration.clocks:
+                replica = replica_data(instance, configuration, clock, exact)
+                ways += _full_and_resting(replica, batch, ())
+            if ways:
+                rate, chips, _ = np.array(ways).T
+                found.append((replica, batch, rate, chips))
+    return found
+
+
+def best_amount(instance, ways):
+    """Return the objective at its best over everything that can be chosen, None for nothing.
+
+    In the mean over two ways to run everything is linear in their shares, so any objective is best
+    at one of them, or where a limit is just reached between.
+    """
+    aim, rack, found = aim_of(instance), rack_data(instance), []
+    floor, demand = float(instance.limits.min_speed), float(aim.least)
+    for replica, batch, rate, chips in ways:
+        size, speed = replica.accelerators, 1e3 * replica.tokens_per_sequence_step * rate
+        for count in range(1, int(rack.accelerators // size) + 1):
+            drawn = rack_power(rack, count * chips, count * size, 0.0)
+            made = count * batch * speed
+            rows = [(-speed, -floor), (-made, -demand), (chips, size * replica.power.limit_kw)]
+            if rack.power_cap_kw is not None:
+                rows.append((drawn, rack.power_cap_kw))
+            columns = _ends_of_pairs(np.array([made, drawn, speed]), rows)
+            running = columns[:, columns[2] > 0]
+            if running.size:
+                found.append(_best_of(aim, running, count * size))
+    if not found:
+        return None
+    return min(found) if OBJECTIVES[aim.objective].least else max(found)
+
+
+def _best_of(aim, columns, accelerators):
+    made, drawn, speed = columns
+    cost = aim.usd_per_hour + aim.usd_per_kwh * drawn
+    if aim.objective == "throughput":
+        amounts = made
+    elif aim.objective == "tokens_per_joule":
+        amounts = made / (1000 * drawn)
+    elif aim.objective == "tokens_per_dollar":
+        amounts = 3600 * made / 1e6 / cost
+    else:
+        amounts = {
+            "speed": speed,
+            "power": drawn,
+            "cost": cost,
+            "accelerators": np.array([accelerators]),
+        }[aim.objective]
+    return amounts.min() if OBJECTIVES[aim.objective].least else amounts.max()
+
+
+def _ends_of_pairs(columns, rows):
+    """Return the ends of what rows ``used <= limit`` leave of every mean of two columns."""
+    first, second = np.triu_indices(columns.shape[1])
+    least, most = np.zeros(len(first)), np.ones(len(first))
+    for used, limit in rows:
+        slope, room = used[first] - used[second], limit - used[second]
+        room = room + 1e-9 * abs(limit)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            end = room / slope
+        most = np.where(slope > 0, np.minimum(most, end), most)
+        least = np.where(slope < 0, np.maximum(least, end), least)
+        least = np.where((slope == 0) & (room < 0), np.inf, least)
+    possible = least <= most
+    first, second = first[possible], second[possible]
+    return np.concatenate(
+        [
+            end * columns[:, first] + (1 - end) * columns[:, second]
+            for end in (least[possible], most[possible])
+        ],
+        axis=1,
+    )
 
 
 def _full_and_resting(replica, batch, offloaded):

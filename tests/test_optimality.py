@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 import hbmopt
 from builders import INSTANCES
 from hbmopt.demand.coefficients import Segment, configuration_data, rack_data
-from hbmopt.models.rack import declare_rack
 from hbmopt.models.objective import maximise
+from hbmopt.models.rack import declare_rack
 from hbmopt.plan import search
 from racks import brute_force, ideal, small_instances
 

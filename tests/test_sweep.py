@@ -461,7 +461,7 @@ def test_what_is_done_is_not_overwritten_without_resume(interrupted):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"overrides": {"limits.pue": 1.2}},
+        {"overrides": {"limits.pue": 1.3}},
         {"variations": [POWER, "limits.min_speed=20 tok/s/user,61 tok/s/user"]},
         {"variations": [SPEED, POWER]},
         {"source": INSTANCES / "h200.yaml"},

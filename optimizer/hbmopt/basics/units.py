@@ -50,6 +50,17 @@ _RATE = {
     for space in ("", " ")
 }
 _MONEY = {"USD": Fraction(1), "kUSD": Fraction(1000), "MUSD": Fraction(10**6)}
+_ENERGY_PRICE = {"USD/kWh": Fraction(1), "USD/MWh": Fraction(1, 1000)}
+_COST_PER_POWER = {
+    f"{money}/{power}": worth / kilowatts
+    for money, worth in _MONEY.items()
+    for power, kilowatts in (("W", Fraction(1, 1000)), ("kW", Fraction(1)), ("MW", Fraction(1000)))
+}
+_LIFE = {
+    **dict.fromkeys(("year", "years"), Fraction(1)),
+    **dict.fromkeys(("month", "months"), Fraction(1, 12)),
+}
+_YEARLY_COST = {f"{money}/year": worth for money, worth in _MONEY.items()}
 
 DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
     {
@@ -63,6 +74,10 @@ DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "speed": _SPEED,
         "rate": _RATE,
         "money": _MONEY,
+        "price of energy": _ENERGY_PRICE,
+        "cost per power": _COST_PER_POWER,
+        "life": _LIFE,
+        "yearly cost": _YEARLY_COST,
     }
 )
 """Unit tables: dimension -> unit -> exact factor into the internal unit."""
@@ -79,6 +94,10 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "speed": "60 tok/s/user",
         "rate": "50k tok/s",
         "money": "3000000 USD",
+        "price of energy": "0.08 USD/kWh",
+        "cost per power": "10000 USD/kW",
+        "life": "5 years",
+        "yearly cost": "150000 USD/year",
     }
 )
 
@@ -94,6 +113,10 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
         "speed": "tok/s/user",
         "rate": "tok/s",
         "money": "USD",
+        "price of energy": "USD/kWh",
+        "cost per power": "USD/kW",
+        "life": "years",
+        "yearly cost": "USD/year",
         "fraction": "",
         "count": "",
     }

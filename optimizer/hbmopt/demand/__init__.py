@@ -4,7 +4,7 @@ In: an `Instance` and a `Configuration`. Out: the numbers of the program:
 bytes, FLOPs, seconds, joules.
 """
 
-from hbmopt.demand.aim import MOST_TOKENS, Aim, aim_of, aims_of
+from hbmopt.demand.aim import MILLION, MOST_TOKENS, PER_HOUR, Aim, aim_of, aims_of
 from hbmopt.demand.alike import Alike, alike
 from hbmopt.demand.coefficients import (
     Array,
@@ -41,8 +41,10 @@ from hbmopt.demand.step_latency import LATENT, fixed_latency, latency_layers, se
 
 __all__ = [
     "LATENT",
+    "MILLION",
     "MOST_TOKENS",
     "NO_MEMORY",
+    "PER_HOUR",
     "Aim",
     "Alike",
     "Array",

@@ -7,7 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.instance import OBJECTIVES, Instance, Objective, cost_rate, rack_kw
+from hbmopt.errors import InputError
+from hbmopt.instance import OBJECTIVES, Instance, Objective, cost_rate, rack_kw, unpriced
 from hbmopt.models.objective import TOKENS, Worth
 
 Number: TypeAlias = float | NDArray[np.float64]
@@ -51,9 +52,16 @@ class Aim:
 
     def taken(self, index: NDArray[np.int64]) -> "Aim":
         """Return the aims of some of the questions."""
-        names = ("least", "usd_per_hour", "usd_per_kwh")
-        each = {name: np.asarray(getattr(self, name)) for name in names}
-        return replace(self, **{name: one[index] if one.ndim else one for name, one in each.items()})
+
+        def of_some(number: Number) -> Number:
+            return number[index] if isinstance(number, np.ndarray) else number
+
+        return replace(
+            self,
+            least=of_some(self.least),
+            usd_per_hour=of_some(self.usd_per_hour),
+            usd_per_kwh=of_some(self.usd_per_kwh),
+        )
 
     def cost(self, power_kw: Number) -> Number:
         """Return USD per hour at a power."""
@@ -111,12 +119,23 @@ MOST_TOKENS = Aim()
 
 
 def aim_of(instance: Instance) -> Aim:
-    """Return what an instance asks to be best."""
+    """Return what an instance asks to be best.
+
+    Raises
+    ------
+    InputError
+        If it is about money, and the price of the rack is not known.
+    """
     demand = instance.limits.min_throughput
     least = float(demand) if demand is not None else 0.0
-    rate = cost_rate(instance) if OBJECTIVES[instance.objective].priced else None
-    if rate is None:
+    if not OBJECTIVES[instance.objective].priced:
         return Aim(instance.objective, least)
+    rate = cost_rate(instance)
+    if rate is None:
+        raise InputError(
+            f"objective: {instance.objective} needs what the rack costs; set {unpriced(instance)}, "
+            'such as --set rack.price="3 MUSD"'
+        )
     # Costs follow the power of the rack, the aim that in the scope of the limit.
     resting = rack_kw(instance, 0.0)
     per_kwh = rate.usd_per_kwh * (rack_kw(instance, 1.0) - resting)
@@ -125,8 +144,10 @@ def aim_of(instance: Instance) -> Aim:
 
 
 def aims_of(instances: Sequence[Instance]) -> Aim:
-    """Return what instances of one objective ask to be best, with arrays for its numbers."""
+    """Return what instances of one objective ask to be best; of several with arrays for numbers."""
     each = [aim_of(one) for one in instances]
+    if len(each) == 1:
+        return each[0]
     numbers = (
         np.array([float(getattr(one, name)) for one in each])
         for name in ("least", "usd_per_hour", "usd_per_kwh")

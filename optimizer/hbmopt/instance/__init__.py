@@ -18,6 +18,17 @@ from hbmopt.instance.calibration import (
     layout_mode,
     universal,
 )
+from hbmopt.instance.cost import (
+    Capital,
+    CostRate,
+    capital,
+    cost_rate,
+    provisioned_kw,
+    rack_kw,
+    recovery,
+    unpriced,
+)
+from hbmopt.instance.economics import Economics, LoadStretch
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance.levers import (
@@ -26,6 +37,7 @@ from hbmopt.instance.levers import (
     Lever,
     budget_levers,
     counters,
+    demand_levers,
     figure_lever,
     format_choices,
     latency_levers,
@@ -86,9 +98,12 @@ __all__ = [
     "TOGETHER",
     "ArchitectureLatency",
     "Calibration",
+    "Capital",
     "Cell",
     "Choice",
+    "CostRate",
     "Counter",
+    "Economics",
     "Efficiencies",
     "ErrorBand",
     "Instance",
@@ -97,6 +112,7 @@ __all__ = [
     "KvCompression",
     "Lever",
     "Limits",
+    "LoadStretch",
     "Objective",
     "ObjectiveKind",
     "OffloadDevice",
@@ -111,8 +127,11 @@ __all__ = [
     "apply_override",
     "arithmetic_format",
     "budget_levers",
+    "capital",
     "copied_document",
+    "cost_rate",
     "counters",
+    "demand_levers",
     "figure_lever",
     "format_choices",
     "latency_levers",
@@ -126,9 +145,13 @@ __all__ = [
     "parse_variation",
     "points",
     "power_levers",
+    "provisioned_kw",
+    "rack_kw",
     "rate_levers",
+    "recovery",
     "starting_text",
     "universal",
+    "unpriced",
     "validate",
     "workload_levers",
 ]

@@ -143,6 +143,14 @@ def power_levers(instance: Instance) -> Iterator[Lever]:
         yield figure_lever(instance, "static power", ("rack.static_power",), static / FURTHEST)
 
 
+def demand_levers(instance: Instance) -> Iterator[Lever]:
+    """Yield what is to be served."""
+    demand = instance.limits.min_throughput
+    if demand is not None:
+        least = demand.amount / FURTHEST
+        yield _limit_lever("demand", "min_throughput", "tok/s", demand, least)
+
+
 def pace_levers(instance: Instance) -> Iterator[Lever]:
     """Yield the speed floor, and the latency that no hardware shortens."""
     floor = float(instance.limits.min_speed)

@@ -61,7 +61,7 @@ COUNTED: dict[KeyPath, str] = {
 LEFT_OUT = (
     ("choices", "the solver picks among them; change the list and solve again"),
     ("layers, heads and experts of the llm", "they hang together; compare models instead"),
-    ("prices and years", "no row of the program reads them"),
+    ("prices, years and economics", "no row of the program reads them"),
 )
 """What is not listed, and why."""
 

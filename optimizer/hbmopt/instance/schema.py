@@ -52,6 +52,7 @@ from hbmopt.instance.calibration import (
     entry_for,
     universal,
 )
+from hbmopt.instance.economics import Economics
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
 from hbmopt.instance.objective import OBJECTIVES, Objective
@@ -196,7 +197,13 @@ class Limits(StrictModel):
     )
     power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
-        default=Figure(1.0, "fraction", "given"), description="facility power per rack power"
+        default=Figure(
+            1.2,
+            "fraction",
+            "estimate",
+            note="new halls with liquid cooling 1.1 to 1.3; the mean of all is above 1.5",
+        ),
+        description="facility power per rack power, to cool it and to bring it there",
     )
     min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     min_throughput: Rate | None = Field(
@@ -360,7 +367,7 @@ class Choices(StrictModel):
 
 
 class Instance(StrictModel):
-    """One problem: rack, llm, workload, limits, choices, objective."""
+    """One problem: rack, llm, workload, limits, choices, objective, and what it all costs."""
 
     name: str = "instance"
     description: str = ""
@@ -371,6 +378,9 @@ class Instance(StrictModel):
     choices: Choices = Field(default_factory=Choices)
     calibration: Calibration = Field(default_factory=universal)
     objective: Objective = Field(default="throughput", description="what is to be best")
+    economics: Economics = Field(
+        default_factory=Economics, description="what capital, energy and operations cost"
+    )
 
     @model_validator(mode="after")
     def _formats_of_the_model(self) -> "Instance":
@@ -382,6 +392,13 @@ class Instance(StrictModel):
                 raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
         if any(self.choices.lpu_units or []) and self.rack.offload is None:
             raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
+        kind = OBJECTIVES[self.objective]
+        if kind.least and self.limits.min_throughput is None:
+            raise _problem_at(
+                "objective",
+                f"the least {kind.title} is none at all: say what is to be served, with "
+                'limits.min_throughput: "50k tok/s"',
+            )
         deepest = max(self.choices.draft_tokens)
         if deepest and self.llm.draft is None:
             raise _problem_at(

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hbmopt.documents import Value, parse_document, shipped
+from hbmopt.instance.economics import Economics
 from hbmopt.instance.schema import Choices, Limits, Workload
 
 BLOCKS: Mapping[str, tuple[type[BaseModel], Mapping[str, str]]] = {
@@ -52,6 +53,20 @@ BLOCKS: Mapping[str, tuple[type[BaseModel], Mapping[str, str]]] = {
             "lpu_units": "[0, 64]",
             "uniform": "false",
             "whole_sequences": "false",
+        },
+    ),
+    "economics": (
+        Economics,
+        {
+            "life": "4 years",
+            "discount_rate": "0.1",
+            "power_price": "0.06 USD/kWh",
+            "site": "12000 USD/kW",
+            "site_life": "20 years",
+            "operations_share": "0.04",
+            "operations": "150000 USD/year",
+            "utilisation": "0.4",
+            "load": "[{share: 1, weight: 10}, {share: 0.3, weight: 14}]",
         },
     ),
 }

@@ -63,13 +63,13 @@ class Surroundings:
     power: tuple[int, ...]
 
 
-def alone() -> Surroundings:
-    """Return the surroundings of one rack of which the throughput counts."""
+def alone(token: float = 1.0, kilowatt: float = 0.0, rack: float = 0.0) -> Surroundings:
+    """Return the surroundings of one rack: what a tok/s, a kW less and the rack are worth."""
     none, nowhere = np.zeros(0), np.zeros(0, dtype=np.int32)
     endless = highs.INFINITY
     return Surroundings(
         highs.Program(
-            cost=np.array([0.0, 1.0, 0.0]),
+            cost=np.array([rack, token, -kilowatt]),
             column_lower=np.array([1.0, 0.0, 0.0]),
             column_upper=np.array([1.0, endless, endless]),
             integer=(),
@@ -182,6 +182,9 @@ class ProgramRows:
             values=np.concatenate([before.values, self._values]),
         )
 
+
+PER_SECOND = 1e3
+"""Milliseconds in a second."""
 
 SMALL = 1e-9
 """Entries up to this size change nothing; HiGHS would drop them as well."""
@@ -336,6 +339,10 @@ class Master:
         if rack.rack.power_cap_kw is not None:
             cap = [(self._around.power[position], 1.0), (racks, -number(rack.rack.power_cap_kw))]
             rows.row(cap, 0.0, equal=False)
+        if rack.rack.min_tokens_per_ms is not None:
+            demand = PER_SECOND * number(rack.rack.min_tokens_per_ms)
+            least = [(racks, demand), (self._around.throughput[position], -1.0)]
+            rows.row(least, 0.0, equal=False)
         for budget, fixed in enumerate(rack.fixed_budgets):
             used = summed(
                 [one.budgets[budget][0] for one in groups],

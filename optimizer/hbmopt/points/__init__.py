@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
+    from hbmopt.points.batch_ranges import Points
     from hbmopt.points.best_points import (
         BestPoints,
         ManyLimits,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     )
     from hbmopt.points.clock_mix import Whole
     from hbmopt.points.first_order import point_around, polish, polish_clocks, settles
-    from hbmopt.points.frontier_envelope import Envelope, Outline, Points, served_by
+    from hbmopt.points.frontier_envelope import Envelope, Outline, served_by
     from hbmopt.points.operating_points import (
         AllPoints,
         BatchRates,
@@ -75,7 +76,7 @@ __getattr__ = on_first_use(
         "OperatingPoints": "operating_points",
         "Outline": "frontier_envelope",
         "PRECISION": "targets",
-        "Points": "frontier_envelope",
+        "Points": "batch_ranges",
         "PointSearch": "best_points",
         "Running": "best_points",
         "ServingPoint": "serving_point",

@@ -125,10 +125,9 @@ class AimedRanges(BatchRanges):
         operation, counts = BatchRates(self.source, owners, batches), self._replicas(owners)
         chosen = self._chosen(operation, self._needed(owners, batches))
         runs = chosen.value > 0
-        owner, replicas, batch = (
-            np.broadcast_to(one, runs.shape)[runs] for one in (owners, counts, batches)
-        )
-        speed = (chosen.rate * operation.gained)[runs]
+        owner, replicas = (np.broadcast_to(one, runs.shape)[runs] for one in (owners, counts))
+        batch, speed = np.broadcast_to(batches, runs.shape)[runs], chosen.rate * operation.gained
+        speed = speed[runs]
         made = replicas * batch * speed
         points = Points(owner, batch, replicas, speed, made, chosen.value[runs])
         self._known.append(best_of_each(points))

@@ -56,7 +56,7 @@ def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> So
             return step, point
         exact = Segment(step.batch, step.batch)
         better = yield Asked(demand, exact, _held(plan), plan.worth)
-        if better.answer.optimal and better.objective > current.objective + 1e-12 * _size(current):
+        if better.answer.optimal and better.objective > current.objective + 1e-12 * current.size:
             current = better
         else:
             spread = math.sqrt(spread)
@@ -72,11 +72,6 @@ SETTLED = 1e-8
 def _held(plan: Operation) -> float | None:
     """Return the replicas of a plan; None where they are what is to be few, and free."""
     return None if number(plan.worth.accelerator) else float(round(plan.replicas))
-
-
-def _size(operation: Operation) -> float:
-    """Return how large what the objective is made of is, whatever its signs."""
-    return float(np.abs(operation.filled.program.cost * operation.answer.point).sum())
 
 
 def _step(demand: Demand, current: Operation, plan: Operation, spread: float) -> Solving[Polished]:
@@ -186,7 +181,7 @@ POWER_ROWS = ("power_cap", "accelerator_power")
 def _power_has_price(operation: Operation) -> bool:
     rows = operation.filled.template.rows
     places = [place for place, label in enumerate(rows) if label.family in POWER_ROWS]
-    size = max(1.0, _size(operation))
+    size = max(1.0, operation.size)
     return _paid(operation.worth) > 0 or bool((abs(operation.duals[places]) > 1e-9 * size).any())
 
 

@@ -63,8 +63,9 @@ class Envelope:
 
     `questions` say which question each configuration of each group belongs to: the only one, where
     they are left out. `cap` and `lowest_floor` are one for all questions, or one for each, as are
-    the numbers of the `aim`, which says what is best. With `only_best` the envelope of each question is known where it is highest, at or above the lowest
-    floor; without, there is but one question.
+    the numbers of the `aim`, which says what is best. With `only_best` the envelope of each
+    question is known where it is highest, at or above the lowest floor; without, there is but one
+    question.
     """
 
     def __init__(
@@ -80,7 +81,10 @@ class Envelope:
     ) -> None:
         of = questions or [np.zeros(len(one.configurations), dtype=np.int64) for one in groups]
         self._count = 1 + max((int(one.max()) for one in of), default=0)
-        caps, floors = (np.broadcast_to(one, self._count) for one in (cap, lowest_floor))
+        caps, floors = (
+            one if isinstance(one, np.ndarray) else np.full(self._count, one)
+            for one in (cap, lowest_floor)
+        )
         self._only_best = only_best
         self.ranges = [
             ranges_for(aim, one, mine, caps[mine], floors[mine] * (1.0 - NOT_BETTER), whole=whole)

@@ -265,7 +265,7 @@ class BatchRates:
         return np.where(full, np.minimum(self.power, mix.power[-1]), mix.least_power(rate))
 
     def hull(self) -> tuple[Array, Array]:
-        """Return power and steps per ms of the corners of each hull, from resting to the fastest."""
+        """Return power and steps per ms of the corners of each hull, from resting up."""
         mix = self._mix("rack", None)[1]
         return mix.power, mix.rate
 
@@ -594,7 +594,13 @@ def points_of(sets: Iterable[Alike]) -> tuple[OperatingPoints, ...]:
         instance, configuration = one.demand.instance, one.demand.configuration
         budgets = tuple(each.name for each in instance.limits.budgets)
         asked = instance.limits.min_throughput is None
-        shape = one.demand.shape, configuration.clocks, instance.power_cap_kw is None, asked, budgets
+        shape = (
+            one.demand.shape,
+            configuration.clocks,
+            instance.power_cap_kw is None,
+            asked,
+            budgets,
+        )
         found.setdefault(shape, []).append(one)
     return tuple(map(OperatingPoints, found.values()))
 

@@ -151,7 +151,7 @@ class ReplicaRows:
         self._timed, self._held = list[_Places](), list[_Places]()
         self._kernels: dict[int, list[_Places]] = {}
         self._shared = list[tuple[int, _Places]]()
-        entries, rows = len(template.indices), len(template.rows)
+        entries = len(template.indices)
         for row, label in enumerate(template.rows):
             labels = [template.columns[column] for column in template.row_columns(row)]
             if label.family in KERNEL_ROWS and label.index is not None:

@@ -31,6 +31,7 @@ from hbmopt.program.optimum import (
     RunningColumn,
     amount_of,
     priced,
+    quoted_in,
     rack_plan,
     running_column,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "filled_programs",
     "one_at_a_time",
     "priced",
+    "quoted_in",
     "rack_plan",
     "rack_power",
     "running_column",

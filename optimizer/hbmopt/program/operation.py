@@ -44,6 +44,11 @@ class Operation:
         return self.answer.objective
 
     @cached_property
+    def size(self) -> float:
+        """How large the terms of the objective are, whatever their signs."""
+        return float(np.abs(self.filled.program.cost * self.answer.point).sum())
+
+    @cached_property
     def throughput(self) -> float:
         """Output tokens per ms."""
         if self.worth == TOKENS:

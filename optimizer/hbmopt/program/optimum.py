@@ -5,12 +5,22 @@ from this one form.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hbmopt.demand import Aim, Configuration, Demand, Point, Segment, aim_of, collect
+from hbmopt.demand import (
+    MILLION,
+    PER_HOUR,
+    Aim,
+    Configuration,
+    Demand,
+    Point,
+    Segment,
+    aim_of,
+    collect,
+)
 from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
 from hbmopt.program.operation import Operation
@@ -270,34 +280,58 @@ def clock_operations(
 def priced(instance: Instance, operation: Operation, batches: Point) -> PricedRack:
     """Return the priced optimum of a rack that was solved alone, in the unit of its objective."""
     template, worth, aim = operation.filled.template, operation.worth, aim_of(instance)
-    amount = amount_of(aim, operation)
-    cost = float(aim.cost(operation.power_kw)) if aim.usd_per_hour else 0.0
-    scale, cost_weight = 1e3, 0.0
-    if aim.objective == "tokens_per_joule":
-        scale = 1.0 / operation.power_kw
-    elif aim.objective == "tokens_per_dollar":
-        scale, cost_weight = amount / operation.throughput, -amount / cost
-    elif aim.objective == "speed":
-        scale = 1e3 / operation.replicas
-    elif aim.objective == "cost":
-        scale, cost_weight = -float(aim.usd_per_kwh), 1.0
-    elif aim.objective in ("power", "accelerators"):
-        scale = -1.0
-    duals = {
-        label: scale * float(dual)
-        for label, dual in zip(template.rows, operation.duals, strict=True)
-    }
+    duals = {label: float(dual) for label, dual in zip(template.rows, operation.duals, strict=True)}
     values = labelled_values(operation)
     column = PricedColumn(operation.configuration, operation.data, values, batches, duals)
-    return PricedRack(
+    rack = PricedRack(
         instance=instance,
         rack=operation.rack,
         columns=(column,),
         duals=duals,
+        objective=operation.objective,
+        throughput_weight=number(worth.token),
+        power_weight=-number(worth.kilowatt) + 0.0,
+        pace_weight=number(worth.pace),
+    )
+    amount = amount_of(aim, operation)
+    return quoted_in(rack, aim, amount, operation.power_kw, operation.replicas)
+
+
+def quoted_in(
+    rack: PricedRack, aim: Aim, amount: float, power_kw: float, replicas: float
+) -> PricedRack:
+    """Return a rack that was priced by what is worth what in the unit of its objective.
+
+    Parameters
+    ----------
+    rack
+        Priced in tokens per ms, or in whatever is least, as `Aim.worth` says.
+    amount, power_kw, replicas
+        The objective at the optimum in its own unit, the power there, and what runs.
+    """
+    scale, cost_weight = 1e3, 0.0
+    if aim.objective == "tokens_per_joule":
+        scale = 1.0 / power_kw
+    elif aim.objective == "tokens_per_dollar":
+        cost = float(aim.cost(power_kw))
+        scale, cost_weight = 1e3 * PER_HOUR / MILLION / cost, -amount / cost
+    elif aim.objective == "speed":
+        scale = 1e3 / replicas
+    elif aim.objective == "cost":
+        scale, cost_weight = -float(aim.usd_per_kwh), 1.0
+    elif aim.objective in ("power", "accelerators"):
+        scale = -1.0
+    return replace(
+        rack,
+        columns=tuple(
+            replace(one, duals={label: scale * dual for label, dual in one.duals.items()})
+            for one in rack.columns
+        ),
+        duals={label: scale * dual for label, dual in rack.duals.items()},
         objective=amount,
-        throughput_weight=scale * number(worth.token),
-        power_weight=-scale * number(worth.kilowatt) + 0.0,
-        pace_weight=scale * number(worth.pace),
+        throughput_weight=scale * rack.throughput_weight,
+        power_weight=scale * rack.power_weight + 0.0,
+        pace_weight=scale * rack.pace_weight,
         cost_weight=cost_weight,
         objective_unit=OBJECTIVES[aim.objective].unit,
     )

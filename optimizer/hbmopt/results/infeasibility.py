@@ -30,8 +30,10 @@ from hbmopt.demand import (
 from hbmopt.instance import Instance
 from hbmopt.models.quantities import number
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
+from hbmopt.plan import search
 from hbmopt.points import Target, TargetSearch, one_replica
-from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, step_parts, work
+from hbmopt.program import STRUCTURAL, ClockPoint, Filled, fill, highs, priced, step_parts, work
+from hbmopt.results.limits import NO_ELASTICITY, constraint_table
 from hbmopt.results.solution import Conflict
 
 MOST_FLOORS = 10_000
@@ -59,18 +61,24 @@ class Conflicts:
         rejections: Sequence[Rejection],
     ) -> None:
         """Take the configurations that hold a sequence, and why others cannot run."""
-        limits = instance.limits.model_copy(update={"budgets": []})
+        limits = instance.limits.model_copy(update={"budgets": [], "min_throughput": None})
         self._bare = instance.model_copy(update={"limits": limits})
         self._configurations, self._rejections = configurations, rejections
         self._least: dict[float, tuple[float, Configuration]] = {}
 
     def summary(self, instance: Instance) -> str:
         """Return the conflict in one sentence."""
+        short = _short_of_demand(instance)
+        if short is not None:
+            return short.summary
         told = self._told(instance)
         return told.summary if told is not None else self.explain(instance).summary
 
     def explain(self, instance: Instance) -> Conflict:
         """Return the conflict with a smallest set of limits that exclude each other."""
+        short = _short_of_demand(instance)
+        if short is not None:
+            return short
         told = self._told(instance)
         if told is not None and told.limits:
             return told
@@ -145,6 +153,29 @@ class Conflicts:
         """Return the configuration of which one replica comes closest to what every plan needs."""
         found = TargetSearch(instance, self._configurations).closest(one_replica(instance))
         return found.point.configuration if found is not None else self._configurations[0]
+
+
+def _short_of_demand(instance: Instance) -> Conflict | None:
+    """Return the conflict of a demand that is more than the rack makes; None for any other.
+
+    What is in its way is what binds where the rack makes most.
+    """
+    demand = instance.limits.min_throughput
+    if demand is None:
+        return None
+    limits = instance.limits.model_copy(update={"min_throughput": None})
+    free = instance.model_copy(update={"limits": limits, "objective": "throughput"})
+    found = search(free)
+    if found.point is None or found.relaxed is None or found.around is None:
+        return None
+    rows = constraint_table(priced(free, found.relaxed, found.around))
+    binding = [row.name for row in rows if row.binding and abs(row.elasticity) > NO_ELASTICITY]
+    runs, made = found.point.configuration, found.point.throughput
+    summary = (
+        f"the demand of {float(demand):,.6g} tok/s is more than the rack makes within its other "
+        f"limits, {made:,.6g} tok/s with {found.point.replicas} x {runs}"
+    )
+    return Conflict(summary, str(runs), ("min_throughput", *binding))
 
 
 def _floor(instance: Instance) -> float:
@@ -233,7 +264,9 @@ def _one_replica(instance: Instance, configuration: Configuration) -> Filled:
     clocks = configuration.clocks
     few = tuple(dict.fromkeys((clocks[0], clocks[len(clocks) // 2], clocks[-1])))
     demand = Demand(instance, configuration).with_clocks(few)
-    filled = fill(rack_data(instance), demand.over(segment))
+    # What one replica cannot do is said here, not what all of them together do not make.
+    rack = replace(rack_data(instance), min_tokens_per_ms=None)
+    filled = fill(rack, demand.over(segment))
     position = filled.template.column("replicas")
     lower, upper = filled.program.column_lower.copy(), filled.program.column_upper.copy()
     lower[position] = upper[position] = 1.0

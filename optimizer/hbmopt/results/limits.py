@@ -4,6 +4,7 @@ What a family limits, and in which unit, stands in `hbmopt.models` beside its ro
 is used is read from the declared rows themselves.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,9 @@ BINDING = 1e-6
 
 NO_ELASTICITY = 1e-9
 """Elasticities up to this size are the noise of a difference of nearly equal numbers."""
+
+PER_SECOND = 1e3
+"""Milliseconds in a second."""
 
 PER_STEP = 1e3
 """Microseconds in a ms: a limit on what a step leaves is read per step."""
@@ -177,6 +181,21 @@ def rack_uses(
         cap, used = number(rack.power_cap_kw), plan.power_kw
         worth = prices.get(Label("power_cap", None, None), 0.0) * used / cap
         found.append(_ceiling("power_cap", used, cap * racks, "kW", worth))
+    if rack.min_tokens_per_ms is not None:
+        demand = PER_SECOND * number(rack.min_tokens_per_ms) * racks
+        worth, made = -prices.get(Label("min_throughput", None, None), 0.0), plan.throughput
+        found.append(
+            LimitUse(
+                "min_throughput",
+                made,
+                demand,
+                "tok/s",
+                demand / made if made else math.inf,
+                binding=_tight(made - demand, demand),
+                worth=worth,
+                floor=True,
+            )
+        )
     for position, budget in enumerate(instance.limits.budgets):
         used = plan.budget_used(position)
         worth = prices.get(Label("budget", None, position), 0.0) * used / budget.capacity

@@ -261,7 +261,9 @@ def priced_inputs(demand: Demand, limited: Limited, optima: Optima, known: Input
     moved = moved_figures(inputs)
     factors = known.answers(instance, configuration, moved).factors
     numbers = list(optima.numbers[:, None, :] * factors[:, :, None])
-    ends = lagrangian_of(optima.template, numbers, optima.values, optima.duals, (PER_SECOND, 0.0, 0.0))
+    ends = lagrangian_of(
+        optima.template, numbers, optima.values, optima.duals, (PER_SECOND, 0.0, 0.0)
+    )
     changes = slopes(ends)
     latency = number(demand.whole_replica(1.0).fixed_latency_ms)
     quotes = quoted(instance, inputs, configuration, latency)

@@ -14,11 +14,13 @@ def with_next_units(instance: Instance, solution: Solution) -> Solution:
         return solution
     changed = one_more(instance)
     found = most_of_each(list(changed.values()))
-    now = solution.throughput_tok_s or 0.0
-    made = {
-        name: _difference(point.throughput if point is not None else 0.0, now)
-        for name, point in zip(changed, found, strict=True)
-    }
+    now = solution.objective_amount or 0.0
+    # Where nothing can run no tokens are made; of other objectives nothing can be said.
+    nothing = 0.0 if instance.objective == "throughput" else None
+    made = dict[str, float | None]()
+    for name, point in zip(changed, found, strict=True):
+        then = point.amount if point is not None else nothing
+        made[name] = _difference(then, now) if then is not None else None
     return replace(
         solution,
         inputs=tuple(replace(one, next_unit=made.get(one.name)) for one in solution.inputs),

@@ -250,6 +250,10 @@ class _Solved:
         if numbers.power_cap_kw is not None:
             cap = [(self._around.power[position], 1.0 / number(numbers.power_cap_kw))]
             shared[Label("power_cap", None, None)] = rows.row(cap, count, equal=False)
+        if numbers.min_tokens_per_ms is not None:
+            demand = 1e3 * number(numbers.min_tokens_per_ms)
+            least = [(self._around.throughput[position], -1.0 / demand)]
+            shared[Label("min_throughput", None, None)] = rows.row(least, -count, equal=False)
         for index, (entries, fixed) in enumerate(zip(budgets, rack.fixed_budgets, strict=True)):
             left = count * (1.0 - fixed)
             shared[Label("budget", None, index)] = rows.row(entries, left, equal=False)
@@ -314,6 +318,7 @@ class _Solved:
         shared = {Label(name, None, None): 0.0 for name in ("accelerators", "lpu_units")}
         shared |= {label: float(duals[row]) for label, row in self._shared[position].items()}
         cap = shared.get(Label("power_cap", None, None), 0.0)
+        least = shared.get(Label("min_throughput", None, None), 0.0)
         numbers: RackData = replace(rack.rack, racks=self.racks(position))
         return PricedRack(
             rack=numbers,
@@ -321,7 +326,8 @@ class _Solved:
             instance=rack.instance,
             duals=shared,
             objective=objective,
-            throughput_weight=1e3 * float(duals[tokens]),
+            throughput_weight=1e3 * float(duals[tokens])
+            - least / number(numbers.min_tokens_per_ms or 1.0),
             power_weight=float(duals[power]) + cap / number(numbers.power_cap_kw or 1.0),
             objective_unit=unit,
         )

@@ -233,6 +233,9 @@ class Solution:
     context_tokens: float
     reserved_context_tokens: float
     prefill: str
+    min_throughput_tok_s: float | None = None
+    objective_unit: str = "tok/s"
+    objective_amount: float | None = None
     throughput_tok_s: float | None = None
     speed_tok_s_user: float | None = None
     batch: float | None = None

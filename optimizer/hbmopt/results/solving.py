@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hbmopt.basics import verb
+from hbmopt.demand import aim_of
 from hbmopt.errors import SolverError
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load
 from hbmopt.plan import Found, best_points, found_at, search
 from hbmopt.points import (
     ServingPoint,
@@ -136,9 +137,15 @@ def described(
         plan = optimum
     inputs, constraints = input_prices(optimum, known), constraint_table(optimum)
     power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
-    loss = max(0.0, 1.0 - throughput / optimum.throughput)
+    amount = float(
+        aim_of(instance).amount(
+            throughput, plan.power_kw, throughput / batch, plan.used_accelerators
+        )
+    )
+    loss = _rounding_loss(instance, amount, optimum)
     return Solution(
         status="optimal",
+        objective_amount=amount,
         throughput_tok_s=throughput,
         speed_tok_s_user=throughput / batch,
         batch=batch,
@@ -155,6 +162,14 @@ def described(
         certificate=_certificate(proof, "optimal", begun, loss, violation),
         **_heading(instance),
     )
+
+
+def _rounding_loss(instance: Instance, amount: float, optimum: PricedRack) -> float:
+    """Return the share of the objective that whole sequences and accelerators lose."""
+    if min(amount, optimum.objective) <= 0.0:
+        return 0.0
+    kept = amount / optimum.objective
+    return max(0.0, 1.0 - (1.0 / kept if OBJECTIVES[instance.objective].least else kept))
 
 
 def _limiting(
@@ -176,15 +191,18 @@ def _limiting(
 
 
 def _heading(instance: Instance) -> dict[str, Any]:
+    limits = instance.limits
     return {
         "instance": instance.name,
         "title": instance.description,
         "llm": instance.llm.title or instance.llm.name,
         "rack": instance.rack.title or instance.rack.name,
         "objective": instance.objective,
+        "objective_unit": OBJECTIVES[instance.objective].unit,
+        "min_throughput_tok_s": float(least) if (least := limits.min_throughput) else None,
         "accelerators": int(instance.rack.accelerators),
-        "power_scope": instance.limits.power_scope,
-        "min_speed_tok_s_user": float(instance.limits.min_speed),
+        "power_scope": limits.power_scope,
+        "min_speed_tok_s_user": float(limits.min_speed),
         "context_tokens": instance.workload.mean_context,
         "reserved_context_tokens": instance.workload.reserved_context,
         "prefill": instance.workload.prefill,

@@ -299,7 +299,7 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
             f"{sign}{100 * abs(one.change):.0f} % {known} is worth {100 * one.gain:+.1f} %",
         ),
         f": {show(value)} instead of {show(found.value)} {found.unit} makes "
-        f"{show(one.throughput_tok_s, 6)} instead of {show(solution.throughput_tok_s or 0.0, 6)} "
+        f"{show(one.amount, 6)} instead of {show(solution.objective_amount or 0.0, 6)} "
         f"tok/s. At the margin: {price}"
         + (f" ({found.status})." if found.status == "estimate" else "."),
     )
@@ -376,7 +376,7 @@ def alternatives_section(explanation: Explanation) -> Html:
         rows = [
             (
                 one.configuration,
-                f"{'' if one.exact else '≤ '}{show(one.throughput_tok_s, 6)}",
+                f"{'' if one.exact else '≤ '}{show(one.amount, 6)}",
                 f"{-one.loss:.1%}",
             )
             for one in explanation.alternatives[:MOST_ALTERNATIVES]

@@ -21,6 +21,7 @@ from hbmopt.instance import (
     Lever,
     budget_levers,
     counters,
+    demand_levers,
     format_choices,
     latency_levers,
     layout_choices,
@@ -31,6 +32,7 @@ from hbmopt.instance import (
     workload_levers,
 )
 from hbmopt.models.quantities import number
+from hbmopt.plan import best_of_each, best_point, found_at
 from hbmopt.points import PRECISION, Target, TargetSearch, last, one_replica
 from hbmopt.program import solve_program
 
@@ -113,6 +115,7 @@ class Changes:
 def changes_of(instance: Instance, *, floor: bool) -> Changes:
     """Return the changes to try; with `floor` the instance's speed floor is one of them."""
     levers = [
+        demand_levers(instance),
         power_levers(instance),
         pace_levers(instance) if floor else latency_levers(instance),
         budget_levers(instance),
@@ -154,9 +157,16 @@ def cures_of_infeasible(instance: Instance, parts: Parts | None = None) -> Cures
         parts.expect(changes.parts)
     target = aim(instance)
     ranked = []
-    for one in enumerate_configurations(instance)[0]:
-        found = TargetSearch(instance, [one]).closest(target)
-        ranked.append((found.factor if found is not None else math.inf, one))
+    listed = enumerate_configurations(instance)[0]
+    if _demand(instance):
+        limits = instance.limits.model_copy(update={"min_throughput": None})
+        free = _most_tokens(instance).model_copy(update={"limits": limits})
+        most = {one: made for one, made, _ in best_of_each(free)}
+        ranked = [(-most.get(one, 0.0), one) for one in listed]
+    else:
+        for one in listed:
+            found = TargetSearch(instance, [one]).closest(target)
+            ranked.append((found.factor if found is not None else math.inf, one))
     ranked.sort(key=lambda pair: pair[0])
     return smallest_changes(instance, aim, [one for _, one in ranked], changes, parts)
 
@@ -269,7 +279,8 @@ class CureSearch:
         first = counter.apply(self.instance, now + 1)
         if idle_power(first) > (first.power_cap_kw or math.inf):
             return tried
-        if self.aim(self.instance).batch > 0 or self.instance.rack.offload is not None:
+        served = self.aim(self.instance).batch > 0 or _demand(self.instance)
+        if served or self.instance.rack.offload is not None:
             found = self._by_steps(counter, now, most)
         else:
             found = self._by_counting(counter, now, most)
@@ -386,6 +397,8 @@ class CureSearch:
         return _between(fails, lever.now, enough)
 
     def _serves(self, instance: Instance, configuration: Configuration) -> bool:
+        if _demand(instance):
+            return best_point(_most_tokens(instance), only=[configuration]) is not None
         return TargetSearch(instance, [configuration]).serves(self.aim(instance))
 
     def _chosen(self, choice: Choice) -> Cure | None:
@@ -405,6 +418,11 @@ class CureSearch:
     def _verify(self, instance: Instance, configuration: Configuration) -> None:
         """Solve the program of the point that a change makes possible."""
         target = self.aim(instance)
+        if _demand(instance):
+            point = best_point(_most_tokens(instance), only=[configuration])
+            if point is not None:
+                found_at(_most_tokens(instance), point)
+                return
         found = TargetSearch(instance, [configuration]).closest(target)
         if found is not None and found.serves(target):
             batch, replicas = found.point.batch, float(found.point.replicas)
@@ -416,6 +434,16 @@ class CureSearch:
             if solved.answer.optimal:
                 return
         raise SolverError(f"a change that should be enough is not for {configuration}")
+
+
+def _demand(instance: Instance) -> bool:
+    """Whether so many tokens are to be served that any number of replicas may be needed."""
+    return instance.limits.min_throughput is not None
+
+
+def _most_tokens(instance: Instance) -> Instance:
+    """Return the instance, whatever it asks to be best, asked for tokens."""
+    return instance.model_copy(update={"objective": "throughput"})
 
 
 def _between(

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hbmopt.basics import Parts, Progress, verb
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.demand import aim_of
+from hbmopt.instance import OBJECTIVES, Instance, Objective, Overrides, Source, load
 from hbmopt.plan import Found, best_of_each, search
 from hbmopt.results import Conflict, explain_conflict, plain
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
@@ -14,12 +15,13 @@ from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible
 class Alternative:
     """A configuration that could run, and what it makes.
 
-    `throughput_tok_s` is its own optimum, as `exact` says. `loss` is how far that is below the
-    optimum of all, as a share of it.
+    `amount` is its own optimum in the objective's unit, as `exact` says, and `throughput_tok_s` the
+    same where that is the objective. `loss` is by which share it is worse than the optimum of all.
     """
 
     configuration: str
-    throughput_tok_s: float
+    amount: float
+    throughput_tok_s: float | None
     exact: bool
     batch: float | None
     loss: float
@@ -43,6 +45,9 @@ class Explanation:
     instance: str
     status: str
     chosen: str | None
+    objective: Objective
+    objective_unit: str
+    amount: float | None
     throughput_tok_s: float | None
     alternatives: tuple[Alternative, ...]
     idle: tuple[str, ...]
@@ -62,7 +67,8 @@ class Explanation:
         """
         found: list[dict[str, Any]] = []
         if self.chosen is not None:
-            found.append(_row("chosen", self.chosen, throughput_tok_s=self.throughput_tok_s))
+            known = {"amount": self.amount, "throughput_tok_s": self.throughput_tok_s}
+            found.append(_row("chosen", self.chosen, **known))
         found += [_row("alternative", **asdict(one)) for one in self.alternatives]
         found += [_row("idle", name) for name in self.idle]
         found += [
@@ -83,6 +89,7 @@ def _row(kind: str, configuration: str | None = None, **cells: Any) -> dict[str,
     return {"kind": kind, "configuration": configuration} | {
         name: cells.get(name)
         for name in (
+            "amount",
             "throughput_tok_s",
             "exact",
             "batch",
@@ -113,18 +120,26 @@ def explain(
     found = search(instance)
     parts.add()
     plan = found.plan
-    reached = plan.throughput if plan is not None else 0.0
+    kind = OBJECTIVES[instance.objective]
+    reached = 0.0
+    if plan is not None:
+        speed = plan.throughput / plan.batch
+        reached = float(
+            aim_of(instance).amount(plan.throughput, plan.power_kw, speed, plan.used_accelerators)
+        )
     chosen = found.point.configuration if found.point is not None else None
     alternatives, idle = list[Alternative](), list[str]()
-    for one, made, batch in best_of_each(instance):
+    for one, value, batch in best_of_each(instance):
         if one == chosen:
             continue
-        if made > 0 and reached > 0:
-            loss = max(0.0, 1.0 - made / reached)
-            alternatives.append(Alternative(str(one), made, True, batch, loss))
+        if value > 0 and reached > 0:
+            amount = 1.0 / value if kind.least else value
+            loss = max(0.0, amount / reached - 1.0 if kind.least else 1.0 - amount / reached)
+            made = amount if instance.objective == "throughput" else None
+            alternatives.append(Alternative(str(one), amount, made, True, batch, loss))
         else:
             idle.append(str(one))
-    alternatives.sort(key=lambda one: -one.throughput_tok_s)
+    alternatives.sort(key=lambda one: one.loss)
     parts.add()
     reasons: dict[str, list[str]] = {}
     for rejection in found.rejections:
@@ -139,7 +154,10 @@ def explain(
         instance=instance.name,
         status="optimal" if plan is not None else "infeasible",
         chosen=str(chosen) if chosen is not None else None,
-        throughput_tok_s=reached if plan is not None else None,
+        objective=instance.objective,
+        objective_unit=kind.unit,
+        amount=reached if plan is not None else None,
+        throughput_tok_s=plan.throughput if plan is not None else None,
         alternatives=tuple(alternatives),
         idle=tuple(idle),
         rejected=tuple(
@@ -161,16 +179,16 @@ def explanation_text(explanation: Explanation) -> str:
     if explanation.chosen is None:
         lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
     else:
+        unit, least = explanation.objective_unit, OBJECTIVES[explanation.objective].least
         lines += [
             f"Chosen: {explanation.chosen}",
-            f"        {explanation.throughput_tok_s:,.1f} tok/s",
+            f"        {_amount(explanation.amount or 0.0)} {unit}",
             "",
             f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
         ]
         for one in explanation.alternatives[:MOST_LISTED]:
-            lines.append(
-                f" {-one.loss:>8.1%}   {one.throughput_tok_s:>14,.1f} tok/s  {one.configuration}"
-            )
+            worse = one.loss if least else -one.loss
+            lines.append(f" {worse:>8.1%}   {_amount(one.amount):>14} {unit}  {one.configuration}")
         lines += _more(len(explanation.alternatives))
     if explanation.idle:
         lines += ["", f"Fit in memory but meet no plan within the limits ({len(explanation.idle)})"]
@@ -185,6 +203,14 @@ def explanation_text(explanation: Explanation) -> str:
             if len(rejected.configurations) > 4:
                 lines.append(f"      and {len(rejected.configurations) - 4} more")
     return "\n".join(lines) + "\n"
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:,.1f}" if amount >= LARGE else f"{amount:,.4g}"
+
+
+LARGE = 1000.0
+"""From which on one decimal is enough of an amount."""
 
 
 def _conflict_lines(explanation: Explanation) -> list[str]:

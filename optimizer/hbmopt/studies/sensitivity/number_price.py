@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SMALL = 5e-4
-"""Relative change of throughput below which a step is worth nothing."""
+"""Relative change of the objective below which a step is worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class RangeEnd:
 class Resolved:
     """The optimum a step away, with configuration and replicas free.
 
-    `change` is that of throughput, relative to the plan's; `expected` is what the price alone says.
+    `amount` is the objective there and `change` how it differs from the plan's, relative to that;
+    `expected` is what the price alone says. `throughput_tok_s` is known where it is the objective.
     """
 
     value: float
     status: str
     expected: float | None = None
     change: float | None = None
+    amount: float | None = None
     throughput_tok_s: float | None = None
     configuration: str | None = None
     other_configuration: bool = False
@@ -39,7 +41,7 @@ class Resolved:
 class NumberPrice:
     """Price, elasticity, range and re-solved steps of one number.
 
-    `unit_price` is d(throughput) / d(number), `elasticity` % of throughput per %. Counts have
+    `unit_price` is d(objective) / d(number), `elasticity` % of the objective per %. Counts have
     neither. Where the prices on both sides differ, `unit_price` is that of more, and both are
     given. `worth` is what the table is sorted by: the size of the elasticity, or for a share that
     is 0 what all of it would be worth at this price.

@@ -85,7 +85,7 @@ class HeldOptimum:
 
     @property
     def objective(self) -> float:
-        """Return output tokens per second."""
+        """Return the objective in its own unit."""
         return self.priced.objective
 
     @cached_property
@@ -142,7 +142,7 @@ class HeldOptimum:
         ]
         if not rows:
             return None
-        price = sum(abs(float(answer.duals[row])) for row in rows) / operation.throughput
+        price = sum(abs(float(answer.duals[row])) for row in rows) / operation.size
         if price > PRICED and self.fine and running != {0}:
             # Between clocks prices are a staircase; how far the clock is lowered is not.
             if label.family in POWER_ROWS:
@@ -203,7 +203,7 @@ class HeldOptimum:
                 found.add(Label(label.family, None, label.index))
         smallest = smallest_batch(operation.configuration) * (1.0 + RUNNING)
         for label, dual in zip(template.rows, operation.answer.duals, strict=True):
-            if label.family in UNPRICED or abs(dual) <= PRICED * operation.throughput:
+            if label.family in UNPRICED or abs(dual) <= PRICED * operation.size:
                 continue
             if label.clock is not None and label.clock not in running:
                 continue

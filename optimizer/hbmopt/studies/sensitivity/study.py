@@ -1,6 +1,6 @@
 """Prices of everything: what each number of an instance is worth, how far that holds, and beyond.
 
-Three answers stand side by side for every number. The *price* is the derivative of throughput by
+Three answers stand side by side for every number. The *price* is the derivative of the objective by
 the envelope theorem, with configuration and replicas held. Its *range* is how far the number can
 move before other rows take over, integers still held. The *step* is a new solve a step below and
 above, in which everything may change; where it differs from the price, that is information.
@@ -51,7 +51,8 @@ class Sensitivity:
 
     `numbers` are sorted by what they are worth, `unused` are those that no configuration of this
     instance reads. `priced_throughput_tok_s` is that of the priced optimum, whose batch need not be
-    whole; prices are its derivatives, steps are relative to `throughput_tok_s`, the plan's.
+    whole; prices are derivatives of its objective, steps are relative to `objective_amount`, the
+    plan's.
     """
 
     instance: str
@@ -61,6 +62,8 @@ class Sensitivity:
     status: str
     objective: str
     step: float
+    objective_unit: str = "tok/s"
+    objective_amount: float | None = None
     throughput_tok_s: float | None = None
     priced_throughput_tok_s: float | None = None
     configuration: str | None = None
@@ -147,6 +150,7 @@ def sensitivity(
         "rack": solution.rack,
         "status": solution.status,
         "objective": solution.objective,
+        "objective_unit": solution.objective_unit,
         "step": step,
     }
     if found.relaxed is None or found.around is None or not solution.feasible:
@@ -163,8 +167,9 @@ def sensitivity(
     study = _Study(instance, solution, optimum, held, step, resolve=resolve)
     prices, unused, interrupted = study.run(chosen, top, progress)
     return Sensitivity(
+        objective_amount=solution.objective_amount,
         throughput_tok_s=solution.throughput_tok_s,
-        priced_throughput_tok_s=optimum.objective,
+        priced_throughput_tok_s=optimum.throughput,
         configuration=_configurations(solution),
         advice=what_to_buy(instance, solution, prices),
         numbers=prices,
@@ -366,35 +371,36 @@ class _Study:
         self, number: InstanceNumber, price: NumberPrice, share: float
     ) -> Resolved | None:
         """Return the optimum a step away, everything free; None where there is no such step."""
-        amount = number.stepped(share)
-        if amount is None or (share < 0 and number.amount == 0.0):
+        moved = number.stepped(share)
+        if moved is None or (share < 0 and number.amount == 0.0):
             return None
-        quoted, expected = amount * number.quoted, None
-        base = self.solution.throughput_tok_s or 0.0
+        quoted, expected = moved * number.quoted, None
+        base = self.solution.objective_amount or 0.0
         if price.unit_price is not None:
             side = price.unit_price_below if share < 0 else price.unit_price_above
             rate = price.unit_price if side is None else side
-            moved = (amount - number.amount) * number.quoted / number.per
-            expected = rate * moved / self.optimum.objective
+            more = (moved - number.amount) * number.quoted / number.per
+            expected = rate * more / self.optimum.objective
         found = self._most.get((number.name, share))
         if found is not None:
-            made, wins = found.throughput, f"{found.replicas} x {found.configuration}"
+            amount, wins = found.amount, f"{found.replicas} x {found.configuration}"
         else:
             # Nothing that is nearly as good here can run there: why, or what else, takes a solve.
             try:
-                solution = solve(number.at(self.instance, amount))
+                solution = solve(number.at(self.instance, moved))
             except HbmoptError as error:
                 return Resolved(quoted, "failed", expected, message=" ".join(str(error).split()))
-            if solution.throughput_tok_s is None:
+            if solution.objective_amount is None:
                 reason = solution.conflict.summary if solution.conflict else ""
                 return Resolved(quoted, "infeasible", expected, message=reason)
-            made, wins = solution.throughput_tok_s, _configurations(solution)
+            amount, wins = solution.objective_amount, _configurations(solution)
         return Resolved(
             value=quoted,
             status="optimal",
             expected=expected,
-            change=made / base - 1.0,
-            throughput_tok_s=made,
+            change=amount / base - 1.0,
+            amount=amount,
+            throughput_tok_s=amount if self.instance.objective == "throughput" else None,
             configuration=wins,
             other_configuration=wins != self.configuration,
         )

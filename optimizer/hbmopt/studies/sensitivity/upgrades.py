@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hbmopt.documents import KeyPath
-from hbmopt.instance import Instance
+from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.plan import hopeful, most_of_each
 from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled, solve
 
@@ -23,11 +23,14 @@ NO_GAIN = 5e-4
 
 @dataclass(frozen=True)
 class Upgrade:
-    """One input with a tenth more of it (less of a latency) and what the rack makes then."""
+    """One input with a tenth more of it (less of a latency), and the objective then.
+
+    `gain` is by which share of it that is better.
+    """
 
     input: InputResult
     change: float
-    throughput_tok_s: float
+    amount: float
     gain: float
 
 
@@ -44,9 +47,12 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
         capacity: KeyPath = ("limits", "budgets", position, "capacity")
         bought = instance.changed(capacity, lambda now: now * (1.0 + TENTH))
         wanted.append((_as_input(rows[budget.name]), TENTH, bought))
-    made = _most(instance, [bought for *_, bought in wanted])
-    for (one, change, _), most in zip(wanted, made, strict=True):
-        yield Upgrade(one, change, most, most / (solution.throughput_tok_s or 1.0) - 1.0)
+    made = _best(instance, [bought for *_, bought in wanted])
+    now = solution.objective_amount or 1.0
+    better = -1.0 if OBJECTIVES[instance.objective].least else 1.0
+    for (one, change, _), then in zip(wanted, made, strict=True):
+        if then is not None:
+            yield Upgrade(one, change, then, better * (then / now - 1.0) + 0.0)
 
 
 def _as_input(row: ConstraintResult) -> InputResult:
@@ -62,11 +68,11 @@ def _as_input(row: ConstraintResult) -> InputResult:
     )
 
 
-def _most(instance: Instance, bought: list[Instance]) -> Iterator[float]:
-    """Yield the most throughput of changed instances."""
+def _best(instance: Instance, bought: list[Instance]) -> Iterator[float | None]:
+    """Yield the objective of changed instances; None where nothing can run."""
     if instance.choices.uniform:
         for one in most_of_each(bought, only=hopeful(instance, TENTH)):
-            yield one.throughput if one is not None else 0.0
+            yield one.amount if one is not None else None
     else:
         for changed in bought:
-            yield solve(changed).throughput_tok_s or 0.0
+            yield solve(changed).objective_amount

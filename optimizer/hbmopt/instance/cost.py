@@ -1,0 +1,130 @@
+"""What an hour of a rack costs, linear in its power.
+
+    cost per hour = (capital x recovery(life) + site x recovery(site life) + operations) / 8760 h
+                    + price of energy x PUE x power of the rack
+
+The first part is the same whatever the rack does, the second follows its power.
+"""
+
+from dataclasses import dataclass
+
+from hbmopt.instance.schema import Instance
+
+HOURS_OF_A_YEAR = 8760.0
+
+
+def recovery(rate: float, years: float) -> float:
+    """Return the capital recovery factor: the yearly payment for each USD lent, 1/years at 0 %."""
+    return rate / (1.0 - (1.0 + rate) ** -years) if rate > 0 else 1.0 / years
+
+
+@dataclass(frozen=True)
+class Capital:
+    """The price of a rack with its LPUs in USD, and what it is the price of."""
+
+    usd: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class CostRate:
+    """What a rack costs per hour: linear in the power that it draws itself, in the scope ``rack``.
+
+    The parts are of all hours, whatever the rack does. `capital` is what they rest on;
+    `provisioned_kw` is the facility power that the site is built for.
+    """
+
+    capital: Capital
+    provisioned_kw: float
+    capital_usd_per_hour: float
+    site_usd_per_hour: float
+    operations_usd_per_hour: float
+    usd_per_kwh: float
+
+    @property
+    def fixed_usd_per_hour(self) -> float:
+        """What every hour costs before any power is drawn."""
+        return self.capital_usd_per_hour + self.site_usd_per_hour + self.operations_usd_per_hour
+
+    def usd_per_hour(self, rack_kw: float) -> float:
+        """Return what an hour costs in which the rack draws so many kW."""
+        return self.fixed_usd_per_hour + self.usd_per_kwh * rack_kw
+
+
+def capital(instance: Instance) -> Capital | None:
+    """Return the price of the rack with its LPUs, None where a price is missing."""
+    rack = instance.rack
+    if unpriced(instance):
+        return None
+    usd, basis = 0.0, "price of the rack"
+    if rack.price is not None:
+        usd = rack.price.amount
+    elif rack.accelerator.price is not None:
+        usd = rack.accelerator.price.amount * rack.accelerators.amount
+        basis = "price of its accelerators alone, without hosts and network"
+    if rack.offload is not None and rack.offload.price is not None:
+        usd, basis = usd + rack.offload.price.amount, f"{basis}, with that of its LPUs"
+    return Capital(usd, basis)
+
+
+def unpriced(instance: Instance) -> str:
+    """Return the key of the price that is missing for a cost, "" where none is."""
+    rack = instance.rack
+    if rack.price is None and rack.accelerator.price is None:
+        return "rack.price"
+    if rack.offload is not None and rack.offload.price is None:
+        return "rack.offload.price"
+    return ""
+
+
+def cost_rate(instance: Instance) -> CostRate | None:
+    """Return what the rack costs per hour, None where no price of it is known."""
+    paid = capital(instance)
+    if paid is None:
+        return None
+    terms = instance.economics
+    rate, provisioned = float(terms.discount_rate), provisioned_kw(instance)
+    operations = (
+        float(terms.operations)
+        if terms.operations is not None
+        else float(terms.operations_share) * paid.usd
+    )
+    site = float(terms.site) * provisioned * recovery(rate, float(terms.site_life))
+    return CostRate(
+        capital=paid,
+        provisioned_kw=provisioned,
+        capital_usd_per_hour=paid.usd * recovery(rate, float(terms.life)) / HOURS_OF_A_YEAR,
+        site_usd_per_hour=site / HOURS_OF_A_YEAR,
+        operations_usd_per_hour=operations / HOURS_OF_A_YEAR,
+        usd_per_kwh=float(terms.power_price) * float(instance.limits.pue),
+    )
+
+
+def rack_kw(instance: Instance, scoped_kw: float) -> float:
+    """Return the power of the whole rack, from that in the scope of the instance's power limit."""
+    limits = instance.limits
+    if limits.power_scope == "accelerators":
+        return scoped_kw + _static_kw(instance)
+    return scoped_kw / float(limits.pue) if limits.power_scope == "facility" else scoped_kw
+
+
+def provisioned_kw(instance: Instance) -> float:
+    """Return the facility power that a site keeps for the rack.
+
+    The power limit, and never more than everything in the rack can draw.
+    """
+    rack = instance.rack
+    most = _static_kw(instance) + float(rack.accelerators) * float(rack.accelerator.limit)
+    if rack.offload is not None:
+        most += float(rack.offload.units) * float(rack.offload.device.tdp)
+    cap = instance.power_cap_kw
+    if cap is not None:
+        most = min(most, rack_kw(instance, cap))
+    return most * float(instance.limits.pue)
+
+
+def _static_kw(instance: Instance) -> float:
+    """Return what the rack draws beside accelerators and LPUs."""
+    rack = instance.rack
+    beside = float(rack.offload.static_power) if rack.offload is not None else 0.0
+    return float(rack.static_power) + beside
