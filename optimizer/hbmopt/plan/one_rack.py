@@ -27,6 +27,7 @@ from hbmopt.models.quantities import number
 from hbmopt.points import (
     Envelope,
     OperatingPoints,
+    Outline,
     Points,
     ServingPoint,
     Whole,
@@ -169,13 +170,23 @@ def _best(
 ) -> list[tuple[OperatingPoints, Points] | None]:
     if not instances:
         return []
+    envelope = _asked(instances, only)
+    return [*envelope.best_of_questions(), *[None] * len(instances)][: len(instances)]
+
+
+def _asked(instances: Sequence[Instance], only: Sequence[Configuration] | None) -> Envelope:
+    """Return the envelope in which each instance is a question of its own."""
     listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
     found = [demands_of(*one)[0] for one in zip(instances, listed, strict=True)]
     groups = points_of(alike for one in found for alike in one)
     place = {id(one): position for position, one in enumerate(instances)}
     asked = [np.array([place[id(one)] for one in group.instances]) for group in groups]
-    envelope = _envelope(instances, groups, asked)
-    return [*envelope.best_of_questions(), *[None] * len(instances)][: len(instances)]
+    return _envelope(instances, groups, asked)
+
+
+def best_outline(instances: Sequence[Instance]) -> Outline:
+    """Return the best points of instances that differ in speed floors alone, the fastest first."""
+    return _asked(instances, None).best_outline()
 
 
 def _envelope(

@@ -177,7 +177,23 @@ class Envelope:
 
     def result(self) -> Outline:
         """Return the points of the frontier, the fastest first, and whose they are."""
-        points, first = self._points(), 0
+        return self._outlined(self._points())
+
+    def best_outline(self) -> Outline:
+        """Return the best point of each question, the fastest first, each point once."""
+        first, starts = 0, dict[int, int]()
+        for one in self.ranges:
+            starts[id(one.source)] = first
+            first += len(one.source.configurations)
+        found = [
+            replace(points, owner=points.owner + starts[id(source)])
+            for source, points in filter(None, self.best_of_questions())
+        ]
+        points = joined(found)
+        return self._outlined(points.take(points.best_order()))
+
+    def _outlined(self, points: Points) -> Outline:
+        first = 0
         power = np.zeros(len(points.batch))
         configurations: list[Configuration] = []
         for one in self.ranges:

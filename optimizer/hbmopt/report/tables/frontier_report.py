@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from hbmopt.basics import counted, input_name, show
+from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.solution_report import step_times_text
 from hbmopt.report.tables.table_text import Text
@@ -80,6 +81,13 @@ def frontier_tables(
 
 def _certificate(frontier: Frontier, segments: int) -> str:
     """Say how exact the frontier is."""
+    if frontier.sampled:
+        title = OBJECTIVES[frontier.instance.objective].title
+        return (
+            f"The best {title} at {len(frontier):,} speeds, each exact over "
+            f"{counted(len({*frontier.configurations}), 'configuration')}; a speed between has an "
+            f"optimum of its own: --at. {frontier.seconds:.2f} s."
+        )
     return (
         f"Exact: {len(frontier):,} points of whole sequences in {segments} segments; no batch of "
         f"{counted(len(frontier.configurations), 'configuration')} makes more at any speed. "
@@ -174,6 +182,8 @@ def _configurations(names: Sequence[str]) -> Column:
 
 def _price(point: FrontierPoint, quoted: Normalisation) -> float:
     """Return the price of speed as throughput is quoted, at the power that the point draws."""
+    if quoted.aim is not None:
+        return point.price_of_speed
     return quoted.value(point.price_of_speed, point.power_w / 1e3)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hbmopt.demand import Aim, aim_of
 from hbmopt.errors import InputError, nearest
-from hbmopt.instance import Instance
+from hbmopt.instance import OBJECTIVES, Instance
 
 if TYPE_CHECKING:
     from hbmopt.demand import Array
@@ -17,22 +18,34 @@ if TYPE_CHECKING:
 PER = ("rack", "accelerator", "mw", "usd")
 """What throughput can be divided by."""
 
+OBJECTIVE = "objective"
+"""In place of that: the objective in its own unit, where it is not throughput."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How throughput is quoted; `divisor` is None where it is the power drawn, in MW."""
+    """How throughput is quoted; `divisor` is None where it is the power drawn, in MW.
+
+    With an `aim` it is the objective that is quoted, whatever it is.
+    """
 
     per: str
     unit: str
     of: str
     divisor: float | None
+    aim: Aim | None = None
 
     def value(self, throughput: float, power_kw: float) -> float:
         """Return throughput in tok/s, at the power drawn there, in `unit`."""
+        if self.aim is not None:
+            return float(self.aim.amount(throughput, power_kw, 0.0, 0.0))
         return throughput / (power_kw / 1e3 if self.divisor is None else self.divisor)
 
     def values(self, throughputs: "Array", powers_kw: "Array") -> "Array":
         """Return throughputs in tok/s, each at the power drawn there, in `unit`."""
+        if self.aim is not None:
+            none = np.zeros_like(powers_kw)
+            return np.asarray(self.aim.amount(throughputs, powers_kw, none, none))
         divisors = powers_kw / 1e3 if self.divisor is None else self.divisor
         found: Array = np.divide(throughputs, divisors).astype(np.float64)
         return found
@@ -40,6 +53,8 @@ class Normalisation:
     @property
     def label(self) -> str:
         """The title of an axis."""
+        if self.aim is not None:
+            return f"{self.of}, {self.unit}"
         return f"throughput {self.of}, {self.unit}"
 
 
@@ -51,6 +66,10 @@ def normalisation(per: str, instance: Instance) -> Normalisation:
     InputError
         For another name, and where the price of the rack or of its LPUs is not known.
     """
+    objective = instance.objective
+    if per == "rack" and objective != "throughput":
+        kind = OBJECTIVES[objective]
+        return Normalisation(OBJECTIVE, kind.unit, kind.title, None, aim_of(instance))
     if per == "rack":
         return Normalisation(per, "tok/s", "of the rack", 1.0)
     if per == "accelerator":

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.basics import round_step, verb
-from hbmopt.demand import Array
+from hbmopt.demand import Array, aim_of, power_cap
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, load
-from hbmopt.plan import found_at
+from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load
+from hbmopt.plan import best_outline, best_point, found_at
 from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import (
     InputPrices,
@@ -42,12 +42,14 @@ class FrontierPoint:
 
     Of whole sequences there is not one for every speed: `speed_tok_s_user` is what is reached at a
     floor of `floor_tok_s_user`.
-    `price_of_speed` is d(throughput) / d(speed floor): what one more tok/s per user costs.
+    `price_of_speed` is d(objective) / d(speed floor): what one more tok/s per user costs.
+    `objective_amount` is the objective in its own unit.
     """
 
     floor_tok_s_user: float
     speed_tok_s_user: float
     throughput_tok_s: float
+    objective_amount: float
     batch: float
     power_w: float
     tok_s_per_mw: float | None
@@ -105,6 +107,21 @@ class Frontier:
         return len(self) > 0
 
     @property
+    def sampled(self) -> bool:
+        """Whether its points are the best at some speeds, and others may be better between.
+
+        The most throughput changes from one batch to the next, any other objective everywhere.
+        """
+        return self.instance.objective != "throughput"
+
+    @property
+    def amounts(self) -> Array:
+        """The objective at the points in its own unit, the slowest first."""
+        aim = aim_of(self.instance)
+        none = np.zeros(len(self))
+        return np.asarray(aim.amount(self.throughputs, self.powers_kw, self.speeds, none))
+
+    @property
     def accuracy(self) -> StepAccuracy:
         """What the step times rest on: the worst of the layouts that run along the frontier."""
         used = [self._sources[one].layout for one in np.unique(self._owners)]
@@ -158,8 +175,10 @@ class Frontier:
         return quoted.values(self.throughputs, self.powers_kw)
 
     def throughput(self, speed: float) -> float:
-        """Return the most throughput at a speed floor in tok/s per user, 0 where none meets it."""
+        """Return the throughput at a speed floor in tok/s per user, 0 where none meets it."""
         position = self._position(speed)
+        if position >= 0 and self.sampled:
+            return self.solution(speed).throughput_tok_s or 0.0
         return float(self._points.throughput[position]) if position >= 0 else 0.0
 
     def index(self, speed: float) -> int | None:
@@ -176,7 +195,7 @@ class Frontier:
         """Return the whole solution at a speed floor, priced; that of the instance holds too."""
         speed = max(speed, float(self.instance.limits.min_speed))
         position = self._position(speed)
-        if position < 0:
+        if position < 0 or self.sampled:
             return solve(self.instance.at_floor(float(speed)))
         return self._solution_at(position, float(speed))
 
@@ -311,6 +330,7 @@ class Frontier:
             {
                 "speed_tok_s_user": self.speeds,
                 "throughput_tok_s": self.throughputs,
+                "objective_amount": self.amounts,
                 "power_w": self.powers_kw * 1e3,
                 **found,
                 "batch": (self._points.batch * self._points.replicas)[::-1],
@@ -334,6 +354,8 @@ class Frontier:
             "llm": self.instance.llm.title or self.instance.llm.name,
             "rack": self.instance.rack.title or self.instance.rack.name,
             "status": "optimal" if self.feasible else "infeasible",
+            "objective": self.instance.objective,
+            "objective_unit": OBJECTIVES[self.instance.objective].unit,
             "accelerators": int(self.instance.rack.accelerators),
             "points": len(self),
             "gap": 0.0,
@@ -354,6 +376,7 @@ class Frontier:
             "curve": {
                 "speed_tok_s_user": self.speeds.tolist(),
                 "throughput_tok_s": self.throughputs.tolist(),
+                "objective_amount": self.amounts.tolist(),
                 "power_w": (self.powers_kw * 1e3).tolist(),
             },
         }
@@ -368,10 +391,13 @@ def frontier(
 
     `source` and `overrides` are those of `load`.
 
+    Of another objective than throughput it holds the best points at about twenty speeds.
+
     Raises
     ------
     InputError
-        Where the instance lets a rack run a mix of configurations, or batches that are not whole.
+        Where the instance lets a rack run a mix of configurations, or batches that are not whole,
+        or where its objective is speed itself or a count of accelerators.
     """
     instance = load(source, overrides)
     if not instance.choices.uniform:
@@ -384,11 +410,37 @@ def frontier(
             "choices.whole_sequences: a frontier is that of whole sequences; "
             "--set choices.whole_sequences=true"
         )
+    if instance.objective in NOT_BY_SPEED:
+        raise InputError(
+            f"objective: a frontier runs over speeds, so {instance.objective} is none of its "
+            "objectives; take throughput, tokens_per_joule, tokens_per_dollar, power or cost"
+        )
     begun = time.perf_counter()
-    cap, floor = instance.power_cap_kw, float(instance.limits.min_speed)
-    groups = all_points(instance).groups
-    outline = Envelope(groups, math.inf if cap is None else cap, floor).result()
+    if instance.objective == "throughput":
+        cap, floor = power_cap(instance), float(instance.limits.min_speed)
+        outline = Envelope(all_points(instance).groups, cap, floor, aim_of(instance)).result()
+    else:
+        outline = best_outline([instance.at_floor(one) for one in _floors(instance)])
     return Frontier(instance, outline, time.perf_counter() - begun)
+
+
+NOT_BY_SPEED = ("speed", "accelerators")
+"""Objectives of which there is no frontier over speeds."""
+
+
+def _floors(instance: Instance) -> list[float]:
+    """Return the speed floors at which another objective than throughput is sought.
+
+    Round ones, the instance's own and the highest that there is.
+    """
+    own = float(instance.limits.min_speed)
+    fastest = best_point(instance.model_copy(update={"objective": "speed"}))
+    if fastest is None:
+        return [own]
+    most = fastest.rate * fastest.gained * (1.0 - 1e-9)
+    step = round_step(most / MOST_RUNGS)
+    rungs = [step * count for count in range(1, int(most / step) + 1)]
+    return [own, *(rung for rung in rungs if rung > own), most]
 
 
 def parse_speeds(text: str) -> list[float]:
@@ -436,6 +488,7 @@ def _described(solution: Solution, price: float | None) -> FrontierPoint:
         floor_tok_s_user=solution.min_speed_tok_s_user,
         speed_tok_s_user=solution.speed_tok_s_user or 0.0,
         throughput_tok_s=throughput,
+        objective_amount=solution.objective_amount or 0.0,
         batch=solution.batch or 0.0,
         power_w=solution.power_w or 0.0,
         tok_s_per_mw=solution.tok_s_per_mw,
