@@ -328,12 +328,13 @@ class BestPoints:
 def has_formula(instance: Instance) -> bool:
     """Whether many limits of an instance can be looked at together: no LPUs, whole sequences.
 
-    Declared budgets leave ties that are broken one by one.
+    And as many tokens as possible. Declared budgets leave ties that are broken one by one.
     """
     choices = instance.choices
     without_lpus = instance.rack.offload is None or choices.lpu_units == [0]
     alone = choices.uniform and choices.whole_sequences and not instance.limits.budgets
-    return alone and without_lpus
+    tokens = instance.objective == "throughput" and instance.limits.min_throughput is None
+    return alone and without_lpus and tokens
 
 
 class PointSearch:

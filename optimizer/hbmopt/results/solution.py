@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hbmopt.instance import OBJECTIVES, Objective
+
 if TYPE_CHECKING:
     import pandas as pd
     from _typeshed import DataclassInstance
@@ -226,7 +228,7 @@ class Solution:
     llm: str
     rack: str
     status: str
-    objective: str
+    objective: Objective
     accelerators: int
     power_scope: str
     min_speed_tok_s_user: float
@@ -259,6 +261,11 @@ class Solution:
     def feasible(self) -> bool:
         """Whether there is a plan."""
         return self.status == "optimal"
+
+    @property
+    def better(self) -> float:
+        """1 where more of the objective is better, -1 where less is."""
+        return -1.0 if OBJECTIVES[self.objective].least else 1.0
 
     @property
     def limiting_elasticity(self) -> float | None:

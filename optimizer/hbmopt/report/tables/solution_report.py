@@ -17,6 +17,7 @@ from hbmopt.basics import (
     show,
     signed,
 )
+from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -67,6 +68,8 @@ def setting_text(solution: Solution) -> str:
         text += ", prompts computed here too"
     if solution.min_speed_tok_s_user > 0:
         text += f", at least {solution.min_speed_tok_s_user:g} tok/s per user"
+    if solution.min_throughput_tok_s is not None:
+        text += f", at least {solution.min_throughput_tok_s:,.6g} tok/s in all"
     return text
 
 
@@ -111,7 +114,13 @@ def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0)
 def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     """Return name, number and remark of what the optimum makes."""
     power = solution.power_w or 0.0
-    rows = [
+    kind = OBJECTIVES[solution.objective]
+    rows = []
+    if solution.objective != "throughput":
+        amount = made_text(solution, solution.objective_amount or 0.0)
+        best = "the least" if kind.least else "the most"
+        rows.append(("objective", f"{amount} {kind.unit}", f"{kind.title}: {best} that there is"))
+    rows += [
         (
             "throughput",
             f"{made_text(solution, solution.throughput_tok_s or 0.0)} tok/s",
@@ -137,8 +146,8 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
             (
                 "limited by",
                 input_name(solution.limiting_resource),
-                f"1 % {'more' if elasticity > 0 else 'less'} of it is worth "
-                f"{abs(elasticity):.2f} % of throughput",
+                f"1 % {'more' if (elasticity > 0) != kind.least else 'less'} of it "
+                f"{'saves' if kind.least else 'is worth'} {abs(elasticity):.2f} % of {kind.title}",
             )
         )
     if solution.accuracy is not None:
@@ -322,16 +331,17 @@ def _compared(configurations: int, rejected: int) -> str:
 def certificate_text(solution: Solution, certificate: Certificate) -> str:
     """Say what proves the answer, and how exact it is."""
     loss, gap = certificate.rounding_loss, certificate.piecewise_error
+    title = OBJECTIVES[solution.objective].title
     text = (
         f"proven optimal by {certificate.solver}: "
         f"{_compared(certificate.configurations, certificate.rejected)}"
-        f"{f' by more than {gap:.1e} of its throughput' if gap > NO_GAP else ''}; "
+        f"{f' by more than {gap:.1e} of its {title}' if gap > NO_GAP else ''}; "
         f"{certificate.nodes:,} points in {certificate.seconds:.2f} s."
     )
     if solution.priced_batch is not None and loss > 0:
         text += (
             f" Limits and prices are those before rounding down to whole sequences (batch "
-            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of throughput."
+            f"{show(solution.priced_batch, 7)}), which costs {loss:.2g} of {title}."
         )
     return text
 

@@ -15,6 +15,9 @@ WIDTH = 140
 MOST_ROWS = 40
 
 LIMITED = "limited by"
+TOKENS = "tok/s"
+"""Unit of the objective that has a column anyway."""
+
 ANSWER = (
     ("tok/s", 0),
     ("tok/s\n/user", 4),
@@ -60,12 +63,19 @@ def sweep_table(sweep: Sweep) -> RenderableType:
         )
         for one in sweep.variations
     ]
+    units = {row["objective_unit"] for row in rows if row["status"] == "optimal"}
+    unit_of = units.pop() if len(units) == 1 else "objective"
+    if unit_of != TOKENS:
+        amounts = [shown(row["objective_amount"], 6) for row in rows]
+        columns.append(Column(unit_of.replace(" ", "\n", 1), amounts))
     answers = list(zip(*map(_answer, rows), strict=True)) or [()] * len(ANSWER)
     for (name, rank), cells in zip(ANSWER, answers, strict=True):
         columns.append(Column(name, cells, right=name != LIMITED, rank=rank))
     prices = (price_of(one, sweep.columns) for one in sweep.variations)
     for column, unit in (found for found in prices if found is not None):
-        columns.append(Column(f"tok/s\nper {unit}", [shown(row[column]) for row in rows], rank=2))
+        columns.append(
+            Column(f"{unit_of}\nper {unit}", [shown(row[column]) for row in rows], rank=2)
+        )
     configurations = [configuration_text(row) for row in rows]
     columns.append(
         Column("configuration", configurations, right=False, least=18, rank=3, style="dim")

@@ -35,6 +35,9 @@ class ComparisonRow:
     min_speed_tok_s_user: float
     status: str
     conflict: str | None = None
+    objective: str = "throughput"
+    objective_unit: str = "tok/s"
+    objective_amount: float | None = None
     throughput_tok_s: float | None = None
     ratio: float | None = None
     tok_s_per_accelerator: float | None = None

@@ -148,13 +148,15 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         "power_scope": solution.power_scope,
         "min_speed_tok_s_user": solution.min_speed_tok_s_user,
         "status": solution.status,
+        "objective": solution.objective,
+        "objective_unit": solution.objective_unit,
         "accuracy": solution.accuracy,
     }
     if solution.throughput_tok_s is None:
         return ComparisonRow(
             **facts, conflict=solution.conflict.summary if solution.conflict else None
         )
-    regime = regime_of(solution)
+    regime = regime_of(solution) if solution.objective == "throughput" else None
     filled = max(
         row.utilization
         for row in solution.constraints
@@ -162,6 +164,7 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
     )
     return ComparisonRow(
         **facts,
+        objective_amount=solution.objective_amount,
         throughput_tok_s=solution.throughput_tok_s,
         ratio=solution.throughput_tok_s / first if first else None,
         tok_s_per_accelerator=solution.throughput_tok_s / count,
@@ -177,7 +180,7 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         hbm_filled=filled,
         weights_share_of_hbm=_weights_share(instance, solution) if filled > FULL else None,
         regime=regime,
-        law_holds=regime == HOLDS,
+        law_holds=regime == HOLDS if regime is not None else None,
         elasticities=solution.elasticities,
         step_shares=step_shares(solution),
         inputs=solution.inputs,
@@ -211,6 +214,9 @@ def _weights_share(instance: Instance, solution: Solution) -> float:
 
 def _different(instances: Sequence[Instance]) -> str | None:
     """Return why the instances make no chart of generations, None where they do."""
+    aims = [one.objective for one in instances if one.objective != "throughput"]
+    if aims:
+        return f"the law is about throughput, and what is sought is {listed(list(dict.fromkeys(aims)))}"
     titles = list(dict.fromkeys(one.llm.title or one.llm.name for one in instances))
     if len(titles) > 1:
         return f"the instances serve different models ({listed(titles)})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hbmopt.documents import Figure
-from hbmopt.instance import Instance
+from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.plan import search
 from hbmopt.points import BestPoints, PointSearch, has_formula
 from hbmopt.program import ClockRun, running_column
@@ -158,6 +158,8 @@ def _rows_of(best: BestPoints, instance: Instance, prices_known: InputPrices) ->
     ranges = [known.rates(made) or (None, None) for made in plans.throughput.tolist()]
     columns: dict[str, list[Any]] = {
         "status": ["optimal"] * len(good),
+        "objective_amount": plans.throughput.tolist(),
+        "objective_unit": [OBJECTIVES["throughput"].unit] * len(good),
         "throughput_tok_s": plans.throughput.tolist(),
         "speed_tok_s_user": speeds.tolist(),
         "batch": plans.batch.tolist(),
@@ -211,6 +213,8 @@ def answer_row(solution: Solution) -> dict[str, Any]:
     low, high = solution.throughput_range_tok_s or (None, None)
     row: dict[str, Any] = {
         "status": solution.status,
+        "objective_amount": solution.objective_amount,
+        "objective_unit": solution.objective_unit,
         "throughput_tok_s": solution.throughput_tok_s,
         "speed_tok_s_user": solution.speed_tok_s_user,
         "batch": solution.batch,

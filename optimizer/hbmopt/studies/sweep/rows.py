@@ -10,6 +10,8 @@ from hbmopt.studies.sweep.point import SHOWN
 
 FIRST_COLUMNS = (
     "status",
+    "objective_amount",
+    "objective_unit",
     "throughput_tok_s",
     "speed_tok_s_user",
     "batch",
