@@ -1,10 +1,16 @@
 """What a rack and a token cost, against the arithmetic of a spreadsheet."""
 
+from dataclasses import replace
+
 import pytest
 
+import hbmopt
 from builders import INSTANCES
+from commands import invoke
 from hbmopt.errors import InputError
 from hbmopt.instance import cost_rate, load, provisioned_kw, rack_kw, recovery, unpriced
+from hbmopt.plan import at_shares, search
+from hbmopt.points import TargetSearch
 
 H200 = INSTANCES / "h200.yaml"
 PLAIN = {
@@ -129,3 +135,205 @@ def test_bad_terms_are_one_line(economics, said):
     with pytest.raises(InputError, match=said) as caught:
         load(H200, {"economics": economics})
     assert "\n" not in str(caught.value)
+
+
+GB200 = INSTANCES / "gb200_nvl72.yaml"
+DAY_AND_NIGHT = [{"share": 1.0, "weight": 10}, {"share": 0.3, "weight": 10}, {"share": 0}]
+
+
+def economics(path=H200, **changes):
+    found = hbmopt.solve(path, terms(**changes)).economics
+    assert found is not None
+    return found
+
+
+def test_full_utilisation_is_an_hour_over_its_tokens():
+    solution = hbmopt.solve(H200, PLAIN)
+    known = solution.economics
+    assert known is not None
+    # 10.2 kW x 1.5 of site at 0.1 USD an hour and kW, and the energy of what is drawn.
+    assert known.provisioned_w == pytest.approx(15_300)
+    hour = 20.0 + 1.53 + 10.0 + 0.15 * solution.power_w / 1e3
+    assert known.usd_per_hour == pytest.approx(hour)
+    cost = known.full_utilisation
+    assert cost.usd_per_million == pytest.approx(hour / solution.throughput_tok_s / 3600 * 1e6)
+    parts = cost.capital + cost.site + cost.operations + cost.energy
+    assert parts == pytest.approx(cost.usd_per_million)
+    assert cost.capital == pytest.approx(cost.usd_per_million * 20.0 / hour)
+    assert (known.load, known.utilisation, known.hours) == (None, None, ())
+    assert known.cost is cost
+
+
+def test_the_cost_of_a_load_is_the_mean_of_its_hours():
+    known = economics(GB200, economics__load=DAY_AND_NIGHT)
+    assert [one.share for one in known.hours] == [1.0, 0.3, 0.0]
+    assert [one.time for one in known.hours] == pytest.approx([10 / 21, 10 / 21, 1 / 21])
+    fixed = known.usd_per_hour - known.usd_per_kwh * known.rack_power_w / 1e3
+    for one in known.hours:
+        hour = fixed + known.usd_per_kwh * one.rack_power_w / 1e3
+        assert one.usd_per_hour == pytest.approx(hour)
+    spent = sum(one.time * one.usd_per_hour for one in known.hours)
+    made = sum(one.time * one.throughput_tok_s for one in known.hours)
+    assert known.load is not None
+    assert known.load.usd_per_million == pytest.approx(spent / made / 3600 * 1e6)
+    assert known.utilisation == pytest.approx(13 / 21)
+    assert known.hours[0].usd_per_million == pytest.approx(known.full_utilisation.usd_per_million)
+    assert known.hours[-1].usd_per_million is None
+    powers = [one.rack_power_w for one in known.hours]
+    assert powers == sorted(powers, reverse=True)
+    assert powers[0] == known.rack_power_w
+
+
+def test_all_that_is_made_all_the_time_is_full_utilisation():
+    for flat in ({"economics.utilisation": 1.0}, {"economics.load": [1.0] * 24}):
+        known = hbmopt.solve(H200, PLAIN | flat).economics
+        assert known.load == known.full_utilisation
+
+
+def test_a_flat_load_costs_between_the_peak_and_the_peak_over_it():
+    known = economics(economics__utilisation=0.4)
+    full, less = known.full_utilisation, known.load
+    assert less.capital == pytest.approx(full.capital / 0.4)
+    assert less.site == pytest.approx(full.site / 0.4)
+    assert less.operations == pytest.approx(full.operations / 0.4)
+    # Power falls, and less than the tokens.
+    assert full.energy < less.energy < full.energy / 0.4
+
+
+def test_an_idle_rack_draws_what_its_devices_draw_at_rest():
+    instance = load(GB200)
+    plan = search(instance).plan
+    idle = at_shares(instance, plan, [0.0])[0]
+    resting = 72 * float(instance.power_law.idle) * float(instance.rack.accelerator.tdp)
+    assert idle.power_kw == pytest.approx(float(instance.rack.static_power) + resting)
+    assert (idle.replicas, idle.throughput) == (0, 0.0)
+    # Hardly anything asked for is hardly more than nothing: there is no step in between.
+    hardly = at_shares(instance, plan, [1e-9])[0]
+    assert hardly.power_kw == pytest.approx(idle.power_kw, rel=1e-6)
+
+
+@pytest.mark.parametrize("path", [H200, GB200])
+@pytest.mark.parametrize("scope", ["accelerators", "rack", "facility"])
+def test_the_power_of_a_load_is_the_least_that_a_check_finds(path, scope):
+    instance = load(path, {"limits.power_scope": scope, "limits.power_capped": False})
+    plan = search(instance).plan
+    (column,) = plan.columns
+    clocks = tuple(instance.choices.clocks)
+    own = TargetSearch(instance, [replace(column.configuration, clocks=clocks)])
+    speed = float(instance.limits.min_speed)
+    for sequences in (72, 240, 360):
+        share = sequences * speed / plan.throughput
+        (found,) = at_shares(instance, plan, [share])
+        least, _ = own.least_power(own.target(sequences, speed))
+        assert found.power_kw == pytest.approx(least, rel=1e-5)
+        assert found.throughput == pytest.approx(sequences * speed)
+
+
+def test_replicas_are_parked_where_the_load_is_small():
+    instance = load(GB200)
+    plan = search(instance).plan
+    assert plan.columns[0].replicas == 2
+    found = at_shares(instance, plan, [0.9, 0.5, 0.2, 0.1, 0.01])
+    assert found[0].replicas == 2
+    assert found[-1].replicas == 1
+    powers = [one.power_kw for one in found]
+    assert powers == sorted(powers, reverse=True)
+    # A rack of one replica that is asked for the same draws no less: its other half would be idle.
+    assert found[-1].power_kw < 0.75 * plan.power_kw
+
+
+def test_without_a_floor_nobody_is_served_slower_than_at_the_peak():
+    instance = load(GB200, {"limits.min_speed": "0 tok/s/user"})
+    plan = search(instance).plan
+    floored = instance.at_floor(plan.throughput / plan.batch)
+    alike = at_shares(floored, plan, [0.5])[0].power_kw
+    assert at_shares(instance, plan, [0.5])[0].power_kw == pytest.approx(alike)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"choices.uniform": False, "limits.power": "90 kW"},
+        {"limits.power_capped": False},
+        {"limits.budgets": [{"name": "nic", "capacity": 1e6, "per_token": 1.0}]},
+    ],
+)
+def test_loads_of_mixed_uncapped_and_budgeted_racks_are_priced(changes):
+    known = hbmopt.solve(GB200, changes | {"economics.utilisation": 0.5}).economics
+    full, less = known.full_utilisation, known.load
+    assert full.usd_per_million < less.usd_per_million < 2 * full.usd_per_million
+
+
+def test_lpus_at_rest_are_paid_for():
+    prices = {"rack.price": "4 MUSD", "rack.offload.price": "1 MUSD"}
+    asked = {"economics.load": [{"share": 1}, {"share": 0.2}, {"share": 0}]}
+    known = hbmopt.solve("rubin_nvl72_lpx", prices | asked).economics
+    assert known.capital_usd == 5e6
+    rack = load("rubin_nvl72_lpx").rack
+    beside = float(rack.static_power) + float(rack.offload.static_power)
+    units = float(rack.offload.units) * float(rack.offload.device.parked)
+    assert known.hours[-1].rack_power_w > 1e3 * (beside + units * float(rack.offload.device.tdp))
+    assert known.hours[1].rack_power_w < known.hours[0].rack_power_w
+
+
+def test_prompts_computed_here_share_the_cost_by_time():
+    solution = hbmopt.solve(GB200, PLAIN | {"workload.prefill": "shared"})
+    (one,) = solution.configurations
+    parts = {name: ms for name, ms in one.step_breakdown_ms.items() if name != "waiting"}
+    share = parts["prefill"] / sum(parts.values())
+    assert 0.05 < share < 0.5
+    cost = solution.economics.full_utilisation
+    # 8,192 tokens of prompt and 1,024 of output: what both cost adds up to the hour.
+    assert cost.output_usd_per_million == pytest.approx((1 - share) * cost.usd_per_million)
+    assert cost.input_usd_per_million * 8 + cost.output_usd_per_million == pytest.approx(
+        cost.usd_per_million
+    )
+    alone = hbmopt.solve(GB200, PLAIN).economics.full_utilisation
+    assert alone.input_usd_per_million is None
+    assert alone.usd_per_million < cost.usd_per_million
+    # Cached prompt tokens have no price; those that are computed attend to more tokens each.
+    cached = hbmopt.solve(
+        GB200, PLAIN | {"workload.prefill": "shared", "workload.prefix_hit_rate": 0.5}
+    ).economics.full_utilisation
+    assert cached.usd_per_million < cost.usd_per_million
+    assert 1.0 < cached.input_usd_per_million / cost.input_usd_per_million < 1.5
+
+
+def test_what_a_cost_rests_on_is_listed_where_there_is_one():
+    def named(path, **changes):
+        return {one.input for one in hbmopt.solve(path, changes).provenance}
+
+    assert {
+        "rack.price",
+        "economics.life",
+        "economics.discount_rate",
+        "economics.power_price",
+        "economics.site",
+        "economics.site_life",
+        "economics.operations_share",
+        "limits.pue",
+    } <= named(H200)
+    given = named(H200, **{"economics.operations": "9000 USD/year", "economics.life": "4 years"})
+    assert not given & {"economics.operations_share", "economics.life", "economics.operations"}
+    unknown = named("rubin_ultra")
+    assert not {one for one in unknown if one.startswith("economics") or "price" in one}
+    assert "limits.pue" not in unknown
+    assert "limits.pue" in named("rubin_ultra", **{"limits.power_scope": "facility"})
+
+
+def test_the_verdict_on_a_claim_rests_on_no_price():
+    found = hbmopt.check(H200, 8, 20)
+    named = {one.input for one in found.premises}
+    assert not {one for one in named if one.startswith("economics") or one.endswith("price")}
+
+
+def test_the_table_says_what_tokens_cost_or_what_is_missing():
+    said = invoke("solve", "h200", "--set", "economics.utilisation=0.4").stdout
+    known = hbmopt.solve(H200, {"economics.utilisation": 0.4}).economics
+    full, less = known.full_utilisation.usd_per_million, known.load.usd_per_million
+    assert f"cost                 {full:.3f} USD  per million output tokens at full" in said
+    assert f"of the load, 40%     {less:.3f} USD  capital" in said
+    assert "330,000 USD, the price of the rack, over 5 years at 8 % a year" in said
+    missing = invoke("solve", "rubin_ultra").stdout
+    assert 'not known  a price is missing: --set rack.price="3000000 USD"' in missing
+    assert "What it costs" not in missing

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hbmopt.instance.schema import Instance
 
 HOURS_OF_A_YEAR = 8760.0
+SECONDS_OF_AN_HOUR = 3600.0
 
 
 def recovery(rate: float, years: float) -> float:
@@ -49,6 +50,11 @@ class CostRate:
     def usd_per_hour(self, rack_kw: float) -> float:
         """Return what an hour costs in which the rack draws so many kW."""
         return self.fixed_usd_per_hour + self.usd_per_kwh * rack_kw
+
+
+def usd_per_million(usd_per_hour: float, tok_s: float) -> float:
+    """Return USD per million tokens, of what an hour costs and the tok/s that are made."""
+    return usd_per_hour / (SECONDS_OF_AN_HOUR * tok_s) * 1e6
 
 
 def capital(instance: Instance) -> Capital | None:

@@ -128,7 +128,7 @@ class _Checking:
         self.search = TargetSearch(self.instance)
         self.parts = parts
         lpus = any(one.lpu_units for one in self.search.configurations)
-        self.uncertain = estimates(self.instance, lpus=lpus)
+        self.uncertain = estimates(self.instance, lpus=lpus, costs=False)
         self.target = self.search.target(float(batch), float(speed))
         self.exact = replace(self.target, slack=EXACT)
         cap = self.instance.power_cap_kw
