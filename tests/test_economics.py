@@ -337,3 +337,74 @@ def test_the_table_says_what_tokens_cost_or_what_is_missing():
     missing = invoke("solve", "rubin_ultra").stdout
     assert 'not known  a price is missing: --set rack.price="3000000 USD"' in missing
     assert "What it costs" not in missing
+
+
+def test_the_frontier_says_what_tokens_cost_at_every_point():
+    found = hbmopt.frontier(H200, PLAIN)
+    frame = found.points_frame
+    rate = cost_rate(load(H200, PLAIN))
+    hourly = [rate.usd_per_hour(kw) for kw in found.powers_kw]
+    wanted = [usd / made / 3600 * 1e6 for usd, made in zip(hourly, found.throughputs, strict=True)]
+    assert frame["full_usd_per_million"].tolist() == pytest.approx(wanted)
+    data = found.to_dict([25.0])
+    assert data["curve"]["full_usd_per_million"] == pytest.approx(wanted)
+    (rung,) = data["ladder"]
+    alone = hbmopt.solve(H200, PLAIN | {"limits.min_speed": "25 tok/s/user"}).economics
+    assert rung["full_usd_per_million"] == pytest.approx(alone.full_utilisation.usd_per_million)
+    unknown = hbmopt.frontier("rubin_ultra", {"limits.min_speed": "60 tok/s/user"})
+    assert unknown.full_usd_per_million is None
+    assert "full_usd_per_million" not in unknown.points_frame
+
+
+@pytest.mark.parametrize("scope", ["accelerators", "facility"])
+def test_the_frontier_costs_the_power_of_the_rack_in_any_scope(scope):
+    changes = PLAIN | {"limits.power_capped": False, "limits.min_speed": "60 tok/s/user"}
+    whole = hbmopt.frontier(H200, changes).full_usd_per_million
+    other = hbmopt.frontier(H200, changes | {"limits.power_scope": scope}).full_usd_per_million
+    assert other[::50].tolist() == pytest.approx(whole[::50].tolist())
+
+
+def test_rows_of_a_sweep_cost_what_a_solve_does():
+    varied = "limits.power=8 kW:10 kW:1 kW"
+    for changes in (PLAIN, PLAIN | {"economics.utilisation": 0.4}):
+        for row in hbmopt.sweep(H200, varied, overrides=changes).rows:
+            power = {"limits.power": f"{row['limits.power [kW]']} kW"}
+            known = hbmopt.solve(H200, changes | power).economics
+            full = known.full_utilisation.usd_per_million
+            assert row["full_usd_per_million"] == pytest.approx(full, rel=1e-9)
+            if known.load is None:
+                assert row["load_usd_per_million"] is None
+            else:
+                less = known.load.usd_per_million
+                assert row["load_usd_per_million"] == pytest.approx(less, rel=1e-9)
+
+
+def test_terms_can_be_swept():
+    found = hbmopt.sweep(H200, "economics.power_price=0.04 USD/kWh,0.08 USD/kWh,0.12 USD/kWh")
+    costs = [row["full_usd_per_million"] for row in found.rows]
+    assert costs[1] - costs[0] == pytest.approx(costs[2] - costs[1])
+    assert costs[0] < costs[1]
+
+
+def test_a_comparison_leaves_the_cost_of_unpriced_racks_open():
+    rows = hbmopt.compare(["h200", "rubin_ultra"], {"economics.utilisation": 0.5}).rows
+    known = hbmopt.solve("h200", {"economics.utilisation": 0.5}).economics
+    assert rows[0].full_usd_per_million == known.full_utilisation.usd_per_million
+    assert rows[0].load_usd_per_million == known.load.usd_per_million
+    assert (rows[0].capital_usd, rows[0].capital_status) == (330_000, "estimate")
+    assert (rows[1].full_usd_per_million, rows[1].capital_usd) == (None, None)
+    said = invoke("compare", "h200", "rubin_ultra").stdout
+    (line,) = (one for one in said.splitlines() if "USD per M tokens" in one)
+    assert line.rstrip().endswith("(est.)")
+
+
+def test_a_check_says_what_the_claimed_tokens_cost():
+    found = hbmopt.check(H200, 200, 20, overrides=PLAIN)
+    rate = cost_rate(load(H200, PLAIN))
+    hour = rate.usd_per_hour(found.closest.power_w / 1e3)
+    assert found.closest.full_usd_per_million == pytest.approx(hour / 4000 / 3600 * 1e6)
+    for one in found.reachable:
+        hour = rate.usd_per_hour(one.power_w / 1e3)
+        assert one.full_usd_per_million == pytest.approx(hour / one.throughput_tok_s / 3600 * 1e6)
+    said = invoke("check", "h200", "--batch", 200, "--speed", 20).stdout
+    assert "a million output tokens, at full utilisation" in said

@@ -8,6 +8,7 @@ The first part is the same whatever the rack does, the second follows its power.
 
 from dataclasses import dataclass
 
+from hbmopt.documents import UNCERTAIN, Figure
 from hbmopt.instance.schema import Instance
 
 HOURS_OF_A_YEAR = 8760.0
@@ -21,10 +22,14 @@ def recovery(rate: float, years: float) -> float:
 
 @dataclass(frozen=True)
 class Capital:
-    """The price of a rack with its LPUs in USD, and what it is the price of."""
+    """The price of a rack with its LPUs in USD, what it is the price of, and what it is worth.
+
+    `status` is the weakest of its parts'.
+    """
 
     usd: float
     basis: str
+    status: str
 
 
 @dataclass(frozen=True)
@@ -62,15 +67,18 @@ def capital(instance: Instance) -> Capital | None:
     rack = instance.rack
     if unpriced(instance):
         return None
-    usd, basis = 0.0, "price of the rack"
+    basis, parts = "price of the rack", list[Figure]()
     if rack.price is not None:
-        usd = rack.price.amount
+        parts.append(rack.price)
     elif rack.accelerator.price is not None:
-        usd = rack.accelerator.price.amount * rack.accelerators.amount
+        parts.append(rack.accelerator.price.scaled(float(rack.accelerators)))
         basis = "price of its accelerators alone, without hosts and network"
     if rack.offload is not None and rack.offload.price is not None:
-        usd, basis = usd + rack.offload.price.amount, f"{basis}, with that of its LPUs"
-    return Capital(usd, basis)
+        parts.append(rack.offload.price)
+        basis = f"{basis}, with that of its LPUs"
+    weakest = [status for status in UNCERTAIN if any(one.status == status for one in parts)]
+    status = weakest[0] if weakest else parts[0].status
+    return Capital(sum(map(float, parts)), basis, status)
 
 
 def unpriced(instance: Instance) -> str:

@@ -10,7 +10,12 @@ from hbmopt.first_use import on_first_use
 if TYPE_CHECKING:
     from hbmopt.results.accuracy import step_accuracy
     from hbmopt.results.description import configuration_of, configuration_result
-    from hbmopt.results.economics import prompt_share, rack_economics, token_cost
+    from hbmopt.results.economics import (
+        full_usd_per_million,
+        prompt_share,
+        rack_economics,
+        token_cost,
+    )
     from hbmopt.results.infeasibility import Conflicts, explain_conflict
     from hbmopt.results.limits import BINDING, NO_ELASTICITY, LimitUse, constraint_table
     from hbmopt.results.many_optima import (
@@ -87,6 +92,7 @@ __all__ = [
     "estimates",
     "explain_conflict",
     "figures",
+    "full_usd_per_million",
     "hardware_inputs",
     "input_prices",
     "lagrangians",
@@ -151,6 +157,7 @@ __getattr__ = on_first_use(
         "estimates": "provenance",
         "explain_conflict": "infeasibility",
         "figures": "provenance",
+        "full_usd_per_million": "economics",
         "hardware_inputs": "prices",
         "input_prices": "prices",
         "lagrangians": "prices",

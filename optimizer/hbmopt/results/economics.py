@@ -88,6 +88,17 @@ def _terms(instance: Instance, rate: CostRate) -> str:
     )
 
 
+def full_usd_per_million(instance: Instance, made: float, scoped_kw: float) -> float | None:
+    """Return USD per million output tokens at full utilisation, None where no price is known.
+
+    `made` in tok/s on the power that is drawn in the scope of the instance's power limit.
+    """
+    rate = cost_rate(instance)
+    if rate is None or made <= 0:
+        return None
+    return float(usd_per_million(rate.usd_per_hour(rack_kw(instance, scoped_kw)), made))
+
+
 def token_cost(
     rate: CostRate, made: float, drawn_kw: float, prompts: float = 0.0, read: float = 0.0
 ) -> TokenCost:
