@@ -1,16 +1,23 @@
 """What a rack and a token cost, against the arithmetic of a spreadsheet."""
 
+import contextlib
+import io
+import re
+import sys
 from dataclasses import replace
 
 import pytest
 
 import hbmopt
-from builders import INSTANCES
+from builders import INSTANCES, ROOT
 from commands import invoke
 from hbmopt.errors import InputError
 from hbmopt.instance import cost_rate, load, provisioned_kw, rack_kw, recovery, unpriced
 from hbmopt.plan import at_shares, search
 from hbmopt.points import TargetSearch
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import comparison
 
 H200 = INSTANCES / "h200.yaml"
 PLAIN = {
@@ -227,6 +234,9 @@ def test_the_power_of_a_load_is_the_least_that_a_check_finds(path, scope):
         least, _ = own.least_power(own.target(sequences, speed))
         assert found.power_kw == pytest.approx(least, rel=1e-5)
         assert found.throughput == pytest.approx(sequences * speed)
+        # The same tokens of fewer sequences, each faster, take more steps.
+        faster, _ = own.least_power(own.target(sequences / 1.2, speed * 1.2))
+        assert faster > found.power_kw
 
 
 def test_replicas_are_parked_where_the_load_is_small():
@@ -408,3 +418,52 @@ def test_a_check_says_what_the_claimed_tokens_cost():
         assert one.full_usd_per_million == pytest.approx(hour / one.throughput_tok_s / 3600 * 1e6)
     said = invoke("check", "h200", "--batch", 200, "--speed", 20).stdout
     assert "a million output tokens, at full utilisation" in said
+
+
+def test_the_arithmetic_of_the_document_is_what_it_prints():
+    text = (ROOT / "docs" / "economics.md").read_text(encoding="utf-8")
+    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
+    found = re.findall(block, text, re.DOTALL)
+    assert len(found) == text.count("```python") == 7
+    names = dict[str, object]()
+    for code, shown in found:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert printed.getvalue() == shown
+
+
+@pytest.fixture(scope="module")
+def racks():
+    return comparison.compared()
+
+
+def test_the_comparison_of_racks_is_what_the_command_makes(racks):
+    shipped = comparison.DOCUMENT.read_text(encoding="utf-8")
+    assert comparison.document_text(racks) == shipped
+
+
+def test_racks_without_a_price_are_compared_by_the_price_at_which_they_tie(racks):
+    by_name = {one.name: one for one in racks}
+    gb300 = by_name["GB300 NVL72"].rungs[50.0]
+    helios = by_name["AMD Helios (MI455X)"]
+    assert helios.rungs[50.0].full is None
+    tied = comparison.even_price(helios, gb300.full, 50.0)
+    priced = helios.instance.at_floor(50.0)
+    known = hbmopt.solve(priced, {"rack.price": f"{tied} USD"}).economics
+    assert known.full_utilisation.usd_per_million == pytest.approx(gb300.full)
+    # A price that is known ties with itself.
+    rubin = by_name["Rubin NVL72"]
+    own = comparison.even_price(rubin, rubin.rungs[50.0].full, 50.0)
+    assert own == pytest.approx(float(rubin.instance.rack.price))
+
+
+def test_every_figure_of_the_comparison_that_is_no_data_sheets_is_marked(racks):
+    text = comparison.document_text(racks)
+    (lpx,) = (one for one in racks if one.name.endswith("LPX"))
+    named = {one.input for one in lpx.provenance if one.status == "estimate"}
+    assert "rack.offload.device.tdp" in named
+    for one in racks:
+        for each in one.provenance:
+            if each.status == "estimate" and each.input.startswith("rack."):
+                assert f"| `{each.input.removeprefix('rack.')}` | {each.value} |" in text
