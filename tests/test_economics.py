@@ -15,6 +15,7 @@ from hbmopt.errors import InputError
 from hbmopt.instance import cost_rate, load, provisioned_kw, rack_kw, recovery, unpriced
 from hbmopt.plan import at_shares, search
 from hbmopt.points import TargetSearch
+from hbmopt.report.page.sections import cost_section
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import comparison
@@ -467,3 +468,21 @@ def test_every_figure_of_the_comparison_that_is_no_data_sheets_is_marked(racks):
         for each in one.provenance:
             if each.status == "estimate" and each.input.startswith("rack."):
                 assert f"| `{each.input.removeprefix('rack.')}` | {each.value} |" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["closed_form", "gb200_drafting", "mi455x_helios", "tpu_v8", "ai200", "cpu_budget"]
+)
+def test_the_less_is_asked_for_the_dearer_it_is_and_the_less_is_drawn(name):
+    shares = [{"share": share} for share in (1.0, 0.9, 0.6, 0.3, 0.1, 0.01)]
+    known = hbmopt.solve(name, {"rack.price": "1 MUSD", "economics.load": shares}).economics
+    costs = [one.usd_per_million for one in known.hours]
+    assert costs == sorted(costs)
+    powers = [one.rack_power_w for one in known.hours]
+    assert powers == sorted(powers, reverse=True)
+    assert known.cost.usd_per_million > known.full_utilisation.usd_per_million
+
+
+def test_a_page_without_a_price_says_which_one_to_set():
+    said = cost_section(hbmopt.solve("rubin_ultra"))
+    assert "a price is missing. Set <code>rack.price</code>" in said

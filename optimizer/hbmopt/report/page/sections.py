@@ -272,7 +272,7 @@ def cost_section(solution: Solution) -> Html:
     rows = cost_rows(solution)
     if not rows:
         key = solution.unpriced or "rack.price"
-        missing = ("Not known: ", element("code", key), " is missing.")
+        missing = ("Not known: a price is missing. Set ", element("code", key), " to see it.")
         return section("cost", "What it costs", element("p", *missing))
     words = (
         "In USD per million output tokens. Capacity is bought for the peak, power is paid for the "
