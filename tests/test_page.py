@@ -16,7 +16,7 @@ from hbmopt.studies.sensitivity.upgrades import upgrades
 
 H200, CLOSED_FORM = str(INSTANCES / "h200.yaml"), str(INSTANCES / "closed_form.yaml")
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)> & "quotes"'
-SECTIONS = ["answer", "frontier", "limits", "power", "step", "buy"]
+SECTIONS = ["answer", "cost", "frontier", "limits", "power", "step", "buy"]
 SECTIONS += ["assumptions", "alternatives", "certificate"]
 DRAWN = "return document.querySelectorAll('figure[data-chart=drawn]').length === arguments[0]"
 SIZES = """
@@ -194,6 +194,8 @@ def test_the_page_says_what_solve_says(report, instance):
         assert one.input in text
         assert one.note in text
     assert "proven optimal" in text.lower()
+    assert solution.economics.statement in text
+    assert f"{solution.economics.full_utilisation.usd_per_million:.3f} USD" in text
 
 
 def test_what_to_buy_is_solved_anew(instance):

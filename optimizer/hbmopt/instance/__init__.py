@@ -27,6 +27,7 @@ from hbmopt.instance.cost import (
     rack_kw,
     recovery,
     unpriced,
+    usd_per_million,
 )
 from hbmopt.instance.economics import Economics, LoadStretch
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
@@ -152,6 +153,7 @@ __all__ = [
     "starting_text",
     "universal",
     "unpriced",
+    "usd_per_million",
     "validate",
     "workload_levers",
 ]

@@ -8,9 +8,11 @@ The first part is the same whatever the rack does, the second follows its power.
 
 from dataclasses import dataclass
 
+from hbmopt.documents import UNCERTAIN, Figure
 from hbmopt.instance.schema import Instance
 
 HOURS_OF_A_YEAR = 8760.0
+SECONDS_OF_AN_HOUR = 3600.0
 
 
 def recovery(rate: float, years: float) -> float:
@@ -20,10 +22,14 @@ def recovery(rate: float, years: float) -> float:
 
 @dataclass(frozen=True)
 class Capital:
-    """The price of a rack with its LPUs in USD, and what it is the price of."""
+    """The price of a rack with its LPUs in USD, what it is the price of, and what it is worth.
+
+    `status` is the weakest of its parts'.
+    """
 
     usd: float
     basis: str
+    status: str
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,28 @@ class CostRate:
         return self.fixed_usd_per_hour + self.usd_per_kwh * rack_kw
 
 
+def usd_per_million(usd_per_hour: float, tok_s: float) -> float:
+    """Return USD per million tokens, of what an hour costs and the tok/s that are made."""
+    return usd_per_hour / (SECONDS_OF_AN_HOUR * tok_s) * 1e6
+
+
 def capital(instance: Instance) -> Capital | None:
     """Return the price of the rack with its LPUs, None where a price is missing."""
     rack = instance.rack
     if unpriced(instance):
         return None
-    usd, basis = 0.0, "price of the rack"
+    basis, parts = "price of the rack", list[Figure]()
     if rack.price is not None:
-        usd = rack.price.amount
+        parts.append(rack.price)
     elif rack.accelerator.price is not None:
-        usd = rack.accelerator.price.amount * rack.accelerators.amount
+        parts.append(rack.accelerator.price.scaled(float(rack.accelerators)))
         basis = "price of its accelerators alone, without hosts and network"
     if rack.offload is not None and rack.offload.price is not None:
-        usd, basis = usd + rack.offload.price.amount, f"{basis}, with that of its LPUs"
-    return Capital(usd, basis)
+        parts.append(rack.offload.price)
+        basis = f"{basis}, with that of its LPUs"
+    weakest = [status for status in UNCERTAIN if any(one.status == status for one in parts)]
+    status = weakest[0] if weakest else parts[0].status
+    return Capital(sum(map(float, parts)), basis, status)
 
 
 def unpriced(instance: Instance) -> str:

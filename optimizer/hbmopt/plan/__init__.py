@@ -10,6 +10,7 @@ from hbmopt.first_use import on_first_use
 if TYPE_CHECKING:
     from hbmopt.plan.blocks import RackContents, rack_block, rack_blocks
     from hbmopt.plan.columns import RackColumns
+    from hbmopt.plan.load import SharedLoad, at_shares
     from hbmopt.plan.master import (
         Master,
         MasterPlan,
@@ -43,9 +44,11 @@ __all__ = [
     "RackContents",
     "Reached",
     "RunningGroup",
+    "SharedLoad",
     "Surroundings",
     "UserModel",
     "alone",
+    "at_shares",
     "best_of_each",
     "best_outline",
     "best_point",
@@ -71,9 +74,11 @@ __getattr__ = on_first_use(
         "RackContents": "blocks",
         "Reached": "one_rack",
         "RunningGroup": "master",
+        "SharedLoad": "load",
         "Surroundings": "master",
         "UserModel": "user_model",
         "alone": "master",
+        "at_shares": "load",
         "best_of_each": "one_rack",
         "best_outline": "one_rack",
         "best_point": "one_rack",

@@ -10,6 +10,12 @@ from hbmopt.first_use import on_first_use
 if TYPE_CHECKING:
     from hbmopt.results.accuracy import step_accuracy
     from hbmopt.results.description import configuration_of, configuration_result
+    from hbmopt.results.economics import (
+        full_usd_per_million,
+        prompt_share,
+        rack_economics,
+        token_cost,
+    )
     from hbmopt.results.infeasibility import Conflicts, explain_conflict
     from hbmopt.results.limits import BINDING, NO_ELASTICITY, LimitUse, constraint_table
     from hbmopt.results.many_optima import (
@@ -45,8 +51,11 @@ if TYPE_CHECKING:
         Estimate,
         InputResult,
         KernelResult,
+        LoadResult,
+        RackEconomics,
         Solution,
         StepAccuracy,
+        TokenCost,
         plain,
     )
     from hbmopt.results.solving import ACCEPTED_VIOLATION, solution_of, solutions, solve
@@ -69,10 +78,13 @@ __all__ = [
     "KernelResult",
     "LimitUse",
     "Limited",
+    "LoadResult",
     "Plan",
     "PointUse",
+    "RackEconomics",
     "Solution",
     "StepAccuracy",
+    "TokenCost",
     "binding",
     "configuration_of",
     "configuration_result",
@@ -80,6 +92,7 @@ __all__ = [
     "estimates",
     "explain_conflict",
     "figures",
+    "full_usd_per_million",
     "hardware_inputs",
     "input_prices",
     "lagrangians",
@@ -91,6 +104,8 @@ __all__ = [
     "prepare_prices",
     "priced_inputs",
     "prices_of_speed",
+    "prompt_share",
+    "rack_economics",
     "scaled",
     "solution_of",
     "solutions",
@@ -101,6 +116,7 @@ __all__ = [
     "step_accuracy",
     "text",
     "throttled",
+    "token_cost",
     "whole_plans",
 ]
 
@@ -123,6 +139,12 @@ __getattr__ = on_first_use(
         "InputResult": "solution",
         "KernelResult": "solution",
         "LimitUse": "limits",
+        "LoadResult": "solution",
+        "RackEconomics": "solution",
+        "TokenCost": "solution",
+        "prompt_share": "economics",
+        "rack_economics": "economics",
+        "token_cost": "economics",
         "Limited": "many_optima",
         "Plan": "planning",
         "PointUse": "point_limits",
@@ -135,6 +157,7 @@ __getattr__ = on_first_use(
         "estimates": "provenance",
         "explain_conflict": "infeasibility",
         "figures": "provenance",
+        "full_usd_per_million": "economics",
         "hardware_inputs": "prices",
         "input_prices": "prices",
         "lagrangians": "prices",

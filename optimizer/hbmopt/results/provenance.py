@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from hbmopt.basics import units
 from hbmopt.demand import LATENT
 from hbmopt.documents import UNCERTAIN, Figure, KeyPath, format_path
-from hbmopt.instance import Instance
+from hbmopt.instance import Instance, unpriced
 from hbmopt.results.solution import Estimate
 
 _LPU_INPUTS = {"sram", "lpu_compute", "lpu_link", "projection_share", "attention_share"}
-_NOT_USED = {"price", "year", "power"}
+_NOT_USED = {"year", "power"}
 
 
 def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
@@ -27,9 +27,13 @@ def figures(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Figure]]:
             yield from figures(item, (*path, str(name)))
 
 
-def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
-    """Return the uncertain figures that an answer rests on, those of the weakest status first."""
+def estimates(instance: Instance, *, lpus: bool, costs: bool = True) -> tuple[Estimate, ...]:
+    """Return the uncertain figures that an answer rests on, those of the weakest status first.
+
+    With `costs` those that the cost of tokens rests on as well, where one is known.
+    """
     found = []
+    paid = _of_cost(instance) if costs and not unpriced(instance) else frozenset[KeyPath]()
     kinds = {group.kind for group in instance.llm.attention}
     own_law = instance.rack.accelerator.power_law
     own = (
@@ -39,7 +43,13 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
     )
     for path, figure in figures(instance):
         unused = (
-            (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS) and not lpus,
+            (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS)
+            and not lpus
+            and path not in paid,
+            (path[-1] == "price" or path[0] == "economics") and path not in paid,
+            path == ("limits", "pue")
+            and path not in paid
+            and instance.limits.power_scope != "facility",
             path[:2] == ("calibration", "power_law") and path[2] in own,
             path[:2] == ("calibration", "architectures")
             and (path[2] != instance.rack.accelerator.architecture or figure.amount == 0),
@@ -67,6 +77,17 @@ def estimates(instance: Instance, *, lpus: bool) -> tuple[Estimate, ...]:
         source = tuple(instance.llm.source)
         found.append(Estimate("llm", instance.llm.name, instance.llm.status, source, ""))
     return tuple(sorted(found, key=_weakness))
+
+
+def _of_cost(instance: Instance) -> frozenset[KeyPath]:
+    """Return where the figures stand that the cost of tokens is made of."""
+    terms, rack = instance.economics, instance.rack
+    keys = ["life", "discount_rate", "power_price", "site", "site_life"]
+    keys.append("operations" if terms.operations is not None else "operations_share")
+    hardware = ("price",) if rack.price is not None else ("accelerator", "price")
+    paid: list[KeyPath] = [("economics", key) for key in keys]
+    paid += [("limits", "pue"), ("rack", *hardware), ("rack", "offload", "price")]
+    return frozenset(paid)
 
 
 def _weakness(estimate: Estimate) -> int:

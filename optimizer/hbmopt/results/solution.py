@@ -204,6 +204,71 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class TokenCost:
+    """What a million output tokens cost in USD, and its parts, which add up to it.
+
+    Where prompts are computed here `input_usd_per_million` is of the prompt tokens that are
+    computed, and `output_usd_per_million` of the output without them: the cost is split by the time
+    that accelerators spend on both.
+    """
+
+    usd_per_million: float
+    capital: float
+    site: float
+    operations: float
+    energy: float
+    input_usd_per_million: float | None = None
+    output_usd_per_million: float | None = None
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """A part of the time with one load: `time` and `share`, of all time and of the peak.
+
+    The rack makes its share of the peak on the least power; `replicas` run. An idle rack makes no
+    token that could have a price.
+    """
+
+    share: float
+    time: float
+    throughput_tok_s: float
+    rack_power_w: float
+    replicas: int
+    usd_per_hour: float
+    usd_per_million: float | None
+
+
+@dataclass(frozen=True)
+class RackEconomics:
+    """What a rack and its tokens cost; power is that of the whole rack, whatever the scope.
+
+    `full_utilisation` is the cost where the peak is asked for at all times, `load` that of the load
+    in `hours`, the largest share first, whose mean is `utilisation`; None where none is given.
+    `statement` says what they rest on.
+    """
+
+    capital_usd: float
+    capital_basis: str
+    provisioned_w: float
+    capital_usd_per_hour: float
+    site_usd_per_hour: float
+    operations_usd_per_hour: float
+    usd_per_kwh: float
+    rack_power_w: float
+    usd_per_hour: float
+    full_utilisation: TokenCost
+    utilisation: float | None = None
+    load: TokenCost | None = None
+    hours: tuple[LoadResult, ...] = ()
+    statement: str = ""
+
+    @property
+    def cost(self) -> TokenCost:
+        """The cost of the load, or at full utilisation where none is given."""
+        return self.load if self.load is not None else self.full_utilisation
+
+
+@dataclass(frozen=True)
 class Conflict:
     """Why nothing is feasible: one sentence, and the limits that cannot hold together."""
 
@@ -221,7 +286,10 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Solution:
-    """The optimum of an instance, or the conflict that rules one out."""
+    """The optimum of an instance, or the conflict that rules one out.
+
+    `economics` is what its tokens cost; where a price is missing for that, `unpriced` is its key.
+    """
 
     instance: str
     title: str
@@ -256,6 +324,8 @@ class Solution:
     certificate: Certificate | None = None
     provenance: tuple[Estimate, ...] = ()
     conflict: Conflict | None = None
+    economics: RackEconomics | None = None
+    unpriced: str | None = None
 
     @property
     def feasible(self) -> bool:

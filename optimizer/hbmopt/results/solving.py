@@ -8,7 +8,7 @@ from typing import Any
 from hbmopt.basics import verb
 from hbmopt.demand import aim_of
 from hbmopt.errors import SolverError
-from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load
+from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load, unpriced
 from hbmopt.plan import Found, best_points, found_at, search
 from hbmopt.points import (
     ServingPoint,
@@ -21,6 +21,7 @@ from hbmopt.program import (
 )
 from hbmopt.results.accuracy import step_accuracy
 from hbmopt.results.description import configuration_result
+from hbmopt.results.economics import rack_economics
 from hbmopt.results.infeasibility import explain_conflict
 from hbmopt.results.limits import NO_ELASTICITY, constraint_table
 from hbmopt.results.next_unit import with_next_units
@@ -92,6 +93,8 @@ def solution_of(
     solution = replace(solution, accuracy=accuracy, provenance=provenance)
     return replace(
         solution,
+        economics=rack_economics(instance, plan, solution.configurations),
+        unpriced=unpriced(instance) or None,
         throughput_range_tok_s=accuracy.rates(solution.throughput_tok_s or 0.0),
         speed_range_tok_s_user=accuracy.rates(solution.speed_tok_s_user or 0.0),
         power_range_w=accuracy.draws(solution.power_w or 0.0, 1e3 * plan.beside_kw),

@@ -11,6 +11,7 @@ from hbmopt.report.tables import (
     KERNELS_TITLE,
     certificate_text,
     configuration_rows,
+    cost_rows,
     input_row,
     kernel_rows,
     made_text,
@@ -264,6 +265,20 @@ def step_section(solution: Solution, figure: str) -> Html:
         parts += [element("h3", step_title(one)), table(("", "", "", ""), rows, "lrr")]
         parts += [element("h3", KERNELS_TITLE), table(("", "", ""), kernel_rows(one), "lr")]
     return section("step", "The decode step", *parts, figure)
+
+
+def cost_section(solution: Solution) -> Html:
+    """Return what tokens cost, or which price is missing to know it."""
+    rows = cost_rows(solution)
+    if not rows:
+        key = solution.unpriced or "rack.price"
+        missing = ("Not known: a price is missing. Set ", element("code", key), " to see it.")
+        return section("cost", "What it costs", element("p", *missing))
+    words = (
+        "In USD per million output tokens. Capacity is bought for the peak, power is paid for the "
+        "hour: what a token costs depends on how much is asked for."
+    )
+    return section("cost", "What it costs", paragraph(words), table(("", "", ""), rows, "lrl"))
 
 
 def buying_section(solution: Solution, bought: Sequence[Upgrade]) -> Html:

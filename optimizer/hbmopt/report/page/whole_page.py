@@ -21,6 +21,7 @@ from hbmopt.report.page.sections import (
     buying_section,
     certificate_section,
     conflict,
+    cost_section,
     cures_section,
     frontier_section,
     heading,
@@ -42,6 +43,7 @@ NARROWEST_BARS = 560
 CONTENTS = {
     "answer": "Answer",
     "cures": "What would change that",
+    "cost": "What it costs",
     "frontier": "Throughput against speed",
     "limits": "Limits and prices",
     "power": "Under a power cap",
@@ -135,6 +137,7 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
         curve = [frontier_section(drawn, chart_figure(frontier_chart([drawn])), note)]
     return [
         answer(instance, solution),
+        cost_section(solution),
         *curve,
         limits_section(solution),
         power_section(instance, solution, power),

@@ -7,6 +7,7 @@ from hbmopt.first_use import on_first_use
 if TYPE_CHECKING:
     from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table
     from hbmopt.report.tables.comparison_report import render_comparison
+    from hbmopt.report.tables.economics_report import cost_rows
     from hbmopt.report.tables.json_schema import schema_text
     from hbmopt.report.tables.output import (
         render,
@@ -37,6 +38,7 @@ __all__ = [
     "certificate_text",
     "configuration_rows",
     "configuration_text",
+    "cost_rows",
     "fit_table",
     "input_row",
     "kernel_rows",
@@ -65,6 +67,7 @@ __getattr__ = on_first_use(
         "certificate_text": "solution_report",
         "configuration_rows": "solution_report",
         "configuration_text": "sweep_report",
+        "cost_rows": "economics_report",
         "fit_table": "calibration_file",
         "input_row": "solution_report",
         "price_of": "sweep_report",

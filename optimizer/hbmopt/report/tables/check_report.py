@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from hbmopt.basics import SCOPES, STEP_NAMES, show
+from hbmopt.basics import SCOPES, STEP_NAMES, show, shown
 from hbmopt.report.tables.solution_report import clock_text, titled
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.claim import Check, ClosestPoint, Premise
@@ -137,6 +137,9 @@ def _power(found: Check, point: ClosestPoint) -> Table:
             table.add_row(POWER_NAMES[name], f"{show(watt / 1e3)} kW")
     if point.tok_s_per_mw is not None:
         table.add_row("makes of the claim", f"{show(point.tok_s_per_mw, 6)} tok/s/MW")
+    if point.full_usd_per_million is not None:
+        cost = f"{show(point.full_usd_per_million)} USD"
+        table.add_row("a million output tokens, at full utilisation", cost)
     if found.least_power_w is not None:
         least = f"{show(found.least_power_w / 1e3)} kW"
         table.add_row("least power of any configuration", least)
@@ -152,7 +155,9 @@ POWER_NAMES = {
 
 
 def _reachable(found: Check) -> Table:
-    columns = ("", ">requests", ">tok/s/user", ">tok/s", ">kW", "configuration")
+    priced = any(row.full_usd_per_million is not None for row in found.reachable)
+    cost = (">USD per M",) if priced else ()
+    columns = ("", ">requests", ">tok/s/user", ">tok/s", ">kW", *cost, "configuration")
     table = _table("Within reach", *columns)
     for row in found.reachable:
         table.add_row(
@@ -161,6 +166,7 @@ def _reachable(found: Check) -> Table:
             show(row.speed_tok_s_user),
             show(row.throughput_tok_s, 6),
             show(row.power_w / 1e3),
+            *([shown(row.full_usd_per_million, 3)] if priced else []),
             row.configuration,
         )
     return table

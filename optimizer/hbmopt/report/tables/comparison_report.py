@@ -160,6 +160,10 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
         ("power, kW", lambda row: show(row.power_w / 1e3) if row.power_w is not None else ""),
         ("tok/s/MW", _number("tok_s_per_mw", 4)),
     ]
+    if any(row.full_usd_per_million is not None for row in running):
+        found.append(("USD per M tokens, full use", _cost("full_usd_per_million")))
+    if any(row.load_usd_per_million is not None for row in running):
+        found.append(("  of the load", _cost("load_usd_per_million")))
     if len({row.power_scope for row in rows}) > 1:
         found.append(("  power of", lambda row: SCOPES[row.power_scope]))
     found += [
@@ -222,6 +226,13 @@ def _input(name: str) -> str:
 def _number(name: str, digits: int) -> Cell:
     def cell(row: ComparisonRow) -> str:
         return shown(getattr(row, name), digits)
+
+    return cell
+
+
+def _cost(name: str) -> Cell:
+    def cell(row: ComparisonRow) -> str:
+        return shown(getattr(row, name), 3) + _mark(row.capital_status or "")
 
     return cell
 

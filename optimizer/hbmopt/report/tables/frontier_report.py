@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Group, RenderableType
 
-from hbmopt.basics import counted, input_name, show
+from hbmopt.basics import counted, input_name, show, shown
 from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.solution_report import step_times_text
@@ -158,6 +158,9 @@ def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTab
     else:
         values = [quoted.value(one.throughput_tok_s, one.power_w / 1e3) for one in points]
         made.insert(0, Column(_lines(quoted.unit), [show(one, 6) for one in values]))
+    if any(one.full_usd_per_million is not None for one in points):
+        costs = [shown(one.full_usd_per_million, 3) for one in points]
+        made.append(Column("USD per M\nat full use", costs, rank=7))
     columns = [
         Column("at\nleast", [f"{one.floor_tok_s_user:g}" for one in points]),
         Column("tok/s\n/user", [show(one.speed_tok_s_user) for one in points]),

@@ -127,6 +127,9 @@ def _flat(solution: Solution) -> dict[str, Any]:
             row |= {f"price_{item['name']}": item["unit_price"] for item in value}
         elif key == "constraints":
             row["binding"] = " ".join(item["name"] for item in value if item["binding"])
+        elif key == "economics" and value:
+            for name, cost in (("full", value["full_utilisation"]), ("load", value["load"])):
+                row |= {f"cost_{name}_{part}": item for part, item in (cost or {}).items()}
         elif key == "conflict" and value:
             row["conflict"] = value["summary"]
         elif key == "accuracy" and value:

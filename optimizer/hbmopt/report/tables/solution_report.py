@@ -18,6 +18,7 @@ from hbmopt.basics import (
     signed,
 )
 from hbmopt.instance import OBJECTIVES
+from hbmopt.report.tables.economics_report import COST_TITLE, cost_row, cost_rows
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -41,6 +42,8 @@ def solution_tables(solution: Solution) -> RenderableType:
     for configuration in solution.configurations:
         rows = _grid("Configuration", configuration_rows(configuration))
         parts += [rows, Text(), _step(configuration), Text(), _kernels(configuration), Text()]
+    if solution.economics is not None:
+        parts += [_grid(COST_TITLE, cost_rows(solution)), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
         certificate = Text("Certificate  ", style="bold")
@@ -140,6 +143,9 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
     ]
     if solution.tok_s_per_mw is not None:
         rows.append(("efficiency", f"{made_text(solution, solution.tok_s_per_mw)} tok/s/MW", ""))
+    cost = cost_row(solution)
+    if cost is not None:
+        rows.append(cost)
     if solution.limiting_resource is not None:
         elasticity = solution.limiting_elasticity or 0.0
         rows.append(

@@ -28,6 +28,12 @@ ANSWER = (
 )
 """Columns of an answer; those of the highest rank are left out first on a narrow terminal."""
 
+COSTS = (
+    ("full_usd_per_million", "USD per M\nat full use"),
+    ("load_usd_per_million", "USD per M\nof the load"),
+)
+"""Columns of what tokens cost, where a price is known."""
+
 PRICED = {
     "limits.power": ("price_power_cap", "kW"),
     "rack.power": ("price_power_cap", "kW"),
@@ -71,6 +77,9 @@ def sweep_table(sweep: Sweep) -> RenderableType:
     answers = list(zip(*map(_answer, rows), strict=True)) or [()] * len(ANSWER)
     for (name, rank), cells in zip(ANSWER, answers, strict=True):
         columns.append(Column(name, cells, right=name != LIMITED, rank=rank))
+    for name, title in COSTS:
+        if any(row[name] is not None for row in rows):
+            columns.append(Column(title, [shown(row[name], 3) for row in rows], rank=7))
     prices = (price_of(one, sweep.columns) for one in sweep.variations)
     for column, unit in (found for found in prices if found is not None):
         columns.append(

@@ -36,6 +36,8 @@ class ClosestPoint:
     `batch` is that of a replica; replicas may have a place to spare, `batch` times `replicas` is
     at least what is claimed. `step_allowed_ms` is the time that the speed leaves for a step; where
     it is too short, `step_needs` says of which resource how many times as much would be enough.
+    `full_usd_per_million` is what a million output tokens of the claim cost at full utilisation,
+    None where no price of the rack is known.
     """
 
     configuration: str
@@ -50,6 +52,7 @@ class ClosestPoint:
     power_w: float
     power_breakdown_w: dict[str, float]
     tok_s_per_mw: float | None
+    full_usd_per_million: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class ClaimLimit:
 
 @dataclass(frozen=True)
 class Reachable:
-    """A point that is possible, as far as one coordinate goes while the others are as claimed."""
+    """A point that is possible, as far as one coordinate goes while the others are as claimed.
+
+    `full_usd_per_million` is the cost of output tokens at full utilisation, None for unknown.
+    """
 
     what: str
     batch: float
@@ -74,6 +80,7 @@ class Reachable:
     throughput_tok_s: float
     power_w: float
     configuration: str
+    full_usd_per_million: float | None = None
 
 
 @dataclass(frozen=True)

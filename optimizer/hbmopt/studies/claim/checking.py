@@ -14,7 +14,16 @@ from hbmopt.documents import Figure, parse_path
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Lever, Overrides, Source, figure_lever, load
 from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
-from hbmopt.results import ClockShare, Estimate, LimitUse, PointUse, estimates, met, point_use
+from hbmopt.results import (
+    ClockShare,
+    Estimate,
+    LimitUse,
+    PointUse,
+    estimates,
+    full_usd_per_million,
+    met,
+    point_use,
+)
 from hbmopt.studies.claim.answer import (
     AT_BATCH,
     AT_SPEED,
@@ -128,7 +137,7 @@ class _Checking:
         self.search = TargetSearch(self.instance)
         self.parts = parts
         lpus = any(one.lpu_units for one in self.search.configurations)
-        self.uncertain = estimates(self.instance, lpus=lpus)
+        self.uncertain = estimates(self.instance, lpus=lpus, costs=False)
         self.target = self.search.target(float(batch), float(speed))
         self.exact = replace(self.target, slack=EXACT)
         cap = self.instance.power_cap_kw
@@ -201,6 +210,7 @@ class _Checking:
             power_w=use.power_kw * 1e3,
             power_breakdown_w={name: kw * 1e3 for name, kw in use.power_breakdown_kw.items()},
             tok_s_per_mw=served / use.power_kw * 1e3 if use.power_kw > 0 else None,
+            full_usd_per_million=full_usd_per_million(self.instance, served, use.power_kw),
         )
 
     def _notes(self, point: ServingPoint) -> Iterator[str]:
@@ -235,9 +245,10 @@ class _Checking:
             yield self._reached(AT_SPEED, batch, self.target.speed, nearest)
 
     def _reached(self, what: str, batch: float, speed: float, nearest: Nearest) -> Reachable:
-        power = point_use(self.instance, nearest.point).power_kw * 1e3
+        power, made = point_use(self.instance, nearest.point).power_kw, batch * speed
         name = str(nearest.point.configuration)
-        return Reachable(what, batch, speed, batch * speed, power, name)
+        cost = full_usd_per_million(self.instance, made, power)
+        return Reachable(what, batch, speed, made, power * 1e3, name, cost)
 
     def _ordered(self, nearest: Nearest) -> list[Configuration]:
         """Return all configurations, the closest first."""
@@ -304,7 +315,7 @@ def _both_ways(instance: Instance, estimate: Estimate) -> Iterator[Lever]:
     if figure.dimension == "fraction" and figure.amount <= 1:
         highest = min(1.0, highest)
     lowest = figure.amount / FAR
-    if path[-1] == "expert_imbalance":
+    if path[-1] in ("expert_imbalance", "pue"):
         lowest = max(1.0, lowest)
         highest = figure.amount * FAR
     for furthest in (highest, lowest):

@@ -13,8 +13,10 @@ class ComparisonRow:
     `ratio` is throughput over that of the first instance that runs. `step_shares` are parts of a
     step as shares of it. `weights_share_of_hbm` is of usable HBM, and known where that is full.
     `regime` says whether "throughput ∝ HBM size × bandwidth" holds around this plan, or what it
-    breaks towards (`hbmopt.generation_law`). Prices in `inputs` are those of `solve`: of the whole
-    rack, for one unit more on every accelerator.
+    breaks towards (`hbmopt.generation_law`). A million output tokens cost `full_usd_per_million` at
+    full utilisation and `load_usd_per_million` of a load, where the price of the rack is known; it
+    is `capital_usd`, and as good as the weakest of its parts. Prices in `inputs` are those of
+    `solve`: of the whole rack, for one unit more on every accelerator.
     """
 
     name: str
@@ -45,6 +47,10 @@ class ComparisonRow:
     batch: float | None = None
     power_w: float | None = None
     tok_s_per_mw: float | None = None
+    full_usd_per_million: float | None = None
+    load_usd_per_million: float | None = None
+    capital_usd: float | None = None
+    capital_status: str | None = None
     limiting_resource: str | None = None
     limiting_elasticity: float | None = None
     binding: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from pydantic import SkipValidation
 from hbmopt.basics import verb
 from hbmopt.demand import usable_hbm
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.instance import Instance, Overrides, Source, capital, load
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
@@ -172,6 +172,7 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         batch=solution.batch,
         power_w=solution.power_w,
         tok_s_per_mw=solution.tok_s_per_mw,
+        **_costs(instance, solution),
         limiting_resource=solution.limiting_resource,
         limiting_elasticity=solution.limiting_elasticity,
         binding=tuple(row.name for row in solution.constraints if row.binding),
@@ -185,6 +186,19 @@ def _row(instance: Instance, solution: Solution, name: str, first: float | None)
         step_shares=step_shares(solution),
         inputs=solution.inputs,
     )
+
+
+def _costs(instance: Instance, solution: Solution) -> dict[str, Any]:
+    """Return what the rack and its tokens cost, nothing where no price of it is known."""
+    known, paid = solution.economics, capital(instance)
+    if known is None or paid is None:
+        return {}
+    return {
+        "full_usd_per_million": known.full_utilisation.usd_per_million,
+        "load_usd_per_million": known.load.usd_per_million if known.load is not None else None,
+        "capital_usd": paid.usd,
+        "capital_status": paid.status,
+    }
 
 
 def _words(one: ConfigurationResult) -> str:

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from hbmopt.basics import round_step, verb
 from hbmopt.demand import Array, aim_of, power_cap
 from hbmopt.errors import InputError
-from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load
+from hbmopt.instance import (
+    OBJECTIVES,
+    Instance,
+    Overrides,
+    Source,
+    cost_rate,
+    load,
+    rack_kw,
+    usd_per_million,
+)
 from hbmopt.plan import best_outline, best_point, found_at
 from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import (
@@ -42,6 +51,8 @@ class FrontierPoint:
 
     Of whole sequences there is not one for every speed: `speed_tok_s_user` is what is reached at a
     floor of `floor_tok_s_user`.
+    `full_usd_per_million` is what a million output tokens cost at full utilisation; it and
+    throughput per million USD are None where no price of the rack is known.
     `price_of_speed` is d(objective) / d(speed floor): what one more tok/s per user costs.
     `objective_amount` is the objective in its own unit.
     """
@@ -55,6 +66,7 @@ class FrontierPoint:
     tok_s_per_mw: float | None
     tok_s_per_accelerator: float
     tok_s_per_million_usd: float | None
+    full_usd_per_million: float | None
     configuration: str
     replicas: int
     limiting_resource: str | None
@@ -158,6 +170,23 @@ class Frontier:
     def powers_kw(self) -> Array:
         """Power that the rack draws at the points in kW, the slowest first."""
         return self._power_kw[::-1]
+
+    @property
+    def full_usd_per_million(self) -> Array | None:
+        """What a million output tokens cost at the points, at full utilisation; None for unknown.
+
+        The slowest point first.
+        """
+        rate = cost_rate(self.instance)
+        if rate is None:
+            return None
+        # Both are linear in the power that is drawn.
+        idle = rate.usd_per_hour(rack_kw(self.instance, 0.0))
+        each = rate.usd_per_hour(rack_kw(self.instance, 1.0)) - idle
+        hourly = idle + each * self.powers_kw
+        per_million = usd_per_million(1.0, 1.0)
+        found: Array = np.divide(per_million * hourly, self.throughputs).astype(np.float64)
+        return found
 
     def normalised(self, per: str) -> Array:
         """Return the throughputs per ``rack``, ``accelerator``, ``mw`` or ``usd``.
@@ -312,7 +341,8 @@ class Frontier:
         """One row per point, the slowest first: speed, throughput, power, batch, configuration.
 
         With throughput per accelerator, per MW where power is drawn, per million USD where the
-        price is known, and what the plan makes at least and at most in four of five cases.
+        price is known and what a million tokens cost there at full utilisation, and what the plan
+        makes at least and at most in four of five cases.
         """
         import pandas as pd  # 0.3 s that only frames need
 
@@ -322,6 +352,9 @@ class Frontier:
             found["tok_s_per_mw"] = self.normalised("mw")
         if millions(self.instance) is not None:
             found["tok_s_per_million_usd"] = self.normalised("usd")
+        costs = self.full_usd_per_million
+        if costs is not None:
+            found["full_usd_per_million"] = costs
         if self.likely is not None:
             low, high = self.likely
             found["throughput_low_tok_s"] = self.throughputs * low
@@ -348,6 +381,7 @@ class Frontier:
 
     def to_dict(self, speeds: Sequence[float] | None = None) -> dict[str, Any]:
         """Return plain data, as JSON has it, with the ladder at `speeds` or at round ones."""
+        costs = self.full_usd_per_million
         return {
             "instance": self.instance.name,
             "title": self.instance.description,
@@ -378,6 +412,7 @@ class Frontier:
                 "throughput_tok_s": self.throughputs.tolist(),
                 "objective_amount": self.amounts.tolist(),
                 "power_w": (self.powers_kw * 1e3).tolist(),
+                "full_usd_per_million": costs.tolist() if costs is not None else None,
             },
         }
 
@@ -494,6 +529,11 @@ def _described(solution: Solution, price: float | None) -> FrontierPoint:
         tok_s_per_mw=solution.tok_s_per_mw,
         tok_s_per_accelerator=throughput / solution.accelerators,
         tok_s_per_million_usd=throughput / price if price is not None else None,
+        full_usd_per_million=(
+            solution.economics.full_utilisation.usd_per_million
+            if solution.economics is not None
+            else None
+        ),
         configuration=str(configuration_of(chosen)),
         replicas=chosen.replicas,
         limiting_resource=solution.limiting_resource,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hbmopt.documents import Figure
-from hbmopt.instance import OBJECTIVES, Instance
+from hbmopt.instance import OBJECTIVES, Instance, cost_rate
 from hbmopt.plan import search
 from hbmopt.points import BestPoints, PointSearch, has_formula
 from hbmopt.program import ClockRun, running_column
@@ -22,6 +22,7 @@ from hbmopt.results import (
     Solution,
     binding,
     configuration_result,
+    full_usd_per_million,
     limiting,
     prepare_prices,
     priced_inputs,
@@ -66,7 +67,8 @@ class Evaluator:
     """Answers many instances, and keeps what they have in common.
 
     Where instances differ in power cap and speed floor alone and have a formula, the best points
-    are found by it, and their programs solved and priced together; anything else is a solve. The
+    are found by it, and their programs solved and priced together; anything else is a solve, and
+    so is what has a load to pay for. The
     same instance gives the same row to the last bit, in any process and with any others.
     """
 
@@ -103,7 +105,8 @@ class Evaluator:
 
     def _rows(self, common: _Common, instances: list[Instance]) -> list[Callable[[], Row]]:
         search, prices = common.search, common.prices
-        if search is None or not search.tabled:
+        loaded = cost_rate(common.instance) is not None and common.instance.economics.stretches
+        if search is None or not search.tabled or loaded:
             return [partial(_solved_row, one, prices) for one in instances]
         calls: list[Callable[[], Row]] = [
             partial(_conflict_row, common.conflicts(search), one) for one in instances
@@ -122,6 +125,10 @@ class Evaluator:
         for alike, _ in found:
             rows = _rows_of(alike, instances[alike.places[0]], prices)
             for place, row in zip(alike.places.tolist(), rows, strict=True):
+                if row is not None:
+                    made, drawn = row["throughput_tok_s"], row["power_w"] / 1e3
+                    cost = full_usd_per_million(instances[place], made, drawn)
+                    row |= {"full_usd_per_million": cost, "load_usd_per_million": None}
                 calls[place] = (
                     partial(_solved_row, instances[place], prices) if row is None else row.copy
                 )
@@ -220,6 +227,7 @@ def answer_row(solution: Solution) -> dict[str, Any]:
         "batch": solution.batch,
         "power_w": solution.power_w,
         "tok_s_per_mw": solution.tok_s_per_mw,
+        **_costs(solution),
         "throughput_low_tok_s": low,
         "throughput_high_tok_s": high,
         "limiting_resource": solution.limiting_resource,
@@ -233,6 +241,14 @@ def answer_row(solution: Solution) -> dict[str, Any]:
     row |= {f"price_{one.name}": one.unit_price for one in solution.inputs}
     row |= {f"elasticity_{one.name}": one.elasticity for one in solution.inputs}
     return {name: _plain(value) for name, value in row.items()}
+
+
+def _costs(solution: Solution) -> dict[str, float | None]:
+    """Return what a million output tokens cost, at full utilisation and of the load."""
+    known = solution.economics
+    full = known.full_utilisation.usd_per_million if known is not None else None
+    load = known.load.usd_per_million if known is not None and known.load is not None else None
+    return {"full_usd_per_million": full, "load_usd_per_million": load}
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,8 @@ FIRST_COLUMNS = (
     "batch",
     "power_w",
     "tok_s_per_mw",
+    "full_usd_per_million",
+    "load_usd_per_million",
     "throughput_low_tok_s",
     "throughput_high_tok_s",
     "limiting_resource",
