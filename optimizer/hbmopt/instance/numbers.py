@@ -51,6 +51,7 @@ ENGINE = {
 """Whole numbers of an engine: their units, and the least that they may be."""
 
 COUNTED: dict[KeyPath, str] = {
+    ("rack", "nodes"): "nodes",
     ("rack", "accelerators"): "accelerators",
     ("rack", "scale_up_domain"): "accelerators",
     ("rack", "offload", "units"): "LPUs",
@@ -66,6 +67,8 @@ LEFT_OUT = (
 """What is not listed, and why."""
 
 NOT_READ = frozenset({"year", "price", "worst"})
+
+NETWORK: KeyPath = ("calibration", "efficiency", "scale_out")
 
 KV_CACHE = "kv_cache"
 ACCELERATOR_POWER = "accelerator_power"
@@ -227,6 +230,10 @@ def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     """Return a number with its quotation; None for what the program does not read as one."""
     path, key = leaf.path, leaf.key
     if key in NOT_READ or (leaf.amount == 0.0 and (path[0] == "llm" or key.startswith("scale_up"))):
+        return None
+    if not instance.rack.networked and (key.startswith("scale_out") or path == NETWORK):
+        return None
+    if path == ("rack", "nodes") and leaf.amount == 1.0:
         return None
     status = leaf.value.status if isinstance(leaf.value, Figure) else "given"
     plain = InstanceNumber(format_path(path), (path,), leaf.amount, status=status)

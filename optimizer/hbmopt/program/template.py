@@ -152,8 +152,9 @@ def _shape(
     """Return what decides the structure of a program, as a key that is cheap to compare."""
     budgets = tuple(budget.name for budget in rack.budgets)
     kernels = tuple(one.components for one in replica.kernels)
-    parts = len(replica.components), kernels, replica.offloadable, replica.max_batch is None
-    return clocks, *parts, batches, rack.power_cap_kw is None, budgets
+    parts = len(replica.components), kernels, replica.offloadable
+    absent = replica.max_batch is None, replica.scale_out is None
+    return clocks, *parts, *absent, batches, rack.power_cap_kw is None, budgets
 
 
 _TEMPLATES: dict[tuple[object, ...], "Template"] = {}

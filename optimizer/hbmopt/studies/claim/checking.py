@@ -149,8 +149,8 @@ class _Checking:
             instance=instance.name,
             title=instance.description,
             llm=instance.llm.title or instance.llm.name,
-            rack=instance.rack.title or instance.rack.name,
-            accelerators=int(instance.rack.accelerators),
+            rack=instance.rack.in_words,
+            accelerators=instance.rack.all_accelerators,
             context_tokens=instance.workload.mean_context,
             claim=self.claim,
             possible=False,
@@ -212,13 +212,13 @@ class _Checking:
         )
         claimed, provisioned = self.claim.power_w, instance.rack.power
         if self.claim.power_is_claimed and claimed is not None and provisioned is not None:
-            rack = provisioned.amount
+            rack = provisioned.amount * int(instance.rack.nodes)
             if instance.limits.power_scope == "rack" and claimed < rack * 1e3:
                 used = point.replicas * point.configuration.layout.accelerators
                 yield (
                     f"The claimed power is {claimed / rack / 1e3:.0%} of the {rack:,.5g} kW "
                     f"({provisioned.status}) that this rack is provisioned for; {used} of "
-                    f"{int(instance.rack.accelerators)} accelerators run, and the rest are parked."
+                    f"{instance.rack.all_accelerators} accelerators run, and the rest are parked."
                 )
 
     def _reachable(self) -> Iterator[Reachable]:
