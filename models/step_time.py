@@ -4,8 +4,9 @@
         - sum_c saved_c y_c + sum_c added_c y_c <= R
 
 in replica-milliseconds per millisecond. T_k are the times of the kernel classes (`kernel_time`), r
-runs over prompts in between, links, network, SRAM, LPU compute and LPU links. t_fixed are the fixed times
-of layers and blocks that no bandwidth buys off, t_each what the engine spends on every sequence.
+runs over prompts in between, links, the network between scale-up domains, SRAM, LPU compute and LPU
+links. t_fixed are the fixed times of layers and blocks that no bandwidth buys off, t_each what the
+engine spends on every sequence.
 Offloading component c takes its share of that latency along and adds the LPU's latency per layer
 and two hops: that, as much as bandwidth, is what an LPU buys at high speed. overlap = 1 for all is
 the ideal roofline, overlap = 0 is serial; measured decode steps are serial from kernel to kernel.

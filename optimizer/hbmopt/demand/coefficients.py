@@ -361,8 +361,8 @@ class _Places:
 
 
 _PLACES: dict[tuple[int, int, int, bool, bool], _Places] = {}
-"""By how many components a replica has, classes of them, offers to offload, whether batches are free
-and whether all traffic stays inside a domain: what decides."""
+"""By how many components a replica has, classes of them, offers to offload, whether batches are
+free and whether all traffic stays inside a domain: what decides."""
 
 
 def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:

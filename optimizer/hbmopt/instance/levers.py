@@ -343,9 +343,7 @@ def layout_choices(instance: Instance) -> Iterator[Choice]:
     stages = choices.pipeline_parallel
     more = [depth for depth in (1, 2, 4, 8) if depth not in stages]
     more = [
-        depth
-        for depth in more
-        if depth <= min(instance.llm.layers, instance.rack.all_accelerators)
+        depth for depth in more if depth <= min(instance.llm.layers, instance.rack.all_accelerators)
     ]
     for depth in more:
         yield _with_choice(

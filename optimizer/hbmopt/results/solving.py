@@ -23,6 +23,7 @@ from hbmopt.results.description import configuration_result
 from hbmopt.results.infeasibility import explain_conflict
 from hbmopt.results.limits import NO_ELASTICITY, constraint_table
 from hbmopt.results.next_unit import with_next_units
+from hbmopt.results.notes import notes_of
 from hbmopt.results.prices import InputPrices, input_prices
 from hbmopt.results.provenance import estimates
 from hbmopt.results.solution import Certificate, ConstraintResult, InputResult, Solution
@@ -183,6 +184,8 @@ def _heading(instance: Instance) -> dict[str, Any]:
         "rack": instance.rack.in_words,
         "objective": instance.objective,
         "accelerators": instance.rack.all_accelerators,
+        "nodes": int(instance.rack.nodes),
+        "notes": notes_of(instance),
         "power_scope": instance.limits.power_scope,
         "min_speed_tok_s_user": float(instance.limits.min_speed),
         "context_tokens": instance.workload.mean_context,

@@ -14,7 +14,16 @@ from hbmopt.documents import Figure, parse_path
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Lever, Overrides, Source, figure_lever, load
 from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
-from hbmopt.results import ClockShare, Estimate, LimitUse, PointUse, estimates, met, point_use
+from hbmopt.results import (
+    ClockShare,
+    Estimate,
+    LimitUse,
+    PointUse,
+    estimates,
+    met,
+    notes_of,
+    point_use,
+)
 from hbmopt.studies.claim.answer import (
     AT_BATCH,
     AT_SPEED,
@@ -210,6 +219,7 @@ class _Checking:
             f"A request of {instance.workload.mean_context:,.10g} tokens keeps {cache.held:.3g} GB "
             f"of KV cache and reads {cache.read:.3g} GB per step."
         )
+        yield from (f"{note}." for note in notes_of(instance))
         claimed, provisioned = self.claim.power_w, instance.rack.power
         if self.claim.power_is_claimed and claimed is not None and provisioned is not None:
             rack = provisioned.amount * int(instance.rack.nodes)

@@ -109,9 +109,18 @@ def comparison_of(
         law=law if isinstance(law, GenerationLaw) else None,
         law_missing=law if isinstance(law, str) else None,
         regimes=regimes(rows),
-        notes=tuple(_notes(rows)),
+        notes=(*_notes(rows), *_of_each(rows, solutions)),
         seconds=time.perf_counter() - started,
     )
+
+
+def _of_each(rows: Sequence[ComparisonRow], solutions: Sequence[Solution]) -> list[str]:
+    """Return what should be known beside the answer to each instance."""
+    return [
+        f"{row.name}: {note}."
+        for row, solution in zip(rows, solutions, strict=True)
+        for note in solution.notes
+    ]
 
 
 def _names(instances: Sequence[Instance]) -> list[str]:
