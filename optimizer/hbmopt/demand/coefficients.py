@@ -427,8 +427,8 @@ def rack_data(instance: Instance) -> RackData:
     static, overhead = _in_scope(instance)
     return RackData(
         racks=1.0,
-        accelerators=float(rack.all_accelerators),
-        lpu_units=float(rack.all_lpus),
+        accelerators=float(rack.nodes) * float(rack.accelerators),
+        lpu_units=float(rack.nodes) * float(offload.units) if offload else 0.0,
         power_cap_kw=power_cap(instance) if instance.power_cap_kw is not None else None,
         static_kw=static,
         parked_accelerator_kw=float(instance.power_law.idle) * float(rack.accelerator.tdp),

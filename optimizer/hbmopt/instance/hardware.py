@@ -233,15 +233,12 @@ class Rack(StrictModel):
         return int(self.nodes) * int(self.accelerators)
 
     @property
-    def all_lpus(self) -> int:
-        """The LPUs of all nodes."""
-        return int(self.nodes) * int(self.offload.units) if self.offload is not None else 0
-
-    @property
     def domain(self) -> int:
         """Accelerators of one scale-up domain."""
-        most = int(self.accelerators)
-        return min(most, int(self.scale_up_domain)) if self.scale_up_domain is not None else most
+        most = float(self.accelerators)
+        if self.scale_up_domain is not None:
+            most = min(most, float(self.scale_up_domain))
+        return max(1, int(most))
 
     @property
     def networked(self) -> bool:

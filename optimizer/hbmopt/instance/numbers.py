@@ -227,7 +227,7 @@ LARGE_KW = 10.0
 def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     """Return a number with its quotation; None for what the program does not read as one."""
     path, key = leaf.path, leaf.key
-    if key in NOT_READ or _is_idle(instance, leaf):
+    if key in NOT_READ or (leaf.amount == 0.0 and (path[0] == "llm" or key.startswith("scale_up"))):
         return None
     status = leaf.value.status if isinstance(leaf.value, Figure) else "given"
     plain = InstanceNumber(format_path(path), (path,), leaf.amount, status=status)
@@ -262,15 +262,6 @@ def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     if key == "draft_acceptance_by_position":
         lowest, highest = _between_neighbours(instance, path)
     return replace(plain, per=0.01, lowest=lowest, highest=highest)
-
-
-def _is_idle(instance: Instance, leaf: _Leaf) -> bool:
-    """Whether a number says that something is not there, or is of what is not there."""
-    if leaf.amount == 0.0 and (leaf.path[0] == "llm" or leaf.key.startswith("scale_up")):
-        return True
-    if leaf.key.startswith("scale_out"):
-        return not instance.rack.networked
-    return leaf.path == ("rack", "nodes") and leaf.amount == 1.0
 
 
 def _of_llm(instance: Instance, plain: InstanceNumber, leaf: _Leaf) -> InstanceNumber | None:
