@@ -119,11 +119,24 @@ class LpuUnits:
 
 
 @dataclass(frozen=True)
+class ScaleOutData:
+    """The network between scale-up domains: of one accelerator, and what a replica sends over it.
+
+    `attained` is the share of the bandwidth that is reached.
+    """
+
+    tb_per_s: Number
+    attained: Number
+    gb_per_sequence: Number
+
+
+@dataclass(frozen=True)
 class ReplicaData:
     """One replica of a configuration at one clock.
 
     `hbm_gb` of an accelerator's HBM are for weights and caches, `hbm_reserved_gb` are kept free.
     `max_batch` sequences are scheduled at once at most, as many as one likes where it is None.
+    `link_gb_per_sequence` stay inside scale-up domains; `scale_out` is None where all does.
     """
 
     accelerators: Number
@@ -144,6 +157,7 @@ class ReplicaData:
     tokens_per_sequence_step: Number
     min_speed_per_ms: Number
     max_batch: Number | None
+    scale_out: ScaleOutData | None
     efficiency: EfficiencyData
     overlap: OverlapData
     power: AcceleratorPower

@@ -83,7 +83,14 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
         doc="Accelerators kept busy by attention at peak rate [1]",
     )
     block.link_traffic = pyo.Expression(
-        expr=replica.link_gb_per_sequence * block.sequences, doc="Sent between accelerators [TB/s]"
+        expr=replica.link_gb_per_sequence * block.sequences,
+        doc="Sent between accelerators of a scale-up domain [TB/s]",
+    )
+    block.scale_out_traffic = pyo.Expression(
+        expr=replica.scale_out.gb_per_sequence * block.sequences
+        if replica.scale_out is not None
+        else 0.0,
+        doc="Sent to accelerators of other scale-up domains [TB/s]",
     )
     block.sram_read = pyo.Expression(
         expr=sum(
@@ -119,7 +126,7 @@ def declare_replica(block: pyo.Block, replica: ReplicaData, point: BatchPoint | 
         + replica.power.attention_joule_per_gflop
         * (replica.attention_gflop + replica.prompt_attention_gflop)
         * block.sequences
-        + replica.power.joule_per_link_gb * block.link_traffic,
+        + replica.power.joule_per_link_gb * (block.link_traffic + block.scale_out_traffic),
         doc="Power of the running accelerators [kW]",
     )
     block.lpu_power = pyo.Expression(

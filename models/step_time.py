@@ -4,8 +4,9 @@
         - sum_c saved_c y_c + sum_c added_c y_c <= R
 
 in replica-milliseconds per millisecond. T_k are the times of the kernel classes (`kernel_time`), r
-runs over prompts in between, links, SRAM, LPU compute and LPU links. t_fixed are the fixed times
-of layers and blocks that no bandwidth buys off, t_each what the engine spends on every sequence.
+runs over prompts in between, links, the network between scale-up domains, SRAM, LPU compute and LPU
+links. t_fixed are the fixed times of layers and blocks that no bandwidth buys off, t_each what the
+engine spends on every sequence.
 Offloading component c takes its share of that latency along and adds the LPU's latency per layer
 and two hops: that, as much as bandwidth, is what an LPU buys at high speed. overlap = 1 for all is
 the ideal roofline, overlap = 0 is serial; measured decode steps are serial from kernel to kernel.
@@ -16,8 +17,18 @@ import pyomo.core as pyo
 from .limit import ClockFamily, Limit
 from .quantities import ReplicaData
 
-TIMED = ("prefill", "link", "sram", "lpu_compute", "lpu_link")
-"""The resources whose time a step is made of, beside its kernels and the fixed latency."""
+TIMED = {
+    "prefill": "prefill",
+    "link": "link",
+    "scale_out": "link",
+    "sram": "sram",
+    "lpu_compute": "lpu_compute",
+    "lpu_link": "lpu_link",
+}
+"""The resources whose time a step is made of, beside its kernels and the fixed latency.
+
+Each with the overlap that it has: a network hides behind other work as much as links do.
+"""
 
 
 def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
@@ -28,6 +39,12 @@ def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
         expr=block.prefill_at_peak / (efficiency.prefill * accelerators)
     )
     block.time_link = pyo.Expression(expr=block.link_traffic / link)
+    network = replica.scale_out
+    block.time_scale_out = pyo.Expression(
+        expr=block.scale_out_traffic / (network.attained * accelerators * network.tb_per_s)
+        if network is not None
+        else 0.0
+    )
     block.time_latency = pyo.Expression(
         expr=replica.fixed_latency_ms * block.steps
         + replica.latency_ms_per_sequence * block.sequences
@@ -55,8 +72,8 @@ def add_step_time(block: pyo.Block, replica: ReplicaData) -> None:
     @block.Constraint(doc="The parts of a step that do not overlap fit in its time [replicas]")
     def step_time(block: pyo.Block) -> object:
         exposed = sum(
-            (1.0 - getattr(replica.overlap, resource)) * getattr(block, f"time_{resource}")
-            for resource in TIMED
+            (1.0 - getattr(replica.overlap, overlap)) * getattr(block, f"time_{resource}")
+            for resource, overlap in TIMED.items()
         )
         kernels = sum(block.kernel_time.values())
         return kernels + exposed + block.time_latency <= block.running

@@ -22,6 +22,7 @@ from hbmopt.models.quantities import (
     OverlapData,
     RackData,
     ReplicaData,
+    ScaleOutData,
 )
 from hbmopt.models.rack import declare_rack
 
@@ -121,6 +122,7 @@ def replica(**changes):
         tokens_per_sequence_step=1.0,
         min_speed_per_ms=0.0,
         max_batch=None,
+        scale_out=None,
         efficiency=efficiency(),
         overlap=overlap(),
         power=power(),
@@ -208,6 +210,7 @@ _FULL_CLOCK = ReplicaData(
     tokens_per_sequence_step=2.0,
     min_speed_per_ms=0.05,
     max_batch=8.0,
+    scale_out=None,
     efficiency=EfficiencyData(0.5, 0.25, 0.625, 0.5, 0.8, 0.5, 0.4),
     overlap=OverlapData(0.5, 0.25, 0.0, 0.5, 0.0, 0.75, 0.0, 0.5, 0.0),
     power=AcceleratorPower(1.0, 0.4, 0.1, 0.001, 0.5),
@@ -232,6 +235,7 @@ _WITHOUT_LPUS = replace(
     accelerators=1.0,
     components=(ComponentData(50.0, 50.0, 0.0, 100.0, 0.0, 1000.0, 0.001),),
     kernels=(kernel(0, weights=0.8, gemm=0.5),),
+    scale_out=ScaleOutData(0.05, 0.8, 0.004),
     lpu=NO_LPU,
     offloadable=(),
     offloaded=(),

@@ -35,6 +35,11 @@ def catalogue_instances(draw):
         rack["accelerators"] = rack["scale_up_domain"] = draw(pick([1, 2, 4, 6, 8, 12, 16]))
     if draw(st.integers(0, 5)) == 0:
         rack["offload"] = "lpx"
+    if draw(st.integers(0, 2)) == 0:
+        rack["nodes"] = draw(pick([2, 3, 4]))
+        if draw(st.booleans()):
+            rack["scale_out_bandwidth"] = draw(pick(["5 GB/s", "50 GB/s", "400 GB/s"]))
+            rack["scale_out_latency"] = draw(pick(["0 us", "10 us", "200 us"]))
     workload = {
         "prompt": draw(pick([1, 500, 4_000, 130_000])),
         "output": draw(pick([1, 100, 8_000])),
@@ -138,7 +143,7 @@ def _check_claims(instance, solution):
     """Check that what is returned is possible, and that nothing faster is."""
     search = TargetSearch(instance)
     served = [(solution.batch, solution.speed_tok_s_user)]
-    if instance.choices.whole_sequences and int(instance.rack.accelerators) <= FEW:
+    if instance.choices.whole_sequences and instance.rack.all_accelerators <= FEW:
         points = hbmopt.frontier(instance).points_frame
         for place in {0, len(points) // 2, len(points) - 1}:
             row = points.iloc[place]
@@ -156,7 +161,7 @@ def _check_plan(instance, solution):
     slack = 1 + 1e-6
     floor, cap = float(instance.limits.min_speed), instance.power_cap_kw
     used = sum(one.replicas * one.accelerators for one in solution.configurations)
-    assert used <= float(instance.rack.accelerators)
+    assert used <= instance.rack.all_accelerators
     assert solution.speed_tok_s_user * slack >= floor
     assert cap is None or solution.power_w <= cap * 1e3 * slack
     for one in solution.configurations:

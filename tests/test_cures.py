@@ -207,7 +207,13 @@ def short_of(cure, setting):
     key, _, text = setting.partition("=")
     number, _, unit = text.partition(" ")
     value = float(number)
-    whole = ("workload.", "rack.accelerators", "rack.offload.units", "limits.max_batch")
+    whole = (
+        "workload.",
+        "rack.accelerators",
+        "rack.nodes",
+        "rack.offload.units",
+        "limits.max_batch",
+    )
     if cure.key.startswith(whole):
         return f"{key}={int(value) - 1 if cure.ratio > 1 else int(value) + 1}"
     return f"{key}={value * (0.99 if cure.ratio > 1 else 1.01):.12g} {unit}".strip()

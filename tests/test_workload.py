@@ -371,7 +371,13 @@ def test_a_pipeline_spans_scale_up_domains_that_tensor_parallelism_cannot():
     changes = {
         "llm": "kimi_k2_5",
         "workload": {"context": 8192},
-        "rack": {"base": "hgx_h200", "accelerators": 16, "scale_up_domain": 8, "power": "20 kW"},
+        "rack": {
+            "base": "hgx_h200",
+            "accelerators": 16,
+            "scale_up_domain": 8,
+            "scale_out_bandwidth": None,
+            "power": "20 kW",
+        },
         "calibration": {"hbm_usable": 0.85},
         "choices": {"weight_formats": ["fp8"], "kv_formats": ["fp8"], "clocks": [1.0]},
     }

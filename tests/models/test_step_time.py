@@ -50,6 +50,7 @@ def test_times_add_up_to_the_length_of_a_step():
         {
             "prefill": 0.02 * 2,
             "link": 0.06 * 2,
+            "scale_out": 0,
             "latency": 1 * 0.2,
             "sram": 0,
             "lpu_compute": 0,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hbmopt.demand.coefficients import Array, Demand
 from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.domains import spans_domains
 from hbmopt.demand.sequence import smallest_batch
 from hbmopt.instance import Instance
 
@@ -55,6 +56,8 @@ def alike(
             one.draft_tokens,
             one.clocks,
             one.lpu_units > 0,
+            # Not all of them have traffic between domains.
+            spans_domains(instance, layout),
             # Planned for the worst cases, what predictions are multiplied with hangs on it.
             cautious and layout.attention_data_parallel > 1,
         )

@@ -26,12 +26,12 @@ from hbmopt.demand.components import (
     stored_gigabytes,
 )
 from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.domains import replicas_at_most, spans_domains
 from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, plain, replaced
 from hbmopt.demand.placement import stage_imbalance
 from hbmopt.demand.sequence import (
     GIGA,
-    StepTokens,
     attention_gflop,
     prompt_attention_gflop,
     room_for,
@@ -39,6 +39,7 @@ from hbmopt.demand.sequence import (
     step_tokens,
 )
 from hbmopt.demand.step_latency import fixed_latency, sequence_latency
+from hbmopt.demand.traffic import Traffic, traffic
 from hbmopt.instance import Instance, PowerLaw
 from hbmopt.llm import Mixture
 from hbmopt.models.expert_reads import (
@@ -62,6 +63,7 @@ from hbmopt.models.quantities import (
     OverlapData,
     RackData,
     ReplicaData,
+    ScaleOutData,
     number,
 )
 
@@ -177,16 +179,17 @@ class Demand:
             for one in (*self.experts, *self.offloaded_experts)
         )
         full = self._full
-        return len(full.components), full.offloadable, full.max_batch is None, reads
+        absent = full.max_batch is None, full.scale_out is None
+        return len(full.components), full.offloadable, *absent, reads
 
     @cached_property
     def replicas_at_most(self) -> float:
         """Replicas that the rack's accelerators and LPUs make up."""
-        rack, configuration = self.instance.rack, self.configuration
-        at_most = float(rack.accelerators) // configuration.layout.accelerators
-        if rack.offload is not None and np.all(configuration.lpu_units):
-            at_most = np.minimum(at_most, float(rack.offload.units) // configuration.lpu_units)
-        return at_most
+        configuration = self.configuration
+        # An array of them, of configurations that stand together.
+        return cast(
+            "float", replicas_at_most(self.instance, configuration.layout, configuration.lpu_units)
+        )
 
     @cached_property
     def largest_batch(self) -> float:
@@ -332,8 +335,8 @@ class Demand:
     @property
     def _places(self) -> "_Places":
         full = self._full
-        free = full.max_batch is None
-        shape = len(full.components), len(full.kernels), len(full.offloaded), free
+        absent = full.max_batch is None, full.scale_out is None
+        shape = len(full.components), len(full.kernels), len(full.offloaded), *absent
         if shape not in _PLACES:
             position = count()
             places = replaced(self._full, lambda _: next(position))
@@ -357,9 +360,9 @@ class _Places:
     held: int
 
 
-_PLACES: dict[tuple[int, int, int, bool], _Places] = {}
-"""By how many components a replica has, classes of them, offers to offload, and whether batches are
-free: what decides."""
+_PLACES: dict[tuple[int, int, int, bool, bool], _Places] = {}
+"""By how many components a replica has, classes of them, offers to offload, whether batches are
+free and whether all traffic stays inside a domain: what decides."""
 
 
 def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:
@@ -401,18 +404,15 @@ def power_cap(instance: Instance) -> float:
     if rack.offload is not None:
         return cap
     static, overhead = _in_scope(instance)
-    most = overhead * (static + float(rack.accelerators) * float(rack.accelerator.limit))
+    most = overhead * (static + rack.all_accelerators * float(rack.accelerator.limit))
     return cap * (1.0 + HAIR) if abs(cap - most) <= HAIR * most else cap
 
 
 def _in_scope(instance: Instance) -> tuple[float, float]:
     """Return the static kW that the power cap counts, and what it counts for each kW."""
-    rack, limits = instance.rack, instance.limits
-    static = float(rack.static_power)
-    if rack.offload is not None:
-        static += float(rack.offload.static_power)
+    limits = instance.limits
     return (
-        0.0 if limits.power_scope == "accelerators" else static,
+        0.0 if limits.power_scope == "accelerators" else instance.rack.all_static_kw,
         float(limits.pue) if limits.power_scope == "facility" else 1.0,
     )
 
@@ -428,8 +428,8 @@ def rack_data(instance: Instance) -> RackData:
     least = limits.min_throughput
     return RackData(
         racks=1.0,
-        accelerators=float(rack.accelerators),
-        lpu_units=float(offload.units) if offload else 0.0,
+        accelerators=float(rack.nodes) * float(rack.accelerators),
+        lpu_units=float(rack.nodes) * float(offload.units) if offload else 0.0,
         power_cap_kw=power_cap(instance) if instance.power_cap_kw is not None else None,
         min_tokens_per_ms=float(least) / 1000.0 if least is not None else None,
         static_kw=static,
@@ -464,6 +464,7 @@ def _replica(instance: Instance, configuration: Configuration, law: PowerLaw) ->
     attained = calibration.efficiency
     usable = usable_hbm(instance, configuration)
     slower = instance.worst_factor("step", layout.attention_data_parallel)
+    sent = traffic(instance, layout, tokens)
     return ReplicaData(
         accelerators=1.0 * layout.accelerators,
         hbm_gb=usable,
@@ -477,12 +478,13 @@ def _replica(instance: Instance, configuration: Configuration, law: PowerLaw) ->
         kv_read_gb=cache.read * fuller,
         attention_gflop=attention_gflop(instance, configuration) * fuller,
         prompt_attention_gflop=prompt_attention_gflop(instance, configuration) * fuller,
-        link_gb_per_sequence=_link_bytes(instance, layout, tokens) * fuller * GIGA,
+        link_gb_per_sequence=sent.inside * fuller * GIGA,
         fixed_latency_ms=slower * fixed_latency(instance, configuration, tokens.drafted),
         latency_ms_per_sequence=slower * sequence_latency(instance, layout),
         tokens_per_sequence_step=tokens.accepted,
         min_speed_per_ms=_min_speed_per_ms(instance),
         max_batch=_max_batch(instance, layout),
+        scale_out=_scale_out(instance, layout, sent, fuller, slower),
         efficiency=EfficiencyData(
             **{
                 one.name: float(getattr(attained, one.name)) / slower
@@ -540,54 +542,18 @@ def _offloaded_experts(
     return tuple(reads if name == "routed_experts" else None for name in names)
 
 
-def _link_bytes(instance: Instance, layout: Layout, tokens: StepTokens) -> float:
-    """Return the bytes that a replica's accelerators send per sequence and step.
-
-    A ring all-reduce of h activations over t ranks makes them send 2 (t - 1) h elements in all,
-    after every attention and every feed-forward block. Wide expert parallelism sends each token
-    once to every other accelerator that holds one of its experts, and gets the result back.
-    Pipeline stages hand activations on; ranks that share a cache send each other the queries and
-    outputs of attention.
-    """
-    llm, calibration = instance.llm, instance.calibration
-    activation = float(calibration.activation_bytes) * llm.hidden_size
-    moe_layers = llm.mixture.layers if llm.mixture else 0
-    dense_layers = max(llm.feed_forward_blocks - moe_layers, 0)
-    per_token = _block_traffic(instance, layout, llm.mixer_blocks, dense_layers, llm.mixture)
-    per_token += (layout.pipeline_parallel - 1) * activation
-    exchanged = sum(group.exchanged() for group in llm.attention)
-    shared = (layout.context_parallel - 1) * exchanged * float(calibration.activation_bytes)
-    per_draft = 0.0
-    if llm.draft is not None and tokens.drafted:
-        drafting = llm.draft
-        experts = drafting.mixture.layers if drafting.mixture else 0
-        per_draft = _block_traffic(
-            instance, layout, drafting.layers, drafting.layers - experts, drafting.mixture
-        )
-    return tokens.passing * per_token + tokens.drafted * per_draft + tokens.verified * shared
-
-
-def _block_traffic(
-    instance: Instance, layout: Layout, mixers: int, dense: int, mixture: Mixture | None
-) -> float:
-    """Return the bytes sent for one token by attention, dense and expert blocks."""
-    llm, calibration = instance.llm, instance.calibration
-    activation = float(calibration.activation_bytes) * llm.hidden_size
-    reduce_once = 2.0 * (layout.tensor_parallel - 1) * activation
-    total = (mixers + dense) * reduce_once
-    if mixture is None:
-        return total
-    reduced = np.equal(layout.attention_data_parallel, 1)
-    if np.all(reduced):
-        return total + mixture.layers * reduce_once
-    ranks = np.maximum(2, layout.expert_parallel)
-    visited = ranks * -np.expm1(mixture.active * np.log1p(-1.0 / ranks))
-    remote = visited * (layout.expert_parallel - 1) / ranks
-    width = mixture.expert_width or llm.hidden_size
-    dispatched = float(calibration.dispatch_bytes) * width
-    returned = float(calibration.activation_bytes) * width
-    exchanged = remote * (dispatched + returned)
-    return total + mixture.layers * cast("float", np.where(reduced, reduce_once, exchanged))
+def _scale_out(
+    instance: Instance, layout: Layout, sent: Traffic, fuller: float, slower: float
+) -> ScaleOutData | None:
+    """Return the network that a replica uses, None where it stays inside a scale-up domain."""
+    bandwidth = instance.rack.scale_out_bandwidth
+    if bandwidth is None or not spans_domains(instance, layout):
+        return None
+    return ScaleOutData(
+        tb_per_s=float(bandwidth),
+        attained=float(instance.calibration.efficiency.scale_out) / slower,
+        gb_per_sequence=sent.outside * fuller * GIGA,
+    )
 
 
 def _lpu_units(instance: Instance, configuration: Configuration) -> LpuUnits:

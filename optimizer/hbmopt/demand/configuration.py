@@ -92,19 +92,28 @@ def compression(instance: Instance, configuration: Configuration) -> KvCompressi
 def replica_sizes(instance: Instance) -> list[int]:
     """Return the numbers of accelerators a replica may take.
 
-    A stage has a power of two or a divisor of the rack's accelerators, within the scale-up domain;
-    a replica as many stages as pipeline parallelism says.
+    A stage has a power of two or a divisor of a node's accelerators, within the scale-up domain, or
+    over a scale-out network a power of two or a divisor of all domains as a whole; a replica as
+    many stages as pipeline parallelism says.
     """
-    count = int(instance.rack.accelerators)
-    domain = instance.rack.scale_up_domain
-    largest = min(count, int(domain) if domain is not None else count)
+    rack = instance.rack
+    count, each, largest = rack.all_accelerators, int(rack.accelerators), rack.domain
     if instance.choices.replica_accelerators is not None:
         return sorted(set(instance.choices.replica_accelerators))
-    powers = {2**power for power in range(largest.bit_length())}
-    divisors = {size for size in range(1, largest + 1) if count % size == 0}
-    stages = [size for size in powers | divisors if size <= largest]
+    stages = [size for size in _powers_and_divisors(each, largest) if size <= largest]
+    if rack.scale_out_bandwidth is not None:
+        domains = int(rack.nodes) * (each // largest)
+        stages += [largest * times for times in _powers_and_divisors(domains, domains)]
     depths = instance.choices.pipeline_parallel
     return sorted({size * depth for size in stages for depth in depths if size * depth <= count})
+
+
+def _powers_and_divisors(count: int, most: int) -> set[int]:
+    """Return powers of two and divisors of a count, up to a largest."""
+    powers = {2**power for power in range(most.bit_length())}
+    return {size for size in powers if size <= most} | {
+        size for size in range(1, most + 1) if count % size == 0
+    }
 
 
 def enumerate_configurations(
@@ -125,6 +134,10 @@ def enumerate_configurations(
         for lpu_units in _lpu_options(instance, layout.accelerators):
             if lpu_units and layout.pipeline_parallel > 1:
                 reason = "LPUs serve replicas without pipeline stages only"
+                rejections.append(Rejection(f"{layout}, {lpu_units} LPUs", reason))
+                continue
+            if lpu_units and layout.accelerators > int(instance.rack.accelerators):
+                reason = "LPUs serve replicas inside one node only"
                 rejections.append(Rejection(f"{layout}, {lpu_units} LPUs", reason))
                 continue
             configurations += [
@@ -179,13 +192,12 @@ def _expert_options(instance: Instance, stage: int) -> list[int]:
 
 def why_not(layout: Layout, instance: Instance) -> str | None:
     """Return why a layout cannot run, or None where it can."""
-    count = int(instance.rack.accelerators)
-    domain = instance.rack.scale_up_domain
-    stage = layout.stage_accelerators
+    count, stage = instance.rack.all_accelerators, layout.stage_accelerators
     if layout.accelerators > count:
         return f"the rack has {count} accelerators"
-    if domain is not None and stage > int(domain):
-        return f"the scale-up domain has {int(domain)} accelerators"
+    beyond = _why_not_beyond(layout, instance)
+    if beyond is not None:
+        return beyond
     if layout.pipeline_parallel > instance.llm.layers:
         return f"{instance.llm.layers} layers are fewer than {layout.pipeline_parallel} stages"
     groups: list[AttentionGroup] = list(instance.llm.attention)
@@ -209,6 +221,29 @@ def why_not(layout: Layout, instance: Instance) -> str | None:
         return f"{mixture.experts} experts are fewer than {layout.expert_parallel} accelerators"
     if layout.accelerators > 1 and float(instance.rack.accelerator.scale_up_bandwidth) == 0:
         return "the accelerators have no link between them"
+    return None
+
+
+def _why_not_beyond(layout: Layout, instance: Instance) -> str | None:
+    """Return why a stage cannot be wider than a scale-up domain, or None where it can or is not."""
+    rack, ranks, stage = instance.rack, layout.tensor_parallel, layout.stage_accelerators
+    domain = rack.domain
+    if stage <= domain:
+        return None
+    if rack.scale_out_bandwidth is None:
+        return f"the scale-up domain has {domain} accelerators"
+    if stage % domain:
+        return f"{stage} accelerators are not whole scale-up domains of {domain}"
+    domains = int(rack.nodes) * (int(rack.accelerators) // domain)
+    if layout.pipeline_parallel * stage > domains * domain:
+        return f"there are {domains} whole scale-up domains of {domain}"
+    if max(ranks, domain) % min(ranks, domain):
+        return f"{ranks} tensor ranks do not divide into scale-up domains of {domain}"
+    if ranks > domain and ranks not in (instance.choices.tensor_parallel or []):
+        return (
+            f"tensor parallelism leaves the scale-up domain of {domain} only where "
+            "choices.tensor_parallel lists it"
+        )
     return None
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hbmopt.demand.configuration import Configuration, Layout
+from hbmopt.demand.domains import spans_domains, stages_handed_over
 from hbmopt.demand.placement import stage_imbalance
+from hbmopt.demand.traffic import messages_outside
 from hbmopt.instance import Instance
 from hbmopt.llm import Draft, Llm
 
@@ -35,10 +37,11 @@ def layer_latency(instance: Instance, configuration: Configuration) -> LayerLate
         experts += float(own.per_expert_block)
     if block_scaled(instance.llm, configuration.weight_format):
         kernels += float(latency.per_block_scaled_layer)
-    domain = instance.rack.scale_up_domain
-    if domain is not None:
-        beyond = np.greater(layout.stage_accelerators, int(domain))
-        kernels = kernels + float(latency.per_layer_beyond_domain) * beyond
+    beyond = np.greater(layout.stage_accelerators, instance.rack.domain)
+    if np.any(beyond):
+        # What was measured holds the messages of the networks that it was measured on.
+        messages = messages_outside(instance, layout) * float(instance.rack.scale_out_latency)
+        kernels = kernels + np.maximum(float(latency.per_layer_beyond_domain), messages) * beyond
     spread = np.log2(layout.stage_accelerators) * np.greater(layout.attention_data_parallel, 1)
     return LayerLatency(
         kernels=kernels,
@@ -66,7 +69,11 @@ def fixed_latency(instance: Instance, configuration: Configuration, drafted: int
     shared = np.greater(layout.context_parallel, 1)
     exchanges = float(shared) if np.ndim(shared) == 0 else shared
     waited += llm.mixer_blocks * exchanges * float(instance.calibration.latency.per_shared_cache)
-    handed_on = (layout.pipeline_parallel - 1) * float(instance.calibration.latency.per_stage)
+    per_stage = float(instance.calibration.latency.per_stage)
+    handed_on = (layout.pipeline_parallel - 1) * per_stage
+    if spans_domains(instance, layout):
+        longer = max(0.0, float(instance.rack.scale_out_latency) - per_stage)
+        handed_on += stages_handed_over(instance, layout) * longer
     return waited * stage_imbalance(llm.layers, layout) + handed_on
 
 

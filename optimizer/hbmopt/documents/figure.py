@@ -1,8 +1,9 @@
 """Figures: numbers that carry a unit, a source and what the source is worth."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -48,7 +49,12 @@ class Figure:
 
 
 class StrictModel(BaseModel):
-    """A frozen mapping of known keys; an unknown key is an error that names the nearest one."""
+    """A frozen mapping of known keys; an unknown key is an error that names the nearest one.
+
+    `also_called` says of other words for a key which one is meant.
+    """
+
+    also_called: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -61,10 +67,12 @@ class StrictModel(BaseModel):
             raise PydanticCustomError("mapping", "expected `key: value` lines below this key")
         for key in data:
             if key not in cls.model_fields:
+                meant = cls.also_called.get(str(key))
+                hint = f"did you mean {meant!r}?" if meant else None
                 raise PydanticCustomError(
                     "unknown_key",
                     "unknown key '{key}'; {hint}",
-                    {"key": str(key), "hint": nearest(str(key), cls.model_fields)},
+                    {"key": str(key), "hint": hint or nearest(str(key), cls.model_fields)},
                 )
         return data
 

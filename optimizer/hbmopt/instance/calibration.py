@@ -71,7 +71,8 @@ class Efficiencies(StrictModel):
     experts_gemm: Efficiency = Field(description="of arithmetic, in products of experts")
     attention: Efficiency = Field(description="of arithmetic, in attention proper")
     prefill: Efficiency = Field(description="of arithmetic, in prompts between decode steps")
-    link: Efficiency
+    link: Efficiency = Field(description="of links inside a scale-up domain")
+    scale_out: Efficiency = Field(description="of the network between scale-up domains")
     sram: Efficiency
     lpu_compute: Efficiency
     lpu_link: Efficiency

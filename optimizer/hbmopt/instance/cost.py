@@ -63,7 +63,7 @@ def usd_per_million(usd_per_hour: float, tok_s: float) -> float:
 
 
 def capital(instance: Instance) -> Capital | None:
-    """Return the price of the rack with its LPUs, None where a price is missing."""
+    """Return the price of all nodes with their LPUs, None where a price is missing."""
     rack = instance.rack
     if unpriced(instance):
         return None
@@ -78,7 +78,7 @@ def capital(instance: Instance) -> Capital | None:
         basis = f"{basis}, with that of its LPUs"
     weakest = [status for status in UNCERTAIN if any(one.status == status for one in parts)]
     status = weakest[0] if weakest else parts[0].status
-    return Capital(sum(map(float, parts)), basis, status)
+    return Capital(float(rack.nodes) * sum(map(float, parts)), basis, status)
 
 
 def unpriced(instance: Instance) -> str:
@@ -118,7 +118,7 @@ def rack_kw(instance: Instance, scoped_kw: float) -> float:
     """Return the power of the whole rack, from that in the scope of the instance's power limit."""
     limits = instance.limits
     if limits.power_scope == "accelerators":
-        return scoped_kw + _static_kw(instance)
+        return scoped_kw + instance.rack.all_static_kw
     return scoped_kw / float(limits.pue) if limits.power_scope == "facility" else scoped_kw
 
 
@@ -128,17 +128,11 @@ def provisioned_kw(instance: Instance) -> float:
     The power limit, and never more than everything in the rack can draw.
     """
     rack = instance.rack
-    most = _static_kw(instance) + float(rack.accelerators) * float(rack.accelerator.limit)
+    most = rack.all_static_kw + rack.all_accelerators * float(rack.accelerator.limit)
     if rack.offload is not None:
-        most += float(rack.offload.units) * float(rack.offload.device.tdp)
+        lpus = float(rack.nodes) * float(rack.offload.units)
+        most += lpus * float(rack.offload.device.tdp)
     cap = instance.power_cap_kw
     if cap is not None:
         most = min(most, rack_kw(instance, cap))
     return most * float(instance.limits.pue)
-
-
-def _static_kw(instance: Instance) -> float:
-    """Return what the rack draws beside accelerators and LPUs."""
-    rack = instance.rack
-    beside = float(rack.offload.static_power) if rack.offload is not None else 0.0
-    return float(rack.static_power) + beside

@@ -1,6 +1,7 @@
 """The schema of hardware: accelerators, offload devices (LPUs) and racks."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -186,13 +187,35 @@ class Offload(StrictModel):
 
 
 class Rack(StrictModel):
-    """A rack, pod or server: accelerators in one scale-up domain and what stands around them."""
+    """A rack, pod or server: accelerators and what stands around them, once or several times.
+
+    `accelerators`, power, price and LPUs are those of one node; `nodes` of them stand side by side.
+    A scale-up domain is never wider than a node.
+    """
+
+    also_called: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("racks", "servers", "count", "number"), "nodes"
+    )
 
     name: str
     title: str = ""
+    nodes: Count = Field(
+        default=Figure(1.0, "count"),
+        description="such racks or servers together; all other figures are those of one",
+    )
     accelerator: Accelerator
-    accelerators: Count
-    scale_up_domain: Count | None = Field(default=None, description="default: all accelerators")
+    accelerators: Count = Field(description="of one node")
+    scale_up_domain: Count | None = Field(
+        default=None, description="default: all accelerators of a node, which it never exceeds"
+    )
+    scale_out_bandwidth: Bandwidth | None = Field(
+        default=None,
+        description="between scale-up domains, per accelerator and direction; "
+        "default: not known, and only pipelines span domains",
+    )
+    scale_out_latency: Duration = Field(
+        default=Figure(0.0, "time"), description="of a message from one scale-up domain to another"
+    )
     static_power: OptionalPower = Field(
         description="everything but the accelerators: CPUs, switches, fans, conversion losses"
     )
@@ -203,3 +226,49 @@ class Rack(StrictModel):
     year: Count | None = None
     offload: Offload | None = None
     note: str = ""
+
+    @property
+    def all_accelerators(self) -> int:
+        """The accelerators of all nodes."""
+        return int(self.nodes) * int(self.accelerators)
+
+    @property
+    def domain(self) -> int:
+        """Accelerators of one scale-up domain."""
+        most = float(self.accelerators)
+        if self.scale_up_domain is not None:
+            most = min(most, float(self.scale_up_domain))
+        return max(1, int(most))
+
+    @property
+    def networked(self) -> bool:
+        """Whether replicas may span scale-up domains, over a network that is known."""
+        return self.scale_out_bandwidth is not None and self.all_accelerators > self.domain
+
+    @property
+    def all_static_kw(self) -> float:
+        """What all nodes draw beside their accelerators and LPUs, in kW."""
+        beside = float(self.offload.static_power) if self.offload is not None else 0.0
+        return float(self.nodes) * (float(self.static_power) + beside)
+
+    @property
+    def all_provisioned_kw(self) -> float | None:
+        """The provisioned power of all nodes with their LPUs in kW, None where it is not known."""
+        if self.power is None:
+            return None
+        lpus = self.offload.power if self.offload is not None else None
+        return float(self.nodes) * (float(self.power) + (float(lpus) if lpus is not None else 0.0))
+
+    @property
+    def all_usd(self) -> float:
+        """The price of all nodes with their LPUs in USD; what has no known price counts 0."""
+        prices = (self.price, self.offload.price if self.offload is not None else None)
+        return float(self.nodes) * sum(float(one) for one in prices if one is not None)
+
+    @property
+    def in_words(self) -> str:
+        """Its title, or how many nodes of how many accelerators it is."""
+        if int(self.nodes) == 1:
+            return self.title or self.name
+        chip = self.accelerator.title or self.accelerator.name
+        return f"{int(self.nodes)} nodes of {int(self.accelerators)} {chip}"

@@ -226,6 +226,10 @@ def rate_levers(instance: Instance) -> Iterator[Lever]:
         "scale_up_bandwidth": "scale-up links per accelerator",
     }
     yield from _hardware(instance, "accelerator", names)
+    if instance.rack.networked and instance.rack.scale_out_bandwidth is not None:
+        furthest = FURTHEST * float(instance.rack.scale_out_bandwidth)
+        key = "rack.scale_out_bandwidth"
+        yield figure_lever(instance, "scale-out network per accelerator", (key,), furthest)
     peaks = instance.rack.accelerator.peak_flops
     keys = tuple(f"rack.accelerator.peak_flops.{name}" for name in peaks)
     first = next(iter(peaks.values())).amount
@@ -270,6 +274,12 @@ def with_accelerators(instance: Instance, count: int) -> Instance:
     return instance.model_copy(update={"rack": rack.model_copy(update=changes)})
 
 
+def with_nodes(instance: Instance, count: int) -> Instance:
+    """Return so many of the rack's nodes."""
+    nodes = Figure(float(count), "count")
+    return instance.model_copy(update={"rack": instance.rack.model_copy(update={"nodes": nodes})})
+
+
 def with_lpus(instance: Instance, count: int) -> Instance:
     """Return the rack with another number of LPUs."""
     rack, units_now = instance.rack, {"units": Figure(float(count), "count")}
@@ -297,6 +307,9 @@ def counters(instance: Instance) -> Iterator[Counter]:
     if rack.scale_up_domain is not None and int(rack.scale_up_domain) == int(rack.accelerators):
         keys.append("rack.scale_up_domain")
     yield Counter("accelerators", keys[0], tuple(keys), int(rack.accelerators), with_accelerators)
+    if rack.scale_out_bandwidth is not None:
+        key = "rack.nodes"
+        yield Counter("nodes", key, (key,), int(rack.nodes), with_nodes)
     if rack.offload is not None:
         key = "rack.offload.units"
         yield Counter("LPUs", key, (key,), int(rack.offload.units), with_lpus)
@@ -338,9 +351,7 @@ def layout_choices(instance: Instance) -> Iterator[Choice]:
     stages = choices.pipeline_parallel
     more = [depth for depth in (1, 2, 4, 8) if depth not in stages]
     more = [
-        depth
-        for depth in more
-        if depth <= min(instance.llm.layers, int(instance.rack.accelerators))
+        depth for depth in more if depth <= min(instance.llm.layers, instance.rack.all_accelerators)
     ]
     for depth in more:
         yield _with_choice(

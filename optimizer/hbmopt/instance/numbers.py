@@ -51,6 +51,7 @@ ENGINE = {
 """Whole numbers of an engine: their units, and the least that they may be."""
 
 COUNTED: dict[KeyPath, str] = {
+    ("rack", "nodes"): "nodes",
     ("rack", "accelerators"): "accelerators",
     ("rack", "scale_up_domain"): "accelerators",
     ("rack", "offload", "units"): "LPUs",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -369,6 +369,8 @@ class Choices(StrictModel):
 class Instance(StrictModel):
     """One problem: rack, llm, workload, limits, choices, objective, and what it all costs."""
 
+    also_called: ClassVar[Mapping[str, str]] = dict.fromkeys(("racks", "nodes"), "rack.nodes")
+
     name: str = "instance"
     description: str = ""
     rack: Rack
@@ -417,11 +419,7 @@ class Instance(StrictModel):
             return None
         if self.limits.power is not None:
             return self.limits.power.amount
-        if self.rack.power is None:
-            return None
-        offload = self.rack.offload
-        beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
-        return self.rack.power.amount + beside
+        return self.rack.all_provisioned_kw
 
     @property
     def power_law(self) -> PowerLaw:

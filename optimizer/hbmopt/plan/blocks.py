@@ -74,11 +74,7 @@ def rack_block(
         block.racks.fix(1)
     block.throughput = pyo.Var(within=pyo.NonNegativeReals, doc="output tokens [tok/s]")
     block.power = pyo.Var(within=pyo.NonNegativeReals, doc="power [kW]")
-    price = instance.rack.price
-    offload = instance.rack.offload
-    cost = (float(price) if price else 0.0) + (
-        float(offload.price) if offload is not None and offload.price is not None else 0.0
-    )
+    cost = instance.rack.all_usd
     block.cost = pyo.Expression(expr=cost * block.racks, doc="price of the racks [USD]")
     block.contents = contents
     block.gap = gap

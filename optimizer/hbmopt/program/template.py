@@ -170,9 +170,10 @@ def _shape(
     """Return what decides the structure of a program, as a key that is cheap to compare."""
     budgets = tuple(budget.name for budget in rack.budgets)
     kernels = tuple(one.components for one in replica.kernels)
-    parts = len(replica.components), kernels, replica.offloadable, replica.max_batch is None
-    absent = rack.power_cap_kw is None, rack.min_tokens_per_ms is None
-    return clocks, *parts, batches, *absent, budgets
+    parts = len(replica.components), kernels, replica.offloadable
+    absent = replica.max_batch is None, replica.scale_out is None
+    unlimited = rack.power_cap_kw is None, rack.min_tokens_per_ms is None
+    return clocks, *parts, *absent, batches, *unlimited, budgets
 
 
 _TEMPLATES: dict[tuple[object, ...], "Template"] = {}

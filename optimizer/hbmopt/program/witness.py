@@ -41,6 +41,7 @@ class Work:
     attention_at_peak: float
     prefill_at_peak: float
     link_traffic: float
+    scale_out_traffic: float
     sram_read: float
     lpu_at_peak: float
     crossing_traffic: float
@@ -95,6 +96,9 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
     attention = number(replica.attention_gflop) * attending
     prompts += number(replica.prompt_attention_gflop) * attending
     link = number(replica.link_gb_per_sequence) * sequences
+    network, sent_out = replica.scale_out, 0.0
+    if network is not None:
+        sent_out = number(network.gb_per_sequence) * sequences
     power, attained = replica.power, replica.efficiency
     attended = number(replica.attention_gflop) + number(replica.prompt_attention_gflop)
     computing += number(power.attention_joule_per_gflop) * attended * sequences
@@ -113,11 +117,14 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         "attention": attention / size / number(attained.attention),
         "prefill": prompts / size / number(attained.prefill),
         "link": link / size / number(replica.link_tb_per_s) / number(attained.link),
+        "scale_out": 0.0,
         "latency": latency,
         "sram": 0.0,
         "lpu_compute": 0.0,
         "lpu_link": 0.0,
     }
+    if network is not None:
+        times["scale_out"] = sent_out / size / number(network.tb_per_s) / number(network.attained)
     if replica.offloaded:
         times["sram"] = sram / units / number(replica.lpu.sram_tb_per_s) / number(attained.sram)
         times["lpu_compute"] = lpu / units / number(attained.lpu_compute)
@@ -133,13 +140,14 @@ def work(replica: ReplicaData, point: ClockPoint) -> Work:
         attention_at_peak=attention,
         prefill_at_peak=prompts,
         link_traffic=link,
+        scale_out_traffic=sent_out,
         sram_read=sram,
         lpu_at_peak=lpu,
         crossing_traffic=crossing,
         power_kw=size * number(power.active_kw) * point.running
         + number(power.joule_per_gb) * (sum(reads) + kv)
         + computing
-        + number(power.joule_per_link_gb) * link,
+        + number(power.joule_per_link_gb) * (link + sent_out),
         lpu_power_kw=(
             units * number(replica.lpu.active_kw) * point.running
             + number(replica.lpu.joule_per_gb) * sram
@@ -186,6 +194,7 @@ def exposed_time(replica: ReplicaData, done: Work) -> float:
     """Return the time that does not hide behind other work: kernels one by one, and latency."""
     rest = ("prefill", "link", "sram", "lpu_compute", "lpu_link")
     shown = sum((1.0 - number(getattr(replica.overlap, one))) * done.times[one] for one in rest)
+    shown += (1.0 - number(replica.overlap.link)) * done.times["scale_out"]
     return done.times["latency"] + sum(kernel_times(replica, done)) + shown
 
 
@@ -193,7 +202,7 @@ def busiest(replica: ReplicaData, done: Work) -> float:
     """Return the time of a step: what is exposed, or of one resource if all else hides behind."""
     times = done.times
     found = [exposed_time(replica, done), times["weights"] + times["kv"], _computing(times)]
-    found += [times[name] for name in ("link", "sram", "lpu_compute", "lpu_link")]
+    found += [times[name] for name in ("link", "scale_out", "sram", "lpu_compute", "lpu_link")]
     return cast("float", np.maximum.reduce(np.broadcast_arrays(*found)))
 
 
@@ -237,6 +246,7 @@ def _at_clock(replica: ReplicaData, point: ClockPoint, done: Work) -> dict[str, 
         "hbm_bandwidth": (done.times["weights"] + done.times["kv"] - running) / scale,
         "compute": (_computing(done.times) - running) / scale,
         "interconnect": (done.times["link"] - running) / scale,
+        "scale_out": (done.times["scale_out"] - running) / scale,
         "step_time": (exposed_time(replica, done) - running) / scale,
         "min_batch": _beyond(point.steps, point.sequences),
         "sram_bandwidth": (done.times["sram"] - running) / scale,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         whole_plans,
     )
     from hbmopt.results.mixed import solve_mixed
+    from hbmopt.results.notes import notes_of
     from hbmopt.results.planning import Plan, solve_model
     from hbmopt.results.point_limits import PointUse, met, plan_of, point_use
     from hbmopt.results.prices import (
@@ -98,6 +99,7 @@ __all__ = [
     "lagrangians",
     "limiting",
     "met",
+    "notes_of",
     "plain",
     "plan_of",
     "point_use",
@@ -163,6 +165,7 @@ __getattr__ = on_first_use(
         "lagrangians": "prices",
         "limiting": "many_optima",
         "met": "point_limits",
+        "notes_of": "notes",
         "plain": "solution",
         "plan_of": "point_limits",
         "point_use": "point_limits",

@@ -1,5 +1,6 @@
 """A running configuration in words and numbers, as results show it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,6 +91,7 @@ def configuration_result(
         step_ms=step_ms,
         step_breakdown_ms=_breakdown(clocks, step_ms),
         lowest_clock=float(min(instance.choices.clocks)),
+        scale_up_domains=math.ceil(layout.accelerators / instance.rack.domain),
         kernels=_kernels(clocks, step_ms, _worth(column, optimum) if optimum is not None else {}),
     )
 

@@ -1,8 +1,9 @@
 """What one more unit of what limits a rack changes in all, with the integers free to move."""
 
 from dataclasses import replace
+from functools import partial
 
-from hbmopt.documents import KeyPath
+from hbmopt.documents import Figure, KeyPath
 from hbmopt.instance import Instance
 from hbmopt.plan import NEARLY, most_of_each
 from hbmopt.results.solution import Solution
@@ -40,13 +41,21 @@ def one_more(instance: Instance) -> dict[str, Instance]:
 
     A kW of power, a GB of HBM of every accelerator, a token per second for every user.
     """
-    paths: dict[str, KeyPath] = {"hbm_capacity": ("rack", "accelerator", "hbm_capacity")}
+    steps: dict[str, tuple[KeyPath, float]] = {
+        "hbm_capacity": (("rack", "accelerator", "hbm_capacity"), 1.0)
+    }
     if instance.power_cap_kw is not None:
         given = instance.limits.power is not None
-        paths["power_cap"] = ("limits", "power") if given else ("rack", "power")
+        # What nodes are provisioned for is one of them each.
+        each: tuple[KeyPath, float] = (("rack", "power"), 1.0 / float(instance.rack.nodes))
+        steps["power_cap"] = (("limits", "power"), 1.0) if given else each
     if float(instance.limits.min_speed) > 0:
-        paths["min_speed"] = ("limits", "min_speed")
+        steps["min_speed"] = (("limits", "min_speed"), 1.0)
     return {
-        name: instance.changed(path, lambda now: replace(now, amount=now.amount + 1.0))
-        for name, path in paths.items()
+        name: instance.changed(path, partial(_raised, by=step))
+        for name, (path, step) in steps.items()
     }
+
+
+def _raised(figure: Figure, by: float) -> Figure:
+    return replace(figure, amount=figure.amount + by)

@@ -86,6 +86,7 @@ STEP_RESOURCES = {
     "hbm_bandwidth": ("weights", "experts", "kv"),
     "compute": ("gemm", "experts_gemm", "attention", "prefill"),
     "interconnect": ("link",),
+    "scale_out": ("scale_out",),
     "latency": ("latency",),
     "sram_bandwidth": ("sram",),
     "lpu_compute": ("lpu_compute",),

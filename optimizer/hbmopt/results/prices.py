@@ -78,6 +78,7 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
             "TB/s per accelerator",
             1.0,
         ),
+        *_network(instance),
         Input(
             "latency",
             tuple(("calibration", "latency", name) for name in LATENCIES),
@@ -115,6 +116,14 @@ def hardware_inputs(instance: Instance, *, lpus: bool) -> list[Input]:
             ),
         ]
     return [one for one in found if _amount(instance, one) > 0]
+
+
+def _network(instance: Instance) -> list[Input]:
+    """Return the network between scale-up domains, where there are several and it is known."""
+    if not instance.rack.networked:
+        return []
+    path: KeyPath = ("rack", "scale_out_bandwidth")
+    return [Input("scale_out", (path,), "TB/s", "TB/s per accelerator", 1.0)]
 
 
 def _compute_formats(instance: Instance) -> list[str]:
@@ -369,7 +378,9 @@ def quoted(
             # A visit takes the devices' own latency and two hops, which scale together here.
             value = (figures[0].amount + 2.0 * figures[1].amount) * one.quoted
         if one.name == "power_cap":
-            value = sum(figure.amount for figure in figures)
+            # The cap is that of all nodes, and what they are provisioned for that of one.
+            whole = 1.0 if instance.limits.power is not None else float(instance.rack.nodes)
+            value = whole * sum(figure.amount for figure in figures)
         divisor = value
         if one.name == "latency":
             # It grows with the logarithm of the replica: quote what a layer takes in all, and the

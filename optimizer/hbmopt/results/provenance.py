@@ -59,6 +59,7 @@ def estimates(instance: Instance, *, lpus: bool, costs: bool = True) -> tuple[Es
             and instance.llm.mixture is None,
             path[-1] == "per_stage" and max(instance.choices.pipeline_parallel) == 1,
             path[-1] == "per_layer_beyond_domain",
+            str(path[-1]).startswith("scale_out") and not instance.rack.networked,
             path[-1] == "per_shared_cache" and max(instance.choices.context_parallel) == 1,
             path[-2:] == ("power_law", "link") and figure.amount == 0,
             path[-1] in _NOT_USED and path != ("rack", "power"),

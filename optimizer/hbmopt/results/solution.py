@@ -45,7 +45,7 @@ class ConfigurationResult:
 
     `kv_held_gb` and `kv_read_gb` are of one sequence over the accelerators of its replica, copies
     included; `kv_copies` says how often its cache is kept. `tokens_per_step` is what a sequence
-    gains in a step: 1 without drafting.
+    gains in a step: 1 without drafting. A replica lies in so many `scale_up_domains`.
     """
 
     replicas: int
@@ -73,6 +73,7 @@ class ConfigurationResult:
     step_breakdown_ms: dict[str, float]
     kernels: tuple[KernelResult, ...] = ()
     lowest_clock: float | None = None
+    scale_up_domains: int = 1
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,7 @@ class Conflict:
 class Solution:
     """The optimum of an instance, or the conflict that rules one out.
 
+    `accelerators` are those of all `nodes`. `notes` say what should be known beside the answer.
     `economics` is what its tokens cost; where a price is missing for that, `unpriced` is its key.
     """
 
@@ -323,6 +325,8 @@ class Solution:
     accuracy: StepAccuracy | None = None
     certificate: Certificate | None = None
     provenance: tuple[Estimate, ...] = ()
+    nodes: int = 1
+    notes: tuple[str, ...] = ()
     conflict: Conflict | None = None
     economics: RackEconomics | None = None
     unpriced: str | None = None

@@ -25,6 +25,7 @@ from hbmopt.results.economics import rack_economics
 from hbmopt.results.infeasibility import explain_conflict
 from hbmopt.results.limits import NO_ELASTICITY, constraint_table
 from hbmopt.results.next_unit import with_next_units
+from hbmopt.results.notes import notes_of
 from hbmopt.results.prices import InputPrices, input_prices
 from hbmopt.results.provenance import estimates
 from hbmopt.results.solution import Certificate, ConstraintResult, InputResult, Solution
@@ -199,11 +200,13 @@ def _heading(instance: Instance) -> dict[str, Any]:
         "instance": instance.name,
         "title": instance.description,
         "llm": instance.llm.title or instance.llm.name,
-        "rack": instance.rack.title or instance.rack.name,
+        "rack": instance.rack.in_words,
         "objective": instance.objective,
         "objective_unit": OBJECTIVES[instance.objective].unit,
         "min_throughput_tok_s": float(least) if (least := limits.min_throughput) else None,
-        "accelerators": int(instance.rack.accelerators),
+        "accelerators": instance.rack.all_accelerators,
+        "nodes": int(instance.rack.nodes),
+        "notes": notes_of(instance),
         "power_scope": limits.power_scope,
         "min_speed_tok_s_user": float(limits.min_speed),
         "context_tokens": instance.workload.mean_context,

@@ -279,7 +279,7 @@ def _direct_labels(
 
 def _names(frontiers: Sequence[Frontier]) -> list[str]:
     """Return what tells the frontiers apart: the rack, else the file, else a number as well."""
-    racks = [one.instance.rack.title or one.instance.rack.name for one in frontiers]
+    racks = [one.instance.rack.in_words for one in frontiers]
     files = [one.instance.name for one in frontiers]
     for names in (racks, files):
         if len(set(names)) == len(names):
@@ -333,5 +333,5 @@ def _context(frontier: Frontier) -> str:
 def setting(frontier: Frontier) -> str:
     """Return model, rack and context of a frontier in words."""
     llm, rack = frontier.instance.llm, frontier.instance.rack
-    named = f"{llm.title or llm.name} on {rack.title or rack.name}"
+    named = f"{llm.title or llm.name} on {rack.in_words}"
     return f"{named}, {_context(frontier)}"

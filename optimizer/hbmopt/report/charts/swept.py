@@ -16,6 +16,8 @@ FIELD_NAMES = {
     "limits.power": "power cap",
     "rack.power": "provisioned power of the rack",
     "limits.min_speed": "speed floor",
+    "rack.nodes": "nodes",
+    "rack.scale_out_bandwidth": "scale-out network per accelerator",
     "rack.accelerators": "accelerators of the rack",
     "rack.accelerator.hbm_capacity": "HBM capacity per accelerator",
     "rack.accelerator.hbm_bandwidth": "HBM bandwidth per accelerator",

@@ -54,7 +54,8 @@ def section(name: str, title: str, *parts: str) -> Html:
 def heading(solution: Solution) -> Html:
     """Return the question, and of what it is asked."""
     question = solution.title.strip() or f"What does {solution.rack} make of {solution.llm}?"
-    return joined(element("h1", question), paragraph(setting_text(solution), "remark"))
+    notes = [paragraph(f"Note: {one}.", "remark") for one in solution.notes]
+    return joined(element("h1", question), paragraph(setting_text(solution), "remark"), *notes)
 
 
 def answer(instance: Instance, solution: Solution) -> Html:

@@ -122,6 +122,7 @@ NEED_NAMES = {
     "hbm_bandwidth": "HBM bandwidth",
     "compute": "compute",
     "interconnect": "scale-up links",
+    "scale_out": "scale-out network",
     "sram_bandwidth": "SRAM bandwidth",
     "lpu_compute": "LPU compute",
     "lpu_link": "LPU links",

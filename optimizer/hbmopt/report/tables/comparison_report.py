@@ -41,6 +41,7 @@ SHARES = {
     "arithmetic": "arithmetic",
     "latency": "latency of the layers",
     "link": "traffic between",
+    "scale_out": "traffic over the network",
     "lpu": "LPUs and traffic to them",
     "waiting": "waiting",
 }
@@ -49,6 +50,7 @@ ONE_MORE = {
     "hbm_bandwidth": "1 TB/s more HBM on each",
     "compute": "1 TFLOP/s more on each",
     "interconnect": "1 TB/s more link on each",
+    "scale_out": "1 TB/s more network on each",
     "latency": "1 us more per layer",
     "power_cap": "1 kW more power",
     "sram_capacity": "1 GB more on each LPU",

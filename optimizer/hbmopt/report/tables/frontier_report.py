@@ -23,6 +23,7 @@ MARKS = {
     "hbm_bandwidth": "B",
     "compute": "F",
     "interconnect": "X",
+    "scale_out": "N",
     "latency": "L",
     "power_cap": "P",
     "accelerator_power": "T",
@@ -51,7 +52,7 @@ def frontier_tables(
     """
     quoted = normalisation(per, frontier.instance)
     instance = frontier.instance
-    llm, rack = instance.llm.title or instance.llm.name, instance.rack.title or instance.rack.name
+    llm, rack = instance.llm.title or instance.llm.name, instance.rack.in_words
     heading = Text()
     if instance.description:
         heading.append(instance.description.strip() + "\n", style="bold")

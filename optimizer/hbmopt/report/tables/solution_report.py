@@ -58,6 +58,8 @@ def _heading(solution: Solution) -> Text:
     if solution.title:
         text.append(solution.title.strip() + "\n", style="bold")
     text.append(setting_text(solution))
+    for note in solution.notes:
+        text.append("\nNote: ", style="bold").append(note, style="")
     return text
 
 
@@ -171,6 +173,8 @@ def configuration_rows(one: ConfigurationResult) -> list[tuple[str, str, str]]:
         layout += f", experts spread over {one.expert_parallel}"
     if one.pipeline_parallel > 1:
         layout += f", in {one.pipeline_parallel} pipeline stages"
+    if one.scale_up_domains > 1:
+        layout += f", over {one.scale_up_domains} scale-up domains"
     if one.context_parallel > 1:
         layout += f", caches shared by {one.context_parallel} ranks each"
     plural = "s" if one.replicas != 1 else ""

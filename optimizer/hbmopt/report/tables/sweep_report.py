@@ -41,6 +41,7 @@ PRICED = {
     "rack.accelerator.hbm_capacity": ("price_hbm_capacity", "GB"),
     "rack.accelerator.hbm_bandwidth": ("price_hbm_bandwidth", "TB/s"),
     "rack.accelerator.scale_up_bandwidth": ("price_interconnect", "TB/s"),
+    "rack.scale_out_bandwidth": ("price_scale_out", "TB/s"),
     "rack.accelerator.peak_flops": ("price_compute", "TFLOP/s"),
     "calibration.latency": ("price_latency", "us"),
     "rack.offload.device.sram_capacity": ("price_sram_capacity", "GB"),

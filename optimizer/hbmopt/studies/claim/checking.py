@@ -22,6 +22,7 @@ from hbmopt.results import (
     estimates,
     full_usd_per_million,
     met,
+    notes_of,
     point_use,
 )
 from hbmopt.studies.claim.answer import (
@@ -158,8 +159,8 @@ class _Checking:
             instance=instance.name,
             title=instance.description,
             llm=instance.llm.title or instance.llm.name,
-            rack=instance.rack.title or instance.rack.name,
-            accelerators=int(instance.rack.accelerators),
+            rack=instance.rack.in_words,
+            accelerators=instance.rack.all_accelerators,
             context_tokens=instance.workload.mean_context,
             claim=self.claim,
             possible=False,
@@ -220,15 +221,16 @@ class _Checking:
             f"A request of {instance.workload.mean_context:,.10g} tokens keeps {cache.held:.3g} GB "
             f"of KV cache and reads {cache.read:.3g} GB per step."
         )
+        yield from (f"{note}." for note in notes_of(instance))
         claimed, provisioned = self.claim.power_w, instance.rack.power
         if self.claim.power_is_claimed and claimed is not None and provisioned is not None:
-            rack = provisioned.amount
+            rack = provisioned.amount * int(instance.rack.nodes)
             if instance.limits.power_scope == "rack" and claimed < rack * 1e3:
                 used = point.replicas * point.configuration.layout.accelerators
                 yield (
                     f"The claimed power is {claimed / rack / 1e3:.0%} of the {rack:,.5g} kW "
                     f"({provisioned.status}) that this rack is provisioned for; {used} of "
-                    f"{int(instance.rack.accelerators)} accelerators run, and the rest are parked."
+                    f"{instance.rack.all_accelerators} accelerators run, and the rest are parked."
                 )
 
     def _reachable(self) -> Iterator[Reachable]:

@@ -11,6 +11,7 @@ LIMIT_WORDS = {
     "hbm_bandwidth": "HBM bandwidth",
     "compute": "compute",
     "interconnect": "scale-up bandwidth",
+    "scale_out": "scale-out bandwidth",
     "accelerator_power": "accelerator power limit",
     "step_time": "time that a step has",
     "power_cap": "power",

@@ -48,6 +48,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "arithmetic": (("gemm", "experts_gemm", "attention", "prefill"), "is arithmetic"),
     "latency": (("latency",), "is latency of the layers"),
     "link": (("link",), "is traffic between accelerators"),
+    "scale_out": (("scale_out",), "is traffic between scale-up domains"),
     "lpu": (("sram", "lpu_compute", "lpu_link"), "is work of LPUs and traffic to them"),
     "waiting": (("waiting",), "waits"),
 }
@@ -256,7 +257,7 @@ def _only_nearby(rows: Sequence[ComparisonRow]) -> str:
 
 
 def _why_not_size(rows: Sequence[ComparisonRow]) -> str:
-    grows = ("weights", "arithmetic", "link", "lpu")
+    grows = ("weights", "arithmetic", "link", "scale_out", "lpu")
     if not all(row.step_shares["kv"] >= max(row.step_shares[one] for one in grows) for row in rows):
         return "not 1 % each, because a larger batch makes a longer step"
     if max(row.elasticities.get("hbm_capacity", 0.0) for row in rows) <= LITTLE:

@@ -109,9 +109,18 @@ def comparison_of(
         law=law if isinstance(law, GenerationLaw) else None,
         law_missing=law if isinstance(law, str) else None,
         regimes=regimes(rows),
-        notes=tuple(_notes(rows)),
+        notes=(*_notes(rows), *_of_each(rows, solutions)),
         seconds=time.perf_counter() - started,
     )
+
+
+def _of_each(rows: Sequence[ComparisonRow], solutions: Sequence[Solution]) -> list[str]:
+    """Return what should be known beside the answer to each instance."""
+    return [
+        f"{row.name}: {note}."
+        for row, solution in zip(rows, solutions, strict=True)
+        for note in solution.notes
+    ]
 
 
 def _names(instances: Sequence[Instance]) -> list[str]:
@@ -230,7 +239,8 @@ def _different(instances: Sequence[Instance]) -> str | None:
     """Return why the instances make no chart of generations, None where they do."""
     aims = [one.objective for one in instances if one.objective != "throughput"]
     if aims:
-        return f"the law is about throughput, and what is sought is {listed(list(dict.fromkeys(aims)))}"
+        sought = listed(list(dict.fromkeys(aims)))
+        return f"the law is about throughput, and what is sought is {sought}"
     titles = list(dict.fromkeys(one.llm.title or one.llm.name for one in instances))
     if len(titles) > 1:
         return f"the instances serve different models ({listed(titles)})"

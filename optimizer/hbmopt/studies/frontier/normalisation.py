@@ -73,7 +73,7 @@ def normalisation(per: str, instance: Instance) -> Normalisation:
     if per == "rack":
         return Normalisation(per, "tok/s", "of the rack", 1.0)
     if per == "accelerator":
-        count = float(instance.rack.accelerators)
+        count = float(instance.rack.all_accelerators)
         return Normalisation(per, "tok/s per accelerator", "by accelerator", count)
     if per == "mw":
         return Normalisation(per, "tok/s per MW", "by power drawn", None)
@@ -91,9 +91,7 @@ def millions(instance: Instance) -> float | None:
     """Return the price of the rack with its LPUs in million USD, None where it is not known."""
     if _without_price(instance):
         return None
-    rack = instance.rack
-    prices = (rack.price, rack.offload.price if rack.offload is not None else None)
-    return sum(price.amount for price in prices if price is not None) / 1e6
+    return instance.rack.all_usd / 1e6
 
 
 def _without_price(instance: Instance) -> str:

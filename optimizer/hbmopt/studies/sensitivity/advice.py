@@ -33,6 +33,7 @@ BOUGHT = {
     "rack.accelerator.hbm_bandwidth": _Thing("HBM bandwidth per accelerator"),
     PEAKS: _Thing("arithmetic in all formats"),
     "rack.accelerator.scale_up_bandwidth": _Thing("scale-up bandwidth per accelerator"),
+    "rack.scale_out_bandwidth": _Thing("scale-out bandwidth per accelerator"),
     ACCELERATOR_POWER: _Thing(
         "power per accelerator at the same energy per operation", "accelerator_power"
     ),

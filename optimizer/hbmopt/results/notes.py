@@ -1,0 +1,68 @@
+"""What should be known beside an answer: figures of an instance that no longer fit together."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from hbmopt.documents import Figure, FigureRule, catalogue
+from hbmopt.instance import Instance
+
+FOLLOWING = {"static_power": "power", "power": "power", "price": "money"}
+"""Figures of a rack that grow with its accelerators, and what they are of."""
+
+
+def notes_of(instance: Instance) -> tuple[str, ...]:
+    """Return what should be known beside an answer to an instance."""
+    note = _stale_figures(instance)
+    return (note,) if note else ()
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The figures of a rack as the catalogue has it."""
+
+    accelerators: int
+    following: dict[str, float]
+
+
+@cache
+def _own(name: str) -> _Own:
+    rack = catalogue.entry("racks", name)
+
+    def figure(key: str, dimension: str) -> float | None:
+        value = rack.get((key,))
+        return FigureRule(dimension, zero=True).parse(value).amount if value is not None else None
+
+    known = {key: figure(key, dimension) for key, dimension in FOLLOWING.items()}
+    return _Own(
+        accelerators=int(figure("accelerators", "count") or 0),
+        following={key: amount for key, amount in known.items() if amount is not None},
+    )
+
+
+def _stale_figures(instance: Instance) -> str:
+    """Say which figures are still those of another number of accelerators; "" for none."""
+    rack = instance.rack
+    if rack.name not in catalogue.names("racks"):
+        return ""
+    own, count = _own(rack.name), int(rack.accelerators)
+    if count == own.accelerators:
+        return ""
+    stale = []
+    for key, amount in own.following.items():
+        now = getattr(rack, key)
+        if isinstance(now, Figure) and now.amount == amount:
+            stale.append(f"rack.{key}")
+    if not stale:
+        return ""
+    *others, last = stale
+    listed = f"{', '.join(others)} and {last}" if others else last
+    verb = "are" if others else "is"
+    text = (
+        f"rack.accelerators is {count}, but {listed} {verb} still what {rack.name} has for "
+        f"{own.accelerators}; "
+    )
+    times, left = divmod(count, own.accelerators)
+    if times > 1 and left == 0:
+        nodes = times * int(rack.nodes)
+        return f"{text}use rack.nodes={nodes} for {nodes} of them, or set {listed} too"
+    return f"{text}set {listed} too, or take whole ones with rack.nodes"
