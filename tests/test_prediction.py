@@ -7,13 +7,13 @@ from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
 from hbmopt.demand.configuration import Layout
+from hbmopt.documents.model_ids import architecture_name
 from hbmopt.errors import InputError
 from hbmopt.instance import universal as universal_constants
 from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
 from hbmopt.studies.accuracy.measured_steps import (
     Row,
     UnusableRowError,
-    architecture_name,
     cache_format,
     placement,
     read_measured_steps,

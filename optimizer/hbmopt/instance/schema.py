@@ -36,6 +36,7 @@ from hbmopt.documents import (
     StrictModel,
     Value,
     catalogue,
+    model_ids,
     parse_path,
     parse_scalar,
     paths,
@@ -570,14 +571,81 @@ def _entry(document: Document, reference: Reference, name: str) -> Document:
     """Return what a name stands for: a catalogue entry, or a file beside the instance."""
     if Path(name).suffix in (".yaml", ".yml", ".json", ".gguf"):
         return _file_entry(document, reference, name)
+    if reference.kind == "llms" and "/" in name:
+        return _model_entry(document, reference, name)
     try:
-        return catalogue.entry(reference.kind, name)
+        return _fitting(document, reference, catalogue.entry(reference.kind, name), name)
     except InputError as error:
         if "among the catalogue" not in str(error):
             raise
+        other = _of_another_kind(reference, name)
+        if other is not None:
+            raise document.error(reference.path, other) from None
         if reference.kind == "calibrations":
             error = InputError(f"{error}; or {CALIBRATED}, by the rack's chip, or a file .yaml")
         raise document.error(reference.path, str(error)) from None
+
+
+def _model_entry(document: Document, reference: Reference, identifier: str) -> Document:
+    """Return the entry that an identifier on the Hugging Face hub means, in its weight format."""
+    found = model_ids.entry_of(identifier)
+    if found is None:
+        hint = nearest(identifier, catalogue.names("llms"))
+        # What is distilled into another model has that one's shape.
+        close = hint.startswith("did you mean") and "distill" not in identifier.lower()
+        meant = f"{hint[:-1]}, or import" if close else "import"
+        raise document.error(
+            reference.path,
+            f"no model {identifier!r} in the catalogue; {meant} its configuration: "
+            "hbmopt import-llm config.json -o mine.yaml, and name mine.yaml here",
+        )
+    entry = catalogue.entry("llms", str(found.pop("base")))
+    origin = {(): document.origin(reference.path)}
+    for key, value in found.items():
+        entry.graft((key,), Document(value, dict(origin)))
+    return entry
+
+
+ACCELERATOR: KeyPath = ("rack", "accelerator")
+
+
+def _fitting(document: Document, reference: Reference, entry: Document, name: str) -> Document:
+    """Return an entry. Raises `InputError` for an LPU where accelerators stand, and the reverse."""
+    lpu = entry.get(("kind",)) == "lpu"
+    title = entry.get(("title",))
+    if reference.path == ACCELERATOR and lpu:
+        raise document.error(
+            reference.path,
+            f"{name} ({title}) is an LPU: weights in SRAM beside accelerators, which keep the KV "
+            f"cache in HBM; give it as rack.offload={{device: {name}, units: 256}}",
+        )
+    if reference.path == ("rack", "offload", "device") and not lpu:
+        raise document.error(
+            reference.path,
+            f"{name} ({title}) is an accelerator with memory of its own, not an LPU that takes "
+            f"weights over; give it as rack.accelerator={name}",
+        )
+    return entry
+
+
+def _of_another_kind(reference: Reference, name: str) -> str | None:
+    """Return what to do with the name of an entry that stands where another kind belongs."""
+    kinds = [kind for kind in catalogue.KINDS if name in catalogue.names(kind)]
+    if not kinds:
+        return None
+    uses = {
+        "racks": f"rack={name}",
+        "accelerators": f"rack.accelerator={name}",
+        "offloads": f"rack.offload={name}",
+        "llms": f"llm={name}",
+        "calibrations": f"calibration={name}",
+    }
+    kind, use = kinds[0], uses[kinds[0]]
+    if catalogue.entry(kind, name).get(("kind",)) == "lpu":
+        kind, use = "LPUs", f"rack.offload={{device: {name}, units: 256}}"
+    return (
+        f"{name!r} is one of the catalogue's {kind}, not of its {reference.kind}; give it as {use}"
+    )
 
 
 def _file_entry(document: Document, reference: Reference, name: str) -> Document:

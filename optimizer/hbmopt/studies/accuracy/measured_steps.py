@@ -336,18 +336,3 @@ def cache_format(row: Row) -> str:
         hint = nearest(name, BITS_PER_CACHE_ELEMENT)
         raise UnusableRowError(f"kv_format: no format {row.text('kv_format')!r}; {hint}")
     return name
-
-
-TUNED = re.compile(
-    r"-(instruct|base|chat|it|hf|thinking|preview|dynamic|quantized|\d{4}"
-    r"|(nvfp4|mxfp4|fp4|fp8|bf16|fp16|int4|int8|awq|gptq|w4a16|w8a8)(-v\d+)?)$"
-)
-"""Endings of a model's name that say how it was tuned or quantized, not what it is."""
-
-
-def architecture_name(model: str) -> str:
-    """Return the name of a model without its publisher, tuning, quantization and date."""
-    name = model.rsplit("/", maxsplit=1)[-1].lower().removeprefix("meta-")
-    while (shorter := TUNED.sub("", name)) != name:
-        name = shorter
-    return name
