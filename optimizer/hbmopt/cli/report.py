@@ -1,5 +1,6 @@
 """One page to send."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,6 +32,18 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
     if answer.width is not None:
         raise InputError("report: name the file of the page: -o report.html")
     asked = question(instance, overrides, output=output)
-    page = report_page(asked, progress=counter("parts"))
+    page = report_page(
+        asked, command=_command(instance, output, overrides), progress=counter("parts")
+    )
     answer.emit(page.html)
     return SOLVED if page.feasible else INFEASIBLE
+
+
+def _command(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> str:
+    """Return the command that makes the page again."""
+    words = ["hbmopt", "report", str(instance)]
+    for one in overrides:
+        words += ["--set", one]
+    if output is not None:
+        words += ["-o", output.name]
+    return shlex.join(words)

@@ -46,7 +46,7 @@ def identifiers() -> dict[str, str]:
 
     Both stand on lines of their own, which are read without the rest of 51 files.
     """
-    found = {}
+    found = dict[str, str]()
     for name in catalogue.names("llms"):
         text = (catalogue.catalogue_root() / "llms" / f"{name}.yaml").read_text(encoding="utf-8")
         for own, others in NAMED.findall(text):

@@ -46,6 +46,7 @@ from hbmopt.instance.numbers import (
     InstanceNumber,
     numbers_of,
 )
+from hbmopt.instance.question import described, llm_name, rack_name
 from hbmopt.instance.schema import (
     NO_COMPRESSION,
     REFERENCES,
@@ -109,11 +110,13 @@ __all__ = [
     "budget_levers",
     "copied_document",
     "counters",
+    "described",
     "figure_lever",
     "format_choices",
     "latency_levers",
     "layout_choices",
     "layout_mode",
+    "llm_name",
     "load",
     "load_document",
     "memory_levers",
@@ -122,6 +125,7 @@ __all__ = [
     "parse_variation",
     "points",
     "power_levers",
+    "rack_name",
     "rate_levers",
     "starting_text",
     "universal",

@@ -54,6 +54,7 @@ from hbmopt.instance.calibration import (
 )
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
+from hbmopt.instance.question import described
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
 
@@ -600,9 +601,8 @@ def _model_entry(document: Document, reference: Reference, identifier: str) -> D
             "hbmopt import-llm config.json -o mine.yaml, and name mine.yaml here",
         )
     entry = catalogue.entry("llms", str(found.pop("base")))
-    origin = {(): document.origin(reference.path)}
     for key, value in found.items():
-        entry.graft((key,), Document(value, dict(origin)))
+        entry.graft((key,), Document(value, {(): document.origin(reference.path)}))
     return entry
 
 
@@ -688,9 +688,18 @@ def apply_override(document: Document, text: str, option: str = "--set") -> None
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
-    path = parse_path(key.strip())
-    document.graft(path, parse_scalar(value, source))
+    _change(document, key.strip(), parse_scalar(value, source), value.strip())
+
+
+def _change(document: Document, key: str, change: Document, text: str) -> None:
+    """Put a change at a key, and note it where it is one: `text` is the value as it was written."""
+    path = parse_path(key)
+    before = document.get(path)
+    document.graft(path, change)
     resolve_references(document)
+    if document.get(path) != before:
+        kept = [one for one in document.changes if one.partition("=")[0] != key]
+        document.changes[:] = [*kept, f"{key}={text}" if text else key]
 
 
 Source: TypeAlias = Annotated[Instance | str | os.PathLike[str] | Mapping[str, Any], SkipValidation]
@@ -730,8 +739,8 @@ def load_document(source: Source, overrides: Overrides = None) -> Document:
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             change = Document(_copied(value), {(): Origin(f"override {key}")})
-            document.graft(parse_path(str(key)), change)
-            resolve_references(document)
+            text = str(value) if isinstance(value, str | int | float) else ""
+            _change(document, str(key), change, text)
     else:
         for text in [overrides] if isinstance(overrides, str) else overrides or ():
             apply_override(document, text)
@@ -759,7 +768,8 @@ def _document(source: Source) -> Document:
 
 def copied_document(document: Document) -> Document:
     """Return a copy that can be changed without changing the document."""
-    return Document(_copied(document.value), dict(document.origins), set(document.files))
+    parts = dict(document.origins), set(document.files), list(document.changes)
+    return Document(_copied(document.value), *parts)
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
@@ -777,12 +787,19 @@ def _copied(value: Any, depth: int = 0) -> Any:
 
 
 def validate(document: Document) -> Instance:
-    """Validate a document. Raises `InputError` for the first thing that is wrong."""
+    """Validate a document. Raises `InputError` for the first thing that is wrong.
+
+    The description of a changed one is what it asks by then.
+    """
     document = _complete_calibration(document)
     try:
-        return Instance.model_validate(document.value)
+        instance = Instance.model_validate(document.value)
     except ValidationError as error:
         raise _first_problem(document, error) from None
+    text = described(instance, document.changes)
+    if text == instance.description:
+        return instance
+    return instance.model_copy(update={"description": text})
 
 
 _UNION_TAGS = {"grouped", "latent", "compressed", "recurrent"}

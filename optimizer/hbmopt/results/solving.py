@@ -7,7 +7,7 @@ from typing import Any
 
 from hbmopt.basics import verb
 from hbmopt.errors import SolverError
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.instance import Instance, Overrides, Source, llm_name, load, rack_name
 from hbmopt.plan import Found, best_points, found_at, search
 from hbmopt.points import (
     ServingPoint,
@@ -179,8 +179,8 @@ def _heading(instance: Instance) -> dict[str, Any]:
     return {
         "instance": instance.name,
         "title": instance.description,
-        "llm": instance.llm.title or instance.llm.name,
-        "rack": instance.rack.title or instance.rack.name,
+        "llm": llm_name(instance.llm),
+        "rack": rack_name(instance.rack),
         "objective": instance.objective,
         "accelerators": int(instance.rack.accelerators),
         "power_scope": instance.limits.power_scope,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hbmopt.basics import show
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
+from hbmopt.instance import llm_name, rack_name
 from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
 from hbmopt.report.charts.style import (
     DASHES,
@@ -279,7 +280,7 @@ def _direct_labels(
 
 def _names(frontiers: Sequence[Frontier]) -> list[str]:
     """Return what tells the frontiers apart: the rack, else the file, else a number as well."""
-    racks = [one.instance.rack.title or one.instance.rack.name for one in frontiers]
+    racks = [rack_name(one.instance.rack) for one in frontiers]
     files = [one.instance.name for one in frontiers]
     for names in (racks, files):
         if len(set(names)) == len(names):
@@ -323,7 +324,7 @@ def _title(
 
 def _workload(frontier: Frontier) -> str:
     llm = frontier.instance.llm
-    return f"{llm.title or llm.name}, {_context(frontier)}"
+    return f"{llm_name(llm)}, {_context(frontier)}"
 
 
 def _context(frontier: Frontier) -> str:
@@ -333,5 +334,5 @@ def _context(frontier: Frontier) -> str:
 def setting(frontier: Frontier) -> str:
     """Return model, rack and context of a frontier in words."""
     llm, rack = frontier.instance.llm, frontier.instance.rack
-    named = f"{llm.title or llm.name} on {rack.title or rack.name}"
+    named = f"{llm_name(llm)} on {rack_name(rack)}"
     return f"{named}, {_context(frontier)}"

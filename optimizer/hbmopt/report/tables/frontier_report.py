@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from hbmopt.basics import counted, input_name, show
+from hbmopt.instance import llm_name, rack_name
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.solution_report import step_times_text
 from hbmopt.report.tables.table_text import Text
@@ -50,7 +51,7 @@ def frontier_tables(
     """
     quoted = normalisation(per, frontier.instance)
     instance = frontier.instance
-    llm, rack = instance.llm.title or instance.llm.name, instance.rack.title or instance.rack.name
+    llm, rack = llm_name(instance.llm), rack_name(instance.rack)
     heading = Text()
     if instance.description:
         heading.append(instance.description.strip() + "\n", style="bold")

@@ -12,7 +12,16 @@ from hbmopt.basics import Parts, Progress, units, verb
 from hbmopt.demand import Configuration, sequence_cache, step_tokens
 from hbmopt.documents import Figure, parse_path
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Lever, Overrides, Source, figure_lever, load
+from hbmopt.instance import (
+    Instance,
+    Lever,
+    Overrides,
+    Source,
+    figure_lever,
+    llm_name,
+    load,
+    rack_name,
+)
 from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
 from hbmopt.results import ClockShare, Estimate, LimitUse, PointUse, estimates, met, point_use
 from hbmopt.studies.claim.answer import (
@@ -148,8 +157,8 @@ class _Checking:
         found = Check(
             instance=instance.name,
             title=instance.description,
-            llm=instance.llm.title or instance.llm.name,
-            rack=instance.rack.title or instance.rack.name,
+            llm=llm_name(instance.llm),
+            rack=rack_name(instance.rack),
             accelerators=int(instance.rack.accelerators),
             context_tokens=instance.workload.mean_context,
             claim=self.claim,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hbmopt.basics import round_step, verb
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.instance import Instance, Overrides, Source, llm_name, load, rack_name
 from hbmopt.plan import found_at
 from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import (
@@ -331,8 +331,8 @@ class Frontier:
         return {
             "instance": self.instance.name,
             "title": self.instance.description,
-            "llm": self.instance.llm.title or self.instance.llm.name,
-            "rack": self.instance.rack.title or self.instance.rack.name,
+            "llm": llm_name(self.instance.llm),
+            "rack": rack_name(self.instance.rack),
             "status": "optimal" if self.feasible else "infeasible",
             "accelerators": int(self.instance.rack.accelerators),
             "points": len(self),
