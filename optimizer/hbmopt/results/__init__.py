@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         lagrangians,
         scaled,
     )
-    from hbmopt.results.provenance import estimates, figures, text
+    from hbmopt.results.provenance import estimates, figures, format_notes, text
     from hbmopt.results.solution import (
         Certificate,
         ClockShare,
@@ -80,6 +80,7 @@ __all__ = [
     "estimates",
     "explain_conflict",
     "figures",
+    "format_notes",
     "hardware_inputs",
     "input_prices",
     "lagrangians",
@@ -135,6 +136,7 @@ __getattr__ = on_first_use(
         "estimates": "provenance",
         "explain_conflict": "infeasibility",
         "figures": "provenance",
+        "format_notes": "provenance",
         "hardware_inputs": "prices",
         "input_prices": "prices",
         "lagrangians": "prices",

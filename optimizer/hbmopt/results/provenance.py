@@ -1,6 +1,6 @@
-"""The uncertain numbers that an answer rests on."""
+"""What an answer rests on: uncertain numbers, and weights in other formats than the model's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -78,3 +78,20 @@ def text(figure: Figure) -> str:
     """Write a figure with its unit."""
     unit, times = units.QUOTED.get(figure.dimension, (units.INTERNAL_UNITS[figure.dimension], 1.0))
     return f"{figure.amount * times:.6g} {unit}".strip()
+
+
+def format_notes(instance: Instance, running: Iterable[str]) -> tuple[str, ...]:
+    """Say so where weights are in other formats than that in which the model is published.
+
+    `running` are the formats of what runs; where nothing does, those that are allowed are told.
+    """
+    own, listed = instance.llm.native_format, instance.choices.weight_formats or ()
+    used = set(running) or (set(listed) if own not in listed else set())
+    others = ", ".join(sorted(used - {own}))
+    if not listed or not others:
+        return ()
+    why = "lists both" if own in listed else "leaves that out"
+    return (
+        f"Weights are in {others}, not in the model's own format, {own}: choices.weight_formats "
+        f"{why}.",
+    )

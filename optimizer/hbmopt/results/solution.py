@@ -75,7 +75,7 @@ class ConfigurationResult:
 
 @dataclass(frozen=True)
 class ConstraintResult:
-    """One limit at the priced optimum.
+    """One limit at the priced optimum; a `floor` is a limit that is used from its number on.
 
     `unit_price` is d(throughput)/d(limit): negative for a floor. `elasticity` is % of throughput
     per % of the limit. Both are 0 where the row has slack. `next_unit` is what one more unit of the
@@ -93,11 +93,15 @@ class ConstraintResult:
     unit_price_unit: str
     elasticity: float
     next_unit: float | None = None
+    floor: bool = False
 
 
 @dataclass(frozen=True)
 class InputResult:
     """One hardware input: what one more unit is worth through every row it appears in.
+
+    The accelerators' power limit is among them where it is what limits, at the energy that
+    operations take.
 
     `unit_price` is local: configuration, replicas and clocks are held. `next_unit` is what one more
     unit changes in all, everything chosen anew; None where that was not solved.
@@ -219,7 +223,10 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Solution:
-    """The optimum of an instance, or the conflict that rules one out."""
+    """The optimum of an instance, or the conflict that rules one out.
+
+    `notes` are sentences on what is easily overlooked.
+    """
 
     instance: str
     title: str
@@ -251,6 +258,7 @@ class Solution:
     certificate: Certificate | None = None
     provenance: tuple[Estimate, ...] = ()
     conflict: Conflict | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def feasible(self) -> bool:

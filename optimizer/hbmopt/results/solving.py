@@ -24,7 +24,7 @@ from hbmopt.results.infeasibility import explain_conflict
 from hbmopt.results.limits import NO_ELASTICITY, constraint_table
 from hbmopt.results.next_unit import with_next_units
 from hbmopt.results.prices import InputPrices, input_prices
-from hbmopt.results.provenance import estimates
+from hbmopt.results.provenance import estimates, format_notes
 from hbmopt.results.solution import Certificate, ConstraintResult, InputResult, Solution
 
 ACCEPTED_VIOLATION = 1e-6
@@ -73,6 +73,7 @@ def solution_of(
             conflict=explain_conflict(instance, found.configurations, found.rejections),
             accuracy=step_accuracy(instance, ()),
             certificate=_certificate(_proof(found, 0.0), "infeasible", begun),
+            notes=format_notes(instance, ()),
             **_heading(instance),
         )
     plan, gap = found.plan, found.gap
@@ -94,6 +95,7 @@ def solution_of(
         throughput_range_tok_s=accuracy.rates(solution.throughput_tok_s or 0.0),
         speed_range_tok_s_user=accuracy.rates(solution.speed_tok_s_user or 0.0),
         power_range_w=accuracy.draws(solution.power_w or 0.0, 1e3 * plan.beside_kw),
+        notes=format_notes(instance, [one.weight_format for one in solution.configurations]),
     )
 
 
@@ -134,7 +136,8 @@ def described(
         raise SolverError(f"the plan exceeds a limit by {violation:g} when it is checked again")
     if not instance.choices.whole_sequences:
         plan = optimum
-    inputs, constraints = input_prices(optimum, known), constraint_table(optimum)
+    constraints = constraint_table(optimum)
+    inputs = _with_throttle(instance, input_prices(optimum, known), constraints)
     power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
     loss = max(0.0, 1.0 - throughput / optimum.throughput)
     return Solution(
@@ -157,18 +160,40 @@ def described(
     )
 
 
+THROTTLE = "accelerator_power"
+"""The row of the accelerators' power limit."""
+
+
+def _with_throttle(
+    instance: Instance,
+    inputs: tuple[InputResult, ...],
+    constraints: tuple[ConstraintResult, ...],
+) -> tuple[InputResult, ...]:
+    """Return the inputs with the power limit of the accelerators before them where it limits.
+
+    It has no figure of its own among them: draw and limit are shares of one TDP. What a higher
+    limit at the same energy per operation is worth is the price of its row.
+    """
+    row = next((row for row in constraints if row.name == THROTTLE), None)
+    strongest = abs(inputs[0].elasticity) if inputs else 0.0
+    if row is None or abs(row.elasticity) <= max(strongest, NO_ELASTICITY):
+        return inputs
+    throttle = InputResult(
+        name=row.name,
+        value=row.limit,
+        unit="W",
+        status=instance.rack.accelerator.limit.status,
+        unit_price=row.unit_price,
+        unit_price_unit=row.unit_price_unit,
+        elasticity=row.elasticity,
+    )
+    return (throttle, *inputs)
+
+
 def _limiting(
     inputs: tuple[InputResult, ...], constraints: tuple[ConstraintResult, ...]
 ) -> str | None:
-    """Return the hardware input of the largest elasticity; a binding budget where none has any.
-
-    The power limit of the accelerators has no figure of its own: draw and limit are shares of one
-    TDP. What a higher limit at the same energy per operation is worth is the price of its row.
-    """
-    throttle = next((row for row in constraints if row.name == "accelerator_power"), None)
-    strongest = abs(inputs[0].elasticity) if inputs else 0.0
-    if throttle is not None and abs(throttle.elasticity) > max(strongest, NO_ELASTICITY):
-        return throttle.name
+    """Return the hardware input of the largest elasticity; a binding budget where none has any."""
     if inputs and abs(inputs[0].elasticity) > NO_ELASTICITY:
         return inputs[0].name
     binding = [row for row in constraints if row.binding and abs(row.elasticity) > NO_ELASTICITY]

@@ -13,6 +13,7 @@ from hbmopt.report.tables import (
     configuration_rows,
     input_row,
     kernel_rows,
+    limit_text,
     made_text,
     setting_text,
     step_parts,
@@ -80,18 +81,17 @@ def answer(instance: Instance, solution: Solution) -> Html:
         rows.append(
             ("by price", f"{made_text(solution, made / price)} tok/s per million USD", remark)
         )
-    parts = [element("p", *lead, class_="lead"), _figures(rows), _step_times(solution)]
+    parts = [element("p", *lead, class_="lead"), _figures(rows), *_remarks(solution)]
     for one in solution.configurations:
         parts += [element("h3", "Configuration"), table(("", "", ""), configuration_rows(one))]
     return section("answer", "Answer", *parts)
 
 
-def _step_times(solution: Solution) -> Html:
-    """Return what the step times rest on, in one sentence."""
+def _remarks(solution: Solution) -> list[Html]:
+    """Return what the step times rest on, in one sentence, and what is easily overlooked."""
     known = solution.accuracy
-    if known is None:
-        return Html()
-    return paragraph(f"Step times: {step_times_text(known)}.", "remark")
+    said = [f"Step times: {step_times_text(known)}."] if known is not None else []
+    return [paragraph(one, "remark") for one in (*said, *solution.notes)]
 
 
 def _limited(solution: Solution) -> str:
@@ -132,6 +132,7 @@ def conflict(solution: Solution) -> Html:
     ]
     if found.limits:
         parts.append(paragraph(found.limits_text(LIMIT_NAMES) + "."))
+    parts += [paragraph(one) for one in solution.notes]
     if found.configuration:
         parts.append(paragraph(f"The configuration that misses by least: {found.configuration}."))
     return section("answer", "Answer", element("div", *parts, class_="conflict"))
@@ -206,7 +207,7 @@ def limits_section(solution: Solution) -> Html:
         (
             LIMIT_NAMES.get(row.name, row.name),
             show(row.usage),
-            show(row.limit),
+            limit_text(row),
             row.unit,
             f"{row.utilization:.0%}",
             element("span", "binds", class_="binds") if row.binding else "",

@@ -51,6 +51,7 @@ ONE_MORE = {
     "interconnect": "1 TB/s more link on each",
     "latency": "1 us more per layer",
     "power_cap": "1 kW more power",
+    "accelerator_power": "1 W more limit on each",
     "sram_capacity": "1 GB more on each LPU",
     "sram_bandwidth": "1 TB/s more on each LPU",
     "lpu_compute": "1 TFLOP/s more on each LPU",

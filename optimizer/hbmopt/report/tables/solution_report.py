@@ -34,9 +34,10 @@ from hbmopt.results import (
 def solution_tables(solution: Solution) -> RenderableType:
     """Return the tables of a solution, or the conflict that rules one out."""
     if solution.conflict is not None:
-        return Group(_heading(solution), Text(), *_conflict(solution))
+        return Group(_heading(solution), Text(), *_notes(solution), *_conflict(solution))
     summary = _grid("Optimum", summary_rows(solution))
     parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
+    parts += _notes(solution)
     for configuration in solution.configurations:
         rows = _grid("Configuration", configuration_rows(configuration))
         parts += [rows, Text(), _step(configuration), Text(), _kernels(configuration), Text()]
@@ -55,6 +56,10 @@ def _heading(solution: Solution) -> Text:
         text.append(solution.title.strip() + "\n", style="bold")
     text.append(setting_text(solution))
     return text
+
+
+def _notes(solution: Solution) -> list[RenderableType]:
+    return [*map(Text, solution.notes), Text()] if solution.notes else []
 
 
 def setting_text(solution: Solution) -> str:
@@ -296,7 +301,7 @@ def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
         table.add_row(
             row.name,
             show(row.usage),
-            show(row.limit),
+            limit_text(row),
             row.unit,
             f"{row.utilization:.0%}",
             Text("binds", style="bold") if row.binding else "",
@@ -305,6 +310,11 @@ def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
             next_text(row) if row.binding else "",
         )
     return table
+
+
+def limit_text(row: ConstraintResult) -> str:
+    """Return the number of a limit, of a floor as one."""
+    return f"at least {show(row.limit)}" if row.floor else show(row.limit)
 
 
 NO_GAP = 1e-12

@@ -23,7 +23,16 @@ from hbmopt.instance import (
     rack_name,
 )
 from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
-from hbmopt.results import ClockShare, Estimate, LimitUse, PointUse, estimates, met, point_use
+from hbmopt.results import (
+    ClockShare,
+    Estimate,
+    LimitUse,
+    PointUse,
+    estimates,
+    format_notes,
+    met,
+    point_use,
+)
 from hbmopt.studies.claim.answer import (
     AT_BATCH,
     AT_SPEED,
@@ -214,6 +223,7 @@ class _Checking:
 
     def _notes(self, point: ServingPoint) -> Iterator[str]:
         """Yield what should be known beside the verdict."""
+        yield from format_notes(self.instance, [point.configuration.weight_format])
         instance, cache = self.instance, sequence_cache(self.instance, point.configuration)
         yield (
             f"A request of {instance.workload.mean_context:,.10g} tokens keeps {cache.held:.3g} GB "
