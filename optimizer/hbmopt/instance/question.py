@@ -5,16 +5,13 @@ changed, the question is put together from what the instance says by then.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from hbmopt.basics import show
 from hbmopt.documents import KeyPath, catalogue, parse_path
 from hbmopt.instance.hardware import Rack
-
-if TYPE_CHECKING:
-    from hbmopt.instance.schema import Instance
-    from hbmopt.llm import Llm
+from hbmopt.llm import Llm
 
 SPOKEN_OF = frozenset({"rack", "llm", "workload", "limits"})
 """Keys of an instance of which its description may speak."""
@@ -26,7 +23,20 @@ MOST_LETTERS = 60
 """Letters of a change beyond which it is named by its key alone."""
 
 
-def llm_name(llm: "Llm") -> str:
+@dataclass(frozen=True)
+class Setting:
+    """What an instance asks about: tokens of context, floor in tok/s per user, limit in kW."""
+
+    name: str
+    description: str
+    rack: Rack
+    llm: Llm
+    context_tokens: float
+    min_speed: float
+    power_kw: float | None
+
+
+def llm_name(llm: Llm) -> str:
     """Return what a model is called."""
     return llm.title or llm.name
 
@@ -59,28 +69,28 @@ def _entry(name: str) -> tuple[str, int, str] | None:
     return str(entry.get(("title",)) or name), count, chip
 
 
-def question(instance: "Instance", varied: Sequence[KeyPath] = ()) -> str:
-    """Return what an instance asks: of which rack and model, at which context, floor and power.
+def question(asked: Setting, varied: Sequence[KeyPath] = ()) -> str:
+    """Return what is asked: of which rack and model, at which context, floor and power.
 
     What is `varied` is left open.
     """
-    rack, llm = rack_name(instance.rack), llm_name(instance.llm)
+    rack, llm = rack_name(asked.rack), llm_name(asked.llm)
     if any(path[0] == "rack" for path in varied):
-        rack = "each rack" if ("rack",) in varied else instance.rack.name
+        rack = "each rack" if ("rack",) in varied else asked.rack.name
     if ("llm",) in varied:
         llm = "each model"
     text = f"What does {rack} make of {llm}"
     if not any(path[0] == "workload" for path in varied):
-        text += f" with {show(instance.workload.mean_context, 7)} tokens of context"
-    limits, open_ = instance.limits, {path[-1] for path in varied if path[0] == "limits"}
-    if float(limits.min_speed) > 0 and "min_speed" not in open_:
-        text += f" at {float(limits.min_speed):g} tok/s per user"
-    if limits.power_capped and limits.power is not None and "power" not in open_:
-        text += f" within {show(float(limits.power))} kW"
+        text += f" with {show(asked.context_tokens, 7)} tokens of context"
+    left_open = {path[-1] for path in varied if path[0] == "limits"}
+    if asked.min_speed > 0 and "min_speed" not in left_open:
+        text += f" at {asked.min_speed:g} tok/s per user"
+    if asked.power_kw is not None and "power" not in left_open:
+        text += f" within {show(asked.power_kw)} kW"
     return text + "?"
 
 
-def described(instance: "Instance", changes: Sequence[str], varied: Sequence[str] = ()) -> str:
+def described(asked: Setting, changes: Sequence[str], varied: Sequence[str] = ()) -> str:
     """Return what heads an answer: the description, or what is asked since it was changed.
 
     `changes` are written ``key=value``, `varied` are the keys that take several values.
@@ -88,17 +98,17 @@ def described(instance: "Instance", changes: Sequence[str], varied: Sequence[str
     changed = [parse_path(one.partition("=")[0]) for one in changes]
     paths = [*changed, *map(parse_path, varied)]
     telling = [one for one in changes if one.partition("=")[0] not in OWN_WORDS]
-    description = instance.description.strip()
+    description = asked.description.strip()
     if not description or ("description",) in changed or not (telling or varied):
-        return instance.description
+        return asked.description
     if any(path[0] in SPOKEN_OF for path in paths):
-        description = question(instance, [parse_path(one) for one in varied])
+        description = question(asked, [parse_path(one) for one in varied])
     said = [
         f"{kind}: {', '.join(map(_short, listed))}"
         for kind, listed in (("changed", telling), ("varied", varied))
         if listed
     ]
-    source = f"From {instance.name}, " if instance.name != "instance" else ""
+    source = f"From {asked.name}, " if asked.name != "instance" else ""
     told = source + "; ".join(said)
     return f"{description} {told[:1].upper()}{told[1:]}."
 

@@ -54,7 +54,7 @@ from hbmopt.instance.calibration import (
 )
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
-from hbmopt.instance.question import described
+from hbmopt.instance.question import Setting, described
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
 
@@ -402,6 +402,21 @@ class Instance(StrictModel):
         offload = self.rack.offload
         beside = offload.power.amount if offload is not None and offload.power is not None else 0.0
         return self.rack.power.amount + beside
+
+    @property
+    def setting(self) -> Setting:
+        """What it asks about, as headings put it."""
+        limits = self.limits
+        capped = limits.power_capped and limits.power is not None
+        return Setting(
+            name=self.name,
+            description=self.description,
+            rack=self.rack,
+            llm=self.llm,
+            context_tokens=self.workload.mean_context,
+            min_speed=float(limits.min_speed),
+            power_kw=self.power_cap_kw if capped else None,
+        )
 
     @property
     def power_law(self) -> PowerLaw:
@@ -796,7 +811,7 @@ def validate(document: Document) -> Instance:
         instance = Instance.model_validate(document.value)
     except ValidationError as error:
         raise _first_problem(document, error) from None
-    text = described(instance, document.changes)
+    text = described(instance.setting, document.changes)
     if text == instance.description:
         return instance
     return instance.model_copy(update={"description": text})

@@ -159,7 +159,7 @@ def sweep(
         read = {*problem.document.files, *_files(varied)}
         check_not_read(file, read)
         check_not_read(partial_of(file), read)
-    title = described(_first_valid(problem, grid), changes, paths)
+    title = described(_first_valid(problem, grid).setting, changes, paths)
     digest = _digest(problem, varied, grid) if file is not None else ""
     journal = Journal(file, digest, len(grid))
     journal.begin(resume=resume)
