@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, range_text, show, signed
+from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, made, range_text, show, signed
 from hbmopt.documents import Figure, catalogue, format_path
 from hbmopt.instance import Instance
 from hbmopt.report.html import Html, element, joined, table
@@ -64,8 +64,10 @@ def answer(instance: Instance, solution: Solution) -> Html:
         "The rack makes at most ",
         element("strong", f"{made_text(solution, made)} tok/s"),
         f" for {show(solution.batch or 0.0, 7)} users at once, each at "
-        f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
-        f", and draws {show(power)} kW ({SCOPES[solution.power_scope]}). " if power > 0 else ". ",
+        f"{made_text(solution, solution.speed_tok_s_user or 0.0, 4)} tok/s",
+        f", and draws {made_text(solution, power, 4)} kW ({SCOPES[solution.power_scope]}). "
+        if power > 0
+        else ". ",
         _limited(solution),
     ]
     rows = [row for row in summary_rows(solution) if row[0] not in ("limited by", "step times")]
@@ -161,13 +163,14 @@ def cures_section(cures: Cures | None) -> Html:
 
 def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
     """Return the chart of the frontier and its ladder."""
+    banded = drawn.likely is not None
     rows = [
         (
             show(one.floor_tok_s_user),
-            show(one.throughput_tok_s, 6),
-            show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else "",
+            made(one.throughput_tok_s, banded=banded),
+            made(one.tok_s_per_mw, banded=banded) if one.tok_s_per_mw is not None else "",
             show(one.batch, 7),
-            show(one.power_w / 1e3),
+            made(one.power_w / 1e3, banded=banded, digits=4),
             show(one.price_of_speed),
             input_name(one.limiting_resource) or "nothing",
             f"{one.replicas} x {one.configuration}",
@@ -234,18 +237,18 @@ def limits_section(solution: Solution) -> Html:
 def power_section(instance: Instance, solution: Solution, figure: str) -> Html:
     """Return the curve of power caps."""
     if not figure:
-        drawn = "The rack draws no power in this instance, so there is no curve of power caps."
-        return section("power", "Under a power cap", paragraph(drawn))
-    cap = instance.power_cap_kw
+        none = "The rack draws no power in this instance, so there is no curve of power caps."
+        return section("power", "Under a power cap", paragraph(none))
+    cap, drawn = instance.power_cap_kw, made_text(solution, (solution.power_w or 0.0) / 1e3, 4)
     words = f"The cap is {show(cap)} kW ({SCOPES[solution.power_scope]})" if cap else "Nothing caps"
     price = next((one.unit_price for one in solution.inputs if one.name == "power_cap"), 0.0)
     if price > 0:
         words += f", and one more kW is worth {show(price)} tok/s."
     elif cap:
-        words += f"; the optimum draws {show((solution.power_w or 0.0) / 1e3)} kW, so more is "
+        words += f"; the optimum draws {drawn} kW, so more is "
         words += "worth nothing."
     else:
-        words += f" the power; the optimum draws {show((solution.power_w or 0.0) / 1e3)} kW."
+        words += f" the power; the optimum draws {drawn} kW."
     return section("power", "Under a power cap", paragraph(words), figure)
 
 
@@ -300,7 +303,8 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
             f"{sign}{100 * abs(one.change):.0f} % {known} is worth {100 * one.gain:+.1f} %",
         ),
         f": {show(value)} instead of {show(found.value)} {found.unit} makes "
-        f"{show(one.throughput_tok_s, 6)} instead of {show(solution.throughput_tok_s or 0.0, 6)} "
+        f"{made_text(solution, one.throughput_tok_s)} instead of "
+        f"{made_text(solution, solution.throughput_tok_s or 0.0)} "
         f"tok/s. At the margin: {price}"
         + (f" ({found.status})." if found.status == "estimate" else "."),
     )
@@ -371,13 +375,13 @@ def _sources(keys: Sequence[str]) -> Html:
 
 def alternatives_section(explanation: Explanation) -> Html:
     """Return what other configurations make, and why some cannot run."""
-    parts = []
+    parts, banded = [], explanation.throughput_range_tok_s is not None
     if explanation.chosen is not None:
         parts.append(paragraph(f"Chosen: {explanation.chosen}. Each of the others at its best:"))
         rows = [
             (
                 one.configuration,
-                f"{'' if one.exact else '≤ '}{show(one.throughput_tok_s, 6)}",
+                f"{'' if one.exact else '≤ '}{made(one.throughput_tok_s, banded=banded)}",
                 f"{-one.loss:.1%}",
             )
             for one in explanation.alternatives[:MOST_ALTERNATIVES]

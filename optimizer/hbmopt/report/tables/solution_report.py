@@ -6,14 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from hbmopt.basics import (
-    BAND_DIGITS,
     SCOPES,
     STEP_NAMES,
     counted,
     elasticity_text,
     input_name,
+    made,
     range_text,
-    rounded,
     show,
     signed,
 )
@@ -99,10 +98,9 @@ def step_times_text(accuracy: StepAccuracy) -> str:
     return f"{text}; {accuracy.range_statement}" if accuracy.range_statement else text
 
 
-def made_text(solution: Solution, made: float) -> str:
+def made_text(solution: Solution, value: float, digits: int = 6) -> str:
     """Write what a solution makes, of whatever, with no more digits than are known."""
-    exact = solution.throughput_range_tok_s is None
-    return show(made, 6) if exact else rounded(made, BAND_DIGITS)
+    return made(value, banded=solution.throughput_range_tok_s is not None, digits=digits)
 
 
 def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0) -> str:
@@ -124,13 +122,13 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
         ),
         (
             "speed",
-            f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
+            f"{made_text(solution, solution.speed_tok_s_user or 0.0, 4)} tok/s",
             _with_range("per user = throughput / batch", solution.speed_range_tok_s_user),
         ),
         ("batch", f"{show(solution.batch or 0.0, 7)}", "sequences decoding at once in the rack"),
         (
             "power",
-            f"{show(power / 1e3)} kW",
+            f"{made_text(solution, power / 1e3, 4)} kW",
             _with_range(SCOPES[solution.power_scope], solution.power_range_w, 1e-3),
         ),
     ]
@@ -251,7 +249,7 @@ def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:
 def step_title(one: ConfigurationResult) -> str:
     """Say how long a step takes and what it gains."""
     gained = "token" if one.draft_tokens == 0 else f"{show(one.tokens_per_step, 3)} tokens"
-    return f"Decode step: {show(one.step_ms)} ms per {gained}"
+    return f"Decode step: {show(one.step_ms, 3)} ms per {gained}"
 
 
 def _inputs(solution: Solution) -> Table:

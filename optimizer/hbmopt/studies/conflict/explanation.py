@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.basics import Parts, Progress, verb
+from hbmopt.basics import Parts, Progress, made, range_text, verb
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.plan import Found, best_of_each, search
-from hbmopt.results import Conflict, explain_conflict, plain
+from hbmopt.results import Conflict, explain_conflict, plain, step_accuracy
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
 
 
@@ -37,7 +37,8 @@ class Rejected:
 class Explanation:
     """The chosen configuration, the alternatives and what was rejected.
 
-    Where nothing can run, `conflict` says why and `cures` what single change would help.
+    Where nothing can run, `conflict` says why and `cures` what single change would help. The range
+    is that of the chosen one, in four of five cases; None where nothing is known.
     """
 
     instance: str
@@ -49,6 +50,7 @@ class Explanation:
     rejected: tuple[Rejected, ...]
     conflict: Conflict | None = None
     cures: Cures | None = None
+    throughput_range_tok_s: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
@@ -116,12 +118,12 @@ def explain(
     reached = plan.throughput if plan is not None else 0.0
     chosen = found.point.configuration if found.point is not None else None
     alternatives, idle = list[Alternative](), list[str]()
-    for one, made, batch in best_of_each(instance):
+    for one, most, batch in best_of_each(instance):
         if one == chosen:
             continue
-        if made > 0 and reached > 0:
-            loss = max(0.0, 1.0 - made / reached)
-            alternatives.append(Alternative(str(one), made, True, batch, loss))
+        if most > 0 and reached > 0:
+            loss = max(0.0, 1.0 - most / reached)
+            alternatives.append(Alternative(str(one), most, True, batch, loss))
         else:
             idle.append(str(one))
     alternatives.sort(key=lambda one: -one.throughput_tok_s)
@@ -132,6 +134,10 @@ def explain(
         if rejection.detail:
             named += f": {rejection.detail}"
         reasons.setdefault(rejection.reason, []).append(named)
+    known = None
+    if chosen is not None:
+        data = chosen.layout.attention_data_parallel
+        known = step_accuracy(instance, [data]).rates(reached)
     conflict = _conflict(instance, found) if plan is None else None
     cures = cures_of_infeasible(instance, parts) if plan is None else None
     parts.finish()
@@ -148,6 +154,7 @@ def explain(
         ),
         conflict=conflict,
         cures=cures,
+        throughput_range_tok_s=known,
     )
 
 
@@ -157,20 +164,21 @@ def _conflict(instance: Instance, found: Found) -> Conflict:
 
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation as text."""
-    lines = []
+    lines, ends = list[str](), explanation.throughput_range_tok_s
+    banded = ends is not None
     if explanation.chosen is None:
         lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
     else:
         lines += [
             f"Chosen: {explanation.chosen}",
-            f"        {explanation.throughput_tok_s:,.1f} tok/s",
+            f"        {made(explanation.throughput_tok_s or 0.0, banded=banded)} tok/s"
+            + (f"; {range_text(*ends)} in four of five cases" if ends is not None else ""),
             "",
             f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
         ]
         for one in explanation.alternatives[:MOST_LISTED]:
-            lines.append(
-                f" {-one.loss:>8.1%}   {one.throughput_tok_s:>14,.1f} tok/s  {one.configuration}"
-            )
+            reached = made(one.throughput_tok_s, banded=banded)
+            lines.append(f" {-one.loss:>8.1%}   {reached:>12} tok/s  {one.configuration}")
         lines += _more(len(explanation.alternatives))
     if explanation.idle:
         lines += ["", f"Fit in memory but meet no plan within the limits ({len(explanation.idle)})"]

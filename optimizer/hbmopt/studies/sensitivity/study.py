@@ -62,6 +62,7 @@ class Sensitivity:
     objective: str
     step: float
     throughput_tok_s: float | None = None
+    throughput_range_tok_s: tuple[float, float] | None = None
     priced_throughput_tok_s: float | None = None
     configuration: str | None = None
     advice: tuple[str, ...] = ()
@@ -164,6 +165,7 @@ def sensitivity(
     prices, unused, interrupted = study.run(chosen, top, progress)
     return Sensitivity(
         throughput_tok_s=solution.throughput_tok_s,
+        throughput_range_tok_s=solution.throughput_range_tok_s,
         priced_throughput_tok_s=optimum.objective,
         configuration=_configurations(solution),
         advice=what_to_buy(instance, solution, prices),
