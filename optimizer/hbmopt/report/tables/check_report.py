@@ -49,17 +49,25 @@ def _verdict(found: Check) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """Return an empty table; columns whose name starts with > hold numbers."""
+    """Return an empty table; columns whose name starts with > hold numbers, with ! names.
+
+    Where the terminal is narrow, neither is cut: the other columns wrap.
+    """
     table = titled(title)
     for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left")
+        right, whole = column.startswith(">"), column.startswith((">", "!"))
+        table.add_column(
+            column.lstrip(">!"),
+            justify="right" if right else "left",
+            no_wrap=whole,
+            overflow="fold",
+        )
     return table
 
 
 def _claim(found: Check, point: ClosestPoint) -> Table:
     claim = found.claim
-    table = _table("The claim, and the configuration that comes closest", "", ">", "")
+    table = _table("The claim, and the configuration that comes closest", "!", ">", "")
     table.show_header = False
     table.add_row("requests", f"{claim.batch:,.10g}", "decoding at once in the rack")
     table.add_row("speed", f"{claim.speed_tok_s_user:,.6g} tok/s", "per user, mean over time")
@@ -86,7 +94,7 @@ def _claim(found: Check, point: ClosestPoint) -> Table:
 
 
 def _limits(found: Check) -> Table:
-    table = _table("Limits at the claim", "limit", ">used", ">of", "unit", ">", "")
+    table = _table("Limits at the claim", "!limit", ">used", ">of", "unit", ">", "")
     for row in found.limits:
         missing = Text(f"needs {row.missing:.3g} x", style="bold") if row.missing else ""
         table.add_row(
@@ -103,7 +111,7 @@ def _limits(found: Check) -> Table:
 def _step(point: ClosestPoint) -> Table:
     taken, left = show(point.step_ms, 3), show(point.step_allowed_ms)
     title = f"A step takes {taken} ms; the speed leaves {left}"
-    table = _table(title, "", ">", ">")
+    table = _table(title, "!", ">", "")
     table.show_header = False
     for name, spent in sorted(point.step_breakdown_ms.items(), key=lambda part: -part[1]):
         if spent > 0:
@@ -184,7 +192,7 @@ def _premises(found: Check) -> list[RenderableType]:
     steady = [one for one in found.premises if one.turns_at is None]
     parts: list[RenderableType] = []
     if turning:
-        columns = ("input", ">now", "status", ">turns at", "note")
+        columns = ("!input", ">now", "!status", ">turns at", "note")
         table = _table("The verdict rests on these uncertain inputs", *columns)
         for one in turning[:MOST_PREMISES]:
             table.add_row(one.input, one.value, one.status, _turn(one), one.note)

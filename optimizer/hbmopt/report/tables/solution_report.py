@@ -16,6 +16,7 @@ from hbmopt.basics import (
     show,
     signed,
 )
+from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -252,19 +253,22 @@ def step_title(one: ConfigurationResult) -> str:
     return f"Decode step: {show(one.step_ms, 3)} ms per {gained}"
 
 
-def _inputs(solution: Solution) -> Table:
-    table = titled(
-        "What one more unit is worth (configuration, replicas, clocks held; next: all chosen anew)"
+def _inputs(solution: Solution) -> FittedTable:
+    rows = [(*input_row(one), next_text(one)) for one in solution.inputs]
+    names, now, worth, units, elasticities, following = (
+        zip(*rows, strict=True) if rows else [()] * 6
     )
-    table.add_column("input")
-    table.add_column("now", justify="right")
-    table.add_column("worth", justify="right")
-    table.add_column("", style="dim")
-    table.add_column("% per %", justify="right")
-    table.add_column("next", justify="right")
-    for one in solution.inputs:
-        table.add_row(*input_row(one), next_text(one))
-    return table
+    return FittedTable(
+        [
+            Column("input", names, right=False),
+            Column("now", now),
+            Column("worth", worth),
+            Column("", units, right=False, rank=3, style="dim"),
+            Column("% per %", elasticities, rank=1),
+            Column("next", following, rank=2),
+        ],
+        "What one more unit is worth (configuration, replicas, clocks held; next: all chosen anew)",
+    )
 
 
 def next_text(one: InputResult | ConstraintResult) -> str:
@@ -284,30 +288,29 @@ def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
     )
 
 
-def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
-    table = titled("Limits (binding ones marked; a limit with slack has no price of its own)")
-    table.add_column("limit")
-    table.add_column("used", justify="right")
-    table.add_column("of", justify="right")
-    table.add_column("unit", style="dim")
-    table.add_column("", justify="right")
-    table.add_column("binds")
-    table.add_column("price", justify="right")
-    table.add_column("", style="dim")
-    table.add_column("next", justify="right")
-    for row in rows:
-        table.add_row(
-            row.name,
-            show(row.usage),
-            limit_text(row),
-            row.unit,
-            f"{row.utilization:.0%}",
-            Text("binds", style="bold") if row.binding else "",
-            signed(row.unit_price) if row.unit_price else "",
-            row.unit_price_unit if row.unit_price else "",
-            next_text(row) if row.binding else "",
-        )
-    return table
+def _constraints(rows: tuple[ConstraintResult, ...]) -> FittedTable:
+    priced = [row.unit_price_unit if row.unit_price else "" for row in rows]
+    prices = [signed(row.unit_price) if row.unit_price else "" for row in rows]
+    return FittedTable(
+        [
+            Column("limit", [row.name for row in rows], right=False),
+            Column("used", [show(row.usage) for row in rows]),
+            Column("of", [limit_text(row) for row in rows]),
+            Column("unit", [row.unit for row in rows], right=False, rank=4, style="dim"),
+            Column("", [f"{row.utilization:.0%}" for row in rows], rank=1),
+            Column(
+                "binds",
+                ["binds" if row.binding else "" for row in rows],
+                False,
+                rank=2,
+                style="bold",
+            ),
+            Column("price", prices, rank=3),
+            Column("", priced, right=False, rank=5, style="dim"),
+            Column("next", [next_text(row) if row.binding else "" for row in rows], rank=6),
+        ],
+        "Limits (binding ones marked; a limit with slack has no price of its own)",
+    )
 
 
 def limit_text(row: ConstraintResult) -> str:

@@ -256,7 +256,8 @@ class _Checking:
             steps, power = (instance.worst_factor(of, ranks) for of in ("step", "power"))
             yield (
                 f"Checked for the slowest {100 * worst:.3g} % of cases: steps that take "
-                f"{steps:.2f} times as long as predicted, and power that is {power:.2f} times as much."
+                f"{steps:.2f} times as long as predicted, and power that is {power:.2f} times as "
+                "much."
             )
         elif possible and instance.calibration.band("step", instance.known, ranks) is not None:
             slow = instance.changed(("calibration", "worst"), lambda _: Figure(LOW, "fraction"))

@@ -45,7 +45,8 @@ def _possible(found: Check, point: ClosestPoint, asked: str) -> str:
         kilowatt += f" of {found.claim.power_w / 1e3:,.5g} kW"
     text = (
         f"Possible: {asked} {_verb(found, 'run')} on {found.rack} with {point.replicas} x "
-        f"{point.configuration}, which uses {worst.utilization:.1%} of the {_words(worst.name)} and {kilowatt}."
+        f"{point.configuration}, which uses {worst.utilization:.1%} of the {_words(worst.name)} "
+        f"and {kilowatt}."
     )
     return text + _reach(found, "At most ")
 
