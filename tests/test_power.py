@@ -7,8 +7,9 @@ import pytest
 import hbmopt
 from builders import INSTANCES
 from hbmopt.instance import universal
-from hbmopt.report.tables import configuration_rows
+from hbmopt.report.tables import configuration_rows, render
 from hbmopt.studies.accuracy import NARROWER, calibrate, predict
+from hbmopt.studies.sensitivity import upgrades
 
 PURE = INSTANCES / "measured" / "decode_steps_pure.csv"
 
@@ -178,3 +179,41 @@ def test_the_end_of_the_list_of_clocks_is_said_where_it_limits():
     assert any("may make more" in remark for _, _, remark in configuration_rows(one))
     lower = {"rack.accelerator.power_limit": "300 W", "choices.clocks": [1.0, 0.6, 0.5, 0.4]}
     assert hbmopt.solve("h100", lower).throughput_tok_s > 1.1 * solution.throughput_tok_s
+
+
+def test_a_power_limit_that_limits_is_among_the_inputs():
+    solution = hbmopt.solve(PROMPTS)
+    first, row = solution.inputs[0], solution.constraints_frame.loc["accelerator_power"]
+    assert first.name == solution.limiting_resource == "accelerator_power"
+    assert (first.value, first.unit, first.unit_price) == (700.0, "W", row.unit_price)
+    assert first.unit_price > 0
+    assert solution.inputs_frame.loc[solution.limiting_resource, "elasticity"] > 0.5
+    assert solution.elasticities["accelerator_power"] == solution.limiting_elasticity
+    assert all(abs(first.elasticity) > abs(one.elasticity) for one in solution.inputs[1:])
+    # The price is that of a higher limit, at the same energy of every operation.
+    more = hbmopt.solve(PROMPTS, {"rack.accelerator.power_limit": "701 W"})
+    per_watt = more.throughput_tok_s - solution.throughput_tok_s
+    assert per_watt == pytest.approx(first.unit_price, rel=0.5)
+    text = render(solution, "table", width=132, color=False)
+    assert text.index("accelerator power limit  ") < text.index("HBM bandwidth  ")
+    # Where something else limits, it is not.
+    assert "accelerator_power" not in hbmopt.solve("h200").elasticities
+
+
+def test_a_sweep_prices_the_power_limit_where_it_limits():
+    # Found by formula, and solved one by one.
+    swept = hbmopt.sweep(PROMPTS, "limits.power=8 kW,10 kW").rows[1]
+    solution = hbmopt.solve(PROMPTS, {"limits.power": "10 kW"})
+    priced = solution.inputs[0]
+    assert swept["limiting_resource"] == priced.name == "accelerator_power"
+    assert swept["price_accelerator_power"] == pytest.approx(priced.unit_price, rel=1e-6)
+    assert swept["elasticity_accelerator_power"] == pytest.approx(priced.elasticity, rel=1e-6)
+
+
+def test_more_of_the_power_limit_can_be_bought():
+    solution = hbmopt.solve(PROMPTS)
+    bought = {one.input.name: one for one in upgrades(hbmopt.load(PROMPTS), solution)}
+    more = hbmopt.solve(PROMPTS, {"rack.accelerator.power_limit": "770 W"})
+    found = bought["accelerator_power"]
+    assert found.throughput_tok_s == pytest.approx(more.throughput_tok_s, rel=1e-9)
+    assert found.gain > 0.01

@@ -7,13 +7,13 @@ from builders import INSTANCES
 from commands import runner
 from hbmopt.cli import cli
 from hbmopt.demand.configuration import Layout
+from hbmopt.documents.model_ids import architecture_name
 from hbmopt.errors import InputError
 from hbmopt.instance import universal as universal_constants
 from hbmopt.studies.accuracy.known_models import KnownModels, known_chip
 from hbmopt.studies.accuracy.measured_steps import (
     Row,
     UnusableRowError,
-    architecture_name,
     cache_format,
     placement,
     read_measured_steps,
@@ -389,7 +389,14 @@ def test_a_chip_is_not_taken_for_another_variant(written, hint):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "the column 'model' is missing"),
+        ("", "the column 'model' is missing; the file is empty"),
+        (
+            "foo,bar\n1,2\n",
+            "'model' is missing; needed are model, accelerator, context_tokens and batch; the file "
+            "has foo, bar",
+        ),
+        ("modell,accelerator,batch\n", "'model' is missing; did you mean 'modell'? needed are"),
+        ("model,accelerator,batch\n", "'context_tokens' is missing; needed are"),
         ("model,batch\na,1\n", "the column 'accelerator' is missing"),
         ("\n\nmodel;batch\na;1\n", ":3: the column 'accelerator' is missing"),
         (f"model,{HEAD}", ":1: there are two columns 'model'"),

@@ -302,3 +302,49 @@ def test_the_price_of_a_kernel_is_what_faster_kernels_make():
     ]
     slope = (made[1].throughput_tok_s / made[0].throughput_tok_s - 1.0) / 2e-4
     assert slope == pytest.approx(attention.elasticity, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "said"),
+    [
+        ("h200", {}, "Weights are in fp8, not in the model's own format, bf16: choices"),
+        ("h200", {}, "choices.weight_formats lists both."),
+        ("deepseek_r1_h200", {"choices.weight_formats": ["fp4"]}, "own format, fp8: choices"),
+        ("deepseek_r1_h200", {"choices.weight_formats": ["fp4"]}, "weight_formats leaves that out"),
+        ("h200", {"choices.weight_formats": ["bf16"]}, None),
+        ("deepseek_r1_h200", {"choices.weight_formats": ["fp8", "fp4"]}, "own format, fp8"),
+    ],
+)
+def test_weights_in_another_format_than_the_models_own_are_told(source, changes, said):
+    solution = hbmopt.solve(source, changes)
+    notes = " ".join(solution.notes)
+    running = {one.weight_format for one in solution.configurations}
+    own = hbmopt.load(source).llm.native_format
+    assert (running != {own}) == bool(notes)
+    table = " ".join(render(solution, "table", width=200, color=False).split())
+    assert notes in table
+    if said is None or running == {own}:
+        assert notes == ""
+    else:
+        assert said in notes
+        assert said in " ".join(hbmopt.check(source, 8, 10, overrides=changes).notes)
+
+
+def test_a_format_that_is_left_out_is_told_where_nothing_runs():
+    changes = {"choices.weight_formats": ["fp8"], "limits.min_speed": "9000 tok/s"}
+    solution = hbmopt.solve("h200", changes)
+    assert not solution.feasible
+    assert "own format, bf16: choices.weight_formats leaves that out" in solution.notes[0]
+    assert solution.notes[0] in render(solution, "table", width=200, color=False)
+    assert hbmopt.solve("h200", {"limits.min_speed": "9000 tok/s"}).notes == ()
+
+
+def test_floors_are_shown_as_floors():
+    solution = hbmopt.solve("h200")
+    rows = solution.constraints_frame
+    assert list(rows.index[rows.floor]) == ["min_speed", "min_batch"]
+    text = render(solution, "table", width=132, color=False)
+    limits = text[text.index("Limits (binding") :].splitlines()
+    floors = [line.split()[0] for line in limits if "at least" in line]
+    assert floors == ["min_speed", "min_batch"]
+    assert hbmopt.report_page("closed_form").html.count(">at least 1<") == 1

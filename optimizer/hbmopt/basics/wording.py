@@ -67,6 +67,14 @@ def range_text(low: float, high: float) -> str:
     return f"{rounded(low, BAND_DIGITS)} to {rounded(high, BAND_DIGITS)}"
 
 
+def made(value: float, *, banded: bool, digits: int = 6) -> str:
+    """Write what a rack makes or draws, with no more digits than are known.
+
+    Those of a band where its error is known by one; `digits` where constants are one's own.
+    """
+    return rounded(value, BAND_DIGITS) if banded else show(value, digits)
+
+
 def counted(count: int, name: str) -> str:
     """Write a count of things."""
     return f"{count} {name}{'' if count == 1 else 's'}"

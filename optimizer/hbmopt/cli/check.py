@@ -6,7 +6,14 @@ import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
-from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.options import (
+    format_option,
+    instance_argument,
+    output_option,
+    planned,
+    set_option,
+    worst_option,
+)
 from hbmopt.cli.progress import counter
 from hbmopt.cli.question import question
 
@@ -23,6 +30,7 @@ from hbmopt.cli.question import question
     "--power", metavar="POWER", help='Claimed power, such as "120 kW", in the instance\'s scope.'
 )
 @set_option
+@worst_option
 @format_option
 @output_option
 @command
@@ -32,6 +40,7 @@ def check(
     speed: str,
     power: str | None,
     overrides: tuple[str, ...],
+    worst: str | None,
     style: str | None,
     output: Path | None,
 ) -> int:
@@ -46,7 +55,7 @@ def check(
     from hbmopt.studies.claim import check as check_claim
 
     answer = destination(output, style)
-    asked = question(instance, overrides, output=output)
+    asked = question(instance, planned(overrides, worst), output=output)
     found = check_claim(asked, batch, speed, power, progress=counter("parts"))
     answer.show(render_check, found)
     return SOLVED if found.possible else INFEASIBLE

@@ -11,8 +11,10 @@ from hbmopt.cli.options import (
     format_option,
     instance_argument,
     output_option,
+    planned,
     plot_option,
     set_option,
+    worst_option,
 )
 from hbmopt.cli.plot import check_plot, draw
 from hbmopt.cli.question import question
@@ -22,6 +24,7 @@ from hbmopt.errors import InputError
 @click.command()
 @instance_argument
 @set_option
+@worst_option
 @click.option(
     "--at",
     "speeds",
@@ -47,6 +50,7 @@ from hbmopt.errors import InputError
 def frontier(
     instance: Path,
     overrides: tuple[str, ...],
+    worst: str | None,
     speeds: str | None,
     per: str,
     style: str | None,
@@ -68,7 +72,7 @@ def frontier(
         raise InputError(f"--chart {chart}: needs --plot FILE to draw to")
     check_plot(plot)
     answer = destination(output, style)
-    loaded = question(instance, overrides, output=output, plot=plot)
+    loaded = question(instance, planned(overrides, worst), output=output, plot=plot)
     normalisation(per, loaded)  # a price that is missing is told before the work
     drawn = frontier_of(loaded)
     answer.show(partial(render_frontier, speeds=chosen, per=per), drawn)

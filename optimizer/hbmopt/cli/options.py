@@ -18,6 +18,18 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help='Change a field of the instance: --set limits.power="90 kW". May be repeated.',
 )
+worst_option = click.option(
+    "--worst",
+    metavar="SHARE",
+    help="Plan for the worst cases: 10% or 0.1 holds in nine of ten (calibration.worst).",
+)
+
+
+def planned(overrides: tuple[str, ...], worst: str | None) -> tuple[str, ...]:
+    """Return the changes with that of `worst_option`."""
+    return overrides if worst is None else (*overrides, f"calibration.worst={worst}")
+
+
 format_option = click.option(
     "--format",
     "style",

@@ -1,12 +1,13 @@
 """One page to send."""
 
+import shlex
 from pathlib import Path
 
 import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
-from hbmopt.cli.options import instance_argument, output_to, set_option
+from hbmopt.cli.options import instance_argument, output_to, planned, set_option, worst_option
 from hbmopt.cli.progress import counter
 from hbmopt.cli.question import question
 from hbmopt.errors import InputError
@@ -18,8 +19,11 @@ PAGE = {".html": "html", ".htm": "html", "": "html"}
 @instance_argument
 @output_to("Write the page to FILE, such as report.html, instead of standard output.")
 @set_option
+@worst_option
 @command
-def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> int:
+def report(
+    instance: Path, output: Path | None, overrides: tuple[str, ...], worst: str | None
+) -> int:
     """Write one page on INSTANCE to send: answer, frontier, prices, what to buy, sources.
 
     A single HTML file that works offline, with charts to hover. Exit code 0: solved; 1:
@@ -30,7 +34,20 @@ def report(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> i
     answer = destination(output, formats=PAGE)
     if answer.width is not None:
         raise InputError("report: name the file of the page: -o report.html")
+    overrides = planned(overrides, worst)
     asked = question(instance, overrides, output=output)
-    page = report_page(asked, progress=counter("parts"))
+    page = report_page(
+        asked, command=_command(instance, output, overrides), progress=counter("parts")
+    )
     answer.emit(page.html)
     return SOLVED if page.feasible else INFEASIBLE
+
+
+def _command(instance: Path, output: Path | None, overrides: tuple[str, ...]) -> str:
+    """Return the command that makes the page again."""
+    words = ["hbmopt", "report", str(instance)]
+    for one in overrides:
+        words += ["--set", one]
+    if output is not None:
+        words += ["-o", output.name]
+    return shlex.join(words)

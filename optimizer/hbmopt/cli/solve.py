@@ -6,18 +6,21 @@ import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
-from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.options import (
+    format_option,
+    instance_argument,
+    output_option,
+    planned,
+    set_option,
+    worst_option,
+)
 from hbmopt.cli.question import question
 
 
 @click.command()
 @instance_argument
 @set_option
-@click.option(
-    "--worst",
-    metavar="SHARE",
-    help="Plan for the worst cases: 0.1 holds in nine of ten (the same as calibration.worst).",
-)
+@worst_option
 @format_option
 @output_option
 @command
@@ -35,9 +38,7 @@ def solve(
     from hbmopt.report.tables import render
     from hbmopt.results import solve as solve_instance
 
-    if worst is not None:
-        overrides = (*overrides, f"calibration.worst={worst}")
     answer = destination(output, style)
-    solution = solve_instance(question(instance, overrides, output=output))
+    solution = solve_instance(question(instance, planned(overrides, worst), output=output))
     answer.show(render, solution)
     return SOLVED if solution.feasible else INFEASIBLE

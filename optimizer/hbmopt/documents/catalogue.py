@@ -28,8 +28,23 @@ def entry(kind: str, name: str) -> Document:
     """Read one entry as a document. Raises `InputError` that names the nearest entry."""
     known = names(kind)
     if name not in known:
-        raise InputError(f"no {name!r} among the catalogue's {kind}; {nearest(name, known)}")
-    return read_document(catalogue_root() / kind / f"{name}.yaml")
+        hint = nearest(name, known, _said(kind))
+        raise InputError(f"no {name!r} among the catalogue's {kind}; {hint}")
+    return read_document(_file(kind, name))
+
+
+SAID = re.compile(r"^(?:title|accelerator|huggingface): *(.*)$", re.MULTILINE)
+"""Lines of an entry that say what else it is called."""
+
+
+def _said(kind: str) -> dict[str, str]:
+    """Return what entries are called besides their names, in lower case."""
+    texts = {name: _file(kind, name).read_text(encoding="utf-8") for name in names(kind)}
+    return {name: " ".join(SAID.findall(body)).lower() for name, body in texts.items()}
+
+
+def _file(kind: str, name: str) -> Path:
+    return catalogue_root() / kind / f"{name}.yaml"
 
 
 @cache
@@ -42,7 +57,7 @@ def sources() -> dict[str, dict[str, Any]]:
 def text(kind: str, name: str) -> str:
     """Return an entry as it stands in its file, with the titles of the sources it names."""
     entry(kind, name)
-    body = (catalogue_root() / kind / f"{name}.yaml").read_text(encoding="utf-8")
+    body = _file(kind, name).read_text(encoding="utf-8")
     known = sources()
     words = set(re.findall(r"\w+", body))
     lines = ["", "# Sources"]

@@ -38,11 +38,15 @@ class Origin:
 
 @dataclass
 class Document:
-    """Plain data with the origin of each key path, and the files that were read for it."""
+    """Plain data with the origin of each key path, and the files that were read for it.
+
+    `changes` are those that overrides made to what a file or a mapping says, as ``key=value``.
+    """
 
     value: Value
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     files: set[Path] = field(default_factory=set)
+    changes: list[str] = field(default_factory=list)
 
     def origin(self, path: KeyPath) -> Origin:
         """Return the origin of `path`, or of the nearest enclosing key that has one."""

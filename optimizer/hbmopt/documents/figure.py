@@ -1,6 +1,7 @@
 """Figures: numbers that carry a unit, a source and what the source is worth."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -77,9 +78,21 @@ class StrictModel(BaseModel):
         return data
 
 
+PERCENT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?%")
+
+
+def _share(text: str) -> float | None:
+    """Return the share that a percentage is, None for any other text."""
+    found = PERCENT.fullmatch(text.strip())
+    # By way of the text, so that 10 % is 0.1 to the last bit.
+    return float(f"{found[1]}e-2") if found else None
+
+
 def _parse_amount(value: object, dimension: str) -> float:
     if dimension in units.DIMENSIONS:
         return units.parse(value, dimension)
+    if dimension == "fraction" and isinstance(value, str) and (share := _share(value)) is not None:
+        value = share
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a plain number")
     if not math.isfinite(value) or value < 0:
@@ -112,7 +125,9 @@ class FigureRule:
         if amount == 0 and not self.zero:
             raise ValueError(f"{data!r} must be more than 0")
         if amount > self.most:
-            raise ValueError(f"{data!r} must be at most {self.most:g}")
+            percent = self.dimension == "fraction" and isinstance(data, int | float) and data <= 100
+            hint = f"; {data:g} % is written {data:g}%" if percent else ""
+            raise ValueError(f"{data!r} must be at most {self.most:g}{hint}")
         return Figure(amount, self.dimension, status, source, note)
 
     def __get_pydantic_core_schema__(
@@ -124,6 +139,9 @@ class FigureRule:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         amount: dict[str, Any] = {"type": "integer" if self.dimension == "count" else "number"}
+        if self.dimension == "fraction":
+            share = {"type": "string", "pattern": PERCENT.pattern, "examples": ["10%"]}
+            amount = {"anyOf": [amount, share]}
         if self.dimension in units.DIMENSIONS:
             amount = {"type": "string", "examples": [units.EXAMPLES[self.dimension]]}
         sourced = {

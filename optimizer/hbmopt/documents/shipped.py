@@ -9,6 +9,9 @@ from hbmopt.errors import InputError, nearest
 INSTANCES = "instances"
 """What the catalogue calls them, and the folder in which documents name them."""
 
+MEASURED = "measured"
+"""The folder in it that holds measured steps."""
+
 
 def root() -> Path:
     """Return the folder of the instances."""
@@ -52,6 +55,18 @@ def found(source: str | Path) -> Path:
         return path_of(name)
     except InputError as error:
         raise InputError(f"{source}: there is no such file, and {error}") from None
+
+
+def measured(source: str | Path) -> Path:
+    """Return the file that is meant: one that is there, or one of the measurements that ship.
+
+    ``instances/measured/decode_steps.csv`` is the shipped one wherever there is no such file.
+    """
+    path = Path(source)
+    if not exists(path) and path.parts[:2] == (INSTANCES, MEASURED) and len(path.parts) == 3:
+        own = root() / MEASURED / path.name
+        return own if exists(own) else path
+    return path
 
 
 def text(name: str) -> str:

@@ -60,6 +60,7 @@ from hbmopt.instance.numbers import (
     numbers_of,
 )
 from hbmopt.instance.objective import OBJECTIVES, Objective, ObjectiveKind
+from hbmopt.instance.question import described, llm_name, rack_name
 from hbmopt.instance.schema import (
     NO_COMPRESSION,
     REFERENCES,
@@ -133,11 +134,13 @@ __all__ = [
     "cost_rate",
     "counters",
     "demand_levers",
+    "described",
     "figure_lever",
     "format_choices",
     "latency_levers",
     "layout_choices",
     "layout_mode",
+    "llm_name",
     "load",
     "load_document",
     "memory_levers",
@@ -148,6 +151,7 @@ __all__ = [
     "power_levers",
     "provisioned_kw",
     "rack_kw",
+    "rack_name",
     "rate_levers",
     "recovery",
     "starting_text",

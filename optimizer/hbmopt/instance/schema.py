@@ -37,6 +37,7 @@ from hbmopt.documents import (
     StrictModel,
     Value,
     catalogue,
+    model_ids,
     parse_path,
     parse_scalar,
     paths,
@@ -56,6 +57,7 @@ from hbmopt.instance.economics import Economics
 from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
 from hbmopt.instance.objective import OBJECTIVES, Objective
+from hbmopt.instance.question import Setting, described
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
 
@@ -422,6 +424,21 @@ class Instance(StrictModel):
         return self.rack.all_provisioned_kw
 
     @property
+    def setting(self) -> Setting:
+        """What it asks about, as headings put it."""
+        limits = self.limits
+        capped = limits.power_capped and limits.power is not None
+        return Setting(
+            name=self.name,
+            description=self.description,
+            rack=self.rack,
+            llm=self.llm,
+            context_tokens=self.workload.mean_context,
+            min_speed=float(limits.min_speed),
+            power_kw=self.power_cap_kw if capped else None,
+        )
+
+    @property
     def power_law(self) -> PowerLaw:
         """The law of the accelerators' power: the calibration's, with what is known of the chip."""
         own, law = self.rack.accelerator.power_law, self.calibration.power_law
@@ -590,14 +607,80 @@ def _entry(document: Document, reference: Reference, name: str) -> Document:
     """Return what a name stands for: a catalogue entry, or a file beside the instance."""
     if Path(name).suffix in (".yaml", ".yml", ".json", ".gguf"):
         return _file_entry(document, reference, name)
+    if reference.kind == "llms" and "/" in name:
+        return _model_entry(document, reference, name)
     try:
-        return catalogue.entry(reference.kind, name)
+        return _fitting(document, reference, catalogue.entry(reference.kind, name), name)
     except InputError as error:
         if "among the catalogue" not in str(error):
             raise
+        other = _of_another_kind(reference, name)
+        if other is not None:
+            raise document.error(reference.path, other) from None
         if reference.kind == "calibrations":
             error = InputError(f"{error}; or {CALIBRATED}, by the rack's chip, or a file .yaml")
         raise document.error(reference.path, str(error)) from None
+
+
+def _model_entry(document: Document, reference: Reference, identifier: str) -> Document:
+    """Return the entry that an identifier on the Hugging Face hub means, in its weight format."""
+    found = model_ids.entry_of(identifier)
+    if found is None:
+        hint = nearest(identifier, catalogue.names("llms"))
+        # What is distilled into another model has that one's shape.
+        close = hint.startswith("did you mean") and "distill" not in identifier.lower()
+        meant = f"{hint[:-1]}, or import" if close else "import"
+        raise document.error(
+            reference.path,
+            f"no model {identifier!r} in the catalogue; {meant} its configuration: "
+            "hbmopt import-llm config.json -o mine.yaml, and name mine.yaml here",
+        )
+    entry = catalogue.entry("llms", str(found.pop("base")))
+    for key, value in found.items():
+        entry.graft((key,), Document(value, {(): document.origin(reference.path)}))
+    return entry
+
+
+ACCELERATOR: KeyPath = ("rack", "accelerator")
+
+
+def _fitting(document: Document, reference: Reference, entry: Document, name: str) -> Document:
+    """Return an entry. Raises `InputError` for an LPU where accelerators stand, and the reverse."""
+    lpu = entry.get(("kind",)) == "lpu"
+    title = entry.get(("title",))
+    if reference.path == ACCELERATOR and lpu:
+        raise document.error(
+            reference.path,
+            f"{name} ({title}) is an LPU: weights in SRAM beside accelerators, which keep the KV "
+            f"cache in HBM; give it as rack.offload={{device: {name}, units: 256}}",
+        )
+    if reference.path == ("rack", "offload", "device") and not lpu:
+        raise document.error(
+            reference.path,
+            f"{name} ({title}) is an accelerator with memory of its own, not an LPU that takes "
+            f"weights over; give it as rack.accelerator={name}",
+        )
+    return entry
+
+
+def _of_another_kind(reference: Reference, name: str) -> str | None:
+    """Return what to do with the name of an entry that stands where another kind belongs."""
+    kinds = [kind for kind in catalogue.KINDS if name in catalogue.names(kind)]
+    if not kinds:
+        return None
+    uses = {
+        "racks": f"rack={name}",
+        "accelerators": f"rack.accelerator={name}",
+        "offloads": f"rack.offload={name}",
+        "llms": f"llm={name}",
+        "calibrations": f"calibration={name}",
+    }
+    kind, use = kinds[0], uses[kinds[0]]
+    if catalogue.entry(kind, name).get(("kind",)) == "lpu":
+        kind, use = "LPUs", f"rack.offload={{device: {name}, units: 256}}"
+    return (
+        f"{name!r} is one of the catalogue's {kind}, not of its {reference.kind}; give it as {use}"
+    )
 
 
 def _file_entry(document: Document, reference: Reference, name: str) -> Document:
@@ -640,9 +723,18 @@ def apply_override(document: Document, text: str, option: str = "--set") -> None
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
-    path = parse_path(key.strip())
-    document.graft(path, parse_scalar(value, source))
+    _change(document, key.strip(), parse_scalar(value, source), value.strip())
+
+
+def _change(document: Document, key: str, change: Document, text: str) -> None:
+    """Put a change at a key, and note it where it is one: `text` is the value as it was written."""
+    path = parse_path(key)
+    before = document.get(path)
+    document.graft(path, change)
     resolve_references(document)
+    if document.get(path) != before:
+        kept = [one for one in document.changes if one.partition("=")[0] != key]
+        document.changes[:] = [*kept, f"{key}={text}" if text else key]
 
 
 Source: TypeAlias = Annotated[Instance | str | os.PathLike[str] | Mapping[str, Any], SkipValidation]
@@ -682,8 +774,8 @@ def load_document(source: Source, overrides: Overrides = None) -> Document:
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             change = Document(_copied(value), {(): Origin(f"override {key}")})
-            document.graft(parse_path(str(key)), change)
-            resolve_references(document)
+            text = str(value) if isinstance(value, str | int | float) else ""
+            _change(document, str(key), change, text)
     else:
         for text in [overrides] if isinstance(overrides, str) else overrides or ():
             apply_override(document, text)
@@ -711,7 +803,8 @@ def _document(source: Source) -> Document:
 
 def copied_document(document: Document) -> Document:
     """Return a copy that can be changed without changing the document."""
-    return Document(_copied(document.value), dict(document.origins), set(document.files))
+    parts = dict(document.origins), set(document.files), list(document.changes)
+    return Document(_copied(document.value), *parts)
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
@@ -729,12 +822,19 @@ def _copied(value: Any, depth: int = 0) -> Any:
 
 
 def validate(document: Document) -> Instance:
-    """Validate a document. Raises `InputError` for the first thing that is wrong."""
+    """Validate a document. Raises `InputError` for the first thing that is wrong.
+
+    The description of a changed one is what it asks by then.
+    """
     document = _complete_calibration(document)
     try:
-        return Instance.model_validate(document.value)
+        instance = Instance.model_validate(document.value)
     except ValidationError as error:
         raise _first_problem(document, error) from None
+    text = described(instance.setting, document.changes)
+    if text == instance.description:
+        return instance
+    return instance.model_copy(update={"description": text})
 
 
 _UNION_TAGS = {"grouped", "latent", "compressed", "recurrent"}

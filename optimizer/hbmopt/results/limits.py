@@ -145,6 +145,7 @@ def _row(optimum: PricedRack, use: LimitUse) -> ConstraintResult:
         unit_price=(use.worth / limit if limit else 0.0) + 0.0,
         unit_price_unit=f"{optimum.objective_unit} per {use.unit}",
         elasticity=relative + 0.0,
+        floor=use.floor,
     )
 
 

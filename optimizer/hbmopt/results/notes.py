@@ -1,5 +1,6 @@
 """What should be known beside an answer: figures of an instance that no longer fit together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,10 +11,31 @@ FOLLOWING = {"static_power": "power", "power": "power", "price": "money"}
 """Figures of a rack that grow with its accelerators, and what they are of."""
 
 
-def notes_of(instance: Instance) -> tuple[str, ...]:
-    """Return what should be known beside an answer to an instance."""
+def notes_of(instance: Instance, running: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what should be known beside an answer to an instance, in sentences.
+
+    `running` are the weight formats of what runs; where nothing does, those that are allowed are
+    told.
+    """
     note = _stale_figures(instance)
-    return (note,) if note else ()
+    return (*([f"{note}."] if note else []), *_other_formats(instance, running))
+
+
+def _other_formats(instance: Instance, running: Iterable[str]) -> tuple[str, ...]:
+    """Say so where weights are in other formats than that in which the model is published.
+
+    `running` are the formats of what runs; where nothing does, those that are allowed are told.
+    """
+    own, listed = instance.llm.native_format, instance.choices.weight_formats or ()
+    used = set(running) or (set(listed) if own not in listed else set())
+    others = ", ".join(sorted(used - {own}))
+    if not listed or not others:
+        return ()
+    why = "lists both" if own in listed else "leaves that out"
+    return (
+        f"Weights are in {others}, not in the model's own format, {own}: choices.weight_formats "
+        f"{why}.",
+    )
 
 
 @dataclass(frozen=True)

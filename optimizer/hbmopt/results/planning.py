@@ -240,6 +240,7 @@ def _user_rows(
                 unit_price=price,
                 unit_price_unit=f"{unit} per unit of {row.name}",
                 elasticity=price * at / objective if objective else 0.0,
+                floor=floor,
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""The uncertain numbers that an answer rests on."""
+"""What an answer rests on: uncertain numbers, and weights in other formats than the model's."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

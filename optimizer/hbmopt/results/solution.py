@@ -78,7 +78,7 @@ class ConfigurationResult:
 
 @dataclass(frozen=True)
 class ConstraintResult:
-    """One limit at the priced optimum.
+    """One limit at the priced optimum; a `floor` is a limit that is used from its number on.
 
     `unit_price` is d(throughput)/d(limit): negative for a floor. `elasticity` is % of throughput
     per % of the limit. Both are 0 where the row has slack. `next_unit` is what one more unit of the
@@ -96,11 +96,15 @@ class ConstraintResult:
     unit_price_unit: str
     elasticity: float
     next_unit: float | None = None
+    floor: bool = False
 
 
 @dataclass(frozen=True)
 class InputResult:
     """One hardware input: what one more unit is worth through every row it appears in.
+
+    The accelerators' power limit is among them where it is what limits, at the energy that
+    operations take.
 
     `unit_price` is local: configuration, replicas and clocks are held. `next_unit` is what one more
     unit changes in all, everything chosen anew; None where that was not solved.

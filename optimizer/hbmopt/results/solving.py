@@ -8,7 +8,16 @@ from typing import Any
 from hbmopt.basics import verb
 from hbmopt.demand import aim_of
 from hbmopt.errors import SolverError
-from hbmopt.instance import OBJECTIVES, Instance, Overrides, Source, load, unpriced
+from hbmopt.instance import (
+    OBJECTIVES,
+    Instance,
+    Overrides,
+    Source,
+    llm_name,
+    load,
+    rack_name,
+    unpriced,
+)
 from hbmopt.plan import Found, best_points, found_at, search
 from hbmopt.points import (
     ServingPoint,
@@ -99,6 +108,7 @@ def solution_of(
         throughput_range_tok_s=accuracy.rates(solution.throughput_tok_s or 0.0),
         speed_range_tok_s_user=accuracy.rates(solution.speed_tok_s_user or 0.0),
         power_range_w=accuracy.draws(solution.power_w or 0.0, 1e3 * plan.beside_kw),
+        notes=notes_of(instance, [one.weight_format for one in solution.configurations]),
     )
 
 
@@ -139,7 +149,8 @@ def described(
         raise SolverError(f"the plan exceeds a limit by {violation:g} when it is checked again")
     if not instance.choices.whole_sequences:
         plan = optimum
-    inputs, constraints = input_prices(optimum, known), constraint_table(optimum)
+    constraints = constraint_table(optimum)
+    inputs = _with_throttle(instance, input_prices(optimum, known), constraints)
     power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
     amount = float(
         aim_of(instance).amount(
@@ -176,18 +187,40 @@ def _rounding_loss(instance: Instance, amount: float, optimum: PricedRack) -> fl
     return max(0.0, 1.0 - (1.0 / kept if OBJECTIVES[instance.objective].least else kept))
 
 
+THROTTLE = "accelerator_power"
+"""The row of the accelerators' power limit."""
+
+
+def _with_throttle(
+    instance: Instance,
+    inputs: tuple[InputResult, ...],
+    constraints: tuple[ConstraintResult, ...],
+) -> tuple[InputResult, ...]:
+    """Return the inputs with the power limit of the accelerators before them where it limits.
+
+    It has no figure of its own among them: draw and limit are shares of one TDP. What a higher
+    limit at the same energy per operation is worth is the price of its row.
+    """
+    row = next((row for row in constraints if row.name == THROTTLE), None)
+    strongest = abs(inputs[0].elasticity) if inputs else 0.0
+    if row is None or abs(row.elasticity) <= max(strongest, NO_ELASTICITY):
+        return inputs
+    throttle = InputResult(
+        name=row.name,
+        value=row.limit,
+        unit="W",
+        status=instance.rack.accelerator.limit.status,
+        unit_price=row.unit_price,
+        unit_price_unit=row.unit_price_unit,
+        elasticity=row.elasticity,
+    )
+    return (throttle, *inputs)
+
+
 def _limiting(
     inputs: tuple[InputResult, ...], constraints: tuple[ConstraintResult, ...]
 ) -> str | None:
-    """Return the hardware input of the largest elasticity; a binding budget where none has any.
-
-    The power limit of the accelerators has no figure of its own: draw and limit are shares of one
-    TDP. What a higher limit at the same energy per operation is worth is the price of its row.
-    """
-    throttle = next((row for row in constraints if row.name == "accelerator_power"), None)
-    strongest = abs(inputs[0].elasticity) if inputs else 0.0
-    if throttle is not None and abs(throttle.elasticity) > max(strongest, NO_ELASTICITY):
-        return throttle.name
+    """Return the hardware input of the largest elasticity; a binding budget where none has any."""
     if inputs and abs(inputs[0].elasticity) > NO_ELASTICITY:
         return inputs[0].name
     binding = [row for row in constraints if row.binding and abs(row.elasticity) > NO_ELASTICITY]
@@ -199,8 +232,8 @@ def _heading(instance: Instance) -> dict[str, Any]:
     return {
         "instance": instance.name,
         "title": instance.description,
-        "llm": instance.llm.title or instance.llm.name,
-        "rack": instance.rack.in_words,
+        "llm": llm_name(instance.llm),
+        "rack": rack_name(instance.rack),
         "objective": instance.objective,
         "objective_unit": OBJECTIVES[instance.objective].unit,
         "min_throughput_tok_s": float(least) if (least := limits.min_throughput) else None,

@@ -65,15 +65,27 @@ def _dumped(llm: Llm, *, unicode: bool) -> str:
     )
 
 
+def parameters_text(count: float, digits: int) -> str:
+    """Write a number of parameters in billions, or in millions where there are fewer than one."""
+    if count < 1e9:
+        return f"{count / 1e6:,.{digits}g} M"
+    return f"{count / 1e9:,.{digits}g} B"
+
+
+def bytes_text(size: float) -> str:
+    """Write a size in GB, or in MB where it is less than one."""
+    return f"{size / 1e6:,.5g} MB" if size < 1e9 else f"{size / 1e9:,.5g} GB"
+
+
 def summary(llm: Llm) -> str:
     """Return the model's size in one line."""
-    facts = llm.parameters.total / 1e9, llm.active_parameters / 1e9
-    checkpoint = llm.checkpoint_bytes(llm.native_format) / 1e9
-    active = f", {facts[1]:,.4g} B active" if llm.mixture else ""
+    total, used = float(llm.parameters.total), float(llm.active_parameters)
+    checkpoint = bytes_text(llm.checkpoint_bytes(llm.native_format))
+    active = f", {parameters_text(used, 4)} active" if llm.mixture else ""
     slope = (llm.held_bytes(200_000, "fp8") - llm.held_bytes(100_000, "fp8")) / 1e5
     state = f", {llm.state_bytes() / 1e6:,.4g} MB of state" if llm.state_bytes() else ""
     return (
-        f"{llm.title or llm.name}: {facts[0]:,.5g} B parameters{active}, {checkpoint:,.5g} GB as "
+        f"{llm.title or llm.name}: {parameters_text(total, 5)} parameters{active}, {checkpoint} as "
         f"{llm.native_format}, {slope / 1e3:,.4g} kB of fp8 cache per token{state}"
     )
 

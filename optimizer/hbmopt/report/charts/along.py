@@ -7,7 +7,15 @@ import altair as alt
 import numpy as np
 
 from hbmopt.basics import STEP_NAMES
-from hbmopt.report.charts.frontier import HOVER, HOVERED, SPEED, drawable, hover_row, setting, spans
+from hbmopt.report.charts.frontier import (
+    HOVERED,
+    SPEED,
+    drawable,
+    hover_row,
+    hovers,
+    setting,
+    spans,
+)
 from hbmopt.report.charts.style import (
     GREY,
     HEIGHT,
@@ -91,7 +99,7 @@ def step_bars(frontier: Frontier) -> alt.LayerChart:
                     ("share", "share of the step", ".1%"),
                     ("total", "step (ms)", ",.4~r"),
                 ),
-                *HOVER[1:],
+                *hovers(banded=frontier.likely is not None)[1:],
             ],
         )
     )
@@ -128,7 +136,7 @@ def elasticity_lines(frontier: Frontier) -> alt.LayerChart:
         shape=alt.Shape("label:N", scale=shapes, legend=legend),
         tooltip=[
             *tooltips(("label", "input", ""), ("elasticity", "elasticity (% per %)", "+.3f")),
-            *HOVER[1:],
+            *hovers(banded=frontier.likely is not None)[1:],
         ],
     )
     zero = alt.Chart(inline([{"zero": 0.0}])).mark_rule(color=GREY).encode(y=alt.Y("zero:Q"))

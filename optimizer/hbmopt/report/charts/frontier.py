@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hbmopt.basics import show
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
+from hbmopt.instance import llm_name, rack_name
 from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
 from hbmopt.report.charts.style import (
     DASHES,
@@ -26,6 +27,7 @@ from hbmopt.report.charts.style import (
     inline,
     layered,
     linear,
+    made_format,
     resource_label,
     resource_scales,
     ribbon,
@@ -51,16 +53,20 @@ UNCLEAR = 4.0
 """Cost from which on a name beside a line could be read as that of another."""
 
 SPEED = "speed, tok/s per user"
-HOVER = tooltips(
-    ("instance", "instance", ""),
-    ("speed", "speed (tok/s per user)", ",.4~r"),
-    ("throughput", "throughput (tok/s)", ",.6~r"),
-    ("batch", "batch (sequences)", ",.6~r"),
-    ("power_kw", "power (kW)", ",.4~r"),
-    ("limit", "limited by", ""),
-    ("price", "price of speed (tok/s per tok/s/user)", ",.4~r"),
-    ("configuration", "configuration", ""),
-)
+
+
+def hovers(*, banded: bool) -> list[alt.Tooltip]:
+    """Return what is hovered of a point, with as many digits as are known."""
+    return tooltips(
+        ("instance", "instance", ""),
+        ("speed", "speed (tok/s per user)", ",.4~r"),
+        ("throughput", "throughput (tok/s)", made_format(banded=banded)),
+        ("batch", "batch (sequences)", ",.6~r"),
+        ("power_kw", "power (kW)", made_format(banded=banded, digits=4)),
+        ("limit", "limited by", ""),
+        ("price", "price of speed (tok/s per tok/s/user)", ",.4~r"),
+        ("configuration", "configuration", ""),
+    )
 
 
 def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.LayerChart:
@@ -83,7 +89,10 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     up = round_domain(made, zero=True)
     x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
     y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
-    hover = HOVER if per == "rack" else [*HOVER[:3], _value_hover(quoted[0]), *HOVER[3:]]
+    banded = all(one.likely is not None for one in drawn)
+    hover = hovers(banded=banded)
+    if per != "rack":
+        hover.insert(3, _value_hover(quoted[0], banded=banded))
     legend = alt.Legend(title=LIMITED_BY)
     colour = alt.Color("limit:N", scale=colours, legend=legend)
     styles = (
@@ -142,9 +151,10 @@ def spans(frontier: Frontier) -> list[tuple[int, int]]:
     return [(int(first), int(last) - 1) for first, last in pairwise(counts)]
 
 
-def _value_hover(quoted: Normalisation) -> alt.Tooltip:
-    (made,) = tooltips(("value", f"throughput ({quoted.unit})", ",.6~r"))
-    return made
+def _value_hover(quoted: Normalisation, *, banded: bool) -> alt.Tooltip:
+    style = made_format(banded=banded)
+    (found,) = tooltips(("value", f"throughput ({quoted.unit})", style))
+    return found
 
 
 def _staircase(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
@@ -279,7 +289,7 @@ def _direct_labels(
 
 def _names(frontiers: Sequence[Frontier]) -> list[str]:
     """Return what tells the frontiers apart: the rack, else the file, else a number as well."""
-    racks = [one.instance.rack.in_words for one in frontiers]
+    racks = [rack_name(one.instance.rack) for one in frontiers]
     files = [one.instance.name for one in frontiers]
     for names in (racks, files):
         if len(set(names)) == len(names):
@@ -323,7 +333,7 @@ def _title(
 
 def _workload(frontier: Frontier) -> str:
     llm = frontier.instance.llm
-    return f"{llm.title or llm.name}, {_context(frontier)}"
+    return f"{llm_name(llm)}, {_context(frontier)}"
 
 
 def _context(frontier: Frontier) -> str:
@@ -333,5 +343,5 @@ def _context(frontier: Frontier) -> str:
 def setting(frontier: Frontier) -> str:
     """Return model, rack and context of a frontier in words."""
     llm, rack = frontier.instance.llm, frontier.instance.rack
-    named = f"{llm.title or llm.name} on {rack.in_words}"
+    named = f"{llm_name(llm)} on {rack_name(rack)}"
     return f"{named}, {_context(frontier)}"

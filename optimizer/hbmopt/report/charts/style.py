@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import altair as alt
 
-from hbmopt.basics import input_name, round_step
+from hbmopt.basics import BAND_DIGITS, input_name, round_step
 
 WIDTH, HEIGHT = 680, 400
 EXTENT = 38
@@ -128,6 +128,11 @@ def ribbon(base: alt.Chart) -> alt.Chart:
     area = base.mark_area(color=GREY, opacity=RIBBON)
     found: alt.Chart = area.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     return found
+
+
+def made_format(*, banded: bool, digits: int = 6) -> str:
+    """Return the format of what racks make or draw: as many digits as are known."""
+    return f",.{BAND_DIGITS if banded else digits}~r"
 
 
 def tooltips(*parts: tuple[str, str, str]) -> list[alt.Tooltip]:

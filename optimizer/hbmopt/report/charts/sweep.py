@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from hbmopt.basics import range_text, round_step, show
+from hbmopt.basics import made, range_text, round_step, show
 from hbmopt.errors import InputError
 from hbmopt.report.charts.style import (
     EXTENT,
@@ -24,6 +24,7 @@ from hbmopt.report.charts.style import (
     inline,
     layered,
     linear,
+    made_format,
     resource_label,
     resource_scales,
     ribbon,
@@ -89,9 +90,18 @@ def _details(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _banded(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it is known of all rows how far off they may be."""
+    return all("low" in row for row in rows)
+
+
 def _detail_hover(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     """Return the tooltips of the details that rows have."""
-    parts = [(field, title, style) for _, field, title, style in DETAILS]
+    banded = _banded(rows)
+    parts = [
+        (field, title, style if field == "batch" or not banded else made_format(banded=True))
+        for _, field, title, style in DETAILS
+    ]
     parts += [("likely", "in four of five cases (tok/s)", "")]
     parts += [("limit", "limited by", ""), ("configuration", "configuration", "")]
     return tooltips(*(part for part in parts if any(part[0] in row for row in rows)))
@@ -116,7 +126,7 @@ def curve_panels(
     name, _, unit = curve.label.partition(", ")
     hover = tooltips(
         (curve.x, f"{name} ({unit})" if unit else name, ",.5~r"),
-        ("throughput", "throughput (tok/s)", ",.6~r"),
+        ("throughput", "throughput (tok/s)", made_format(banded=_banded(drawn))),
     )
     if curve.price is not None:
         hover += tooltips(("price", f"{curve.one_more} (tok/s)", ",.4~r"))
@@ -125,7 +135,7 @@ def curve_panels(
 
     def panel(field: str, name: str, height: int, *, last: bool) -> alt.LayerChart:
         parts = 5 if height == PANEL else 10
-        ranged = field == "throughput" and all("low" in row for row in drawn)
+        ranged = field == "throughput" and _banded(drawn)
         highest = [row["high"] for row in drawn] if ranged else []
         up = round_domain([*(row[field] for row in drawn), *highest], zero=True, parts=parts)
         x = alt.X(
@@ -202,6 +212,11 @@ def _empty(ordered: Rows, field: str, across: Ends, x: alt.X, height: int) -> li
     return marks
 
 
+def _throughput(row: Mapping[str, Any]) -> str:
+    banded = row.get("throughput_low_tok_s") is not None
+    return made(float(row["throughput_tok_s"]), banded=banded)
+
+
 def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> alt.LayerChart:
     """Return a bar of throughput for each name, as they come."""
     solved = [row for row in rows if _served(row)]
@@ -211,12 +226,12 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
         {
             "name": str(row[field]),
             "throughput": float(row["throughput_tok_s"]),
-            "text": f"{row['throughput_tok_s']:,.0f}",
+            "text": _throughput(row),
         }
         | _details(row)
         for row in solved
     ]
-    ranged = all("low" in one for one in drawn)
+    ranged = _banded(drawn)
     longest = "high" if ranged else "throughput"
     texts = [{"name": one["name"], "at": one[longest], "text": one["text"]} for one in drawn]
     texts += [
@@ -249,7 +264,10 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
                 "limit:N", scale=colours, legend=alt.Legend(title=LIMITED_BY, symbolType="square")
             ),
             tooltip=[
-                *tooltips(("name", label, ""), ("throughput", "throughput (tok/s)", ",.6~r")),
+                *tooltips(
+                    ("name", label, ""),
+                    ("throughput", "throughput (tok/s)", made_format(banded=ranged)),
+                ),
                 *_detail_hover(drawn),
             ],
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from hbmopt.basics import show
+from hbmopt.basics import made, show
 from hbmopt.errors import InputError
 from hbmopt.instance import TOGETHER
 from hbmopt.report.charts.style import (
@@ -162,7 +162,9 @@ def _labels(rows: list[dict[str, Any]], y: alt.Y, offset: alt.YOffset, *, right:
 
 
 def _subtitle(found: Sensitivity, *, solved: bool) -> list[str]:
-    lines = [f"{found.llm} on {found.rack}: {show(found.throughput_tok_s or 0.0, 6)} tok/s"]
+    banded = found.throughput_range_tok_s is not None
+    reached = made(found.throughput_tok_s or 0.0, banded=banded)
+    lines = [f"{found.llm} on {found.rack}: {reached} tok/s"]
     if not solved:
         return [*lines, "By the prices alone, with configuration and replicas held."]
     return [

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, range_text, show, signed
+from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, made, range_text, show, signed
 from hbmopt.documents import Figure, catalogue, format_path
-from hbmopt.instance import Instance
+from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.report.html import Html, element, joined, table
 from hbmopt.report.tables import (
     KERNELS_TITLE,
@@ -14,6 +14,7 @@ from hbmopt.report.tables import (
     cost_rows,
     input_row,
     kernel_rows,
+    limit_text,
     made_text,
     setting_text,
     step_parts,
@@ -54,7 +55,7 @@ def section(name: str, title: str, *parts: str) -> Html:
 def heading(solution: Solution) -> Html:
     """Return the question, and of what it is asked."""
     question = solution.title.strip() or f"What does {solution.rack} make of {solution.llm}?"
-    notes = [paragraph(f"Note: {one}.", "remark") for one in solution.notes]
+    notes = [paragraph(f"Note: {one}", "remark") for one in solution.notes]
     return joined(element("h1", question), paragraph(setting_text(solution), "remark"), *notes)
 
 
@@ -65,8 +66,10 @@ def answer(instance: Instance, solution: Solution) -> Html:
         "The rack makes at most ",
         element("strong", f"{made_text(solution, made)} tok/s"),
         f" for {show(solution.batch or 0.0, 7)} users at once, each at "
-        f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
-        f", and draws {show(power)} kW ({SCOPES[solution.power_scope]}). " if power > 0 else ". ",
+        f"{made_text(solution, solution.speed_tok_s_user or 0.0, 4)} tok/s",
+        f", and draws {made_text(solution, power, 4)} kW ({SCOPES[solution.power_scope]}). "
+        if power > 0
+        else ". ",
         _limited(solution),
     ]
     rows = [row for row in summary_rows(solution) if row[0] not in ("limited by", "step times")]
@@ -82,18 +85,17 @@ def answer(instance: Instance, solution: Solution) -> Html:
         rows.append(
             ("by price", f"{made_text(solution, made / price)} tok/s per million USD", remark)
         )
-    parts = [element("p", *lead, class_="lead"), _figures(rows), _step_times(solution)]
+    parts = [element("p", *lead, class_="lead"), _figures(rows), *_remarks(solution)]
     for one in solution.configurations:
         parts += [element("h3", "Configuration"), table(("", "", ""), configuration_rows(one))]
     return section("answer", "Answer", *parts)
 
 
-def _step_times(solution: Solution) -> Html:
+def _remarks(solution: Solution) -> list[Html]:
     """Return what the step times rest on, in one sentence."""
     known = solution.accuracy
-    if known is None:
-        return Html()
-    return paragraph(f"Step times: {step_times_text(known)}.", "remark")
+    said = [f"Step times: {step_times_text(known)}."] if known is not None else []
+    return [paragraph(one, "remark") for one in said]
 
 
 def _limited(solution: Solution) -> str:
@@ -103,8 +105,10 @@ def _limited(solution: Solution) -> str:
     known = input_name(name)
     known = known[:1].upper() + known[1:]
     elasticity = solution.limiting_elasticity or 0.0
-    change = "more" if elasticity > 0 else "less"
-    return f"{known} limits it: 1 % {change} of it is worth {abs(elasticity):.2f} % of throughput."
+    kind = OBJECTIVES[solution.objective]
+    change = "more" if (elasticity > 0) != kind.least else "less"
+    worth = f"{'saves' if kind.least else 'is worth'} {abs(elasticity):.2f} % of {kind.title}"
+    return f"{known} limits it: 1 % {change} of it {worth}."
 
 
 def _figures(rows: Sequence[tuple[str, str, str]]) -> Html:
@@ -162,13 +166,14 @@ def cures_section(cures: Cures | None) -> Html:
 
 def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
     """Return the chart of the frontier and its ladder."""
+    banded = drawn.likely is not None
     rows = [
         (
             show(one.floor_tok_s_user),
-            show(one.throughput_tok_s, 6),
-            show(one.tok_s_per_mw, 6) if one.tok_s_per_mw is not None else "",
+            made(one.throughput_tok_s, banded=banded),
+            made(one.tok_s_per_mw, banded=banded) if one.tok_s_per_mw is not None else "",
             show(one.batch, 7),
-            show(one.power_w / 1e3),
+            made(one.power_w / 1e3, banded=banded, digits=4),
             show(one.price_of_speed),
             input_name(one.limiting_resource) or "nothing",
             f"{one.replicas} x {one.configuration}",
@@ -208,7 +213,7 @@ def limits_section(solution: Solution) -> Html:
         (
             LIMIT_NAMES.get(row.name, row.name),
             show(row.usage),
-            show(row.limit),
+            limit_text(row),
             row.unit,
             f"{row.utilization:.0%}",
             element("span", "binds", class_="binds") if row.binding else "",
@@ -235,18 +240,18 @@ def limits_section(solution: Solution) -> Html:
 def power_section(instance: Instance, solution: Solution, figure: str) -> Html:
     """Return the curve of power caps."""
     if not figure:
-        drawn = "The rack draws no power in this instance, so there is no curve of power caps."
-        return section("power", "Under a power cap", paragraph(drawn))
-    cap = instance.power_cap_kw
+        none = "The rack draws no power in this instance, so there is no curve of power caps."
+        return section("power", "Under a power cap", paragraph(none))
+    cap, drawn = instance.power_cap_kw, made_text(solution, (solution.power_w or 0.0) / 1e3, 4)
     words = f"The cap is {show(cap)} kW ({SCOPES[solution.power_scope]})" if cap else "Nothing caps"
     price = next((one.unit_price for one in solution.inputs if one.name == "power_cap"), 0.0)
     if price > 0:
-        words += f", and one more kW is worth {show(price)} tok/s."
+        words += f", and one more kW is worth {show(price)} {solution.objective_unit}."
     elif cap:
-        words += f"; the optimum draws {show((solution.power_w or 0.0) / 1e3)} kW, so more is "
+        words += f"; the optimum draws {drawn} kW, so more is "
         words += "worth nothing."
     else:
-        words += f" the power; the optimum draws {show((solution.power_w or 0.0) / 1e3)} kW."
+        words += f" the power; the optimum draws {drawn} kW."
     return section("power", "Under a power cap", paragraph(words), figure)
 
 
@@ -308,15 +313,17 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
     value = found.value * (1.0 + one.change)
     unit = found.unit_price_unit.partition(" per ")[2]
     less = found.name in LESS_IS_BETTER
-    price = f"{show(abs(found.unit_price))} tok/s {'lost ' if less else ''}per {unit}"
+    of = solution.objective_unit
+    price = f"{show(abs(found.unit_price))} {of} {'lost ' if less else ''}per {unit}"
     return joined(
         element(
             "strong",
             f"{sign}{100 * abs(one.change):.0f} % {known} is worth {100 * one.gain:+.1f} %",
         ),
         f": {show(value)} instead of {show(found.value)} {found.unit} makes "
-        f"{show(one.amount, 6)} instead of {show(solution.objective_amount or 0.0, 6)} "
-        f"tok/s. At the margin: {price}"
+        f"{made_text(solution, one.amount)} instead of "
+        f"{made_text(solution, solution.objective_amount or 0.0)} "
+        f"{of}. At the margin: {price}"
         + (f" ({found.status})." if found.status == "estimate" else "."),
     )
 
@@ -386,13 +393,13 @@ def _sources(keys: Sequence[str]) -> Html:
 
 def alternatives_section(explanation: Explanation) -> Html:
     """Return what other configurations make, and why some cannot run."""
-    parts = []
+    parts, banded = [], explanation.throughput_range_tok_s is not None
     if explanation.chosen is not None:
         parts.append(paragraph(f"Chosen: {explanation.chosen}. Each of the others at its best:"))
         rows = [
             (
                 one.configuration,
-                f"{'' if one.exact else '≤ '}{show(one.amount, 6)}",
+                f"{'' if one.exact else '≤ '}{made(one.amount, banded=banded)}",
                 f"{-one.loss:.1%}",
             )
             for one in explanation.alternatives[:MOST_ALTERNATIVES]

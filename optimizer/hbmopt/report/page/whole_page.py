@@ -1,11 +1,15 @@
 """`report_page`: one page that a planner can send, with everything that it needs in it."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hbmopt import __version__
 from hbmopt.basics import Parts, Progress, verb, write
-from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.errors import InputError
+from hbmopt.instance import Instance, Overrides, Source, load_document, validate
 from hbmopt.report.charts import (
     frontier_chart,
     power_curve_chart,
@@ -74,12 +78,20 @@ class Page:
 
 @verb
 def report_page(
-    source: Source, overrides: Overrides = None, *, progress: Progress | None = None
+    source: Source,
+    overrides: Overrides = None,
+    *,
+    command: str | None = None,
+    progress: Progress | None = None,
 ) -> Page:
     """Return the report of an instance: the answer, why, what it costs, and what it rests on.
 
     `source` and `overrides` are those of `load`. Where nothing can be served it says which limits
     conflict. `progress` is told how many of how many parts are done.
+
+    The page ends with what made it: the `command`, where one is named, changes, version and date.
+    The date is today's, or that of ``SOURCE_DATE_EPOCH`` (seconds since 1970) for pages that have
+    to come out the same again.
 
     Raises
     ------
@@ -87,12 +99,39 @@ def report_page(
         Where the packages that draw charts are missing.
     """
     require_packages()
-    instance = load(source, overrides)
+    made = _date()
+    document = load_document(source, overrides)
+    instance = validate(document)
     with Bundle(SCRIPT) as bundle:
-        return _page(instance, bundle, Parts(progress, KNOWN_PARTS))
+        ending = _ending(instance, document.changes, command, made)
+        return _page(instance, bundle, Parts(progress, KNOWN_PARTS), ending)
 
 
-def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
+EPOCH = "SOURCE_DATE_EPOCH"
+"""The variable by which builds are told the date to state."""
+
+
+def _date() -> str:
+    """Return the date that the page states."""
+    told = os.environ.get(EPOCH, "").strip()
+    try:
+        made = datetime.fromtimestamp(int(told), UTC) if told else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"{EPOCH}={told}: must be whole seconds since 1970, or unset") from None
+    return f"{made.date().isoformat()}"
+
+
+def _ending(instance: Instance, changes: Sequence[str], command: str | None, made: str) -> Html:
+    """Return what made the page."""
+    parts: list[str] = [f"{instance.name}, by hbmopt {__version__} on {made}."]
+    if changes:
+        parts += [" Changed: ", element("code", ", ".join(changes)), "."]
+    if command is not None:
+        parts += [" Made by ", element("code", command), "."]
+    return element("footer", *parts)
+
+
+def _page(instance: Instance, bundle: Bundle, done: Parts, ending: Html) -> Page:
     solution = solve(instance)
     done.add(4)
     if solution.feasible:
@@ -108,7 +147,7 @@ def _page(instance: Instance, bundle: Bundle, done: Parts) -> Page:
         ]
     charts = any("<figure" in one for one in sections)
     scripts = [script(bundle.text())] if charts else []
-    whole = _document(solution, sections, scripts)
+    whole = _document(solution, sections, scripts, ending)
     done.finish()
     return Page(solution, whole)
 
@@ -162,7 +201,7 @@ def _frontier(instance: Instance) -> tuple[Frontier | None, str]:
     return (drawn, note) if drawn.feasible else (None, "")
 
 
-def _document(solution: Solution, sections: list[Html], scripts: list[Html]) -> str:
+def _document(solution: Solution, sections: list[Html], scripts: list[Html], ending: Html) -> str:
     """Return the whole page."""
     top = heading(solution)
     shown = [name for one in sections for name in CONTENTS if f'<section id="{name}"' in one]
@@ -174,7 +213,7 @@ def _document(solution: Solution, sections: list[Html], scripts: list[Html]) -> 
     body = [
         element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
         element("main", *sections),
-        element("footer", f"{solution.instance}, by hbmopt {__version__}."),
+        ending,
         *scripts,
     ]
     return page(head, body)

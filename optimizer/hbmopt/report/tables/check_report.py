@@ -3,8 +3,8 @@
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from hbmopt.basics import SCOPES, STEP_NAMES, show, shown
-from hbmopt.report.tables.solution_report import clock_text, titled
+from hbmopt.basics import SCOPES, STEP_NAMES, counted, made, show, shown
+from hbmopt.report.tables.solution_report import clock_text, step_times_text, titled
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.claim import Check, ClosestPoint, Premise
 from hbmopt.studies.conflict import cure_lines
@@ -28,7 +28,10 @@ def check_tables(found: Check) -> RenderableType:
         parts += [Text(), _reachable(found)]
     if found.cures is not None:
         parts += [Text(), Text("\n".join(cure_lines(found.cures)))]
-    parts += [Text(), *(Text(note) for note in found.notes)] if found.notes else []
+    notes = list(found.notes)
+    if found.accuracy is not None:
+        notes.insert(0, f"Step times: {step_times_text(found.accuracy)}.")
+    parts += [Text(), *map(Text, notes)] if notes else []
     if found.premises:
         parts += [Text(), *_premises(found)]
     return Group(*parts)
@@ -46,17 +49,25 @@ def _verdict(found: Check) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """Return an empty table; columns whose name starts with > hold numbers."""
+    """Return an empty table; columns whose name starts with > hold numbers, with ! names.
+
+    Where the terminal is narrow, neither is cut: the other columns wrap.
+    """
     table = titled(title)
     for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left")
+        right, whole = column.startswith(">"), column.startswith((">", "!"))
+        table.add_column(
+            column.lstrip(">!"),
+            justify="right" if right else "left",
+            no_wrap=whole,
+            overflow="fold",
+        )
     return table
 
 
 def _claim(found: Check, point: ClosestPoint) -> Table:
     claim = found.claim
-    table = _table("The claim, and the configuration that comes closest", "", ">", "")
+    table = _table("The claim, and the configuration that comes closest", "!", ">", "")
     table.show_header = False
     table.add_row("requests", f"{claim.batch:,.10g}", "decoding at once in the rack")
     table.add_row("speed", f"{claim.speed_tok_s_user:,.6g} tok/s", "per user, mean over time")
@@ -66,11 +77,16 @@ def _claim(found: Check, point: ClosestPoint) -> Table:
         scope = SCOPES[claim.power_scope]
         table.add_row("power", f"{claim.power_w / 1e3:,.5g} kW", f"{whose}, {scope}")
     if claim.tok_s_per_mw is not None:
-        table.add_row("efficiency", f"{show(claim.tok_s_per_mw, 6)} tok/s/MW", "at that power")
+        table.add_row("efficiency", f"{show(claim.tok_s_per_mw)} tok/s/MW", "at that power")
     used = f"{found.accelerators_used} of {found.accelerators} accelerators run"
+    if found.accelerators_used == found.accelerators:
+        used = f"all {counted(found.accelerators, 'accelerator')} run"
     table.add_row("replicas", str(point.replicas), f"{point.configuration}; {used}")
     spare = point.replicas * point.batch - claim.batch
-    note = f"sequences each, {spare:,.10g} places to spare" if spare > 0.5 else "sequences each"
+    note = "sequence" if point.batch == 1 else "sequences"
+    note += " each" if point.replicas > 1 else ""
+    if spare > 0.5:
+        note += f", {spare:,.10g} place{'' if spare == 1 else 's'} to spare"
     table.add_row("batch", f"{show(point.batch, 7)}", note)
     if any(part.clock < 1.0 for part in point.clocks):
         table.add_row("clock", "", clock_text(point.clocks))
@@ -78,7 +94,7 @@ def _claim(found: Check, point: ClosestPoint) -> Table:
 
 
 def _limits(found: Check) -> Table:
-    table = _table("Limits at the claim", "limit", ">used", ">of", "unit", ">", "")
+    table = _table("Limits at the claim", "!limit", ">used", ">of", "unit", ">", "")
     for row in found.limits:
         missing = Text(f"needs {row.missing:.3g} x", style="bold") if row.missing else ""
         table.add_row(
@@ -93,8 +109,9 @@ def _limits(found: Check) -> Table:
 
 
 def _step(point: ClosestPoint) -> Table:
-    title = f"A step takes {show(point.step_ms)} ms; the speed leaves {show(point.step_allowed_ms)}"
-    table = _table(title, "", ">", ">")
+    taken, left = show(point.step_ms, 3), show(point.step_allowed_ms)
+    title = f"A step takes {taken} ms; the speed leaves {left}"
+    table = _table(title, "!", ">", "")
     table.show_header = False
     for name, spent in sorted(point.step_breakdown_ms.items(), key=lambda part: -part[1]):
         if spent > 0:
@@ -131,19 +148,23 @@ NEED_NAMES = {
 
 def _power(found: Check, point: ClosestPoint) -> Table:
     scope = SCOPES[found.claim.power_scope]
-    table = _table(f"Power there: {show(point.power_w / 1e3)} kW, {scope}", "", ">")
+
+    def kilowatt(watt: float) -> str:
+        return f"{made(watt / 1e3, banded=found.banded, digits=4)} kW"
+
+    table = _table(f"Power there: {kilowatt(point.power_w)}, {scope}", "", ">")
     table.show_header = False
     for name, watt in point.power_breakdown_w.items():
         if watt > 0:
-            table.add_row(POWER_NAMES[name], f"{show(watt / 1e3)} kW")
+            table.add_row(POWER_NAMES[name], kilowatt(watt))
     if point.tok_s_per_mw is not None:
-        table.add_row("makes of the claim", f"{show(point.tok_s_per_mw, 6)} tok/s/MW")
+        reached = made(point.tok_s_per_mw, banded=found.banded)
+        table.add_row("makes of the claim", f"{reached} tok/s/MW")
     if point.full_usd_per_million is not None:
         cost = f"{show(point.full_usd_per_million)} USD"
         table.add_row("a million output tokens, at full utilisation", cost)
     if found.least_power_w is not None:
-        least = f"{show(found.least_power_w / 1e3)} kW"
-        table.add_row("least power of any configuration", least)
+        table.add_row("least power of any configuration", kilowatt(found.least_power_w))
     return table
 
 
@@ -164,9 +185,9 @@ def _reachable(found: Check) -> Table:
         table.add_row(
             row.what,
             f"{row.batch:,.6g}",
-            show(row.speed_tok_s_user),
-            show(row.throughput_tok_s, 6),
-            show(row.power_w / 1e3),
+            made(row.speed_tok_s_user, banded=found.banded, digits=4),
+            made(row.throughput_tok_s, banded=found.banded),
+            made(row.power_w / 1e3, banded=found.banded, digits=4),
             *([shown(row.full_usd_per_million, 3)] if priced else []),
             row.configuration,
         )
@@ -178,16 +199,16 @@ def _premises(found: Check) -> list[RenderableType]:
     steady = [one for one in found.premises if one.turns_at is None]
     parts: list[RenderableType] = []
     if turning:
-        columns = ("input", ">now", "status", ">turns at", "note")
+        columns = ("!input", ">now", "!status", ">turns at", "note")
         table = _table("The verdict rests on these uncertain inputs", *columns)
         for one in turning[:MOST_PREMISES]:
             table.add_row(one.input, one.value, one.status, _turn(one), one.note)
         parts.append(table)
     if steady:
-        count = (
-            f"{len(steady)} more uncertain inputs" if turning else "None of the uncertain inputs"
-        )
-        verb = "do not turn it" if turning else f"({len(steady)}) turns it"
+        count = f"{len(steady)} more uncertain input{'' if len(steady) == 1 else 's'}"
+        verb = "does not turn it" if len(steady) == 1 else "do not turn it"
+        if not turning:
+            count, verb = "None of the uncertain inputs", f"({len(steady)}) turns it"
         parts.append(Text(f"{count} {verb}, halved or doubled (--format json lists them)."))
     return parts
 

@@ -7,7 +7,17 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 
-from hbmopt.basics import INPUT_NAMES, SCOPES, csv_text, input_name, show, shown, signed, visible
+from hbmopt.basics import (
+    INPUT_NAMES,
+    SCOPES,
+    csv_text,
+    input_name,
+    made,
+    show,
+    shown,
+    signed,
+    visible,
+)
 from hbmopt.report.tables.output import json_text, printed
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.comparison import (
@@ -53,6 +63,7 @@ ONE_MORE = {
     "scale_out": "1 TB/s more network on each",
     "latency": "1 us more per layer",
     "power_cap": "1 kW more power",
+    "accelerator_power": "1 W more limit on each",
     "sram_capacity": "1 GB more on each LPU",
     "sram_bandwidth": "1 TB/s more on each LPU",
     "lpu_compute": "1 TFLOP/s more on each LPU",
@@ -154,13 +165,13 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
     if len(running) < len(rows):
         found.append(("status", lambda row: row.status))
     found += [
-        ("throughput, tok/s", _number("throughput_tok_s", 4)),
+        ("throughput, tok/s", _made("throughput_tok_s")),
         (f"  {_cut(first)} = 1", _number("ratio", 4)),
-        ("tok/s per accelerator", _number("tok_s_per_accelerator", 4)),
-        ("speed, tok/s per user", _number("speed_tok_s_user", 4)),
+        ("tok/s per accelerator", _made("tok_s_per_accelerator")),
+        ("speed, tok/s per user", _made("speed_tok_s_user")),
         ("batch", _number("batch", 7)),
-        ("power, kW", lambda row: show(row.power_w / 1e3) if row.power_w is not None else ""),
-        ("tok/s/MW", _number("tok_s_per_mw", 4)),
+        ("power, kW", _made("power_w", 1e-3)),
+        ("tok/s/MW", _made("tok_s_per_mw")),
     ]
     if any(row.full_usd_per_million is not None for row in running):
         found.append(("USD per M tokens, full use", _cost("full_usd_per_million")))
@@ -235,6 +246,17 @@ def _number(name: str, digits: int) -> Cell:
 def _cost(name: str) -> Cell:
     def cell(row: ComparisonRow) -> str:
         return shown(getattr(row, name), 3) + _mark(row.capital_status or "")
+
+    return cell
+
+
+def _made(name: str, scale: float = 1.0) -> Cell:
+    """Return the cells of what racks make or draw, with no more digits than are known of each."""
+
+    def cell(row: ComparisonRow) -> str:
+        value, known = getattr(row, name), row.accuracy
+        banded = known is not None and known.step_low is not None
+        return made(scale * value, banded=banded, digits=4) if value is not None else ""
 
     return cell
 

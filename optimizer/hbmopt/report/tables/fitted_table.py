@@ -69,6 +69,6 @@ class FittedTable:
         for cells in zip(*(one.cells for one in shown), strict=True):
             table.add_row(*(Text(cell) for cell in cells))
         yield table
-        hidden = [one.title for at, one in enumerate(self.columns) if at not in taken]
+        hidden = [one.title for at, one in enumerate(self.columns) if at not in taken and one.title]
         if hidden:
             yield Text(f"Left out for want of width: {', '.join(hidden)}.", style="dim")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Group, RenderableType
 
-from hbmopt.basics import counted, input_name, show, shown
-from hbmopt.instance import OBJECTIVES
+from hbmopt.basics import counted, input_name, made, show, shown
+from hbmopt.instance import OBJECTIVES, llm_name, rack_name
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.solution_report import step_times_text
 from hbmopt.report.tables.table_text import Text
@@ -52,7 +52,7 @@ def frontier_tables(
     """
     quoted = normalisation(per, frontier.instance)
     instance = frontier.instance
-    llm, rack = instance.llm.title or instance.llm.name, instance.rack.in_words
+    llm, rack = llm_name(instance.llm), rack_name(instance.rack)
     heading = Text()
     if instance.description:
         heading.append(instance.description.strip() + "\n", style="bold")
@@ -63,9 +63,10 @@ def frontier_tables(
             Text("\nNothing can be served: no point meets all limits. `hbmopt solve` says why."),
         )
     segments, accuracy = frontier.segments, frontier.accuracy
+    banded = frontier.likely is not None
     rungs = frontier.ladder(speeds)
     columns = min(WIDTH, width - 2) if width is not None else WIDTH
-    ladder: list[RenderableType] = [_ladder(rungs, quoted), Text()] if rungs else []
+    ladder: list[RenderableType] = [_ladder(rungs, quoted, banded=banded), Text()] if rungs else []
     return Group(
         heading,
         Text(),
@@ -73,7 +74,7 @@ def frontier_tables(
         Text(),
         *_beyond(frontier, speeds),
         *ladder,
-        _segments(segments, quoted),
+        _segments(segments, quoted, banded=banded),
         Text(),
         Text(f"Step times: {step_times_text(accuracy)}."),
         Text(_certificate(frontier, len(segments)), style="dim"),
@@ -116,15 +117,16 @@ def sketch(
     for column in range(width):
         speed = slowest + (fastest - slowest) * (column + 0.5) / width
         at = frontier.index(speed)
-        made = float(values[at]) if at is not None else 0.0
+        height_at = float(values[at]) if at is not None else 0.0
         owner = segments[min(int(np.searchsorted(ends, speed)), len(segments) - 1)]
-        row = last - round(made / most * last)
+        row = last - round(height_at / most * last)
         rows[row][column] = marks[owner.limiting_resource]
-    label = f"{show(most, 4)} {normalisation(per, frontier.instance).unit}"
+    banded, unit = frontier.likely is not None, normalisation(per, frontier.instance).unit
+    label = f"{made(most, banded=banded, digits=4)} {unit}"
     lines = [f" {label}"]
     lines += [" │" + "".join(row).rstrip() for row in rows]
     lines.append(" └" + "─" * width)
-    right = f"{show(fastest, 4)} tok/s per user"
+    right = f"{made(fastest, banded=banded, digits=4)} tok/s per user"
     lines.append("  0" + right.rjust(width - 1))
     legend = [
         f"{mark} {input_name(name) or 'nothing that is priced'}"
@@ -147,27 +149,29 @@ def _beyond(frontier: Frontier, speeds: Sequence[float] | None) -> list[Renderab
     ]
 
 
-def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation) -> FittedTable:
-    made = [Column("tok/s", [show(one.throughput_tok_s, 6) for one in points])]
+def _ladder(points: Sequence[FrontierPoint], quoted: Normalisation, *, banded: bool) -> FittedTable:
+    reached = [Column("tok/s", [made(one.throughput_tok_s, banded=banded) for one in points])]
     if quoted.per == "rack":
         efficiencies = [one.tok_s_per_mw for one in points]
-        per_mw = [show(one, 6) if one is not None else "" for one in efficiencies]
-        made += [
+        per_mw = [made(one, banded=banded) if one is not None else "" for one in efficiencies]
+        per_chip = [made(one.tok_s_per_accelerator, banded=banded, digits=4) for one in points]
+        reached += [
             Column("tok/s\n/MW", per_mw, rank=4),
-            Column("tok/s\nper chip", [show(one.tok_s_per_accelerator) for one in points], rank=6),
+            Column("tok/s\nper chip", per_chip, rank=6),
         ]
     else:
         values = [quoted.value(one.throughput_tok_s, one.power_w / 1e3) for one in points]
-        made.insert(0, Column(_lines(quoted.unit), [show(one, 6) for one in values]))
+        cells = [made(one, banded=banded) for one in values]
+        reached.insert(0, Column(_lines(quoted.unit), cells))
     if any(one.full_usd_per_million is not None for one in points):
         costs = [shown(one.full_usd_per_million, 3) for one in points]
-        made.append(Column("USD per M\nat full use", costs, rank=7))
+        reached.append(Column("USD per M\nat full use", costs, rank=7))
     columns = [
         Column("at\nleast", [f"{one.floor_tok_s_user:g}" for one in points]),
         Column("tok/s\n/user", [show(one.speed_tok_s_user) for one in points]),
-        *made,
+        *reached,
         Column("batch", [show(one.batch, 7) for one in points], rank=5),
-        Column("kW", [show(one.power_w / 1e3) for one in points], rank=2),
+        Column("kW", [made(one.power_w / 1e3, banded=banded, digits=4) for one in points], rank=2),
         Column("limited by", [input_name(one.limiting_resource) for one in points], right=False),
         Column("price\nof speed", [show(_price(one, quoted)) for one in points], rank=1),
         _configurations([f"{one.replicas} x {one.configuration}" for one in points]),
@@ -191,19 +195,24 @@ def _price(point: FrontierPoint, quoted: Normalisation) -> float:
     return quoted.value(point.price_of_speed, point.power_w / 1e3)
 
 
-def _segments(segments: Sequence[FrontierSegment], quoted: Normalisation) -> RenderableType:
+def _segments(
+    segments: Sequence[FrontierSegment], quoted: Normalisation, *, banded: bool
+) -> RenderableType:
     held = ", the power drawn held" if quoted.per == "mw" else ""
     shown = segments[:MOST_SEGMENTS]
     ends = [(one.slowest, one.fastest) for one in shown]
-    made = [
-        [show(quoted.value(one.throughput_tok_s, one.power_w / 1e3), 6) for one in points]
+    reached = [
+        [
+            made(quoted.value(one.throughput_tok_s, one.power_w / 1e3), banded=banded)
+            for one in points
+        ]
         for points in ([slow for slow, _ in ends], [fast for _, fast in ends])
     ]
     columns = [
         Column("from", [show(slow.speed_tok_s_user) for slow, _ in ends]),
         Column("to tok/s\n/user", [show(fast.speed_tok_s_user) for _, fast in ends]),
-        Column("from", made[0]),
-        Column(f"to {_lines(quoted.unit)}", made[1]),
+        Column("from", reached[0]),
+        Column(f"to {_lines(quoted.unit)}", reached[1]),
         Column("limited by", [input_name(one.limiting_resource) for one in shown], right=False),
         Column(
             "price\nof speed",

@@ -72,11 +72,14 @@ def _group(title: str, row: PredictedStep) -> str | None:
 
 
 def error_table(first: str, title: str | None = None) -> Table:
-    """Return an empty table of errors, one row per group; `first` heads their names."""
+    """Return an empty table of errors, one row per group; `first` heads their names.
+
+    Names of chips and models are one word, which a narrow terminal must not cut.
+    """
     table = titled(title)
-    table.add_column(first)
+    table.add_column(first, no_wrap=first in ("chip", "model"), overflow="fold")
     for name in ("rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 

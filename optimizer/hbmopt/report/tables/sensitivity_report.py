@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from hbmopt.basics import csv_text, elasticity_text, show, signed
+from hbmopt.basics import csv_text, elasticity_text, made, show, signed
 from hbmopt.instance import TOGETHER
 from hbmopt.report.tables.output import json_text, printed
 from hbmopt.report.tables.solution_report import titled
@@ -62,7 +62,9 @@ def _heading(found: Sensitivity) -> Text:
         text.append(found.title.strip() + "\n", style="bold")
     text.append(f"{found.llm} on {found.rack}")
     if found.throughput_tok_s is not None:
-        text.append(f": {show(found.throughput_tok_s, 6)} tok/s with {found.configuration}")
+        banded = found.throughput_range_tok_s is not None
+        reached = made(found.throughput_tok_s, banded=banded)
+        text.append(f": {reached} tok/s with {found.configuration}")
     return text
 
 

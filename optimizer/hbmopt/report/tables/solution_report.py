@@ -6,19 +6,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from hbmopt.basics import (
-    BAND_DIGITS,
     SCOPES,
     STEP_NAMES,
     counted,
     elasticity_text,
     input_name,
+    made,
     range_text,
-    rounded,
     show,
     signed,
 )
 from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.economics_report import COST_TITLE, cost_row, cost_rows
+from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -102,10 +102,9 @@ def step_times_text(accuracy: StepAccuracy) -> str:
     return f"{text}; {accuracy.range_statement}" if accuracy.range_statement else text
 
 
-def made_text(solution: Solution, made: float) -> str:
+def made_text(solution: Solution, value: float, digits: int = 6) -> str:
     """Write what a solution makes, of whatever, with no more digits than are known."""
-    exact = solution.throughput_range_tok_s is None
-    return show(made, 6) if exact else rounded(made, BAND_DIGITS)
+    return made(value, banded=solution.throughput_range_tok_s is not None, digits=digits)
 
 
 def _with_range(text: str, ends: tuple[float, float] | None, scale: float = 1.0) -> str:
@@ -133,13 +132,13 @@ def summary_rows(solution: Solution) -> list[tuple[str, str, str]]:
         ),
         (
             "speed",
-            f"{show(solution.speed_tok_s_user or 0.0)} tok/s",
+            f"{made_text(solution, solution.speed_tok_s_user or 0.0, 4)} tok/s",
             _with_range("per user = throughput / batch", solution.speed_range_tok_s_user),
         ),
         ("batch", f"{show(solution.batch or 0.0, 7)}", "sequences decoding at once in the rack"),
         (
             "power",
-            f"{show(power / 1e3)} kW",
+            f"{made_text(solution, power / 1e3, 4)} kW",
             _with_range(SCOPES[solution.power_scope], solution.power_range_w, 1e-3),
         ),
     ]
@@ -265,22 +264,25 @@ def step_parts(one: ConfigurationResult) -> list[tuple[str, float, float]]:
 def step_title(one: ConfigurationResult) -> str:
     """Say how long a step takes and what it gains."""
     gained = "token" if one.draft_tokens == 0 else f"{show(one.tokens_per_step, 3)} tokens"
-    return f"Decode step: {show(one.step_ms)} ms per {gained}"
+    return f"Decode step: {show(one.step_ms, 3)} ms per {gained}"
 
 
-def _inputs(solution: Solution) -> Table:
-    table = titled(
-        "What one more unit is worth (configuration, replicas, clocks held; next: all chosen anew)"
+def _inputs(solution: Solution) -> FittedTable:
+    rows = [(*input_row(one), next_text(one)) for one in solution.inputs]
+    names, now, worth, units, elasticities, following = (
+        zip(*rows, strict=True) if rows else [()] * 6
     )
-    table.add_column("input")
-    table.add_column("now", justify="right")
-    table.add_column("worth", justify="right")
-    table.add_column("", style="dim")
-    table.add_column("% per %", justify="right")
-    table.add_column("next", justify="right")
-    for one in solution.inputs:
-        table.add_row(*input_row(one), next_text(one))
-    return table
+    return FittedTable(
+        [
+            Column("input", names, right=False),
+            Column("now", now),
+            Column("worth", worth),
+            Column("", units, right=False, rank=3, style="dim"),
+            Column("% per %", elasticities, rank=1),
+            Column("next", following, rank=2),
+        ],
+        "What one more unit is worth (configuration, replicas, clocks held; next: all chosen anew)",
+    )
 
 
 def next_text(one: InputResult | ConstraintResult) -> str:
@@ -300,30 +302,34 @@ def input_row(one: InputResult) -> tuple[str, str, str, str, str]:
     )
 
 
-def _constraints(rows: tuple[ConstraintResult, ...]) -> Table:
-    table = titled("Limits (binding ones marked; a limit with slack has no price of its own)")
-    table.add_column("limit")
-    table.add_column("used", justify="right")
-    table.add_column("of", justify="right")
-    table.add_column("unit", style="dim")
-    table.add_column("", justify="right")
-    table.add_column("binds")
-    table.add_column("price", justify="right")
-    table.add_column("", style="dim")
-    table.add_column("next", justify="right")
-    for row in rows:
-        table.add_row(
-            row.name,
-            show(row.usage),
-            show(row.limit),
-            row.unit,
-            f"{row.utilization:.0%}",
-            Text("binds", style="bold") if row.binding else "",
-            signed(row.unit_price) if row.unit_price else "",
-            row.unit_price_unit if row.unit_price else "",
-            next_text(row) if row.binding else "",
-        )
-    return table
+def _constraints(rows: tuple[ConstraintResult, ...]) -> FittedTable:
+    priced = [row.unit_price_unit if row.unit_price else "" for row in rows]
+    prices = [signed(row.unit_price) if row.unit_price else "" for row in rows]
+    return FittedTable(
+        [
+            Column("limit", [row.name for row in rows], right=False),
+            Column("used", [show(row.usage) for row in rows]),
+            Column("of", [limit_text(row) for row in rows]),
+            Column("unit", [row.unit for row in rows], right=False, rank=4, style="dim"),
+            Column("", [f"{row.utilization:.0%}" for row in rows], rank=1),
+            Column(
+                "binds",
+                ["binds" if row.binding else "" for row in rows],
+                False,
+                rank=2,
+                style="bold",
+            ),
+            Column("price", prices, rank=3),
+            Column("", priced, right=False, rank=5, style="dim"),
+            Column("next", [next_text(row) if row.binding else "" for row in rows], rank=6),
+        ],
+        "Limits (binding ones marked; a limit with slack has no price of its own)",
+    )
+
+
+def limit_text(row: ConstraintResult) -> str:
+    """Return the number of a limit, of a floor as one."""
+    return f"at least {show(row.limit)}" if row.floor else show(row.limit)
 
 
 NO_GAP = 1e-12

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from hbmopt.basics import input_name, show, shown
+from hbmopt.basics import input_name, made, show, shown
 from hbmopt.instance import Variation
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.output import printed
@@ -107,11 +107,14 @@ def price_of(variation: Variation, columns: Sequence[str]) -> tuple[str, str] | 
 def _answer(row: Row) -> list[str]:
     if row["status"] != "optimal":
         return [row["status"], "", "", "", "", ""]
-    numbers = (("throughput_tok_s", 6), ("speed_tok_s_user", 4), ("batch", 7))
+    banded = row["throughput_low_tok_s"] is not None
+    per_mw = row["tok_s_per_mw"]
     return [
-        *(show(row[name], digits) for name, digits in numbers),
-        show(row["power_w"] / 1e3, 4),
-        shown(row["tok_s_per_mw"], 6),
+        made(row["throughput_tok_s"], banded=banded),
+        made(row["speed_tok_s_user"], banded=banded, digits=4),
+        show(row["batch"], 7),
+        made(row["power_w"] / 1e3, banded=banded, digits=4),
+        made(per_mw, banded=banded) if per_mw is not None else "",
         input_name(row["limiting_resource"]),
     ]
 

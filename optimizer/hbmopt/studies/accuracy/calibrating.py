@@ -15,7 +15,7 @@ import numpy as np
 
 from hbmopt.basics import Progress, verb
 from hbmopt.demand import Array, fixed_latency, sequence_latency
-from hbmopt.documents import Figure
+from hbmopt.documents import Figure, shipped
 from hbmopt.errors import InputError
 from hbmopt.instance import (
     EXPERT_PARALLEL,
@@ -279,7 +279,7 @@ def _collect(
 ) -> tuple[list[Step], list[Draw], list[tuple[int, str]], set[str]]:
     """Return what can be fitted: steps and power; the rows that cannot, and the chips."""
     predictor = Predictor("universal", Path(llm_configs) if llm_configs is not None else None)
-    table = read_measured_steps(path)
+    table = read_measured_steps(shipped.measured(path))
     steps, draws = list[Step](), list[Draw]()
     skipped, names = list[tuple[int, str]](), set[str]()
     for row in table.rows:

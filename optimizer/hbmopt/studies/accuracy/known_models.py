@@ -6,30 +6,17 @@ from functools import cache
 from pathlib import Path
 
 from hbmopt.basics import exists
-from hbmopt.documents import catalogue, read_document
+from hbmopt.documents import catalogue, model_ids, read_document
 from hbmopt.errors import InputError, nearest
 from hbmopt.llm import BITS_PER_WEIGHT, Llm
 from hbmopt.llm.importing import import_llm
-from hbmopt.studies.accuracy.measured_steps import (
-    WEIGHT_ALIASES,
-    UnusableRowError,
-    architecture_name,
-)
+from hbmopt.studies.accuracy.measured_steps import WEIGHT_ALIASES, UnusableRowError
 
 
 @cache
 def _catalogue_names() -> dict[str, str]:
     """Return the catalogue's entries by identifier on the hub and by their own name, lower case."""
-    found = {}
-    for name in catalogue.names("llms"):
-        found[name] = name
-        value = catalogue.entry("llms", name).value
-        if not isinstance(value, dict):
-            continue
-        others = value.get("same_architecture")
-        identifiers = [value.get("huggingface"), *(others if isinstance(others, list) else [])]
-        found |= {str(one).lower(): name for one in identifiers if one}
-    return found
+    return {name: name for name in catalogue.names("llms")} | model_ids.identifiers()
 
 
 @cache
@@ -83,7 +70,7 @@ class KnownModels:
             return catalogue_llm(known[model])
         if model in self._files:
             return _imported(self._files[model], weight_format)
-        wanted = architecture_name(model)
+        wanted = model_ids.architecture_name(model)
         entries = {name for identifier, name in known.items() if _same(identifier, wanted)}
         if len(entries) == 1:
             return catalogue_llm(entries.pop())
@@ -109,7 +96,7 @@ def _imported(path: Path, weight_format: str) -> Llm:
 
 
 def _same(identifier: str, wanted: str) -> bool:
-    return "/" in identifier and architecture_name(identifier) == wanted
+    return "/" in identifier and model_ids.architecture_name(identifier) == wanted
 
 
 def _words(name: str) -> frozenset[str]:

@@ -7,7 +7,7 @@ place and says why; only a file that is no such table at all is an error.
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,8 +158,7 @@ def read_measured_steps(path: Path) -> MeasuredTable:
             raise InputError(f"{path}:{above + 1}: has {len(head):,} columns, too many to be read")
         for name in REQUIRED:
             if name not in head:
-                hint = nearest(name, head) if head else "the file is empty"
-                raise InputError(f"{path}:{above + 1}: the column {name!r} is missing; {hint}")
+                raise InputError(f"{path}:{above + 1}: {_missing(name, head)}")
         for name in head:
             if name in COLUMNS and head.count(name) > 1:
                 raise InputError(f"{path}:{above + 1}: there are two columns {name!r}; keep one")
@@ -172,6 +171,24 @@ def read_measured_steps(path: Path) -> MeasuredTable:
         raise InputError(f"{path}:{above + lines.line_num}: not valid CSV: {error}") from None
     found = {row.text("attention_data_parallel") for row in rows}
     return MeasuredTable(tuple(rows), flags=bool(found) and found <= {"", "0", "1"})
+
+
+MOST_NAMED = 12
+"""Columns of a file that an error names."""
+
+
+def _missing(name: str, head: Sequence[str]) -> str:
+    """Say which column a file lacks, which are needed, and which it has instead."""
+    text = f"the column {name!r} is missing; "
+    if not any(head):
+        return text + "the file is empty"
+    others = [one for one in head if one and one not in COLUMNS]
+    hint = nearest(name, others)
+    if hint.startswith("did you mean"):
+        text += f"{hint} "
+    listed = ", ".join(head[:MOST_NAMED]) + (", ..." if len(head) > MOST_NAMED else "")
+    needed = f"{', '.join(REQUIRED[:-1])} and {REQUIRED[-1]}"
+    return f"{text}needed are {needed}; the file has {listed}"
 
 
 def _separator(head: str) -> str:
@@ -335,19 +352,4 @@ def cache_format(row: Row) -> str:
     if name not in BITS_PER_CACHE_ELEMENT:
         hint = nearest(name, BITS_PER_CACHE_ELEMENT)
         raise UnusableRowError(f"kv_format: no format {row.text('kv_format')!r}; {hint}")
-    return name
-
-
-TUNED = re.compile(
-    r"-(instruct|base|chat|it|hf|thinking|preview|dynamic|quantized|\d{4}"
-    r"|(nvfp4|mxfp4|fp4|fp8|bf16|fp16|int4|int8|awq|gptq|w4a16|w8a8)(-v\d+)?)$"
-)
-"""Endings of a model's name that say how it was tuned or quantized, not what it is."""
-
-
-def architecture_name(model: str) -> str:
-    """Return the name of a model without its publisher, tuning, quantization and date."""
-    name = model.rsplit("/", maxsplit=1)[-1].lower().removeprefix("meta-")
-    while (shorter := TUNED.sub("", name)) != name:
-        name = shorter
     return name

@@ -16,7 +16,7 @@ import numpy as np
 
 from hbmopt.basics import verb
 from hbmopt.demand import Configuration, Demand, Segment, alike, why_not
-from hbmopt.documents import Figure
+from hbmopt.documents import Figure, shipped
 from hbmopt.errors import InputError
 from hbmopt.instance import (
     CALIBRATED,
@@ -245,7 +245,9 @@ def predict(
         predicted is no error: it says why.
     """
     predictor = Predictor(calibration, Path(llm_configs) if llm_configs is not None else None)
-    return predictor.predict(read_measured_steps(Path(source)), recorded_only=recorded_only)
+    return predictor.predict(
+        read_measured_steps(shipped.measured(source)), recorded_only=recorded_only
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Every class here is plain data. `Check.to_dict` is the documented JSON.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.results import ClockShare, plain
+from hbmopt.results import ClockShare, StepAccuracy, plain
 from hbmopt.studies.conflict import Cures
 
 AT_BATCH, AT_SPEED = "highest speed at this batch", "largest batch at this speed"
@@ -98,7 +98,10 @@ class Premise:
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict on a claim, and what it rests on."""
+    """The verdict on a claim, and what it rests on.
+
+    `accuracy` is that of the step times of the closest point.
+    """
 
     instance: str
     title: str
@@ -119,6 +122,12 @@ class Check:
     cures: Cures | None = None
     premises: tuple[Premise, ...] = ()
     notes: tuple[str, ...] = ()
+    accuracy: StepAccuracy | None = None
+
+    @property
+    def banded(self) -> bool:
+        """Whether it is known how far measured steps were from predicted ones."""
+        return self.accuracy is not None and self.accuracy.step_low is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""

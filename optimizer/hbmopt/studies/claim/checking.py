@@ -8,11 +8,21 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hbmopt.basics import Parts, Progress, units, verb
+from hbmopt.basics import Parts, Progress, counted, units, verb
 from hbmopt.demand import Configuration, sequence_cache, step_tokens
 from hbmopt.documents import Figure, parse_path
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Lever, Overrides, Source, figure_lever, load
+from hbmopt.instance import (
+    LOW,
+    Instance,
+    Lever,
+    Overrides,
+    Source,
+    figure_lever,
+    llm_name,
+    load,
+    rack_name,
+)
 from hbmopt.points import EXACT, Nearest, ServingPoint, TargetSearch
 from hbmopt.results import (
     ClockShare,
@@ -24,6 +34,7 @@ from hbmopt.results import (
     met,
     notes_of,
     point_use,
+    step_accuracy,
 )
 from hbmopt.studies.claim.answer import (
     AT_BATCH,
@@ -158,8 +169,8 @@ class _Checking:
         found = Check(
             instance=instance.name,
             title=instance.description,
-            llm=instance.llm.title or instance.llm.name,
-            rack=instance.rack.in_words,
+            llm=llm_name(instance.llm),
+            rack=rack_name(instance.rack),
             accelerators=instance.rack.all_accelerators,
             context_tokens=instance.workload.mean_context,
             claim=self.claim,
@@ -191,7 +202,8 @@ class _Checking:
             least_power_w=least * 1e3 if least < math.inf else None,
             cures=self._cures(nearest, changes) if changes is not None else None,
             premises=self._premises(nearest, possible=possible),
-            notes=tuple(self._notes(nearest.point)),
+            notes=tuple(self._notes(nearest.point, possible=possible)),
+            accuracy=step_accuracy(instance, [_ranks(nearest.point)]),
         )
         return replace(found, verdict=verdict_of(found))
 
@@ -214,24 +226,52 @@ class _Checking:
             full_usd_per_million=full_usd_per_million(self.instance, served, use.power_kw),
         )
 
-    def _notes(self, point: ServingPoint) -> Iterator[str]:
+    def _notes(self, point: ServingPoint, *, possible: bool) -> Iterator[str]:
         """Yield what should be known beside the verdict."""
+        yield from self._planned(point, possible=possible)
         instance, cache = self.instance, sequence_cache(self.instance, point.configuration)
         yield (
             f"A request of {instance.workload.mean_context:,.10g} tokens keeps {cache.held:.3g} GB "
             f"of KV cache and reads {cache.read:.3g} GB per step."
         )
-        yield from (f"{note}." for note in notes_of(instance))
+        yield from notes_of(instance, [point.configuration.weight_format])
         claimed, provisioned = self.claim.power_w, instance.rack.power
         if self.claim.power_is_claimed and claimed is not None and provisioned is not None:
             rack = provisioned.amount * int(instance.rack.nodes)
             if instance.limits.power_scope == "rack" and claimed < rack * 1e3:
                 used = point.replicas * point.configuration.layout.accelerators
+                parked = instance.rack.all_accelerators - used
+                running = f"all {counted(used, 'accelerator')} run"
+                if parked:
+                    rest = "the other one is" if parked == 1 else "the rest are"
+                    running = f"{used} of {used + parked} accelerators run, and {rest} parked"
                 yield (
                     f"The claimed power is {claimed / rack / 1e3:.0%} of the {rack:,.5g} kW "
-                    f"({provisioned.status}) that this rack is provisioned for; {used} of "
-                    f"{instance.rack.all_accelerators} accelerators run, and the rest are parked."
+                    f"({provisioned.status}) that this rack is provisioned for; {running}."
                 )
+
+    def _planned(self, point: ServingPoint, *, possible: bool) -> Iterator[str]:
+        """Say which cases the verdict is one for, and whether it holds in the slowest tenth."""
+        instance, ranks = self.instance, _ranks(point)
+        worst = float(instance.calibration.worst)
+        if worst:
+            steps, power = (instance.worst_factor(of, ranks) for of in ("step", "power"))
+            yield (
+                f"Checked for the slowest {100 * worst:.3g} % of cases: steps that take "
+                f"{steps:.2f} times as long as predicted, and power that is {power:.2f} times as "
+                "much."
+            )
+        elif possible and instance.calibration.band("step", instance.known, ranks) is not None:
+            slow = instance.changed(("calibration", "worst"), lambda _: Figure(LOW, "fraction"))
+            search = TargetSearch(slow)
+            target = search.target(self.claim.batch, self.claim.speed_tok_s_user)
+            nearest = search.closest(target)
+            holds = nearest is not None and nearest.serves(target)
+            yield (
+                f"In the slowest tenth of cases, where steps take "
+                f"{slow.worst_factor('step', ranks):.2f} times as long as predicted, it "
+                f"{'holds as well' if holds else 'does not hold'} (--worst 10%)."
+            )
 
     def _reachable(self) -> Iterator[Reachable]:
         """Yield the highest speed at the claimed batch, and the largest batch at its speed."""
@@ -277,6 +317,10 @@ class _Checking:
         return tuple(
             sorted(found, key=lambda one: abs(math.log(one.ratio)) if one.ratio else math.inf)
         )
+
+
+def _ranks(point: ServingPoint) -> int:
+    return point.configuration.layout.attention_data_parallel
 
 
 def _premise(

@@ -10,7 +10,7 @@ from pydantic import SkipValidation
 from hbmopt.basics import verb
 from hbmopt.demand import usable_hbm
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, capital, load
+from hbmopt.instance import Instance, Overrides, Source, capital, llm_name, load
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
@@ -241,7 +241,7 @@ def _different(instances: Sequence[Instance]) -> str | None:
     if aims:
         sought = listed(list(dict.fromkeys(aims)))
         return f"the law is about throughput, and what is sought is {sought}"
-    titles = list(dict.fromkeys(one.llm.title or one.llm.name for one in instances))
+    titles = list(dict.fromkeys(llm_name(one.llm) for one in instances))
     if len(titles) > 1:
         return f"the instances serve different models ({listed(titles)})"
     if any(one.llm != instances[0].llm for one in instances):

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.basics import Parts, Progress, verb
+from hbmopt.basics import Parts, Progress, made, range_text, verb
 from hbmopt.demand import aim_of
 from hbmopt.instance import OBJECTIVES, Instance, Objective, Overrides, Source, load
 from hbmopt.plan import Found, best_of_each, search
-from hbmopt.results import Conflict, explain_conflict, plain
+from hbmopt.results import Conflict, explain_conflict, plain, step_accuracy
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
 
 
@@ -39,7 +39,8 @@ class Rejected:
 class Explanation:
     """The chosen configuration, the alternatives and what was rejected.
 
-    Where nothing can run, `conflict` says why and `cures` what single change would help.
+    Where nothing can run, `conflict` says why and `cures` what single change would help. The range
+    is that of the chosen one, in four of five cases; None where nothing is known.
     """
 
     instance: str
@@ -54,6 +55,7 @@ class Explanation:
     rejected: tuple[Rejected, ...]
     conflict: Conflict | None = None
     cures: Cures | None = None
+    throughput_range_tok_s: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
@@ -135,8 +137,8 @@ def explain(
         if value > 0 and reached > 0:
             amount = 1.0 / value if kind.least else value
             loss = max(0.0, amount / reached - 1.0 if kind.least else 1.0 - amount / reached)
-            made = amount if instance.objective == "throughput" else None
-            alternatives.append(Alternative(str(one), amount, made, True, batch, loss))
+            tokens = amount if instance.objective == "throughput" else None
+            alternatives.append(Alternative(str(one), amount, tokens, True, batch, loss))
         else:
             idle.append(str(one))
     alternatives.sort(key=lambda one: one.loss)
@@ -147,6 +149,10 @@ def explain(
         if rejection.detail:
             named += f": {rejection.detail}"
         reasons.setdefault(rejection.reason, []).append(named)
+    known = None
+    if chosen is not None:
+        data = chosen.layout.attention_data_parallel
+        known = step_accuracy(instance, [data]).rates(plan.throughput if plan is not None else 0.0)
     conflict = _conflict(instance, found) if plan is None else None
     cures = cures_of_infeasible(instance, parts) if plan is None else None
     parts.finish()
@@ -166,6 +172,7 @@ def explain(
         ),
         conflict=conflict,
         cures=cures,
+        throughput_range_tok_s=known,
     )
 
 
@@ -175,20 +182,26 @@ def _conflict(instance: Instance, found: Found) -> Conflict:
 
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation as text."""
-    lines = []
+    lines, ends = list[str](), explanation.throughput_range_tok_s
+    banded, tokens = ends is not None, explanation.objective == "throughput"
     if explanation.chosen is None:
         lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
     else:
         unit, least = explanation.objective_unit, OBJECTIVES[explanation.objective].least
         lines += [
             f"Chosen: {explanation.chosen}",
-            f"        {_amount(explanation.amount or 0.0)} {unit}",
+            f"        {made(explanation.amount or 0.0, banded=banded)} {unit}"
+            + (
+                f"; {range_text(*ends)} in four of five cases"
+                if ends is not None and tokens
+                else ""
+            ),
             "",
             f"Alternatives ({len(explanation.alternatives)}), the best batch of each",
         ]
         for one in explanation.alternatives[:MOST_LISTED]:
-            worse = one.loss if least else -one.loss
-            lines.append(f" {worse:>8.1%}   {_amount(one.amount):>14} {unit}  {one.configuration}")
+            worse, reached = one.loss if least else -one.loss, made(one.amount, banded=banded)
+            lines.append(f" {worse:>8.1%}   {reached:>12} {unit}  {one.configuration}")
         lines += _more(len(explanation.alternatives))
     if explanation.idle:
         lines += ["", f"Fit in memory but meet no plan within the limits ({len(explanation.idle)})"]
@@ -203,14 +216,6 @@ def explanation_text(explanation: Explanation) -> str:
             if len(rejected.configurations) > 4:
                 lines.append(f"      and {len(rejected.configurations) - 4} more")
     return "\n".join(lines) + "\n"
-
-
-def _amount(amount: float) -> str:
-    return f"{amount:,.1f}" if amount >= LARGE else f"{amount:,.4g}"
-
-
-LARGE = 1000.0
-"""From which on one decimal is enough of an amount."""
 
 
 def _conflict_lines(explanation: Explanation) -> list[str]:

@@ -24,8 +24,10 @@ from hbmopt.instance import (
     Overrides,
     Source,
     cost_rate,
+    llm_name,
     load,
     rack_kw,
+    rack_name,
     usd_per_million,
 )
 from hbmopt.plan import best_outline, best_point, found_at
@@ -385,8 +387,8 @@ class Frontier:
         return {
             "instance": self.instance.name,
             "title": self.instance.description,
-            "llm": self.instance.llm.title or self.instance.llm.name,
-            "rack": self.instance.rack.in_words,
+            "llm": llm_name(self.instance.llm),
+            "rack": rack_name(self.instance.rack),
             "status": "optimal" if self.feasible else "infeasible",
             "objective": self.instance.objective,
             "objective_unit": OBJECTIVES[self.instance.objective].unit,

@@ -65,6 +65,7 @@ class Sensitivity:
     objective_unit: str = "tok/s"
     objective_amount: float | None = None
     throughput_tok_s: float | None = None
+    throughput_range_tok_s: tuple[float, float] | None = None
     priced_throughput_tok_s: float | None = None
     configuration: str | None = None
     advice: tuple[str, ...] = ()
@@ -169,6 +170,7 @@ def sensitivity(
     return Sensitivity(
         objective_amount=solution.objective_amount,
         throughput_tok_s=solution.throughput_tok_s,
+        throughput_range_tok_s=solution.throughput_range_tok_s,
         priced_throughput_tok_s=optimum.throughput,
         configuration=_configurations(solution),
         advice=what_to_buy(instance, solution, prices),

@@ -4,7 +4,7 @@ A price is local and holds configuration and replicas. A tenth more may change b
 two differ; that difference is part of the answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hbmopt.documents import KeyPath
@@ -41,7 +41,7 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
     wanted = list[tuple[InputResult, float, Instance]]()
     for one in solution.inputs:
         change = -TENTH if one.name in LESS_IS_BETTER else TENTH
-        wanted.append((one, change, scaled(instance, paths[one.name], 1.0 + change)))
+        wanted.append((one, change, _bought(instance, one.name, paths, 1.0 + change)))
     rows = {row.name: row for row in solution.constraints}
     for position, budget in enumerate(instance.limits.budgets):
         capacity: KeyPath = ("limits", "budgets", position, "capacity")
@@ -53,6 +53,16 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
     for (one, change, _), then in zip(wanted, made, strict=True):
         if then is not None:
             yield Upgrade(one, change, then, better * (then / now - 1.0) + 0.0)
+
+
+def _bought(
+    instance: Instance, name: str, paths: Mapping[str, tuple[KeyPath, ...]], factor: float
+) -> Instance:
+    """Return the instance with an input multiplied by a factor."""
+    if name in paths:
+        return scaled(instance, paths[name], factor)
+    limit = instance.rack.accelerator.limit.scaled(factor)
+    return instance.changed(("rack", "accelerator", "power_limit"), lambda _: limit)
 
 
 def _as_input(row: ConstraintResult) -> InputResult:

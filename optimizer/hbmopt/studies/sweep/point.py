@@ -35,6 +35,9 @@ from hbmopt.results import (
 )
 from hbmopt.studies.sweep.files import Row
 
+THROTTLE = "accelerator_power"
+"""The limit that has a price of its own in the rows that it limits."""
+
 SHOWN = tuple(
     one.name
     for one in fields(ConfigurationResult)
@@ -195,9 +198,14 @@ def _rows_of(best: BestPoints, instance: Instance, prices_known: InputPrices) ->
     for kind, values in (("price", prices.unit_prices), ("elasticity", prices.elasticities)):
         for name, of_all in zip(prices.names, values.tolist(), strict=True):
             columns[f"{kind}_{name}"] = of_all
+    watts = 1e3 * float(instance.rack.accelerator.limit)
+    throttling = (throttle * np.asarray(optima.objective) / watts).tolist()
     cells = zip(*columns.values(), strict=True)
-    for place, of_point in zip(good.tolist(), cells, strict=True):
+    points = zip(good.tolist(), cells, throttling, throttle.tolist(), strict=True)
+    for place, of_point, price, elasticity in points:
         row = dict(zip(columns, of_point, strict=True))
+        if row["limiting_resource"] == THROTTLE:
+            row |= {f"price_{THROTTLE}": price, f"elasticity_{THROTTLE}": elasticity}
         rows[place] = row if row["limiting_resource"] is not None else None
     return rows
 

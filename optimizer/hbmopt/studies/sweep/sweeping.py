@@ -22,11 +22,13 @@ from hbmopt import __version__
 from hbmopt.basics import Chosen, check_not_read, is_file, verb, writing
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import (
+    Instance,
     Overrides,
     Points,
     Source,
     SweepPoint,
     Variation,
+    described,
     load_document,
     parse_variation,
     points,
@@ -149,22 +151,24 @@ def sweep(
     style = format_of(file) if file is not None else ""
     if resume and file is None:
         raise InputError("--resume: needs --output FILE, whose FILE.partial it goes on with")
-    problem = Problem(load_document(source, overrides), tuple(one.path for one in varied))
+    document, paths = load_document(source, overrides), tuple(one.path for one in varied)
+    # What was changed is told once for all points.
+    changes, document.changes = document.changes, []
+    problem = Problem(document, paths)
     if file is not None:
         read = {*problem.document.files, *_files(varied)}
         check_not_read(file, read)
         check_not_read(partial_of(file), read)
-    _check_some_valid(problem, grid)
+    title = described(_first_valid(problem, grid).setting, changes, paths)
     digest = _digest(problem, varied, grid) if file is not None else ""
     journal = Journal(file, digest, len(grid))
     journal.begin(resume=resume)
 
     def made() -> Sweep:
-        described = problem.document.get(("description",))
         rows = Rows([one.header for one in varied], grid.cells, journal)
         firsts = sorted(journal.firsts, key=journal.firsts.__getitem__)
         return Sweep(
-            title=str(described or ""),
+            title=title,
             variations=varied,
             points=len(grid),
             columns=rows.columns,
@@ -221,18 +225,20 @@ def _run(problem: Problem, left: Sequence[SweepPoint], workers: int, dask: str |
     return in_processes(problem, left, min(workers, len(left)))
 
 
-def _check_some_valid(problem: Problem, grid: Sequence[SweepPoint]) -> None:
-    """Raise the first error where no point is valid: then a path or the instance is wrong."""
+def _first_valid(problem: Problem, grid: Sequence[SweepPoint]) -> Instance:
+    """Return the instance of the first valid point.
+
+    Raises the first error where none is valid: then a path or the instance is wrong.
+    """
     first: InputError | None = None
     for point in grid:
         try:
-            problem.instance(point.values)
+            return problem.instance(point.values)
         except InputError as error:
             first = first or error
-        else:
-            return
-    if first is not None:
-        raise first
+    if first is None:
+        raise AssertionError("a grid has points")
+    raise first
 
 
 def _digest(problem: Problem, variations: Sequence[Variation], grid: Points) -> str:
