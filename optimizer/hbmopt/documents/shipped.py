@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from hbmopt.basics import exists
-from hbmopt.documents.document import read_document
 from hbmopt.errors import InputError, nearest
 
 INSTANCES = "instances"
@@ -57,14 +56,3 @@ def found(source: str | Path) -> Path:
 def text(name: str) -> str:
     """Return an instance as it stands in its file."""
     return path_of(name).read_text(encoding="utf-8")
-
-
-def listed() -> str:
-    """Return all instances with their questions, a line each."""
-    known = names()
-    width = max(map(len, known))
-    lines = [
-        f"{name:<{width}}  {read_document(path).get(('description',)) or ''}".rstrip()
-        for name, path in known.items()
-    ]
-    return "\n".join(lines) + "\n"

@@ -18,6 +18,13 @@ from hbmopt.instance.calibration import (
     layout_mode,
     universal,
 )
+from hbmopt.instance.catalogue_entries import KINDS, catalogue, catalogue_table
+from hbmopt.instance.catalogue_table import (
+    CatalogueColumn,
+    CatalogueEntry,
+    CatalogueTable,
+    Fact,
+)
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
 from hbmopt.instance.levers import (
@@ -69,6 +76,7 @@ __all__ = [
     "CALIBRATED",
     "EXPERT_PARALLEL",
     "HIGH",
+    "KINDS",
     "LATENCIES",
     "LATENCY",
     "LEFT_OUT",
@@ -84,11 +92,15 @@ __all__ = [
     "TOGETHER",
     "ArchitectureLatency",
     "Calibration",
+    "CatalogueColumn",
+    "CatalogueEntry",
+    "CatalogueTable",
     "Cell",
     "Choice",
     "Counter",
     "Efficiencies",
     "ErrorBand",
+    "Fact",
     "Instance",
     "InstanceNumber",
     "Known",
@@ -107,6 +119,8 @@ __all__ = [
     "apply_override",
     "arithmetic_format",
     "budget_levers",
+    "catalogue",
+    "catalogue_table",
     "copied_document",
     "counters",
     "figure_lever",

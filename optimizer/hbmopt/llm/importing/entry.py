@@ -70,7 +70,7 @@ def summary(llm: Llm) -> str:
     facts = llm.parameters.total / 1e9, llm.active_parameters / 1e9
     checkpoint = llm.checkpoint_bytes(llm.native_format) / 1e9
     active = f", {facts[1]:,.4g} B active" if llm.mixture else ""
-    slope = (llm.held_bytes(200_000, "fp8") - llm.held_bytes(100_000, "fp8")) / 1e5
+    slope = llm.token_bytes("fp8")
     state = f", {llm.state_bytes() / 1e6:,.4g} MB of state" if llm.state_bytes() else ""
     return (
         f"{llm.title or llm.name}: {facts[0]:,.5g} B parameters{active}, {checkpoint:,.5g} GB as "

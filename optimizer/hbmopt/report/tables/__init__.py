@@ -6,6 +6,11 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table
+    from hbmopt.report.tables.catalogue_report import (
+        catalogue_overview,
+        entry_text,
+        render_catalogue,
+    )
     from hbmopt.report.tables.comparison_report import render_comparison
     from hbmopt.report.tables.json_schema import schema_text
     from hbmopt.report.tables.output import (
@@ -34,15 +39,18 @@ if TYPE_CHECKING:
 __all__ = [
     "KERNELS_TITLE",
     "calibration_yaml",
+    "catalogue_overview",
     "certificate_text",
     "configuration_rows",
     "configuration_text",
+    "entry_text",
     "fit_table",
     "input_row",
     "kernel_rows",
     "made_text",
     "price_of",
     "render",
+    "render_catalogue",
     "render_check",
     "render_comparison",
     "render_explanation",
@@ -62,13 +70,16 @@ __getattr__ = on_first_use(
     __name__,
     {
         "calibration_yaml": "calibration_file",
+        "catalogue_overview": "catalogue_report",
         "certificate_text": "solution_report",
         "configuration_rows": "solution_report",
         "configuration_text": "sweep_report",
+        "entry_text": "catalogue_report",
         "fit_table": "calibration_file",
         "input_row": "solution_report",
         "price_of": "sweep_report",
         "render": "output",
+        "render_catalogue": "catalogue_report",
         "render_check": "output",
         "render_comparison": "comparison_report",
         "render_explanation": "output",
