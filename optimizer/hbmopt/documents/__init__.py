@@ -39,6 +39,7 @@ from hbmopt.documents.figure import (
     Speed,
     StrictModel,
 )
+from hbmopt.documents.patterns import is_pattern, nearest_to_pattern
 from hbmopt.documents.yaml_nodes import DEEPEST
 
 __all__ = [
@@ -70,6 +71,8 @@ __all__ = [
     "StrictModel",
     "Value",
     "format_path",
+    "is_pattern",
+    "nearest_to_pattern",
     "parse_document",
     "parse_path",
     "parse_scalar",
