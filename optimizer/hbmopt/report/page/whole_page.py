@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hbmopt import __version__
-from hbmopt.basics import Parts, Progress, verb, write
+from hbmopt.basics import Parts, Progress, brief, verb, write
 from hbmopt.instance import Instance, Overrides, Source, load
 from hbmopt.report.charts import (
     frontier_chart,
@@ -59,6 +59,9 @@ class Page:
 
     solution: Solution
     html: str
+
+    def __repr__(self) -> str:
+        return brief("Page", self.solution.instance, f"{len(self.html) / 1e3:,.0f} kB of HTML")
 
     @property
     def feasible(self) -> bool:

@@ -6,6 +6,8 @@ Every class here is plain data. `Check.to_dict` is the documented JSON.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hbmopt.basics import brief
+from hbmopt.notebook import Answer
 from hbmopt.results import ClockShare, plain
 from hbmopt.studies.conflict import Cures
 
@@ -90,7 +92,7 @@ class Premise:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Answer):
     """The verdict on a claim, and what it rests on."""
 
     instance: str
@@ -112,6 +114,9 @@ class Check:
     cures: Cures | None = None
     premises: tuple[Premise, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief("Check", self.instance, self.verdict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import SkipValidation
 
-from hbmopt.basics import Progress, verb
+from hbmopt.basics import Progress, brief, counted, show, verb
 from hbmopt.demand import usable_hbm
 from hbmopt.documents import is_pattern, shipped
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, Variation, load, load_document
+from hbmopt.notebook import Answer
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
@@ -38,7 +39,7 @@ FULL = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """Instances side by side, in the order given.
 
     `law` is the chart of generations: None with `law_missing` as the reason where the instances
@@ -53,6 +54,17 @@ class Comparison:
     regimes: tuple[Regime, ...]
     notes: tuple[str, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        made = [
+            f"{row.name} {show(row.throughput_tok_s, 6)} tok/s"
+            if row.throughput_tok_s is not None
+            else f"{row.name} {row.status}"
+            for row in self.rows[:MOST_LISTED]
+        ]
+        hidden = len(self.rows) - MOST_LISTED
+        more = f"and {hidden} more" if hidden > 0 else ""
+        return brief("Comparison", counted(len(self.rows), "instance"), *made, more)
 
     @property
     def feasible(self) -> bool:
@@ -70,6 +82,9 @@ class Comparison:
         """Return plain data, as JSON has it."""
         return plain(self)
 
+
+MOST_LISTED = 4
+"""Instances that a comparison in one line names."""
 
 MOST = 200
 """Instances that are put side by side at most; a sweep takes more."""

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.basics import Parts, Progress, verb
+from hbmopt.basics import Parts, Progress, brief, counted, verb
 from hbmopt.instance import Instance, Overrides, Source, load
+from hbmopt.notebook import Answer
 from hbmopt.plan import Found, best_of_each, search
 from hbmopt.results import Conflict, explain_conflict, plain
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
@@ -34,7 +35,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Answer):
     """The chosen configuration, the alternatives and what was rejected.
 
     Where nothing can run, `conflict` says why and `cures` what single change would help.
@@ -49,6 +50,17 @@ class Explanation:
     rejected: tuple[Rejected, ...]
     conflict: Conflict | None = None
     cures: Cures | None = None
+
+    def __repr__(self) -> str:
+        if self.conflict is not None:
+            return brief("Explanation", self.instance, f"{self.status}: {self.conflict.summary}")
+        return brief(
+            "Explanation",
+            self.instance,
+            f"chosen: {self.chosen}",
+            counted(len(self.alternatives), "alternative"),
+            f"{sum(len(one.configurations) for one in self.rejected)} that cannot run",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
