@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import rich.text
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.table import Column, Table
 
 from hbmopt.report.html import Html, element, joined
@@ -34,7 +34,7 @@ def _parts(content: object, console: Console) -> Iterator[Html]:
         yield from _texts(content)
     elif isinstance(content, Table):
         yield _table(content)
-    elif hasattr(content, "__rich_console__"):
+    elif isinstance(content, ConsoleRenderable):
         for one in content.__rich_console__(console, console.options):
             yield from _parts(one, console)
     else:
