@@ -35,8 +35,8 @@ def _parts(content: object, console: Console) -> Iterator[Html]:
     elif isinstance(content, Table):
         yield _table(content)
     elif isinstance(content, ConsoleRenderable):
-        for one in content.__rich_console__(console, console.options):
-            yield from _parts(one, console)
+        for part in content.__rich_console__(console, console.options):
+            yield from _parts(part, console)
     else:
         raise TypeError(f"{type(content).__name__} is neither a text nor a table")
 
