@@ -202,13 +202,14 @@ def test_one_entry_is_its_text_or_its_row(tmp_path):
     assert hbmopt.load(own).rack == hbmopt.load(own | {"rack": "dgx_h100"}).rack
 
 
-def test_a_narrow_terminal_leaves_columns_out_and_names_them():
-    text = render_catalogue(catalogue_table("racks"), "table", width=80)
-    rows = text.split("\n\n")[0].splitlines()
-    assert max(map(len, rows[:26])) <= 80
-    assert "Left out for want of width:" in text
-    assert "fp4 PFLOP/s" in text.split("Left out")[1]
-    assert "title" in text.split("Left out")[1]
+@pytest.mark.parametrize("width", [80, 100, 132])
+@pytest.mark.parametrize("kind", catalogue.KINDS)
+def test_a_narrow_terminal_leaves_columns_out_and_names_them(kind, width):
+    text = render_catalogue(catalogue_table(kind), "table", width=width)
+    lines = text.split("\nLeft out")[0].splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text, "no number is cut"
+    assert "title" in text.split("Left out for want of width:")[1]
 
 
 def test_instances_can_be_sorted_and_name_rack_and_model():

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Facts: TypeAlias = Mapping[str, Fact | Figure]
 
 PRICES = (
-    CatalogueColumn("price", "USD", "list price, where one is known", "USD", 8, rank=2),
-    CatalogueColumn("price_per_gb", "USD", "price over its memory in GB", "USD\nper GB", 4, rank=3),
+    CatalogueColumn("price", "USD", "list price, where one is known", "USD", 8, rank=3),
+    CatalogueColumn("price_per_gb", "USD", "price over its memory in GB", "USD\nper GB", 4, rank=4),
 )
 YEAR = CatalogueColumn("year", "", "year in which it ships", "year", 0, rank=1)
 TITLE = CatalogueColumn("title", "", "what it is", "title", rank=9)
@@ -42,7 +42,7 @@ TITLE = CatalogueColumn("title", "", "what it is", "title", rank=9)
 def _peaks(unit: str, whose: str) -> tuple[CatalogueColumn, ...]:
     meaning = f"dense peak of {whose} in {{}}; none: it has no such arithmetic"
     return tuple(
-        CatalogueColumn(name, unit, meaning.format(name), f"{name}\n{unit}", rank=4)
+        CatalogueColumn(name, unit, meaning.format(name), f"{name}\n{unit}", rank=2)
         for name in ARITHMETIC
     )
 
@@ -50,7 +50,7 @@ def _peaks(unit: str, whose: str) -> tuple[CatalogueColumn, ...]:
 COLUMNS: Mapping[str, tuple[CatalogueColumn, ...]] = {
     "accelerators": (
         CatalogueColumn(
-            "kind", "", "accelerator, or lpu: an SRAM device for offloaded weights", "kind"
+            "kind", "", "accelerator, or lpu: an SRAM device for offloaded weights", "kind", rank=8
         ),
         CatalogueColumn("memory", "", "type of its memory", "memory", rank=3),
         CatalogueColumn("hbm", "GB", "capacity of its memory, as the driver reports it", "HBM\nGB"),
@@ -102,10 +102,10 @@ COLUMNS: Mapping[str, tuple[CatalogueColumn, ...]] = {
         CatalogueColumn("active", "billion", "parameters that one token uses", "active\nbillion"),
         CatalogueColumn("layers", "", "decoder layers", "layers", rank=5),
         CatalogueColumn(
-            "experts", "", "routed experts of a layer, none where it is dense", "experts"
+            "experts", "", "routed experts of a layer, none where it is dense", "experts", rank=2
         ),
         CatalogueColumn(
-            "active_experts", "", "of these, what one token visits", "active\nof these"
+            "active_experts", "", "of these, what one token visits", "active\nof these", rank=3
         ),
         CatalogueColumn("attention", "", "kinds of attention", "attention", rank=6),
         CatalogueColumn(
@@ -115,13 +115,13 @@ COLUMNS: Mapping[str, tuple[CatalogueColumn, ...]] = {
             "KV bytes\nper token",
         ),
         CatalogueColumn(
-            "state", "MB", "recurrent states of a sequence of any length", "states\nMB"
+            "state", "MB", "recurrent states of a sequence of any length", "states\nMB", rank=4
         ),
         CatalogueColumn(
-            "native_format", "", "the format that the publisher ships", "native\nformat"
+            "native_format", "", "the format that the publisher ships", "native\nformat", rank=1
         ),
         CatalogueColumn(
-            "checkpoint", "GB", "files of the weights in that format", "weights\nGB", 5
+            "checkpoint", "GB", "files of the weights in that format", "weights\nGB", rank=1
         ),
         CatalogueColumn(
             "draft", "", "layers that propose tokens in one pass", "draft\nlayers", rank=6
