@@ -4,12 +4,11 @@ import io
 from collections.abc import Iterator
 from itertools import pairwise
 
-import rich.text
 from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.table import Column, Table
 
 from hbmopt.report.html import Html, element, joined
-from hbmopt.report.tables import TextConsole
+from hbmopt.report.tables import AnyText, Text, TextConsole
 
 WIDE = 1000
 """Columns of a terminal on which no table leaves anything out: a notebook scrolls."""
@@ -26,11 +25,11 @@ def html_of(content: RenderableType) -> Html:
 
 def _parts(content: object, console: Console) -> Iterator[Html]:
     if isinstance(content, str):
-        content = rich.text.Text(content)
+        content = Text(content)
     if isinstance(content, Group):
         for one in content.renderables:
             yield from _parts(one, console)
-    elif isinstance(content, rich.text.Text):
+    elif isinstance(content, AnyText):
         yield from _texts(content)
     elif isinstance(content, Table):
         yield _table(content)
@@ -41,7 +40,7 @@ def _parts(content: object, console: Console) -> Iterator[Html]:
         raise TypeError(f"{type(content).__name__} is neither a text nor a table")
 
 
-def _texts(text: rich.text.Text) -> Iterator[Html]:
+def _texts(text: AnyText) -> Iterator[Html]:
     """Return a paragraph for each line, or the lines as they stand where none may wrap."""
     if text.no_wrap:
         yield element("pre", text.plain)
@@ -51,7 +50,7 @@ def _texts(text: rich.text.Text) -> Iterator[Html]:
             yield element("p", _marked(line), style=PARAGRAPH)
 
 
-def _marked(text: rich.text.Text) -> Html:
+def _marked(text: AnyText) -> Html:
     """Return a text with what is bold or dim in it."""
     ends = {0, len(text)} | {end for span in text.spans for end in (span.start, span.end)}
     cuts = sorted(end for end in ends if 0 <= end <= len(text))
@@ -98,7 +97,7 @@ def _table(table: Table) -> Html:
 
 
 def _cell(column: Column, cell: RenderableType) -> Html:
-    text = cell if isinstance(cell, rich.text.Text) else rich.text.Text(_plain(cell))
+    text = cell if isinstance(cell, AnyText) else Text(_plain(cell))
     marked = _marked(text)
     if _has("dim", [str(column.style)]) and marked:
         marked = element("span", marked, style=FAINT)
@@ -112,4 +111,4 @@ def _aligned(column: Column) -> str:
 
 
 def _plain(cell: RenderableType) -> str:
-    return cell.plain if isinstance(cell, rich.text.Text) else str(cell)
+    return cell.plain if isinstance(cell, AnyText) else str(cell)

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
         render_sweep,
         sweep_table,
     )
-    from hbmopt.report.tables.table_text import Text, TextConsole
+    from hbmopt.report.tables.table_text import AnyText, Text, TextConsole
 
 __all__ = [
     "KERNELS_TITLE",
+    "AnyText",
     "Text",
     "TextConsole",
     "calibration_yaml",
@@ -98,6 +99,7 @@ __getattr__ = on_first_use(
         "comparison_tables": "comparison_report",
         "check_tables": "check_report",
         "TextConsole": "table_text",
+        "AnyText": "table_text",
         "Text": "table_text",
         "calibration_yaml": "calibration_file",
         "catalogue_overview": "catalogue_report",
