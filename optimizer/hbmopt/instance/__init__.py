@@ -1,6 +1,7 @@
 """Instances: rack, model, workload, limits and choices, validated.
 
-In: a document. Out: an `Instance`, and its numbers to read or change.
+In: a document. Out: an `Instance`, and its numbers to read or change. The entries of the catalogue
+stand here side by side as well, with what they say in numbers.
 """
 
 from hbmopt.instance.calibration import (
