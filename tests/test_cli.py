@@ -219,7 +219,8 @@ def test_catalog_lists_kinds_names_and_entries():
     everything = invoke("catalog")
     assert everything.exit_code == 0
     for kind in ("accelerators", "racks", "offloads", "llms"):
-        names = invoke("catalog", kind).stdout.split()
+        table = invoke("catalog", kind, "--format", "csv").stdout
+        names = [row["name"] for row in csv.DictReader(table.splitlines())]
         assert f"{kind} ({len(names)})" in everything.stdout
         assert all(f"  {name}\n" in everything.stdout for name in names)
     entry = invoke("catalog", "racks", "dgx_h100").stdout

@@ -31,6 +31,7 @@ ROOMS = (
     "report.html",
     "report.charts",
     "report.page",
+    "report.notebook",
     "cli",
 )
 """In the order in which data flows; `models` stands before `demand` and imports nothing."""
@@ -82,7 +83,14 @@ def test_a_room_imports_only_what_earlier_rooms_show(room):
                 continue
             if target is None:
                 inside = module.split(".")[1:2]
-                if inside not in ([], ["models"], ["errors"], ["first_use"], ["standard_output"]):
+                if inside not in (
+                    [],
+                    ["models"],
+                    ["errors"],
+                    ["first_use"],
+                    ["notebook"],
+                    ["standard_output"],
+                ):
                     wrong.append(f"{path.name} imports {module}")
                 if not inside and not AT_THE_DOOR.issuperset(names):
                     wrong.append(f"{path.name} imports {names} of hbmopt")
@@ -125,6 +133,7 @@ def test_every_module_stands_in_a_room_and_says_what_it_holds():
         "__main__.py",
         "errors.py",
         "first_use.py",
+        "notebook.py",
         "standard_output.py",
         "studies/__init__.py",
         "report/__init__.py",
@@ -143,6 +152,21 @@ def test_what_stands_outside_imports_nothing_inside():
     assert imports(PACKAGE / "errors.py") == []
     assert imports(PACKAGE / "first_use.py") == []
     assert imports(PACKAGE / "standard_output.py") == []
+    assert imports(PACKAGE / "notebook.py") == [("hbmopt.first_use", ["on_first_use"])]
+
+
+def test_only_the_door_names_a_module_of_another_room_to_load_it_later():
+    """A face loads what stands in its own room; `notebook` names the report of an answer."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        if {"models", "instances"} & set(path.parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "on_first_use":
+                found[path.relative_to(PACKAGE).as_posix()] = ast.unparse(node.args[0])
+    assert found.pop("notebook.py") == "'hbmopt.report'"
+    assert "results/__init__.py" in found
+    assert set(found.values()) == {"__name__"}
 
 
 @pytest.mark.parametrize("room", ["points", "results", "plan", "report.tables"])

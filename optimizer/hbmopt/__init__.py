@@ -16,6 +16,7 @@ such as ``{"limits.power": "90 kW"}``, and returns an object with pandas frames:
     solve_model   that model, solved exactly and priced
 
     load          an instance, validated
+    catalogue     racks, accelerators, models and instances that ship with it, as frames
     import_llm    a model from its published configuration
     predict       measured decode steps against the model
     calibrate     constants fitted to measured decode steps
@@ -30,7 +31,7 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
-    from hbmopt.instance import Instance, load
+    from hbmopt.instance import Instance, catalogue, load
     from hbmopt.llm import Llm
     from hbmopt.llm.importing import import_llm
     from hbmopt.plan import rack_block
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "calibrate": "studies.accuracy",
+    "catalogue": "instance",
     "check": "studies.claim",
     "compare": "studies.comparison",
     "explain": "studies.conflict",
@@ -103,6 +105,7 @@ __all__ = [
     "Sweep",
     "SweepInterrupted",
     "calibrate",
+    "catalogue",
     "check",
     "compare",
     "explain",

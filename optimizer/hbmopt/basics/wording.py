@@ -2,6 +2,8 @@
 
 import math
 
+from hbmopt.basics.plain_text import one_line
+
 SCOPES = {
     "accelerators": "accelerators only",
     "rack": "whole rack",
@@ -98,3 +100,8 @@ def input_name(name: str | None) -> str:
 def elasticity_text(value: float) -> str:
     """Write an elasticity with its sign, 0 where it is less than is worth a digit."""
     return f"{value:+.3f}" if abs(value) >= 5e-4 else "0"
+
+
+def brief(kind: str, *facts: str) -> str:
+    """Write an answer as a prompt shows it, in one line: its kind, and the facts that there are."""
+    return f"<{kind}: {one_line(', '.join(fact for fact in facts if fact))}>"

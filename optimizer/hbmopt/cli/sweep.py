@@ -19,7 +19,7 @@ from hbmopt.cli.plot import check_plot, draw
     multiple=True,
     required=True,
     metavar="KEY=VALUES",
-    help='What varies: limits.power="60 kW:600 kW:20 kW", or llm=a,b. Several make a grid.',
+    help='What varies: limits.power="60 kW:600 kW:20 kW", llm=a,b or rack=*. Several make a grid.',
 )
 @click.option("--zip", "zipped", is_flag=True, help="Take values together instead of a grid.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.")

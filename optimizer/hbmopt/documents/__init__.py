@@ -44,6 +44,7 @@ from hbmopt.documents.figure import (
     StrictModel,
     YearlyCost,
 )
+from hbmopt.documents.patterns import is_pattern, nearest_to_pattern
 from hbmopt.documents.yaml_nodes import DEEPEST
 
 __all__ = [
@@ -80,6 +81,8 @@ __all__ = [
     "Value",
     "YearlyCost",
     "format_path",
+    "is_pattern",
+    "nearest_to_pattern",
     "parse_document",
     "parse_path",
     "parse_scalar",

@@ -1,9 +1,10 @@
 """The instances that ship with hbmopt, by name."""
 
+from glob import glob
 from pathlib import Path
 
-from hbmopt.basics import exists
-from hbmopt.documents.document import read_document
+from hbmopt.basics import exists, is_file
+from hbmopt.documents.patterns import fits, is_pattern, nearest_to_pattern
 from hbmopt.errors import InputError, nearest
 
 INSTANCES = "instances"
@@ -69,17 +70,30 @@ def measured(source: str | Path) -> Path:
     return path
 
 
+def matching(source: str | Path) -> tuple[str | Path, ...]:
+    """Return what is meant by a source: itself, or all that it fits where it is a pattern.
+
+    ``gb*`` is every shipped instance of such a name, ``generations/*`` those of the folder. Files
+    that are there come first. Raises `InputError` that names the nearest one where nothing fits.
+    """
+    pattern = Path(source).as_posix()
+    if not is_pattern(pattern) or exists(Path(source)):
+        return (source,)
+    there = glob(pattern)  # noqa: PTH207 -- a pattern may begin anywhere
+    files = sorted(path for path in map(Path, there) if is_file(path))
+    if files:
+        return tuple(files)
+    name = pattern.removeprefix(f"{INSTANCES}/").removesuffix(".yaml")
+    known = names()
+    fitting = tuple(one for one in known if fits(one, name))
+    if not fitting:
+        raise InputError(
+            f"{source}: no file and none of the shipped instances matches; "
+            f"{nearest_to_pattern(name, known)}; hbmopt catalog instances lists them"
+        )
+    return fitting
+
+
 def text(name: str) -> str:
     """Return an instance as it stands in its file."""
     return path_of(name).read_text(encoding="utf-8")
-
-
-def listed() -> str:
-    """Return all instances with their questions, a line each."""
-    known = names()
-    width = max(map(len, known))
-    lines = [
-        f"{name:<{width}}  {read_document(path).get(('description',)) or ''}".rstrip()
-        for name, path in known.items()
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """Instances: rack, model, workload, limits and choices, validated.
 
-In: a document. Out: an `Instance`, and its numbers to read or change.
+In: a document. Out: an `Instance`, and its numbers to read or change. The entries of the catalogue
+stand here side by side as well, with what they say in numbers.
 """
 
 from hbmopt.instance.calibration import (
@@ -17,6 +18,13 @@ from hbmopt.instance.calibration import (
     StepError,
     layout_mode,
     universal,
+)
+from hbmopt.instance.catalogue_entries import KINDS, catalogue, catalogue_table
+from hbmopt.instance.catalogue_table import (
+    CatalogueColumn,
+    CatalogueEntry,
+    CatalogueTable,
+    Fact,
 )
 from hbmopt.instance.cost import (
     Capital,
@@ -84,6 +92,7 @@ __all__ = [
     "CALIBRATED",
     "EXPERT_PARALLEL",
     "HIGH",
+    "KINDS",
     "LATENCIES",
     "LATENCY",
     "LEFT_OUT",
@@ -101,6 +110,9 @@ __all__ = [
     "ArchitectureLatency",
     "Calibration",
     "Capital",
+    "CatalogueColumn",
+    "CatalogueEntry",
+    "CatalogueTable",
     "Cell",
     "Choice",
     "CostRate",
@@ -108,6 +120,7 @@ __all__ = [
     "Economics",
     "Efficiencies",
     "ErrorBand",
+    "Fact",
     "Instance",
     "InstanceNumber",
     "Known",
@@ -130,6 +143,8 @@ __all__ = [
     "arithmetic_format",
     "budget_levers",
     "capital",
+    "catalogue",
+    "catalogue_table",
     "copied_document",
     "cost_rate",
     "counters",

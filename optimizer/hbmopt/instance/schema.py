@@ -603,9 +603,13 @@ def _complete_calibration(document: Document) -> Document:
     return complete
 
 
+ENTRY_FILES = (".yaml", ".yml", ".json", ".gguf")
+"""Suffixes by which a name stands for a file with an entry of one's own."""
+
+
 def _entry(document: Document, reference: Reference, name: str) -> Document:
     """Return what a name stands for: a catalogue entry, or a file beside the instance."""
-    if Path(name).suffix in (".yaml", ".yml", ".json", ".gguf"):
+    if Path(name).suffix in ENTRY_FILES:
         return _file_entry(document, reference, name)
     if reference.kind == "llms" and "/" in name:
         return _model_entry(document, reference, name)

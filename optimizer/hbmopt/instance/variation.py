@@ -1,6 +1,7 @@
 """Variations: which field of an instance takes which values, and the points that follow.
 
-A variation is written as ``limits.power=60 kW:600 kW:20 kW`` or as ``llm=kimi_k2_5,glm_4_5``.
+A variation is written as ``limits.power=60 kW:600 kW:20 kW``, as ``llm=kimi_k2_5,glm_4_5`` or, with
+names of the catalogue, as ``rack=*_nvl72``.
 Ranges are computed exactly, so that 0.1 : 0.3 : 0.1 has three values and the last one is 0.3.
 """
 
@@ -15,6 +16,7 @@ from typing import TypeVar
 from hbmopt.basics import Combinations, Computed, Joined, LazySequence, units
 from hbmopt.documents import parse_path, parse_scalar
 from hbmopt.errors import InputError, nearest
+from hbmopt.instance.name_patterns import expanded
 
 ON_GRID = Fraction(1, 10**9)
 """Share of a step by which the end of a range may miss the grid and still be its last value."""
@@ -141,7 +143,10 @@ class Points(LazySequence[SweepPoint]):
 
 
 def parse_variation(text: str) -> Variation:
-    """Read ``PATH=FROM:TO:STEP`` or ``PATH=a,b,c``. Raises `InputError` for anything else."""
+    """Read ``PATH=FROM:TO:STEP`` or ``PATH=a,b,c``. Raises `InputError` for anything else.
+
+    Where PATH names entries of the catalogue, a value may be a pattern: ``rack=*``.
+    """
     source = f"--vary {text}"
     path, equals, listed = text.partition("=")
     path = path.strip()
@@ -161,7 +166,10 @@ def parse_variation(text: str) -> Variation:
                 f"{source}: a range is FROM:TO:STEP, such as 60 kW:600 kW:20 kW; put quotes around "
                 "a text with colons"
             )
-    variation = Variation(path, _joined(found))
+    values = _joined(found)
+    variation = Variation(
+        path, expanded(path, values, source) if isinstance(values, tuple) else values
+    )
     _check_units(variation, source)
     return variation
 

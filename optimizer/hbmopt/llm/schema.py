@@ -347,6 +347,11 @@ class Llm(StrictModel):
             for cache in group.cache(tokens, kv_format, anywhere=False)
         )
 
+    def token_bytes(self, kv_format: str) -> float:
+        """KV bytes that one more token of a long sequence keeps resident, one copy."""
+        shorter, longer = self.held_bytes(1e5, kv_format), self.held_bytes(2e5, kv_format)
+        return (longer - shorter) / 1e5
+
     def read_bytes(self, tokens: float, kv_format: str) -> float:
         """KV bytes read to generate one token of a sequence of `tokens` tokens, one copy."""
         return sum(

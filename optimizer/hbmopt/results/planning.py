@@ -6,13 +6,14 @@ It prices in whatever columns the model's own rows ask for.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyomo.environ as pyo
 
-from hbmopt.basics import verb
+from hbmopt.basics import brief, counted, show, verb
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
+from hbmopt.notebook import Answer
 from hbmopt.plan import (
     Master,
     MasterPlan,
@@ -26,10 +27,14 @@ from hbmopt.program import InfeasiblePlanError, one_at_a_time
 from hbmopt.results.limits import BINDING
 from hbmopt.results.next_unit import one_more
 from hbmopt.results.plan_prices import price_plan, price_table
-from hbmopt.results.solution import ConstraintResult, InputResult
+from hbmopt.results.solution import ConstraintResult, InputResult, price_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_LISTED = 6
+"""Blocks that a plan in one line names."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class PlannedRack:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Answer):
     """The optimum of a planning model, with the price of every row and hardware input."""
 
     status: str
@@ -59,40 +64,17 @@ class Plan:
     rounds: int
     seconds: float
 
+    def __repr__(self) -> str:
+        listed = [f"{one.name} {one.racks}" for one in self.racks[:MOST_LISTED]]
+        hidden = len(self.racks) - MOST_LISTED
+        more = f"and {counted(hidden, 'more block')}" if hidden > 0 else ""
+        objective = f"objective {show(self.objective, 7)}"
+        return brief("Plan", self.status, objective, f"racks: {', '.join(listed)}", more)
+
     @property
     def prices(self) -> "pd.DataFrame":
         """One table of all prices: the user's rows, the racks' rows and hardware inputs."""
-        import pandas as pd  # 0.3 s that only frames need
-
-        rows: list[dict[str, Any]] = [
-            {
-                "name": row.name,
-                "kind": "limit",
-                "value": row.limit,
-                "slack": row.slack,
-                "binding": row.binding,
-                "unit_price": row.unit_price,
-                "next_unit": row.next_unit,
-                "unit": row.unit_price_unit,
-                "elasticity": row.elasticity,
-            }
-            for row in self.constraints
-        ]
-        rows += [
-            {
-                "name": one.name,
-                "kind": "input",
-                "value": one.value,
-                "slack": None,
-                "binding": None,
-                "unit_price": one.unit_price,
-                "next_unit": one.next_unit,
-                "unit": one.unit_price_unit,
-                "elasticity": one.elasticity,
-            }
-            for one in self.inputs
-        ]
-        return pd.DataFrame(rows).set_index("name")
+        return price_frame(self.constraints, self.inputs)
 
     @property
     def racks_frame(self) -> "pd.DataFrame":

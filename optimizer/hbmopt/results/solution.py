@@ -4,11 +4,13 @@ Every class here is plain data. `Solution.to_dict` is the documented JSON; the f
 same rows for pandas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hbmopt.basics import BAND_DIGITS, brief, input_name, rounded, show
 from hbmopt.instance import OBJECTIVES, Objective
+from hbmopt.notebook import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +292,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solution(Answer):
     """The optimum of an instance, or the conflict that rules one out.
 
     `accelerators` are those of all `nodes`. `notes` say what should be known beside the answer.
@@ -335,6 +337,23 @@ class Solution:
     economics: RackEconomics | None = None
     unpriced: str | None = None
 
+    def __repr__(self) -> str:
+        if self.throughput_tok_s is None:
+            why = f": {self.conflict.summary}" if self.conflict is not None else ""
+            return brief("Solution", self.instance, f"{self.status}{why}")
+        exact = self.throughput_range_tok_s is None
+        made = self.throughput_tok_s
+        text = show(made, 6) if exact else rounded(made, BAND_DIGITS)
+        return brief(
+            "Solution",
+            self.instance,
+            f"{text} tok/s",
+            f"{show(self.speed_tok_s_user or 0.0)} tok/s per user",
+            f"batch {show(self.batch or 0.0, 7)}",
+            f"{show((self.power_w or 0.0) / 1e3)} kW",
+            f"limited by {input_name(self.limiting_resource)}" if self.limiting_resource else "",
+        )
+
     @property
     def feasible(self) -> bool:
         """Whether there is a plan."""
@@ -370,13 +389,18 @@ class Solution:
 
     @property
     def constraints_frame(self) -> "pd.DataFrame":
-        """One row per limit, indexed by its name."""
-        return _frame([asdict(one) for one in self.constraints], index="name")
+        """One row per limit, indexed by its name; prices stand at the end."""
+        return _prices_last([asdict(one) for one in self.constraints])
 
     @property
     def inputs_frame(self) -> "pd.DataFrame":
-        """One row per hardware input, indexed by its name."""
-        return _frame([asdict(one) for one in self.inputs], index="name")
+        """One row per hardware input, indexed by its name; prices stand at the end."""
+        return _prices_last([asdict(one) for one in self.inputs])
+
+    @property
+    def prices(self) -> "pd.DataFrame":
+        """One table of all prices: limits, and the inputs that count every way they matter."""
+        return price_frame(self.constraints, self.inputs)
 
     @property
     def step_frame(self) -> "pd.DataFrame":
@@ -384,6 +408,54 @@ class Solution:
         import pandas as pd  # 0.3 s that only frames need
 
         return pd.DataFrame([one.step_breakdown_ms for one in self.configurations]).T
+
+
+def price_frame(
+    constraints: Iterable[ConstraintResult], inputs: Iterable[InputResult]
+) -> "pd.DataFrame":
+    """Return the prices of limits and inputs in one frame, indexed by name."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": row.name,
+            "kind": "limit",
+            "value": row.limit,
+            "slack": row.slack,
+            "binding": row.binding,
+            "unit": row.unit_price_unit,
+            "elasticity": row.elasticity,
+            "unit_price": row.unit_price,
+            "next_unit": row.next_unit,
+        }
+        for row in constraints
+    ]
+    rows += [
+        {
+            "name": one.name,
+            "kind": "input",
+            "value": one.value,
+            "slack": None,
+            "binding": None,
+            "unit": one.unit_price_unit,
+            "elasticity": one.elasticity,
+            "unit_price": one.unit_price,
+            "next_unit": one.next_unit,
+        }
+        for one in inputs
+    ]
+    return _frame(rows, index="name")
+
+
+PRICES = ("unit_price", "next_unit")
+"""Columns that stand last: a narrow terminal leaves out those in the middle."""
+
+
+def _prices_last(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+    """Return rows as a frame, indexed by name, that prints its prices on any terminal."""
+    words = ("unit", "status", "unit_price_unit")
+    frame = _frame(rows, index="name")
+    first = [str(one) for one in frame.columns if one not in (*words, *PRICES, "elasticity")]
+    known = [one for one in (*words, "elasticity", *PRICES) if one in frame.columns]
+    return frame[[*first, *known]]
 
 
 def _frame(rows: list[dict[str, Any]], index: str | None = None) -> "pd.DataFrame":

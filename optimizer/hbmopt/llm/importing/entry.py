@@ -82,7 +82,7 @@ def summary(llm: Llm) -> str:
     total, used = float(llm.parameters.total), float(llm.active_parameters)
     checkpoint = bytes_text(llm.checkpoint_bytes(llm.native_format))
     active = f", {parameters_text(used, 4)} active" if llm.mixture else ""
-    slope = (llm.held_bytes(200_000, "fp8") - llm.held_bytes(100_000, "fp8")) / 1e5
+    slope = llm.token_bytes("fp8")
     state = f", {llm.state_bytes() / 1e6:,.4g} MB of state" if llm.state_bytes() else ""
     return (
         f"{llm.title or llm.name}: {parameters_text(total, 5)} parameters{active}, {checkpoint} as "

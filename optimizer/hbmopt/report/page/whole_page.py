@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hbmopt import __version__
-from hbmopt.basics import Parts, Progress, verb, write
+from hbmopt.basics import Parts, Progress, brief, verb, write
 from hbmopt.errors import InputError
 from hbmopt.instance import Instance, Overrides, Source, load_document, validate
 from hbmopt.report.charts import (
@@ -65,6 +65,9 @@ class Page:
 
     solution: Solution
     html: str
+
+    def __repr__(self) -> str:
+        return brief("Page", self.solution.instance, f"{len(self.html) / 1e3:,.0f} kB of HTML")
 
     @property
     def feasible(self) -> bool:

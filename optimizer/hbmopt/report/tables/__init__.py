@@ -6,8 +6,15 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table
-    from hbmopt.report.tables.comparison_report import render_comparison
+    from hbmopt.report.tables.catalogue_report import (
+        catalogue_overview,
+        entry_text,
+        render_catalogue,
+    )
+    from hbmopt.report.tables.check_report import check_tables
+    from hbmopt.report.tables.comparison_report import comparison_tables, render_comparison
     from hbmopt.report.tables.economics_report import cost_rows
+    from hbmopt.report.tables.frontier_report import frontier_tables
     from hbmopt.report.tables.json_schema import schema_text
     from hbmopt.report.tables.output import (
         render,
@@ -15,8 +22,9 @@ if TYPE_CHECKING:
         render_explanation,
         render_frontier,
     )
-    from hbmopt.report.tables.prediction_report import render_prediction
-    from hbmopt.report.tables.sensitivity_report import render_sensitivity
+    from hbmopt.report.tables.plan_report import plan_tables
+    from hbmopt.report.tables.prediction_report import prediction_tables, render_prediction
+    from hbmopt.report.tables.sensitivity_report import render_sensitivity, sensitivity_table
     from hbmopt.report.tables.solution_report import (
         KERNELS_TITLE,
         certificate_text,
@@ -26,27 +34,45 @@ if TYPE_CHECKING:
         limit_text,
         made_text,
         setting_text,
+        solution_tables,
         step_parts,
         step_times_text,
         step_title,
         summary_rows,
     )
-    from hbmopt.report.tables.sweep_report import configuration_text, price_of, render_sweep
+    from hbmopt.report.tables.sweep_report import (
+        configuration_text,
+        price_of,
+        render_sweep,
+        sweep_table,
+    )
+    from hbmopt.report.tables.table_text import AnyText, Text, TextConsole
 
 __all__ = [
     "KERNELS_TITLE",
+    "AnyText",
+    "Text",
+    "TextConsole",
     "calibration_yaml",
+    "catalogue_overview",
     "certificate_text",
+    "check_tables",
+    "comparison_tables",
     "configuration_rows",
     "configuration_text",
     "cost_rows",
+    "entry_text",
     "fit_table",
+    "frontier_tables",
     "input_row",
     "kernel_rows",
     "limit_text",
     "made_text",
+    "plan_tables",
+    "prediction_tables",
     "price_of",
     "render",
+    "render_catalogue",
     "render_check",
     "render_comparison",
     "render_explanation",
@@ -55,25 +81,42 @@ __all__ = [
     "render_sensitivity",
     "render_sweep",
     "schema_text",
+    "sensitivity_table",
     "setting_text",
+    "solution_tables",
     "step_parts",
     "step_times_text",
     "step_title",
     "summary_rows",
+    "sweep_table",
 ]
 
 __getattr__ = on_first_use(
     __name__,
     {
+        "sweep_table": "sweep_report",
+        "solution_tables": "solution_report",
+        "sensitivity_table": "sensitivity_report",
+        "prediction_tables": "prediction_report",
+        "plan_tables": "plan_report",
+        "frontier_tables": "frontier_report",
+        "comparison_tables": "comparison_report",
+        "check_tables": "check_report",
+        "TextConsole": "table_text",
+        "AnyText": "table_text",
+        "Text": "table_text",
         "calibration_yaml": "calibration_file",
+        "catalogue_overview": "catalogue_report",
         "certificate_text": "solution_report",
         "configuration_rows": "solution_report",
         "configuration_text": "sweep_report",
         "cost_rows": "economics_report",
+        "entry_text": "catalogue_report",
         "fit_table": "calibration_file",
         "input_row": "solution_report",
         "price_of": "sweep_report",
         "render": "output",
+        "render_catalogue": "catalogue_report",
         "render_check": "output",
         "render_comparison": "comparison_report",
         "render_explanation": "output",

@@ -12,7 +12,7 @@ from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.sweep import Row, Sweep
 
 WIDTH = 140
-MOST_ROWS = 40
+MOST_ROWS, MOST_REASONS = 40, 12
 
 LIMITED = "limited by"
 TOKENS = "tok/s"
@@ -92,7 +92,9 @@ def sweep_table(sweep: Sweep) -> RenderableType:
     )
     table = FittedTable(columns)
     heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
-    return Group(*heading, table, Text(), *_reasons(sweep), Text(_summary(sweep), style="dim"))
+    return Group(
+        *heading, table, Text(), *_reasons(sweep, rows), Text(_summary(sweep), style="dim")
+    )
 
 
 def price_of(variation: Variation, columns: Sequence[str]) -> tuple[str, str] | None:
@@ -119,14 +121,18 @@ def _answer(row: Row) -> list[str]:
     ]
 
 
-def _reasons(sweep: Sweep) -> list[Text]:
-    """Return why there is no plan, for the first point of each status without one."""
+def _reasons(sweep: Sweep, rows: Sequence[Row]) -> list[Text]:
+    """Return why there is no plan: of names each has its own reason, of numbers the first."""
+    named = any(isinstance(cell, str) for one in sweep.variations for cell in one.cells[:1])
+    without = [row for row in rows if row["status"] != "optimal"]
+    told = without[:MOST_REASONS] if named else []
+    others = {row["status"] for row in told}
+    told += [row for status, row in sweep.examples.items() if status not in {"optimal", *others}]
     found = []
-    for status, row in sweep.examples.items():
-        if status != "optimal":
-            inputs = ", ".join(f"{one.header} {row[one.header]}" for one in sweep.variations)
-            reason = row["conflict"] or row["error"] or "no reason is known"
-            found.append(Text(f"{status} at {inputs}: {reason}"))
+    for row in told:
+        inputs = ", ".join(f"{one.header} {row[one.header]}" for one in sweep.variations)
+        reason = row["conflict"] or row["error"] or "no reason is known"
+        found.append(Text(f"{row['status']} at {inputs}: {reason}"))
     return found
 
 

@@ -4,7 +4,7 @@ Reports make their texts of this `Text`. Of cells that are plain strings the `Te
 care, to which they print.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import rich.text
 from rich.console import Console
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from rich.console import JustifyMethod, OverflowMethod
     from rich.style import Style
+
+
+AnyText: TypeAlias = rich.text.Text
+"""A text of a table: `Text`, or what rich made of one."""
 
 
 class Text(rich.text.Text):

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from hbmopt.basics import Progress, verb
+from hbmopt.basics import Progress, brief, counted, verb
 from hbmopt.demand import Array, fixed_latency, sequence_latency
 from hbmopt.documents import Figure, shipped
 from hbmopt.errors import InputError
@@ -89,6 +89,10 @@ class CalibrationFit:
     skipped: tuple[tuple[int, str], ...]
     held_out: HeldOut | None
     held_out_power: dict[int, float]
+
+    def __repr__(self) -> str:
+        used, skipped = counted(len(self.steps), "step"), f"{len(self.skipped)} not used"
+        return brief("CalibrationFit", self.name, used, skipped, " ".join(self.accelerators))
 
     def errors(self) -> list[StepError]:
         """Return the errors on held-out rows as a calibration states them."""

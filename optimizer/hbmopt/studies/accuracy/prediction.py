@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hbmopt.basics import verb
+from hbmopt.basics import brief, counted, verb
 from hbmopt.demand import Configuration, Demand, Segment, alike, why_not
 from hbmopt.documents import Figure, shipped
 from hbmopt.errors import InputError
@@ -28,6 +28,7 @@ from hbmopt.instance import (
     layout_mode,
     load,
 )
+from hbmopt.notebook import Answer
 from hbmopt.points import BatchRates, OperatingPoints
 from hbmopt.program import ClockPoint, Work, step_parts, work
 from hbmopt.studies.accuracy.known_models import KnownModels, known_chip, scale_up_domain
@@ -127,11 +128,21 @@ def summarised(rows: int, predicted: int, errors: Iterable[float]) -> ErrorSumma
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Answer):
     """All rows of a file, in its order, and their errors."""
 
     calibration: str
     rows: tuple[PredictedStep, ...]
+
+    def __repr__(self) -> str:
+        every = self.summary
+        off = every.median_abs_error
+        return brief(
+            "Prediction",
+            f"{every.predicted} of {counted(every.rows, 'row')} predicted",
+            f"median error {off:.1%}" if off is not None else "",
+            f"constants: {self.calibration}",
+        )
 
     @property
     def summary(self) -> ErrorSummary:

@@ -6,6 +6,8 @@ Every class here is plain data. `Check.to_dict` is the documented JSON.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hbmopt.basics import brief
+from hbmopt.notebook import Answer
 from hbmopt.results import ClockShare, StepAccuracy, plain
 from hbmopt.studies.conflict import Cures
 
@@ -97,7 +99,7 @@ class Premise:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Answer):
     """The verdict on a claim, and what it rests on.
 
     `accuracy` is that of the step times of the closest point.
@@ -128,6 +130,9 @@ class Check:
     def banded(self) -> bool:
         """Whether it is known how far measured steps were from predicted ones."""
         return self.accuracy is not None and self.accuracy.step_low is not None
+
+    def __repr__(self) -> str:
+        return brief("Check", self.instance, self.verdict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/check.schema.json`)."""

@@ -9,7 +9,8 @@ from hbmopt.studies.comparison.generation_law import (
     GenerationLaw,
 )
 from hbmopt.studies.comparison.row import ComparisonRow
-from hbmopt.studies.comparison.side_by_side import Comparison, compare
+from hbmopt.studies.comparison.side_by_side import Comparison, compare, solved_comparison
+from hbmopt.studies.comparison.varied import VariedInstances, varied_instances
 
 __all__ = [
     "BANDWIDTH",
@@ -20,5 +21,8 @@ __all__ = [
     "Comparison",
     "ComparisonRow",
     "GenerationLaw",
+    "VariedInstances",
     "compare",
+    "solved_comparison",
+    "varied_instances",
 ]

@@ -2,15 +2,27 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import SkipValidation
 
-from hbmopt.basics import verb
+from hbmopt.basics import Progress, brief, counted, show, verb
 from hbmopt.demand import usable_hbm
+from hbmopt.documents import is_pattern, shipped
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, capital, llm_name, load
+from hbmopt.instance import (
+    Instance,
+    Overrides,
+    Source,
+    Variation,
+    capital,
+    llm_name,
+    load,
+    load_document,
+)
+from hbmopt.notebook import Answer
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
@@ -23,6 +35,7 @@ from hbmopt.studies.comparison.generation_law import (
     step_shares,
 )
 from hbmopt.studies.comparison.row import ComparisonRow
+from hbmopt.studies.comparison.varied import VariedInstances, varied_instances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +48,13 @@ FULL = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """Instances side by side, in the order given.
 
     `law` is the chart of generations: None with `law_missing` as the reason where the instances
     do not serve one model under one workload. `regimes` say of every instance that runs whether
-    "throughput ∝ HBM size × bandwidth" holds there. `notes` name what else differs.
+    "throughput ∝ HBM size × bandwidth" holds there. `notes` name what else differs, and what
+    is left out as it cannot be used.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -49,6 +63,17 @@ class Comparison:
     regimes: tuple[Regime, ...]
     notes: tuple[str, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        made = [
+            f"{row.name} {show(row.throughput_tok_s, 6)} tok/s"
+            if row.throughput_tok_s is not None
+            else f"{row.name} {row.status}"
+            for row in self.rows[:MOST_LISTED]
+        ]
+        hidden = len(self.rows) - MOST_LISTED
+        more = f"and {hidden} more" if hidden > 0 else ""
+        return brief("Comparison", counted(len(self.rows), "instance"), *made, more)
 
     @property
     def feasible(self) -> bool:
@@ -67,27 +92,78 @@ class Comparison:
         return plain(self)
 
 
+MOST_LISTED = 4
+"""Instances that a comparison in one line names."""
+
+MOST = 200
+"""Instances that are put side by side at most; a sweep takes more."""
+
+
 @verb
 def compare(
-    sources: Annotated[Sequence[Source], SkipValidation], overrides: Overrides = None
+    sources: Annotated[Sequence[Source], SkipValidation],
+    overrides: Overrides = None,
+    *,
+    vary: str | Variation | Sequence[str | Variation] = (),
+    progress: Progress | None = None,
 ) -> Comparison:
     """Solve instances and return them side by side, in the order given.
 
-    Each of `sources` is what `load` takes, and `overrides` change all of them. An instance in which
-    nothing can be served is a row with the conflict, not an error.
+    An instance in which nothing can be served is a row with the conflict, not an error.
+
+    Parameters
+    ----------
+    sources
+        What `load` takes, one or more; a pattern stands for all files or shipped instances that it
+        matches: ``"gb*"``, ``"generations/*"``.
+    overrides
+        As of `load`, of all of them.
+    vary
+        Fields that take several values, as `sweep` has them: ``"rack=*"``. Each instance stands
+        there once for every value; the notes say why one that cannot be used is left out.
+    progress
+        Called with (instances done, instances to do).
 
     Raises
     ------
     InputError
-        Where there is no instance.
+        Where there is no instance, or a pattern matches none.
     SolverError
         When a plan cannot be proven, as in `solve`.
     """
     begun = time.perf_counter()
+    if isinstance(sources, str) and is_pattern(sources):
+        sources = [sources]
     if isinstance(sources, str | Mapping | Instance) or not isinstance(sources, Iterable):
         raise InputError("compare: name several instances in a list")
-    instances = [load(one, overrides) for one in sources]
-    return comparison_of(instances, [solve(one) for one in instances], begun)
+    varied = [vary] if isinstance(vary, str | Variation) else list(vary)
+    named = [one for source in sources for one in _matching(source)]
+    if varied:
+        documents = [load_document(one, overrides) for one in named]
+        found = varied_instances(documents, varied)
+    else:
+        found = VariedInstances(tuple(load(one, overrides) for one in named))
+    return solved_comparison(found, begun, progress)
+
+
+def _matching(source: Source) -> Sequence[Source]:
+    return shipped.matching(source) if isinstance(source, str | Path) else [source]
+
+
+def solved_comparison(
+    found: VariedInstances, begun: float | None = None, progress: Progress | None = None
+) -> Comparison:
+    """Solve instances and return them side by side; `begun` is when that started."""
+    instances, solutions = found.instances, list[Solution]()
+    if len(instances) > MOST:
+        raise InputError(f"compare: {len(instances):,} instances; at most {MOST}, sweep takes more")
+    started = time.perf_counter() if begun is None else begun
+    for one in instances:
+        solutions.append(solve(one))
+        if progress is not None:
+            progress(len(solutions), len(instances))
+    compared = comparison_of(instances, solutions, started)
+    return replace(compared, notes=(*compared.notes, *found.left_out))
 
 
 def comparison_of(

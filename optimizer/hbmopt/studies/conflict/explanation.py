@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.basics import Parts, Progress, made, range_text, verb
+from hbmopt.basics import Parts, Progress, brief, counted, made, range_text, verb
 from hbmopt.demand import aim_of
 from hbmopt.instance import OBJECTIVES, Instance, Objective, Overrides, Source, load
+from hbmopt.notebook import Answer
 from hbmopt.plan import Found, best_of_each, search
 from hbmopt.results import Conflict, explain_conflict, plain, step_accuracy
 from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
@@ -36,7 +37,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Answer):
     """The chosen configuration, the alternatives and what was rejected.
 
     Where nothing can run, `conflict` says why and `cures` what single change would help. The range
@@ -56,6 +57,17 @@ class Explanation:
     conflict: Conflict | None = None
     cures: Cures | None = None
     throughput_range_tok_s: tuple[float, float] | None = None
+
+    def __repr__(self) -> str:
+        if self.conflict is not None:
+            return brief("Explanation", self.instance, f"{self.status}: {self.conflict.summary}")
+        return brief(
+            "Explanation",
+            self.instance,
+            f"chosen: {self.chosen}",
+            counted(len(self.alternatives), "alternative"),
+            f"{sum(len(one.configurations) for one in self.rejected)} that cannot run",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.basics import round_step, verb
+from hbmopt.basics import brief, counted, round_step, show, verb
 from hbmopt.demand import Array, aim_of, power_cap
 from hbmopt.errors import InputError
 from hbmopt.instance import (
@@ -30,6 +30,7 @@ from hbmopt.instance import (
     rack_name,
     usd_per_million,
 )
+from hbmopt.notebook import Answer
 from hbmopt.plan import best_outline, best_point, found_at
 from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import (
@@ -99,7 +100,7 @@ class FrontierSegment:
         return self.slowest.limiting_resource
 
 
-class Frontier:
+class Frontier(Answer):
     """The frontier of an instance: all of its points, its segments and whatever lies in between."""
 
     def __init__(self, instance: Instance, outline: Outline, seconds: float) -> None:
@@ -111,6 +112,18 @@ class Frontier:
         self._power_kw = outline.power_kw
         self._sources = outline.configurations
         self._solved: dict[int, FrontierPoint] = {}
+
+    def __repr__(self) -> str:
+        if not self.feasible:
+            return brief("Frontier", self.instance.name, "nothing can be served")
+        speeds, made = self.speeds, self.throughputs
+        return brief(
+            "Frontier",
+            self.instance.name,
+            counted(len(self), "point"),
+            f"{show(float(made[0]), 6)} tok/s at {show(float(speeds[0]))} tok/s per user",
+            f"{show(float(made[-1]), 6)} at {show(float(speeds[-1]))}",
+        )
 
     def __len__(self) -> int:
         return len(self._points.batch)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hbmopt.basics import Progress, verb
+from hbmopt.basics import Progress, brief, counted, elasticity_text, verb
 from hbmopt.demand import Array, Configuration, alike, collect, enumerate_configurations, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
 from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
+from hbmopt.notebook import Answer
 from hbmopt.plan import Reached, hopeful, most_of_each, search
 from hbmopt.program import (
     PricedRack,
@@ -41,12 +42,15 @@ from hbmopt.studies.sensitivity.price_range import (
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_LISTED = 3
+"""Numbers that a sensitivity in one line names: those that are worth most."""
+
 STEP = 0.10
 """Relative size of the step of the new solves."""
 
 
 @dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(Answer):
     """What the numbers of an instance are worth at its optimum.
 
     `numbers` are sorted by what they are worth, `unused` are those that no configuration of this
@@ -75,6 +79,17 @@ class Sensitivity:
     interrupted: bool = False
     seconds: float = 0.0
     conflict: Conflict | None = None
+
+    def __repr__(self) -> str:
+        if self.conflict is not None:
+            return brief("Sensitivity", self.instance, f"{self.status}: {self.conflict.summary}")
+        listed = [one for one in self.numbers if one.elasticity][:MOST_LISTED]
+        return brief(
+            "Sensitivity",
+            self.instance,
+            counted(len(self.numbers), "number"),
+            *(f"{one.name} {elasticity_text(one.elasticity or 0.0)} % per %" for one in listed),
+        )
 
     @property
     def feasible(self) -> bool:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import file_digest, sha256
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hbmopt import __version__
-from hbmopt.basics import Chosen, check_not_read, is_file, verb, writing
+from hbmopt.basics import Chosen, brief, check_not_read, counted, is_file, verb, writing
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import (
     Instance,
@@ -33,6 +33,7 @@ from hbmopt.instance import (
     parse_variation,
     points,
 )
+from hbmopt.notebook import Answer
 from hbmopt.studies.sweep.files import Row, format_of, frame_of, write_rows
 from hbmopt.studies.sweep.journal import Journal, partial_of
 from hbmopt.studies.sweep.rows import Rows
@@ -46,7 +47,7 @@ PROGRESS_AFTER = 1.0
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Answer):
     """The rows of a sweep, one for each point in order.
 
     A row has all `columns`: `index`, the inputs, `status` (``optimal``, ``infeasible``,
@@ -62,11 +63,19 @@ class Sweep:
     title: str
     variations: tuple[Variation, ...]
     points: int
-    columns: tuple[str, ...] = field(repr=False)
+    columns: tuple[str, ...]
     rows: Sequence[Row]
     statuses: Mapping[str, int]
-    examples: Mapping[str, Row] = field(repr=False)
+    examples: Mapping[str, Row]
     seconds: float
+
+    def __repr__(self) -> str:
+        return brief(
+            "Sweep",
+            " and ".join(one.header for one in self.variations),
+            counted(self.points, "point"),
+            *(f"{count:,} {status}" for status, count in self.statuses.items()),
+        )
 
     @property
     def feasible(self) -> bool:
