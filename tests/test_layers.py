@@ -27,6 +27,7 @@ ROOMS = (
     "studies.claim",
     "studies.sensitivity",
     "studies.accuracy",
+    "studies.sizing",
     "report.tables",
     "report.html",
     "report.charts",

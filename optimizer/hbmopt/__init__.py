@@ -10,6 +10,7 @@ such as ``{"limits.power": "90 kW"}``, and returns an object with pandas frames:
     check         is a claimed batch, speed and power possible?
     explain       why this configuration won, or why none can run
     sensitivity   price, elasticity and range of every number
+    size          how many racks a demand takes, or how much of one number
     report_page   one HTML page to send
 
     rack_block    a rack as a Pyomo block inside a model of one's own
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hbmopt.studies.conflict import Explanation, explain
     from hbmopt.studies.frontier import Frontier, frontier
     from hbmopt.studies.sensitivity import Sensitivity, sensitivity
+    from hbmopt.studies.sizing import Sizing, size
     from hbmopt.studies.sweep import Sweep, SweepInterrupted, sweep
 
 __version__ = "0.1.0"
@@ -61,6 +63,7 @@ _HOME = {
     "rack_block": "plan",
     "report_page": "report.page",
     "sensitivity": "studies.sensitivity",
+    "size": "studies.sizing",
     "solve": "results",
     "solve_model": "results",
     "sweep": "studies.sweep",
@@ -78,6 +81,7 @@ _HOME = {
     "Plan": "results",
     "Prediction": "studies.accuracy",
     "Sensitivity": "studies.sensitivity",
+    "Sizing": "studies.sizing",
     "Solution": "results",
     "SolverError": "errors",
     "Sweep": "studies.sweep",
@@ -100,6 +104,7 @@ __all__ = [
     "Plan",
     "Prediction",
     "Sensitivity",
+    "Sizing",
     "Solution",
     "SolverError",
     "Sweep",
@@ -116,6 +121,7 @@ __all__ = [
     "rack_block",
     "report_page",
     "sensitivity",
+    "size",
     "solve",
     "solve_model",
     "sweep",

@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "report",
     "schema": "schema",
     "sensitivity": "sensitivity",
+    "size": "size",
     "solve": "solve",
     "sweep": "sweep",
 }

@@ -107,9 +107,10 @@ def best_points(
 
 @dataclass(frozen=True)
 class Reached:
-    """The best of an instance in the unit of its objective, and what reaches it."""
+    """The best of an instance in the unit of its objective, its tok/s, and what reaches it."""
 
     amount: float
+    throughput: float
     configuration: Configuration
     replicas: int
 
@@ -128,7 +129,8 @@ def most_of_each(
 def _reached(instance: Instance, source: OperatingPoints, points: Points) -> Reached:
     (owner,), (replicas,), (value,) = points.owner, points.replicas, points.value
     amount = 1.0 / value if OBJECTIVES[instance.objective].least else value
-    return Reached(float(amount), source.configurations[owner], int(replicas))
+    made = float(points.throughput[0])
+    return Reached(float(amount), made, source.configurations[owner], int(replicas))
 
 
 def best_of_each(instance: Instance) -> list[tuple[Configuration, float, float]]:

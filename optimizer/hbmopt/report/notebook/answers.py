@@ -14,6 +14,7 @@ from hbmopt.report.tables import (
     plan_tables,
     prediction_tables,
     sensitivity_table,
+    sizing_tables,
     solution_tables,
     sweep_table,
 )
@@ -24,6 +25,7 @@ from hbmopt.studies.comparison import Comparison
 from hbmopt.studies.conflict import Explanation, explanation_text
 from hbmopt.studies.frontier import Frontier
 from hbmopt.studies.sensitivity import Sensitivity
+from hbmopt.studies.sizing import Sizing
 from hbmopt.studies.sweep import Sweep
 
 
@@ -51,6 +53,11 @@ def _(answer: Plan) -> RenderableType:
 @content.register
 def _(answer: Frontier) -> RenderableType:
     return frontier_tables(answer)
+
+
+@content.register
+def _(answer: Sizing) -> RenderableType:
+    return sizing_tables(answer)
 
 
 @content.register

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hbmopt.report.tables.plan_report import plan_tables
     from hbmopt.report.tables.prediction_report import prediction_tables, render_prediction
     from hbmopt.report.tables.sensitivity_report import render_sensitivity, sensitivity_table
+    from hbmopt.report.tables.sizing_report import render_sizing, sizing_tables
     from hbmopt.report.tables.solution_report import (
         KERNELS_TITLE,
         certificate_text,
@@ -79,10 +80,12 @@ __all__ = [
     "render_frontier",
     "render_prediction",
     "render_sensitivity",
+    "render_sizing",
     "render_sweep",
     "schema_text",
     "sensitivity_table",
     "setting_text",
+    "sizing_tables",
     "solution_tables",
     "step_parts",
     "step_times_text",
@@ -123,7 +126,9 @@ __getattr__ = on_first_use(
         "render_frontier": "output",
         "render_prediction": "prediction_report",
         "render_sensitivity": "sensitivity_report",
+        "render_sizing": "sizing_report",
         "render_sweep": "sweep_report",
+        "sizing_tables": "sizing_report",
         "schema_text": "json_schema",
         "setting_text": "solution_report",
         "step_parts": "solution_report",
