@@ -142,9 +142,8 @@ def document_text(racks: Sequence[Compared]) -> str:
         f"question to all: {first.instance.llm.title} with prompts of {_tokens(work.prompt)} and "
         f"outputs of {_tokens(work.output)} tokens, prompts computed elsewhere, fp4 "
         "weights and fp8 caches; per rack the best configuration that there is, under its own "
-        "power limit. None of these racks has served this model where anybody could measure it: "
-        "step times are those of `calibration: universal`, whose errors on other chips and models "
-        "[accuracy.md](accuracy.md) lists.",
+        "power limit. Step times are those of `calibration: universal`, whose errors on chips and "
+        "models that were measured [accuracy.md](accuracy.md) lists.",
         "Figures carry what they are worth: " + _legend() + "; those without a letter are a data "
         "sheet's. What is computed from them is as good as the weakest.",
         "## The racks",
@@ -163,7 +162,7 @@ def document_text(racks: Sequence[Compared]) -> str:
             ],
         ),
         "The power is the limit, with that of the LPUs, or where none is published the most that "
-        "everything draws. Prices that nobody has named are left out, not guessed.",
+        "everything draws. Prices without a source are left out, not guessed.",
         "## Tokens per MW",
         "Output tokens per s for each MW that the rack draws, at speed floors in tok/s per user. "
         "LPUs that have nothing to do draw power at rest. Order and distance of racks whose power "
