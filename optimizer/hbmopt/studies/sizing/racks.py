@@ -80,7 +80,7 @@ def asking(instance: Instance, objective: Objective, demand: float | None = None
 
 
 def optimum(instance: Instance) -> Solution:
-    """Return the proven optimum of an instance, without what one more unit of its limits changes."""
+    """Return the proven optimum of an instance, without what one more unit would change."""
     return solution_of(instance, search(instance), time.perf_counter())
 
 

@@ -183,6 +183,10 @@ def _amount(given: float | str, dimension: str, name: str) -> float:
             raise InputError(f"--{name} {given:g}: must be more than 0")
         return float(given)
     try:
+        return _amount(float(given), dimension, name)
+    except ValueError:
+        pass  # it has a unit
+    try:
         return FigureRule(dimension).parse(given).amount
     except ValueError as error:
         raise InputError(f"--{name} {given}: {error}") from None
