@@ -45,7 +45,7 @@ _TIME = {
 }
 _SPEED = {"tok/s/user": Fraction(1), "tok/s": Fraction(1)}
 _RATE = {
-    prefix + space + "tok/s": Fraction(scale)
+    f"{prefix}{space}tok/s": Fraction(scale)
     for prefix, scale in (("", 1), ("k", 1000), ("K", 1000), ("M", 10**6), ("G", 10**9))
     for space in ("", " ")
 }

@@ -57,9 +57,11 @@ def _question(sizing: Sizing) -> str:
     elif sizing.demand_tok_s is not None:
         asked.append(f"{show(sizing.demand_tok_s, 7)} tok/s")
     if sizing.speed_tok_s_user > 0:
-        asked.append(f"at {sizing.speed_tok_s_user:g} tok/s per user")
-    what = "How many racks" if sizing.unknown is None else f"How much {sizing.unknown.name}"
-    return f"{what} for {' '.join(asked) or 'anything at all'}?"
+        each = f"{sizing.speed_tok_s_user:g} tok/s per user"
+        asked.append(f"at {each}" if asked else each)
+    if sizing.unknown is None:
+        return f"How many racks for {' '.join(asked)}?"
+    return f"How much {sizing.unknown.name} for {' '.join(asked) or 'anything to run'}?"
 
 
 def _fleets(sizing: Sizing, fleets: Sequence[Fleet], *, banded: bool) -> FittedTable:

@@ -1,5 +1,6 @@
 """`size`: what a demand takes, in racks or in any one number of the instance."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -182,10 +183,9 @@ def _amount(given: float | str, dimension: str, name: str) -> float:
         if not given > 0:
             raise InputError(f"--{name} {given:g}: must be more than 0")
         return float(given)
-    try:
-        return _amount(float(given), dimension, name)
-    except ValueError:
-        pass  # it has a unit
+    plain_number = re.fullmatch(r"\s*([0-9.]+(?:[eE][0-9]+)?)\s*", given)
+    if plain_number:
+        return _amount(float(plain_number[1]), dimension, name)
     try:
         return FigureRule(dimension).parse(given).amount
     except ValueError as error:

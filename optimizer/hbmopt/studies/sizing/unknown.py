@@ -110,8 +110,8 @@ def unknown_of(instance: Instance, name: str, asked: Asked) -> tuple[Unknown, So
     runs = "; ".join(f"{one.replicas} x {configuration_of(one)}" for one in solution.configurations)
     found, failing = number.quoted * value, number.quoted * beyond
     statement = (
-        f"{found:.6g} {number.unit} is the {'least' if unknown.more else 'most'} that is enough: "
-        f"at {failing:.6g} no operating point of any configuration serves it"
+        f"{found:,.10g} {number.unit} is the {'least' if unknown.more else 'most'} that is enough: "
+        f"at {failing:,.10g} no operating point of any configuration serves it"
     )
     found_at = replace(unknown, value=found, short=failing, configuration=runs, statement=statement)
     return found_at, solution
