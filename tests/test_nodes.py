@@ -531,6 +531,8 @@ def test_answers_name_nodes_in_their_headings():
     assert "4 nodes of 8 NVIDIA H200" in checked.stdout
     frontier = invoke(*["frontier", "h200", "--set", "rack.nodes=4"]).stdout
     assert "4 nodes of 8 NVIDIA H200" in frontier
+    racks = hbmopt.load("gb200_nvl72", {"rack.nodes": 2}).rack
+    assert racks.in_words == "2 nodes of 72 NVIDIA GB200"
     assert "nodes of" not in invoke(*["solve", "h200"]).stdout
 
 

@@ -270,5 +270,6 @@ class Rack(StrictModel):
         """Its title, or how many nodes of how many accelerators it is."""
         if int(self.nodes) == 1:
             return self.title or self.name
-        chip = self.accelerator.title or self.accelerator.name
+        # What stands in brackets explains a title.
+        chip = self.accelerator.title.partition(" (")[0] or self.accelerator.name
         return f"{int(self.nodes)} nodes of {int(self.accelerators)} {chip}"
