@@ -10,7 +10,7 @@ import hbmopt
 from browser import running
 from builders import INSTANCES
 from commands import invoke
-from hbmopt.basics.wording import INPUT_NAMES
+from hbmopt.basics.wording import INPUT_NAMES, made
 from hbmopt.report.page.power_curve import power_caps
 from hbmopt.studies.sensitivity.upgrades import upgrades
 
@@ -186,7 +186,7 @@ def test_the_page_is_whole_and_holds_vega_once(report):
 def test_the_page_says_what_solve_says(report, instance):
     solution = hbmopt.solve(instance)
     text = Reader(report.read_text(encoding="utf-8")).text
-    assert f"{solution.throughput_tok_s:,.0f}"[:5] in text
+    assert f"{made(solution.throughput_tok_s, banded=True)} tok/s" in text
     for one in solution.inputs:
         assert INPUT_NAMES[one.name] in text
         assert f"{one.elasticity:+.3f}" in text or abs(one.elasticity) < 5e-4

@@ -18,11 +18,11 @@ import pytest
 
 import hbmopt
 from builders import INSTANCES, ROOT
+from hbmopt.basics import made
 from hbmopt.errors import InputError, SolverError
 from hbmopt.instance.schema import load_document
 from hbmopt.instance.variation import points
 from hbmopt.points import PointSearch
-from hbmopt.report.tables.solution_report import show
 from hbmopt.report.tables.sweep_report import MOST_ROWS, render_sweep
 from hbmopt.studies.sweep import sweeping
 from hbmopt.studies.sweep import workers as sweep_workers
@@ -263,7 +263,7 @@ def test_a_narrow_table_leaves_columns_out_and_cuts_no_numbers(width):
     assert max(map(len, text.splitlines())) <= width
     assert ("Left out for want of width" in text) == (width < 140)
     for row in found.rows:
-        assert row["status"] != "optimal" or show(row["throughput_tok_s"], 6) in text
+        assert row["status"] != "optimal" or made(row["throughput_tok_s"], banded=True) in text
 
 
 def test_a_long_table_ends_with_a_note():
