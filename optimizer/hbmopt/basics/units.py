@@ -132,6 +132,7 @@ QUOTED: Mapping[str, tuple[str, float]] = MappingProxyType(
         "energy per operation": ("pJ/FLOP", 1e3),
         "speed": ("tok/s/user", 1.0),
         "rate": ("tok/s", 1.0),
+        "money": ("kUSD", 1e-3),
     }
 )
 """Units in which people read figures, and how many make an internal one."""

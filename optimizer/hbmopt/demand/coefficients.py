@@ -224,7 +224,7 @@ class Demand:
                 per_step=budget.per_step,
                 per_sequence_step=budget.per_token * accepted,
             )
-            for budget in self.instance.limits.budgets
+            for budget in self.instance.budgets
         )
 
     def replica(self, clock: float, batches: Segment | Point) -> ReplicaData:
@@ -404,7 +404,7 @@ def power_cap(instance: Instance) -> float:
     if rack.offload is not None:
         return cap
     static, overhead = _in_scope(instance)
-    most = overhead * (static + rack.all_accelerators * float(rack.accelerator.limit))
+    most = overhead * (static + rack.all_accelerators * float(instance.accelerator_limit))
     return cap * (1.0 + HAIR) if abs(cap - most) <= HAIR * most else cap
 
 
@@ -437,7 +437,7 @@ def rack_data(instance: Instance) -> RackData:
         parked_lpu_kw=float(offload.device.parked) * float(offload.device.tdp) if offload else 0.0,
         power_overhead=overhead,
         budgets=tuple(
-            BudgetData(budget.name, budget.capacity, budget.fixed) for budget in limits.budgets
+            BudgetData(budget.name, budget.capacity, budget.fixed) for budget in instance.budgets
         ),
     )
 
@@ -586,7 +586,7 @@ def _accelerator_power(
     on_chip = float(law.on_chip)
     more = instance.worst_factor("power", configuration.layout.attention_data_parallel)
     return AcceleratorPower(
-        limit_kw=float(accelerator.limit),
+        limit_kw=float(instance.accelerator_limit),
         active_kw=idle + more * float(law.running) * cheaper * clock,
         joule_per_gb=more * float(law.hbm) * (1.0 - on_chip * (1.0 - cheaper)),
         attention_joule_per_gflop=more * float(law.flop["bf16"]) * cheaper,

@@ -128,7 +128,7 @@ def provisioned_kw(instance: Instance) -> float:
     The power limit, and never more than everything in the rack can draw.
     """
     rack = instance.rack
-    most = rack.all_static_kw + rack.all_accelerators * float(rack.accelerator.limit)
+    most = rack.all_static_kw + rack.all_accelerators * float(instance.accelerator_limit)
     if rack.offload is not None:
         lpus = float(rack.nodes) * float(rack.offload.units)
         most += lpus * float(rack.offload.device.tdp)

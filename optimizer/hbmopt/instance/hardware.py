@@ -266,6 +266,17 @@ class Rack(StrictModel):
         return float(self.nodes) * sum(float(one) for one in prices if one is not None)
 
     @property
+    def usd_by_accelerator(self) -> float | None:
+        """The price of the rack and its LPUs by accelerator, or that of the accelerator alone.
+
+        None where neither is known.
+        """
+        if self.price is not None:
+            return self.all_usd / self.all_accelerators
+        own = self.accelerator.price
+        return float(own) if own is not None else None
+
+    @property
     def in_words(self) -> str:
         """Its title, or how many nodes of how many accelerators it is."""
         if int(self.nodes) == 1:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hbmopt.basics import units
-from hbmopt.documents import Figure
+from hbmopt.documents import Figure, format_path
 from hbmopt.instance.calibration import LATENCIES
-from hbmopt.instance.schema import Choices, Instance
+from hbmopt.instance.schema import CAPITAL, Choices, Instance
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT
 
 FURTHEST = 1e3
@@ -127,9 +127,9 @@ def power_levers(instance: Instance) -> Iterator[Lever]:
     cap, scope = instance.power_cap_kw, instance.limits.power_scope
     if cap is not None:
         yield _limit_lever("power cap", "power", "kW", Figure(cap, "power"), FURTHEST * cap)
-    limit = instance.rack.accelerator.power_limit
-    if limit is not None:
-        key = "rack.accelerator.power_limit"
+    path, limit = instance.accelerator_limit_path, instance.accelerator_limit
+    if path[-1] != "tdp":
+        key = format_path(path)
         yield figure_lever(instance, "power limit per accelerator", (key,), FURTHEST * float(limit))
     if scope == "facility" and float(instance.limits.pue) > 1:
         yield figure_lever(instance, "PUE", ("limits.pue",), 1.0)
@@ -183,6 +183,9 @@ def budget_levers(instance: Instance) -> Iterator[Lever]:
     """Yield the capacities of declared budgets."""
     for position, budget in enumerate(instance.limits.budgets):
         yield _budget_lever(position, budget.name, budget.unit, budget.capacity)
+    money = instance.limits.budget_usd
+    if money is not None:
+        yield _limit_lever("budget of money", CAPITAL, "USD", money, FURTHEST * money.amount)
 
 
 def _budget_lever(position: int, name: str, unit: str, capacity: float) -> Lever:

@@ -338,14 +338,15 @@ def _accelerator_power(instance: Instance) -> InstanceNumber:
     law: KeyPath = ("rack", "accelerator", "power_law", "idle")
     if accelerator.power_law is None or accelerator.power_law.idle is None:
         law = ("calibration", "power_law", "idle")
-    limited = accelerator.power_limit is not None
+    path, limit = instance.accelerator_limit_path, instance.accelerator_limit
+    limited = path[-1] != "tdp"
     return InstanceNumber(
         ACCELERATOR_POWER,
-        (("rack", "accelerator", "power_limit" if limited else "tdp"),),
-        accelerator.limit.amount,
+        (path,),
+        limit.amount,
         "W",
         quoted=1e3,
-        status=accelerator.limit.status,
+        status=limit.status,
         inverse=() if limited else (law,),
     )
 

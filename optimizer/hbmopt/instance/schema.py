@@ -30,6 +30,7 @@ from hbmopt.documents import (
     Figure,
     Fraction,
     KeyPath,
+    Money,
     Origin,
     Power,
     Rate,
@@ -190,12 +191,19 @@ class BudgetLimit(StrictModel):
     )
 
 
+CAPITAL = "budget_usd"
+"""Name of the budget that is a sum of money."""
+
+
 class Limits(StrictModel):
     """What the rack has to stay within."""
 
     power: Power | None = Field(default=None, description="default: the rack's provisioned power")
     power_scope: Literal["accelerators", "rack", "facility"] = Field(
         default="rack", description="whose power is limited: accelerators, rack, or with the PUE"
+    )
+    accelerator_power: Power | None = Field(
+        default=None, description="what an accelerator may draw; default: its own power limit"
     )
     power_capped: bool = Field(default=True, description="false: no power limit at all")
     pue: Figure = Field(
@@ -215,6 +223,10 @@ class Limits(StrictModel):
         default=None,
         description="sequences of an attention rank at once (vLLM's --max-num-seqs); default: all",
     )
+    budget_usd: Money | None = Field(
+        default=None,
+        description="price of the accelerators that run, each with its share of the rack",
+    )
     budgets: list[BudgetLimit] = Field(
         default_factory=list, description="limits of one's own on what accelerators and tokens use"
     )
@@ -227,6 +239,8 @@ class Limits(StrictModel):
     @model_validator(mode="after")
     def _names_differ(self) -> "Limits":
         names = [budget.name for budget in self.budgets]
+        if self.budget_usd is not None and CAPITAL in names:
+            raise ValueError(f"a budget is called {CAPITAL!r}, which limits.{CAPITAL} is too")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two budgets are called {name!r}")
@@ -396,6 +410,10 @@ class Instance(StrictModel):
                 raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
         if any(self.choices.lpu_units or []) and self.rack.offload is None:
             raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
+        if self.limits.budget_usd is not None and self.rack.usd_by_accelerator is None:
+            raise _problem_at(
+                f"limits.{CAPITAL}", "no price is known: set rack.price, such as 300 kUSD"
+            )
         kind = OBJECTIVES[self.objective]
         if kind.least and self.limits.min_throughput is None:
             raise _problem_at(
@@ -437,6 +455,37 @@ class Instance(StrictModel):
             min_speed=float(limits.min_speed),
             power_kw=self.power_cap_kw if capped else None,
         )
+
+    @property
+    def accelerator_limit(self) -> Figure:
+        """What an accelerator may draw: its own power limit, or that of the instance if lower."""
+        return self.figure(self.accelerator_limit_path)
+
+    @property
+    def accelerator_limit_path(self) -> KeyPath:
+        """Where the power limit of an accelerator that counts is given."""
+        chip, asked = self.rack.accelerator, self.limits.accelerator_power
+        if asked is not None and asked.amount < chip.limit.amount:
+            return ("limits", "accelerator_power")
+        return ("rack", "accelerator", "power_limit" if chip.power_limit is not None else "tdp")
+
+    @property
+    def budgets(self) -> tuple[BudgetLimit, ...]:
+        """The declared budgets, and that of money as the last one where there is one."""
+        listed, sum_of_money = tuple(self.limits.budgets), self.limits.budget_usd
+        if sum_of_money is None:
+            return listed
+        each = self.rack.usd_by_accelerator or 0.0
+        capital = BudgetLimit(
+            name=CAPITAL, unit="USD", capacity=sum_of_money.amount, per_accelerator=each
+        )
+        return (*listed, capital)
+
+    def budget_path(self, position: int) -> KeyPath:
+        """Return where the capacity of one of all budgets is given."""
+        if position < len(self.limits.budgets):
+            return ("limits", "budgets", position, "capacity")
+        return ("limits", CAPITAL)
 
     @property
     def power_law(self) -> PowerLaw:

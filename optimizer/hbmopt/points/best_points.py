@@ -332,7 +332,7 @@ def has_formula(instance: Instance) -> bool:
     """
     choices = instance.choices
     without_lpus = instance.rack.offload is None or choices.lpu_units == [0]
-    alone = choices.uniform and choices.whole_sequences and not instance.limits.budgets
+    alone = choices.uniform and choices.whole_sequences and not instance.budgets
     tokens = instance.objective == "throughput" and instance.limits.min_throughput is None
     return alone and without_lpus and tokens
 

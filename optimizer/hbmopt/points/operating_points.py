@@ -592,7 +592,7 @@ def points_of(sets: Iterable[Alike]) -> tuple[OperatingPoints, ...]:
     found: dict[object, list[Alike]] = {}
     for one in sets:
         instance, configuration = one.demand.instance, one.demand.configuration
-        budgets = tuple(each.name for each in instance.limits.budgets)
+        budgets = tuple(each.name for each in instance.budgets)
         asked = instance.limits.min_throughput is None
         shape = (
             one.demand.shape,

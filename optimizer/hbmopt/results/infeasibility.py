@@ -61,7 +61,8 @@ class Conflicts:
         rejections: Sequence[Rejection],
     ) -> None:
         """Take the configurations that hold a sequence, and why others cannot run."""
-        limits = instance.limits.model_copy(update={"budgets": [], "min_throughput": None})
+        none: dict[str, object] = {"budgets": [], "budget_usd": None, "min_throughput": None}
+        limits = instance.limits.model_copy(update=none)
         self._bare = instance.model_copy(update={"limits": limits})
         self._configurations, self._rejections = configurations, rejections
         self._least: dict[float, tuple[float, Configuration]] = {}
@@ -92,7 +93,7 @@ class Conflicts:
             return replace(told, limits=tuple(dict.fromkeys((*first, *names))))
         rows = " and ".join(names) or "the rows of a replica"
         summary = f"{rows} cannot hold together for one replica of {closest}"
-        for position, budget in enumerate(instance.limits.budgets):
+        for position, budget in enumerate(instance.budgets):
             if f"budget[{position}]" in families:
                 summary = f"{budget.name}: {_budget_sentence(instance, position, closest)}"
         return Conflict(summary, str(closest), names)
@@ -313,7 +314,7 @@ def _hold_together(filled: Filled, families: list[str]) -> bool:
 
 def _limit_name(instance: Instance, family: str) -> str:
     if family.startswith("budget["):
-        return instance.limits.budgets[int(family[7:-1])].name
+        return instance.budgets[int(family[7:-1])].name
     return family
 
 
@@ -357,7 +358,7 @@ def fixed_power(instance: Instance) -> float:
 
 def _budget_sentence(instance: Instance, position: int, configuration: Configuration) -> str:
     """Say what one replica takes of a budget by itself and by its steps at the floor."""
-    budget, floor = instance.limits.budgets[position], float(instance.limits.min_speed)
+    budget, floor = instance.budgets[position], float(instance.limits.min_speed)
     batch = smallest_batch(configuration)
     use = configuration_data(instance, configuration, Segment(batch, batch)).budgets[position]
     unit = f" {budget.unit}" if budget.unit != "1" else ""

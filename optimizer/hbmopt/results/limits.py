@@ -197,7 +197,7 @@ def rack_uses(
                 floor=True,
             )
         )
-    for position, budget in enumerate(instance.limits.budgets):
+    for position, budget in enumerate(instance.budgets):
         used = plan.budget_used(position)
         worth = prices.get(Label("budget", None, position), 0.0) * used / budget.capacity
         found.append(_ceiling(budget.name, used, budget.capacity * racks, budget.unit, worth))

@@ -209,7 +209,7 @@ def _with_throttle(
         name=row.name,
         value=row.limit,
         unit="W",
-        status=instance.rack.accelerator.limit.status,
+        status=instance.accelerator_limit.status,
         unit_price=row.unit_price,
         unit_price_unit=row.unit_price_unit,
         elasticity=row.elasticity,

@@ -146,7 +146,7 @@ def elasticity_lines(frontier: Frontier) -> alt.LayerChart:
 
 def _elasticity_axis(values: Sequence[float]) -> alt.Y:
     """Return a linear axis, or one that shows numbers around 1 beside much larger ones."""
-    title = "elasticity, % of throughput per % of the input"
+    title = "elasticity, % of the objective per % of the input"
     ends = round_domain(values, zero=True)
     if ends[1] - ends[0] <= STEEP:
         return alt.Y("elasticity:Q", title=title, scale=linear(ends), axis=axis(ends))

@@ -80,7 +80,7 @@ def _details(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(key) is not None
     }
     found["limit"] = resource_label(row.get("limiting_resource"))
-    if row.get("throughput_low_tok_s") is not None:
+    if row.get("throughput_low_tok_s") is not None and _unit([row]) == TOKENS:
         found["low"], found["high"] = (
             float(row[f"throughput_{end}_tok_s"]) for end in ("low", "high")
         )
@@ -118,18 +118,20 @@ def curve_panels(
     across = round_domain([float(row[curve.x]) for row in ordered])
     colours, shapes = resource_scales(row.get("limiting_resource") for row in solved)
     drawn: list[dict[str, Any]] = [
-        {curve.x: float(row[curve.x]), "throughput": float(row["throughput_tok_s"])}
+        {curve.x: float(row[curve.x]), "throughput": _reached(row)}
         | ({"price": float(row[curve.price] or 0.0)} if curve.price is not None else {})
         | _details(row)
         for row in solved
     ]
+    reached = _unit(solved)
+    measured = "throughput" if reached == TOKENS else "objective"
     name, _, unit = curve.label.partition(", ")
     hover = tooltips(
         (curve.x, f"{name} ({unit})" if unit else name, ",.5~r"),
-        ("throughput", "throughput (tok/s)", made_format(banded=_banded(drawn))),
+        ("throughput", f"{measured} ({reached})", made_format(banded=_banded(drawn))),
     )
     if curve.price is not None:
-        hover += tooltips(("price", f"{curve.one_more} (tok/s)", ",.4~r"))
+        hover += tooltips(("price", f"{curve.one_more} ({reached})", ",.4~r"))
     hover += _detail_hover(drawn)
     legend = alt.Legend(title=LIMITED_BY)
 
@@ -166,11 +168,11 @@ def curve_panels(
     top = heading(title, [*([subtitle] if subtitle else []), *notes])
     if curve.price is None:
         return finished(
-            panel("throughput", "throughput of the rack, tok/s", HEIGHT, last=True), top
+            panel("throughput", f"{measured} of the rack, {reached}", HEIGHT, last=True), top
         )
     panels = (
-        panel("throughput", "throughput, tok/s", PANEL, last=False),
-        panel("price", curve.price_label, PANEL, last=True),
+        panel("throughput", f"{measured}, {reached}", PANEL, last=False),
+        panel("price", curve.price_label.replace(TOKENS, reached, 1), PANEL, last=True),
     )
     return finished(alt.vconcat(*panels, spacing=18), top)
 
@@ -212,9 +214,24 @@ def _empty(ordered: Rows, field: str, across: Ends, x: alt.X, height: int) -> li
     return marks
 
 
-def _throughput(row: Mapping[str, Any]) -> str:
+TOKENS = "tok/s"
+"""Unit of throughput, which is drawn where nothing else is sought."""
+
+
+def _unit(rows: Rows) -> str:
+    """Return the unit of what is sought in all rows; that of throughput where they differ."""
+    units = {row.get("objective_unit", TOKENS) for row in rows}
+    return str(units.pop()) if len(units) == 1 else TOKENS
+
+
+def _reached(row: Mapping[str, Any]) -> float:
+    """Return the objective of a row in its own unit."""
+    return float(row.get("objective_amount", row["throughput_tok_s"]))
+
+
+def _reached_text(row: Mapping[str, Any]) -> str:
     banded = row.get("throughput_low_tok_s") is not None
-    return made(float(row["throughput_tok_s"]), banded=banded)
+    return made(_reached(row), banded=banded)
 
 
 def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> alt.LayerChart:
@@ -225,12 +242,14 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
     drawn: list[dict[str, Any]] = [
         {
             "name": str(row[field]),
-            "throughput": float(row["throughput_tok_s"]),
-            "text": _throughput(row),
+            "throughput": _reached(row),
+            "text": _reached_text(row),
         }
         | _details(row)
         for row in solved
     ]
+    reached = _unit(solved)
+    measured = "throughput" if reached == TOKENS else "objective"
     ranged = _banded(drawn)
     longest = "high" if ranged else "throughput"
     texts = [{"name": one["name"], "at": one[longest], "text": one["text"]} for one in drawn]
@@ -243,7 +262,7 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
     across = round_domain([1.12 * float(one[longest]) for one in drawn], zero=True)
     x = alt.X(
         "throughput:Q",
-        title="throughput of the rack, tok/s",
+        title=f"{measured} of the rack, {reached}",
         scale=linear(across),
         axis=axis(across),
     )
@@ -266,7 +285,7 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
             tooltip=[
                 *tooltips(
                     ("name", label, ""),
-                    ("throughput", "throughput (tok/s)", made_format(banded=ranged)),
+                    ("throughput", f"{measured} ({reached})", made_format(banded=ranged)),
                 ),
                 *_detail_hover(drawn),
             ],

@@ -7,7 +7,7 @@ import altair as alt
 
 from hbmopt.basics import made, show
 from hbmopt.errors import InputError
-from hbmopt.instance import TOGETHER
+from hbmopt.instance import OBJECTIVES, TOGETHER
 from hbmopt.report.charts.style import (
     GREY,
     INK,
@@ -50,6 +50,7 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
     across = round_domain([min([*ends, 0.0]) - margin, max([*ends, 0.0]) + margin], zero=True)
     order = list(dict.fromkeys(row["label"] for row in rows))
     sides = [f"{step} less of it", f"{step} more of it"]
+    sought = OBJECTIVES[found.objective].title
     y = alt.Y(
         "label:N",
         sort=order,
@@ -58,7 +59,7 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
         scale=alt.Scale(paddingInner=0.25, paddingOuter=0.1),
     )
     x = alt.X(
-        "change:Q", title="change of throughput, %", scale=linear(across), axis=axis(across, 8)
+        "change:Q", title=f"change of {sought}, %", scale=linear(across), axis=axis(across, 8)
     )
     offset = alt.YOffset("side:N", sort=sides, scale=alt.Scale(domain=sides))
     base = alt.Chart(inline(rows)).encode(y=y, yOffset=offset)
@@ -72,7 +73,7 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
         tooltip=tooltips(
             ("label", "number", ""),
             ("to", "solved at", ""),
-            ("change", "change of throughput (%)", "+.2f"),
+            ("change", f"change of {sought} (%)", "+.2f"),
             ("expected", "what the price says (%)", "+.2f"),
             ("price", "price", ""),
             ("configuration", "configuration", ""),
@@ -163,8 +164,8 @@ def _labels(rows: list[dict[str, Any]], y: alt.Y, offset: alt.YOffset, *, right:
 
 def _subtitle(found: Sensitivity, *, solved: bool) -> list[str]:
     banded = found.throughput_range_tok_s is not None
-    reached = made(found.throughput_tok_s or 0.0, banded=banded)
-    lines = [f"{found.llm} on {found.rack}: {reached} tok/s"]
+    reached = made(found.objective_amount or 0.0, banded=banded)
+    lines = [f"{found.llm} on {found.rack}: {reached} {found.objective_unit}"]
     if not solved:
         return [*lines, "By the prices alone, with configuration and replicas held."]
     return [

@@ -157,7 +157,7 @@ def _page(instance: Instance, bundle: Bundle, done: Parts, ending: Html) -> Page
 
 def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     """Return the sections of an instance that has a plan."""
-    done.expect(len(solution.inputs) + len(instance.limits.budgets))
+    done.expect(len(solution.inputs) + len(instance.budgets))
     explanation = explain(instance)
     done.add(3)
     drawn, note = _frontier(instance)

@@ -61,14 +61,15 @@ def _heading(found: Sensitivity) -> Text:
     if found.title.strip():
         text.append(found.title.strip() + "\n", style="bold")
     text.append(f"{found.llm} on {found.rack}")
-    if found.throughput_tok_s is not None:
+    if found.objective_amount is not None:
         banded = found.throughput_range_tok_s is not None
-        reached = made(found.throughput_tok_s, banded=banded)
-        text.append(f": {reached} tok/s with {found.configuration}")
+        reached = made(found.objective_amount, banded=banded)
+        text.append(f": {reached} {found.objective_unit} with {found.configuration}")
     return text
 
 
-WIDTHS = {"at the nearer end": 150, "now": 100, "tok/s per": 118, "holds from": 118, "to": 118}
+PER = "per"
+WIDTHS = {"at the nearer end": 150, "now": 100, PER: 118, "holds from": 118, "to": 118}
 """Widths from which on columns are shown that not all terminals have room for."""
 
 
@@ -81,7 +82,7 @@ def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Tab
         "number": [_name(one) for one in shown],
         "now": [f"{show(one.value)} {one.unit}".strip() for one in shown],
         "price": [_price(one) for one in shown],
-        "tok/s per": [_per(one) for one in shown],
+        PER: [_per(one) for one in shown],
         "% per %": [_elasticity(one) for one in shown],
         "holds from": [_end(one.low, one) for one in shown],
         "to": [_end(one.high, one) for one in shown],
@@ -97,9 +98,9 @@ def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Tab
     }
     table = titled(title)
     for name in columns:
-        words = name in ("number", "tok/s per", "at the nearer end")
+        words = name in ("number", PER, "at the nearer end")
         table.add_column(
-            name,
+            f"{found.objective_unit} per" if name == PER else name,
             justify="left" if words else "right",
             style="dim" if words and name != "number" else "",
             no_wrap=name != "at the nearer end",

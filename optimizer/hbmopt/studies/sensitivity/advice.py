@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hbmopt.basics import show
-from hbmopt.instance import ACCELERATOR_POWER, LATENCY, LPU_PEAKS, PEAKS, Instance
+from hbmopt.documents import format_path
+from hbmopt.instance import ACCELERATOR_POWER, LATENCY, LPU_PEAKS, OBJECTIVES, PEAKS, Instance
 from hbmopt.results import Solution
 from hbmopt.studies.sensitivity.number_price import NumberPrice
 
@@ -51,28 +52,31 @@ def what_to_buy(
 ) -> tuple[str, ...]:
     """Return at most five sentences on hardware and limits, what is worth most first."""
     known = _things(instance)
-    ranked = sorted(
-        (one for one in prices if one.name in known), key=lambda one: -(one.elasticity or 0.0)
-    )
+    better = solution.better
+
+    def gain(price: NumberPrice) -> float:
+        return better * (price.elasticity or 0.0)
+
+    ranked = sorted((one for one in prices if one.name in known), key=lambda one: -gain(one))
     bought = [
         _worth(one, known[one.name], solution)
         for one in ranked
-        if (one.elasticity or 0.0) >= WORTH_A_WORD and _room(one)
+        if gain(one) >= WORTH_A_WORD and _room(one)
     ]
     sentences = bought[:MOST_BOUGHT]
     sentences += _worth_nothing([one for one in ranked if _is_idle(one)], known, solution)
     by_name = {one.name: one for one in prices}
-    sentences += _floor(by_name.get("limits.min_speed"))
-    sentences += _latency(by_name.get(LATENCY))
-    sentences += _accelerators(by_name.get("rack.accelerators"))
+    sentences += _floor(by_name.get("limits.min_speed"), solution)
+    sentences += _latency(by_name.get(LATENCY), solution)
+    sentences += _accelerators(by_name.get("rack.accelerators"), solution)
     return tuple(sentences[:MOST_SENTENCES])
 
 
 def _things(instance: Instance) -> dict[str, _Thing]:
     """Return what can be bought, the budgets of the user included, by the name of the number."""
     budgets = {
-        f"limits.budgets.{position}.capacity": _Thing(budget.name, budget.name)
-        for position, budget in enumerate(instance.limits.budgets)
+        format_path(instance.budget_path(position)): _Thing(budget.name, budget.name)
+        for position, budget in enumerate(instance.budgets)
     }
     return {**BOUGHT, **budgets}
 
@@ -93,8 +97,10 @@ def _worth(price: NumberPrice, thing: _Thing, solution: Solution) -> str:
     """Return what one more unit is worth, and how far."""
     amount, unit = _one_more(price)
     rate = (price.unit_price or 0.0) * amount
-    worth = f"{show(rate)} tok/s ({price.elasticity:.2f} % per %)"
-    sentence = f"{_quantity(amount, unit)} more {thing.words} is worth {worth}"
+    elasticity = abs(price.elasticity or 0.0)
+    worth = f"{show(abs(rate))} {solution.objective_unit} ({elasticity:.2f} % per %)"
+    verb = _verb(solution)
+    sentence = f"{_quantity(amount, unit)} more {thing.words} {verb} {worth}"
     return f"{sentence}{_as_long_as(price, solution)}."
 
 
@@ -139,45 +145,53 @@ def _worth_nothing(
     return [f"More of these is worth nothing here: {', '.join(parts)}."] if parts else []
 
 
-def _floor(price: NumberPrice | None) -> list[str]:
+def _floor(price: NumberPrice | None, solution: Solution) -> list[str]:
     """Return what a lower speed floor is worth."""
     rate = price.unit_price if price is not None else None
     if price is not None and price.unit_price_below is not None:
         rate = price.unit_price_below
     if price is None or not rate or abs(price.elasticity or 0.0) < WORTH_A_WORD:
         return []
-    sentence = f"A speed floor that is 1 tok/s per user lower is worth {show(-rate)} tok/s"
-    sentence += f" ({-rate * price.value / _throughput(price, rate):.2f} % per %)"
+    worth = f"{show(abs(rate))} {solution.objective_unit}"
+    sentence = f"A speed floor that is 1 tok/s per user lower {_verb(solution)} {worth}"
+    share = abs(rate * price.value / _objective(price, rate))
+    sentence += f" ({share:.2f} % per %)"
     if price.low is not None and price.low.reason is not None:
         sentence += f", down to {show(price.low.value, 3)} tok/s per user"
     return [f"{sentence}."]
 
 
-def _throughput(price: NumberPrice, rate: float) -> float:
-    """Return the throughput that an elasticity is relative to."""
+def _verb(solution: Solution) -> str:
+    """Return what more of something does: what is best grows, or what is least is saved."""
+    return "saves" if solution.better < 0 else "is worth"
+
+
+def _objective(price: NumberPrice, rate: float) -> float:
+    """Return the objective that an elasticity is relative to."""
     if not price.elasticity or not price.unit_price:
         return abs(rate) * price.value
     return price.unit_price * price.value / price.elasticity
 
 
-def _latency(price: NumberPrice | None) -> list[str]:
+def _latency(price: NumberPrice | None, solution: Solution) -> list[str]:
     elasticity = price.elasticity if price is not None else None
-    if not elasticity or elasticity > -WORTH_A_WORD:
+    if not elasticity or solution.better * elasticity > -WORTH_A_WORD:
         return []
-    worth = f"{-elasticity * 10:.1f} % of throughput"
-    return [f"Software with 10 % less latency per layer is worth about {worth}."]
+    title = OBJECTIVES[solution.objective].title
+    worth = f"about {abs(elasticity) * 10:.1f} % of {title}"
+    return [f"Software with 10 % less latency per layer {_verb(solution)} {worth}."]
 
 
-def _accelerators(price: NumberPrice | None) -> list[str]:
+def _accelerators(price: NumberPrice | None, solution: Solution) -> list[str]:
     """Return what more accelerators make, solved anew."""
     if price is None or price.up is None or price.up.change is None:
         return []
-    if price.up.change <= 0.0:
+    if solution.better * price.up.change <= 0.0:
         # A count that does not divide into replicas well says nothing about what more are worth.
         return []
     more = price.up.value - price.value
     return [
         f"{more:g} more {'accelerator' if more == 1 else 'accelerators'} "
         f"({price.up.value:g} instead of {price.value:g}) {'makes' if more == 1 else 'make'} "
-        f"{100 * price.up.change:+.1f} % of throughput."
+        f"{100 * price.up.change:+.1f} % of {OBJECTIVES[solution.objective].title}."
     ]

@@ -404,7 +404,7 @@ def _named(family: str, after: HeldOptimum) -> str:
     """Return the name of a row as the table of limits has it."""
     if family == "offload_share":
         return "a component's share of 100 % in SRAM"
-    budgets = after.priced.instance.limits.budgets
+    budgets = after.priced.instance.budgets
     if family == "budget" and len(budgets) == 1:
         return budgets[0].name
     return family

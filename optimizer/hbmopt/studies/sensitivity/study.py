@@ -17,7 +17,16 @@ import numpy as np
 from hbmopt.basics import Progress, brief, counted, elasticity_text, verb
 from hbmopt.demand import Array, Configuration, alike, collect, enumerate_configurations, rack_data
 from hbmopt.errors import HbmoptError, InputError, nearest
-from hbmopt.instance import LEFT_OUT, Instance, InstanceNumber, Overrides, Source, load, numbers_of
+from hbmopt.instance import (
+    LEFT_OUT,
+    Instance,
+    InstanceNumber,
+    Objective,
+    Overrides,
+    Source,
+    load,
+    numbers_of,
+)
 from hbmopt.notebook import Answer
 from hbmopt.plan import Reached, hopeful, most_of_each, search
 from hbmopt.program import (
@@ -64,7 +73,7 @@ class Sensitivity(Answer):
     llm: str
     rack: str
     status: str
-    objective: str
+    objective: Objective
     step: float
     objective_unit: str = "tok/s"
     objective_amount: float | None = None

@@ -7,7 +7,7 @@ two differ; that difference is part of the answer.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hbmopt.documents import KeyPath
+from hbmopt.documents import Figure, KeyPath
 from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.plan import hopeful, most_of_each
 from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled, solve
@@ -43,9 +43,8 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
         change = -TENTH if one.name in LESS_IS_BETTER else TENTH
         wanted.append((one, change, _bought(instance, one.name, paths, 1.0 + change)))
     rows = {row.name: row for row in solution.constraints}
-    for position, budget in enumerate(instance.limits.budgets):
-        capacity: KeyPath = ("limits", "budgets", position, "capacity")
-        bought = instance.changed(capacity, lambda now: now * (1.0 + TENTH))
+    for position, budget in enumerate(instance.budgets):
+        bought = instance.changed(instance.budget_path(position), _a_tenth_more)
         wanted.append((_as_input(rows[budget.name]), TENTH, bought))
     made = _best(instance, [bought for *_, bought in wanted])
     now = solution.objective_amount or 1.0
@@ -55,14 +54,19 @@ def upgrades(instance: Instance, solution: Solution) -> Iterator[Upgrade]:
             yield Upgrade(one, change, then, better * (then / now - 1.0) + 0.0)
 
 
+def _a_tenth_more(now: Figure | float) -> Figure | float:
+    return now.scaled(1.0 + TENTH) if isinstance(now, Figure) else now * (1.0 + TENTH)
+
+
 def _bought(
     instance: Instance, name: str, paths: Mapping[str, tuple[KeyPath, ...]], factor: float
 ) -> Instance:
     """Return the instance with an input multiplied by a factor."""
     if name in paths:
         return scaled(instance, paths[name], factor)
-    limit = instance.rack.accelerator.limit.scaled(factor)
-    return instance.changed(("rack", "accelerator", "power_limit"), lambda _: limit)
+    limit, path = instance.accelerator_limit.scaled(factor), instance.accelerator_limit_path
+    own = ("rack", "accelerator", "power_limit")
+    return instance.changed(own if path[-1] == "tdp" else path, lambda _: limit)
 
 
 def _as_input(row: ConstraintResult) -> InputResult:

@@ -198,7 +198,7 @@ def _rows_of(best: BestPoints, instance: Instance, prices_known: InputPrices) ->
     for kind, values in (("price", prices.unit_prices), ("elasticity", prices.elasticities)):
         for name, of_all in zip(prices.names, values.tolist(), strict=True):
             columns[f"{kind}_{name}"] = of_all
-    watts = 1e3 * float(instance.rack.accelerator.limit)
+    watts = 1e3 * float(instance.accelerator_limit)
     throttling = (throttle * np.asarray(optima.objective) / watts).tolist()
     cells = zip(*columns.values(), strict=True)
     points = zip(good.tolist(), cells, throttling, throttle.tolist(), strict=True)
