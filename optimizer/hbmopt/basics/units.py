@@ -133,6 +133,10 @@ QUOTED: Mapping[str, tuple[str, float]] = MappingProxyType(
         "speed": ("tok/s/user", 1.0),
         "rate": ("tok/s", 1.0),
         "money": ("kUSD", 1e-3),
+        "price of energy": ("USD/kWh", 1.0),
+        "cost per power": ("USD/kW", 1.0),
+        "life": ("years", 1.0),
+        "yearly cost": ("USD/year", 1.0),
     }
 )
 """Units in which people read figures, and how many make an internal one."""

@@ -16,10 +16,16 @@ from hbmopt.basics import units
 from hbmopt.documents import Figure, FigureRule, KeyPath, format_path
 from hbmopt.instance.calibration import LATENCIES, ErrorBand
 from hbmopt.instance.error_band import QuantileBand
+from hbmopt.instance.objective import OBJECTIVES
 from hbmopt.instance.schema import NO_COMPRESSION, Instance
 
 SECTIONS = ("rack", "limits", "workload", "llm", "calibration")
 """Parts of an instance that hold numbers of the program."""
+
+ECONOMICS = "economics"
+"""The part whose numbers count where money is what is sought."""
+
+PRICE = "price"
 
 SMOOTH_WHOLE = frozenset(
     {
@@ -62,11 +68,11 @@ COUNTED: dict[KeyPath, str] = {
 LEFT_OUT = (
     ("choices", "the solver picks among them; change the list and solve again"),
     ("layers, heads and experts of the llm", "they hang together; compare models instead"),
-    ("prices, years and economics", "no row of the program reads them"),
+    ("prices, years and economics", "they count where the objective is a cost"),
 )
 """What is not listed, and why."""
 
-NOT_READ = frozenset({"year", "price", "worst"})
+NOT_READ = frozenset({"year", PRICE, "worst"})
 
 KV_CACHE = "kv_cache"
 ACCELERATOR_POWER = "accelerator_power"
@@ -169,9 +175,12 @@ def _with_amount(leaf: Any, amount: float) -> Any:
 
 def numbers_of(instance: Instance) -> list[InstanceNumber]:
     """Return the numbers of an instance, those that are scaled together first."""
+    sections: tuple[str, ...] = SECTIONS
+    if OBJECTIVES[instance.objective].priced:
+        sections = (*SECTIONS, ECONOMICS)
     found = [
         number
-        for section in SECTIONS
+        for section in sections
         for leaf in _leaves(getattr(instance, section), (section,))
         if (number := _number(instance, leaf)) is not None
     ]
@@ -227,6 +236,8 @@ LARGE_KW = 10.0
 def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     """Return a number with its quotation; None for what the program does not read as one."""
     path, key = leaf.path, leaf.key
+    if key == PRICE and OBJECTIVES[instance.objective].priced:
+        return _of_money(instance, leaf)
     if key in NOT_READ or (leaf.amount == 0.0 and (path[0] == "llm" or key.startswith("scale_up"))):
         return None
     status = leaf.value.status if isinstance(leaf.value, Figure) else "given"
@@ -262,6 +273,16 @@ def _number(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
     if key == "draft_acceptance_by_position":
         lowest, highest = _between_neighbours(instance, path)
     return replace(plain, per=0.01, lowest=lowest, highest=highest)
+
+
+def _of_money(instance: Instance, leaf: _Leaf) -> InstanceNumber | None:
+    """Return the price of the rack or its LPUs; that of an accelerator counts where it is alone."""
+    alone = leaf.path[:2] == ("rack", "accelerator")
+    if not isinstance(leaf.value, Figure) or (alone and instance.rack.price is not None):
+        return None
+    unit, quoted = units.QUOTED["money"]
+    name, status = format_path(leaf.path), leaf.value.status
+    return InstanceNumber(name, (leaf.path,), leaf.amount, unit, quoted=quoted, status=status)
 
 
 def _of_llm(instance: Instance, plain: InstanceNumber, leaf: _Leaf) -> InstanceNumber | None:

@@ -215,10 +215,10 @@ class Limits(StrictModel):
         ),
         description="facility power per rack power, to cool it and to bring it there",
     )
-    min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     min_throughput: Rate | None = Field(
         default=None, description="output tokens/s that are to be served; default: none"
     )
+    min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     max_batch: Count | None = Field(
         default=None,
         description="sequences of an attention rank at once (vLLM's --max-num-seqs); default: all",

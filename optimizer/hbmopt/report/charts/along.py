@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 
 from hbmopt.basics import STEP_NAMES
+from hbmopt.instance import OBJECTIVES
 from hbmopt.report.charts.frontier import (
     HOVERED,
     SPEED,
@@ -125,7 +126,9 @@ def elasticity_lines(frontier: Frontier) -> alt.LayerChart:
     colours, shapes = resource_scales(shown)
     across = round_domain(row["at"] for row in rows)
     x = alt.X("at:Q", title=SPEED, scale=linear(across), axis=axis(across))
-    y = _elasticity_axis([float(row["elasticity"]) for row in rows])
+    sought = OBJECTIVES[frontier.instance.objective].title
+    name = f"elasticity, % of {sought} per % of the input"
+    y = _elasticity_axis([float(row["elasticity"]) for row in rows], name)
     legend = alt.Legend(title="1 % more of")
     base = alt.Chart(inline(rows)).encode(
         x=x, y=y, color=alt.Color("label:N", scale=colours, legend=legend)
@@ -144,9 +147,8 @@ def elasticity_lines(frontier: Frontier) -> alt.LayerChart:
     return finished(layered([zero, jumps, lines, marks], WIDTH, HEIGHT), title)
 
 
-def _elasticity_axis(values: Sequence[float]) -> alt.Y:
+def _elasticity_axis(values: Sequence[float], title: str) -> alt.Y:
     """Return a linear axis, or one that shows numbers around 1 beside much larger ones."""
-    title = "elasticity, % of the objective per % of the input"
     ends = round_domain(values, zero=True)
     if ends[1] - ends[0] <= STEEP:
         return alt.Y("elasticity:Q", title=title, scale=linear(ends), axis=axis(ends))
