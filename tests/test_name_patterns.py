@@ -124,9 +124,7 @@ def test_shipped_instances_match_as_files_of_a_folder_do(tmp_path, monkeypatch):
         assert shipped.matching(pattern) == generations
     assert not set(shipped.matching("*")) & set(generations)
     assert shipped.matching("h200") == ("h200",)
-    with pytest.raises(
-        InputError, match=r"gb20_\*: no file .* did you mean 'gb200_nvl72'"
-    ):
+    with pytest.raises(InputError, match=r"gb20_\*: no file .* did you mean 'gb200_nvl72'"):
         shipped.matching("gb20_*")
 
 
