@@ -292,3 +292,22 @@ def test_docs():
         with contextlib.redirect_stdout(said):
             exec(code, {})
         assert said.getvalue() == printed
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ("power", "The least power at round speeds per user"),
+        ("tokens_per_joule", "The most tokens per joule at round speeds per user"),
+        ("speed", "what is sought above has no frontier over speeds"),
+    ],
+)
+def test_a_page_speaks_of_what_is_sought(objective, said, tmp_path):
+    path = tmp_path / "page.html"
+    changes = {"objective": objective, "limits.min_throughput": "2k tok/s"}
+    hbmopt.report_page("h200", changes).write(path)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", path.read_text(encoding="utf-8")))
+    assert said in text
+    unit = OBJECTIVES[objective].unit
+    assert f"price of speed, {'tok/s' if objective == 'speed' else unit} per tok/s/user" in text
+    assert "makes at most" not in text

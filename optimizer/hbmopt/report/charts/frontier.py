@@ -81,7 +81,9 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     lines = [row for one in named for row in _staircase(*one)]
     ends = [row for one in named for row in _ends(*one)]
     between = [row for one in named for row in _between(*one)]
-    ribbons = [row for one in named for row in _ribbon(*one)] if per in AS_LIKELY else []
+    sampled = any(one.sampled for one in drawn)
+    likely_too = per in AS_LIKELY and not sampled
+    ribbons = [row for one in named for row in _ribbon(*one)] if likely_too else []
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
     across = round_domain(row["speed"] for row in [*lines, *ribbons])
@@ -103,7 +105,12 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     dashes = alt.Scale(domain=names, range=[DASHES[at % len(DASHES)] for at in range(len(names))])
     curve = (
         alt.Chart(inline(lines))
-        .mark_line(interpolate="step-before", strokeWidth=2.5, strokeJoin="round")
+        # Between the speeds at which a best is known it is no less than at the faster one.
+        .mark_line(
+            interpolate="linear" if sampled else "step-before",
+            strokeWidth=2.5,
+            strokeJoin="round",
+        )
         .encode(
             x=x,
             y=y,
@@ -328,7 +335,8 @@ def _title(
         lines.append(f"Grey: {LIKELY}")
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
-    return heading("The most throughput at every speed per user", lines)
+    best = frontiers[0].best_of_it
+    return heading(f"The {best.rstrip(',')}", lines)
 
 
 def _workload(frontier: Frontier) -> str:

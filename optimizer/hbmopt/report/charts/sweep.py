@@ -9,6 +9,7 @@ import altair as alt
 
 from hbmopt.basics import made, range_text, round_step, show
 from hbmopt.errors import InputError
+from hbmopt.instance import OBJECTIVES
 from hbmopt.report.charts.style import (
     EXTENT,
     GREY,
@@ -80,7 +81,7 @@ def _details(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(key) is not None
     }
     found["limit"] = resource_label(row.get("limiting_resource"))
-    if row.get("throughput_low_tok_s") is not None and _unit([row]) == TOKENS:
+    if row.get("throughput_low_tok_s") is not None and objective_unit([row]) == TOKENS:
         found["low"], found["high"] = (
             float(row[f"throughput_{end}_tok_s"]) for end in ("low", "high")
         )
@@ -123,8 +124,8 @@ def curve_panels(
         | _details(row)
         for row in solved
     ]
-    reached = _unit(solved)
-    measured = "throughput" if reached == TOKENS else "objective"
+    reached = objective_unit(solved)
+    measured = "throughput" if reached == TOKENS else OBJECTIVE_TITLES.get(reached, "objective")
     name, _, unit = curve.label.partition(", ")
     hover = tooltips(
         (curve.x, f"{name} ({unit})" if unit else name, ",.5~r"),
@@ -218,7 +219,11 @@ TOKENS = "tok/s"
 """Unit of throughput, which is drawn where nothing else is sought."""
 
 
-def _unit(rows: Rows) -> str:
+OBJECTIVE_TITLES = {one.unit: one.title for one in OBJECTIVES.values()}
+"""Objectives by their units."""
+
+
+def objective_unit(rows: Rows) -> str:
     """Return the unit of what is sought in all rows; that of throughput where they differ."""
     units = {row.get("objective_unit", TOKENS) for row in rows}
     return str(units.pop()) if len(units) == 1 else TOKENS
@@ -248,8 +253,8 @@ def name_bars(rows: Rows, field: str, label: str, title: str, subtitle: str) -> 
         | _details(row)
         for row in solved
     ]
-    reached = _unit(solved)
-    measured = "throughput" if reached == TOKENS else "objective"
+    reached = objective_unit(solved)
+    measured = "throughput" if reached == TOKENS else OBJECTIVE_TITLES.get(reached, "objective")
     ranged = _banded(drawn)
     longest = "high" if ranged else "throughput"
     texts = [{"name": one["name"], "at": one[longest], "text": one["text"]} for one in drawn]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hbmopt.errors import InputError
-from hbmopt.instance import Variation
+from hbmopt.instance import OBJECTIVES, Variation
 from hbmopt.report.tables import configuration_text, price_of
 from hbmopt.studies.sweep import Sweep
 
@@ -57,12 +57,17 @@ def sweep_layers(sweep: Sweep) -> "alt.LayerChart | alt.VConcatChart":
         curve_panels,
         heat_map_cells,
         name_bars,
+        objective_unit,
     )
 
     variations, title = sweep.variations, sweep.title.strip()
     subtitle = f"Varied from: {title}" if title else ""
     _check(variations, sweep.points)
     rows = _rows(sweep)
+    unit_of = objective_unit(rows)
+    kind = next((one for one in OBJECTIVES.values() if one.unit == unit_of), None)
+    sought = kind.title if kind is not None else "throughput"
+    name = f"{sought[:1].upper()}{sought[1:]}"
     if len(variations) == 2:
         across, up = (0, 1)
         if _named(variations[0]) and not _named(variations[1]):
@@ -70,13 +75,13 @@ def sweep_layers(sweep: Sweep) -> "alt.LayerChart | alt.VConcatChart":
         labels = (field_label(variations[across]), field_label(variations[up]))
         return heat_map_cells(
             rows,
-            (f"at_{across}", f"at_{up}", "throughput_tok_s"),
-            (*labels, "throughput of the rack, tok/s"),
-            f"Throughput by {_bare(labels[0])} and {_bare(labels[1])}",
+            (f"at_{across}", f"at_{up}", "objective_amount"),
+            (*labels, f"{sought} of the rack, {unit_of}"),
+            f"{name} by {_bare(labels[0])} and {_bare(labels[1])}",
             subtitle,
         )
     label = field_label(variations[0])
-    title = f"Throughput by {_bare(label)}"
+    title = f"{name} by {_bare(label)}"
     if _named(variations[0]):
         return name_bars(rows, "at_0", label, title, subtitle)
     price = price_of(variations[0], sweep.columns)

@@ -62,8 +62,9 @@ def heading(solution: Solution) -> Html:
 def answer(instance: Instance, solution: Solution) -> Html:
     """Return the optimum in one sentence, in figures, and the configuration that reaches it."""
     made, power = solution.throughput_tok_s or 0.0, (solution.power_w or 0.0) / 1e3
+    most = "makes at most" if solution.objective == "throughput" else "makes"
     lead = [
-        "The rack makes at most ",
+        f"The rack {most} ",
         element("strong", f"{made_text(solution, made)} tok/s"),
         f" for {show(solution.batch or 0.0, 7)} users at once, each at "
         f"{made_text(solution, solution.speed_tok_s_user or 0.0, 4)} tok/s",
@@ -186,17 +187,17 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
         "tok/s per MW",
         "batch",
         "kW",
-        "price of speed, tok/s per tok/s/user",
+        f"price of speed, {drawn.unit} per tok/s/user",
         "limited by",
         "configuration",
     )
     return section(
         "frontier",
-        "Throughput against speed",
+        f"{drawn.sought[:1].upper()}{drawn.sought[1:]} against speed",
         paragraph(
-            "The most throughput at every speed per user, by whatever configuration is best there. "
+            f"The {drawn.best_of_it} by whatever configuration is best there. "
             "It begins at the speed floor of the question. The price of speed is what one more "
-            "tok/s per user costs in tok/s of the rack. " + note
+            f"tok/s per user costs in {drawn.unit} of the rack. " + note
         ),
         figure,
         element("details", element("summary", "At round speeds"), table(header, rows, "rrrrrr")),

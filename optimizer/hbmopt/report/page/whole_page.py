@@ -35,7 +35,7 @@ from hbmopt.report.page.sections import (
 )
 from hbmopt.results import Solution, solve
 from hbmopt.studies.conflict import explain
-from hbmopt.studies.frontier import Frontier, frontier
+from hbmopt.studies.frontier import NOT_BY_SPEED, Frontier, frontier
 from hbmopt.studies.sensitivity import upgrades
 
 KNOWN_PARTS = 12
@@ -196,6 +196,9 @@ def _frontier(instance: Instance) -> tuple[Frontier | None, str]:
     if not instance.choices.uniform:
         return None, ""
     note, choices = "", instance.choices
+    if instance.objective in NOT_BY_SPEED:
+        note = "It is that of throughput: what is sought above has no frontier over speeds."
+        instance = instance.model_copy(update={"objective": "throughput"})
     if not choices.whole_sequences:
         note = "It is that of whole sequences, unlike the answer above."
         whole = choices.model_copy(update={"whole_sequences": True})

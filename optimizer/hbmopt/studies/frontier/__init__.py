@@ -3,6 +3,7 @@
 from hbmopt.studies.frontier.normalisation import Normalisation, millions, normalisation
 from hbmopt.studies.frontier.speed_frontier import (
     MOST_RUNGS,
+    NOT_BY_SPEED,
     Frontier,
     FrontierPoint,
     FrontierSegment,
@@ -12,6 +13,7 @@ from hbmopt.studies.frontier.speed_frontier import (
 
 __all__ = [
     "MOST_RUNGS",
+    "NOT_BY_SPEED",
     "Frontier",
     "FrontierPoint",
     "FrontierSegment",

@@ -142,6 +142,23 @@ class Frontier(Answer):
         return self.instance.objective != "throughput"
 
     @property
+    def sought(self) -> str:
+        """What is the best at its points: throughput, or another objective."""
+        return OBJECTIVES[self.instance.objective].title
+
+    @property
+    def unit(self) -> str:
+        """The unit of that."""
+        return OBJECTIVES[self.instance.objective].unit
+
+    @property
+    def best_of_it(self) -> str:
+        """What a frontier shows, in words: the most throughput at every speed per user."""
+        which = "least" if OBJECTIVES[self.instance.objective].least else "most"
+        every = "round speeds" if self.sampled else "every speed"
+        return f"{which} {self.sought} at {every} per user,"
+
+    @property
     def amounts(self) -> Array:
         """The objective at the points in its own unit, the slowest first."""
         aim = aim_of(self.instance)
