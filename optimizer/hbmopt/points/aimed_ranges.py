@@ -93,7 +93,8 @@ class AimedRanges(BatchRanges):
     def _chosen(self, operation: BatchRates, needed: Array) -> _Chosen:
         """Return the best way to run of those in which a replica makes what is needed."""
         source, owners, aim = self.source, operation.owners, self._aim.taken(operation.owners)
-        counts, sizes = self._replicas(owners), self._sizes[owners]
+        counts = self._replicas(owners)
+        accelerators = (counts * self._sizes[owners]).astype(np.float64)
         each = operation.batches * operation.gained
         most = operation.under(counts, self._caps[owners])
         least = np.minimum(needed / each, np.maximum(most, 0.0))
@@ -104,7 +105,7 @@ class AimedRanges(BatchRanges):
             made = counts * each * rate
             drawn = source.rack_kw(power, counts, owners)
             with np.errstate(divide="ignore", invalid="ignore"):
-                found = aim.value(made, drawn, operation.gained * rate, counts * sizes)
+                found = aim.value(made, drawn, operation.gained * rate, accelerators)
             return np.where(runs & (rate > 0), found, 0.0)
 
         if not (aim.fraction or aim.runs_slowly):
