@@ -261,10 +261,7 @@ def _gap(aim: Aim, plan: RackPlan, solved: Operation) -> float:
         return math.inf
     if aim.objective in ("throughput", "accelerators"):
         return plan.throughput / (1e3 * solved.throughput) - 1.0
-    amount = aim.amount(
-        plan.throughput, plan.power_kw, plan.throughput / plan.batch, plan.used_accelerators
-    )
-    more = float(amount) / amount_of(aim, solved)
+    more = plan.amount(aim) / amount_of(aim, solved)
     return (1.0 / more if OBJECTIVES[aim.objective].least else more) - 1.0
 
 

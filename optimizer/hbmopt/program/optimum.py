@@ -207,6 +207,11 @@ class RackPlan:
         """LPUs of the running replicas."""
         return sum(number(c.data.clocks[0].lpu.units) * c.replicas for c in self.columns)
 
+    def amount(self, aim: Aim) -> float:
+        """Return the objective in its own unit."""
+        made, speed = self.throughput, self.throughput / self.batch
+        return float(aim.amount(made, self.power_kw, speed, self.used_accelerators))
+
     @property
     def violation(self) -> float:
         """The largest relative violation of a limit in the exact physics, 0 if there is none."""

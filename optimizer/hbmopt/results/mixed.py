@@ -102,8 +102,9 @@ def _plan_of(instance: Instance, rack: RackColumns, found: MasterPlan) -> RackPl
 
 
 def _value(aim: Aim, plan: RackPlan) -> float:
-    speed = plan.throughput / plan.batch
-    return float(aim.value(plan.throughput, plan.power_kw, speed, plan.used_accelerators))
+    """Return how good a plan is, more being better."""
+    amount = plan.amount(aim)
+    return 1.0 / amount if OBJECTIVES[aim.objective].least else amount
 
 
 def _priced(
@@ -120,6 +121,4 @@ def _priced(
             break
         around = _around(aim, rack.throughput, rack.power_kw)
         (rack,) = price_plan(around, racks, found, 1.0, unit).racks
-    speed = rack.throughput / rack.batch
-    amount = aim.amount(rack.throughput, rack.power_kw, speed, rack.used_accelerators)
-    return quoted_in(rack, aim, float(amount), rack.power_kw, 1.0)
+    return quoted_in(rack, aim, rack.amount(aim), rack.power_kw, 1.0)

@@ -152,11 +152,7 @@ def described(
     constraints = constraint_table(optimum)
     inputs = _with_throttle(instance, input_prices(optimum, known), constraints)
     power, throughput, batch = plan.power_kw * 1e3, plan.throughput, plan.batch
-    amount = float(
-        aim_of(instance).amount(
-            throughput, plan.power_kw, throughput / batch, plan.used_accelerators
-        )
-    )
+    amount = plan.amount(aim_of(instance))
     loss = _rounding_loss(instance, amount, optimum)
     return Solution(
         status="optimal",

@@ -42,6 +42,9 @@ DIGITS = 4
 ROUGHLY = 1e-4
 """Relative precision of a value that is told, and not set."""
 
+CLOSELY = 1e-6
+"""Relative precision of a value that is looked for over all configurations together."""
+
 Aim = Callable[[Instance], Target]
 """What an instance is asked to serve; the instance's own floor may be part of it."""
 
@@ -245,7 +248,7 @@ class CureSearch:
             together = self.instance
             for lever in group:
                 together = lever.apply(together, lever.furthest)
-            hopeful = [one for one in self.ordered if self._serves(together, one)]
+            hopeful = self._serving(together, self.ordered)
             for lever in group:
                 cure = self.turned(lever, hopeful)
                 if cure is not None:
@@ -317,7 +320,7 @@ class CureSearch:
         def server(count: int) -> Configuration | None:
             instance = counter.apply(self.instance, count)
             listed = enumerate_configurations(instance)[0]
-            return next((one for one in listed if self._serves(instance, one)), None)
+            return self._server(instance, listed)
 
         low, high, owner = now, now, None
         while owner is None and high < most:
@@ -376,11 +379,27 @@ class CureSearch:
         self, lever: Lever, hopeful: Sequence[Configuration]
     ) -> tuple[float, Configuration] | None:
         """Return the value of a lever from which on something serves, and what that is."""
+        if _demand(self.instance):
+            return self._first_of_all(lever, hopeful)
         best, owner = lever.furthest, None
         for one in hopeful:
             if self._serves(lever.apply(self.instance, best), one):
                 best, owner = self._least(lever, best, one), one
         return (best, owner) if owner is not None else None
+
+    def _first_of_all(
+        self, lever: Lever, hopeful: Sequence[Configuration]
+    ) -> tuple[float, Configuration] | None:
+        """Return what `_first` does, all configurations looked at together."""
+
+        def fails(value: float) -> bool:
+            return self._server(lever.apply(self.instance, value), hopeful) is None
+
+        if not hopeful or fails(lever.furthest):
+            return None
+        value = _nearest(lever, lever.furthest, fails, CLOSELY)
+        owner = self._server(lever.apply(self.instance, value), hopeful)
+        return (value, owner) if owner is not None else None
 
     def _least(self, lever: Lever, enough: float, one: Configuration) -> float:
         """Return the value nearest to the present one at which a configuration serves."""
@@ -388,18 +407,25 @@ class CureSearch:
         def fails(value: float) -> bool:
             return not self._serves(lever.apply(self.instance, value), one)
 
-        if lever.whole:
-            short, serves = lever.now, enough
-            while abs(serves - short) > 1.0:
-                middle = float((serves + short) // 2.0)
-                short, serves = (middle, serves) if fails(middle) else (short, middle)
-            return serves
-        return _between(fails, lever.now, enough)
+        return _nearest(lever, enough, fails, PRECISION)
 
     def _serves(self, instance: Instance, configuration: Configuration) -> bool:
         if _demand(instance):
-            return best_point(_most_tokens(instance), only=[configuration]) is not None
+            return self._server(instance, [configuration]) is not None
         return TargetSearch(instance, [configuration]).serves(self.aim(instance))
+
+    def _server(self, instance: Instance, listed: Sequence[Configuration]) -> Configuration | None:
+        """Return one of some configurations that serves, None where none does."""
+        if _demand(instance):
+            best = best_point(_most_tokens(instance), only=listed)
+            return best.configuration if best is not None else None
+        return next((one for one in listed if self._serves(instance, one)), None)
+
+    def _serving(self, instance: Instance, listed: Sequence[Configuration]) -> list[Configuration]:
+        """Return the configurations that may serve: of a demand all, if any one does."""
+        if _demand(instance):
+            return list(listed) if self._server(instance, listed) is not None else []
+        return [one for one in listed if self._serves(instance, one)]
 
     def _chosen(self, choice: Choice) -> Cure | None:
         """Return a choice as a cure where something serves with it."""
@@ -407,13 +433,11 @@ class CureSearch:
         fresh, _ = enumerate_configurations(choice.instance)
         if choice.key == "choices.lookup_tables":
             known = set()
-        for one in fresh:
-            if one not in known and self._serves(choice.instance, one):
-                self._verify(choice.instance, one)
-                return Cure(
-                    choice.name, choice.key, choice.now, choice.to, None, choice.settings, str(one)
-                )
-        return None
+        one = self._server(choice.instance, [one for one in fresh if one not in known])
+        if one is None:
+            return None
+        self._verify(choice.instance, one)
+        return Cure(choice.name, choice.key, choice.now, choice.to, None, choice.settings, str(one))
 
     def _verify(self, instance: Instance, configuration: Configuration) -> None:
         """Solve the program of the point that a change makes possible."""
@@ -444,6 +468,19 @@ def _demand(instance: Instance) -> bool:
 def _most_tokens(instance: Instance) -> Instance:
     """Return the instance, whatever it asks to be best, asked for tokens."""
     return instance.model_copy(update={"objective": "throughput"})
+
+
+def _nearest(
+    lever: Lever, enough: float, fails: Callable[[float], bool], precision: float
+) -> float:
+    """Return the value of a lever nearest to the present one that is enough."""
+    if not lever.whole:
+        return _between(fails, lever.now, enough, precision)
+    short, serves = lever.now, enough
+    while abs(serves - short) > 1.0:
+        middle = float((serves + short) // 2.0)
+        short, serves = (middle, serves) if fails(middle) else (short, middle)
+    return serves
 
 
 def _between(

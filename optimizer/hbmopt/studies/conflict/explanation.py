@@ -137,10 +137,7 @@ def explain(
     kind = OBJECTIVES[instance.objective]
     reached = 0.0
     if plan is not None:
-        speed = plan.throughput / plan.batch
-        reached = float(
-            aim_of(instance).amount(plan.throughput, plan.power_kw, speed, plan.used_accelerators)
-        )
+        reached = plan.amount(aim_of(instance))
     chosen = found.point.configuration if found.point is not None else None
     alternatives, idle = list[Alternative](), list[str]()
     for one, value, batch in best_of_each(instance):

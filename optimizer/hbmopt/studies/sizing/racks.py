@@ -16,10 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hbmopt.demand import MILLION, PER_HOUR
 from hbmopt.documents import Figure
+from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Objective, cost_rate, rack_kw, usd_per_million
 from hbmopt.plan import most_of_each, search
-from hbmopt.results import Solution, configuration_of, solution_of
+from hbmopt.program import RackPlan
+from hbmopt.results import Solution, solution_of, solve_mixed
 
 Least = Literal["racks", "power", "cost"]
 
@@ -90,51 +93,59 @@ def fleets_for(instance: Instance, demand: float, most: float) -> list[Fleet]:
     `most` is the most that one rack makes, in tok/s. Of what costs where prices are known.
     """
     fewest = max(1, math.ceil(demand / most * (1.0 - ROUNDING)))
-    counts: dict[Least, tuple[int, float]] = {"racks": (fewest, 0.0)}
-    counts["power"] = _best_number(instance, demand, fewest, "tokens_per_joule", "power")
+    ratios: dict[Least, Objective] = {"power": "tokens_per_joule"}
     if cost_rate(instance) is not None:
-        counts["cost"] = _best_number(instance, demand, fewest, "tokens_per_dollar", "cost")
-    solved = dict[int, Solution]()
-    found = []
-    for least, (count, gap) in counts.items():
-        if count not in solved:
-            # The least power is the least cost as well: what else there is costs the same.
-            solved[count] = optimum(asking(instance, "power", demand / count))
-        found.append(_fleet(instance, least, count, gap, solved[count], demand, most))
-    return found
-
-
-def _best_number(
-    instance: Instance, demand: float, fewest: int, ratio: Objective, least: Objective
-) -> tuple[int, float]:
-    """Return the number of racks that take least, and by how much any other could take less."""
-    alone = most_of_each([asking(instance, ratio)])[0]
-    if alone is None:
-        return fewest, 0.0
-    bound = demand / _per_unit(ratio, alone.amount)
-    counts = _candidates(fewest, round(demand / alone.throughput))
-    reached = most_of_each([asking(instance, least, demand / count) for count in counts])
-    taken = [
-        (count * one.amount, count)
-        for count, one in zip(counts, reached, strict=True)
-        if one is not None
+        ratios["cost"] = "tokens_per_dollar"
+    best = {
+        least: found
+        for least, ratio in ratios.items()
+        if (found := most_of_each([asking(instance, ratio)])[0]) is not None
+    }
+    counts = _candidates(fewest, [round(demand / one.throughput) for one in best.values()])
+    drawn = most_of_each([asking(instance, "power", demand / count) for count in counts])
+    power = {count: one.amount for count, one in zip(counts, drawn, strict=True) if one is not None}
+    chosen: dict[Least, tuple[int, float]] = {"racks": (fewest, 0.0)}
+    for least, one in best.items():
+        taken = {count: count * _each(instance, least, kw) for count, kw in power.items()}
+        count = min(taken, key=lambda at: taken[at])
+        bound = demand / _per_unit(ratios[least], one.amount)
+        chosen[least] = count, max(0.0, 1.0 - bound / taken[count])
+    plans = {
+        count: _plan(asking(instance, "power", demand / count))
+        for count in {count for count, _ in chosen.values()}
+    }
+    return [
+        _fleet(instance, least, count, gap, plans[count], demand, most)
+        for least, (count, gap) in chosen.items()
     ]
-    if not taken:
-        return fewest, 0.0
-    amount, count = min(taken)
-    return count, max(0.0, 1.0 - bound / amount)
+
+
+def _plan(instance: Instance) -> RackPlan:
+    """Return the proven plan of an instance of which is known that it has one."""
+    found = search(instance)
+    if not instance.choices.uniform:
+        return solve_mixed(instance, found)[0]
+    if found.plan is None:
+        raise SolverError(f"{instance.name}: no rack serves its share of the demand")
+    return found.plan
+
+
+def _each(instance: Instance, least: Least, kilowatts: float) -> float:
+    """Return the kW, or the USD per hour, of a rack that draws so much: both grow with power."""
+    rate = cost_rate(instance) if least == "cost" else None
+    return rate.usd_per_hour(rack_kw(instance, kilowatts)) if rate is not None else kilowatts
 
 
 def _per_unit(ratio: Objective, amount: float) -> float:
     """Return tok/s per kW, or per USD per hour, of a ratio in its own unit."""
-    return amount * 1e3 if ratio == "tokens_per_joule" else amount * 1e6 / 3600.0
+    return amount * 1e3 if ratio == "tokens_per_joule" else amount * MILLION / PER_HOUR
 
 
-def _candidates(fewest: int, around: int) -> Sequence[int]:
-    """Return numbers of racks: the fewest and those around that at which each runs best."""
-    wanted = range(around - NEIGHBOURS, around + NEIGHBOURS + 1)
-    beside = range(fewest, fewest + NEIGHBOURS + 1)
-    return sorted({count for count in (*wanted, *beside) if count >= fewest})
+def _candidates(fewest: int, best: Sequence[int]) -> list[int]:
+    """Return numbers of racks: the fewest, those at which each runs best, and their neighbours."""
+    around = range(-NEIGHBOURS, NEIGHBOURS + 1)
+    wanted = {middle + beside for middle in (fewest, *best) for beside in around}
+    return sorted(count for count in wanted if count >= fewest)
 
 
 def _fleet(
@@ -142,28 +153,26 @@ def _fleet(
     least: Least,
     count: int,
     gap: float,
-    each: Solution,
+    plan: RackPlan,
     demand: float,
     most: float,
 ) -> Fleet:
-    power = (each.power_w or 0.0) / 1e3
-    made, rate = count * (each.throughput_tok_s or 0.0), cost_rate(instance)
+    power, rate = plan.power_kw, cost_rate(instance)
     hourly = count * rate.usd_per_hour(rack_kw(instance, power)) if rate is not None else None
-    nodes = count * int(instance.rack.nodes)
     return Fleet(
         least=least,
         racks=count,
-        nodes=nodes,
+        nodes=count * int(instance.rack.nodes),
         accelerators=count * instance.rack.all_accelerators,
         power_kw=count * power,
-        throughput_tok_s=made,
-        speed_tok_s_user=each.speed_tok_s_user or 0.0,
-        batch=count * (each.batch or 0.0),
+        throughput_tok_s=count * plan.throughput,
+        speed_tok_s_user=plan.throughput / plan.batch,
+        batch=count * plan.batch,
         spare=count * most / demand - 1.0,
         usd_per_year=HOURS_OF_A_YEAR * hourly if hourly is not None else None,
         usd_per_million=usd_per_million(hourly, demand) if hourly is not None else None,
         gap=gap,
         configuration="; ".join(
-            f"{one.replicas} x {configuration_of(one)}" for one in each.configurations
+            f"{column.replicas} x {column.configuration}" for column in plan.columns
         ),
     )
