@@ -18,6 +18,7 @@ from hbmopt.basics import (
     signed,
     visible,
 )
+from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.output import json_text, printed
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.comparison import (
@@ -164,6 +165,12 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
         return [*found, ("status", lambda row: row.status)]
     if len(running) < len(rows):
         found.append(("status", lambda row: row.status))
+    kinds = {OBJECTIVES[row.objective] for row in running}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    sought = kind.title if kind is not None else "the objective"
+    if kind != OBJECTIVES["throughput"]:
+        named = f"{sought}, {kind.unit}" if kind is not None else sought
+        found.append((named, _made("objective_amount")))
     found += [
         ("throughput, tok/s", _made("throughput_tok_s")),
         (f"  {_cut(first)} = 1", _number("ratio", 4)),
@@ -184,9 +191,9 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
         ("  median error", _step_error),
         ("configuration", lambda row: row.configuration or ""),
         ("limited by", _limited),
-        ("% of throughput per % of", None),
+        ("% of throughput per % of" if sought == "throughput" else "% per % of", None),
         *((f"  {_input(name)}", _elasticity(name)) for name in _priced(running)),
-        ("Worth in tok/s of the rack", None),
+        (f"Worth in {kind.unit if kind is not None else 'its unit'} of the rack", None),
         *_worth(running),
         ("Share of a step", None),
         *(
@@ -194,8 +201,10 @@ def _quantities(comparison: Comparison) -> list[tuple[str, Cell | None]]:
             for part, title in SHARES.items()
             if any(row.step_shares.get(part, 0.0) >= 5e-3 for row in running)
         ),
-        ("tok/s ∝ HBM size × bandwidth", None),
     ]
+    if all(row.regime is None for row in running):
+        return found
+    found.append(("tok/s ∝ HBM size × bandwidth", None))
     if comparison.law is not None:
         found += _ratios(comparison.law)
     return [*found, ("  holds, or breaks towards", _regime)]

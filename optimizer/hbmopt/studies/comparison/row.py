@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hbmopt.instance import Objective
 from hbmopt.results import InputResult, StepAccuracy
 
 
@@ -37,7 +38,7 @@ class ComparisonRow:
     min_speed_tok_s_user: float
     status: str
     conflict: str | None = None
-    objective: str = "throughput"
+    objective: Objective = "throughput"
     objective_unit: str = "tok/s"
     objective_amount: float | None = None
     throughput_tok_s: float | None = None
