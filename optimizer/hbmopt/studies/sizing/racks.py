@@ -20,7 +20,7 @@ from hbmopt.demand import MILLION, PER_HOUR
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Objective, cost_rate, rack_kw, usd_per_million
-from hbmopt.plan import most_of_each, search
+from hbmopt.plan import Reached, most_of_each, search
 from hbmopt.program import RackPlan
 from hbmopt.results import Solution, solution_of, solve_mixed
 
@@ -96,11 +96,11 @@ def fleets_for(instance: Instance, demand: float, most: float) -> list[Fleet]:
     ratios: dict[Least, Objective] = {"power": "tokens_per_joule"}
     if cost_rate(instance) is not None:
         ratios["cost"] = "tokens_per_dollar"
-    best = {
-        least: found
-        for least, ratio in ratios.items()
-        if (found := most_of_each([asking(instance, ratio)])[0]) is not None
-    }
+    best = dict[Least, Reached]()
+    for least, ratio in ratios.items():
+        (found,) = most_of_each([asking(instance, ratio)])
+        if found is not None:
+            best[least] = found
     counts = _candidates(fewest, [round(demand / one.throughput) for one in best.values()])
     drawn = most_of_each([asking(instance, "power", demand / count) for count in counts])
     power = {count: one.amount for count, one in zip(counts, drawn, strict=True) if one is not None}
