@@ -180,11 +180,11 @@ def brute_force(instance, shares=(0.0, 0.5, 1.0)):
     return best
 
 
-def ways_to_run(instance):
-    """Return every configuration without LPUs at every whole batch, with its ways to run.
+def ways_to_run(instance, shares=(0.0, 0.5, 1.0)):
+    """Return every configuration at every whole batch, with its ways to run.
 
     Whatever the limits on power, speed and throughput are: replica, batch, and arrays of steps per
-    ms and of kW of its accelerators.
+    ms, of kW of its accelerators and of its LPUs, at every clock with shares of a grid offloaded.
     """
     found = []
     for configuration in enumerate_configurations(instance)[0]:
@@ -193,10 +193,10 @@ def ways_to_run(instance):
             exact, ways = Segment(float(batch), float(batch)), []
             for clock in configuration.clocks:
                 replica = replica_data(instance, configuration, clock, exact)
-                ways += _full_and_resting(replica, batch, ())
+                for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
+                    ways += _full_and_resting(replica, batch, offloaded)
             if ways:
-                rate, chips, _ = np.array(ways).T
-                found.append((replica, batch, rate, chips))
+                found.append((replica, batch, *np.array(ways).T))
     return found
 
 
@@ -208,10 +208,13 @@ def best_amount(instance, ways):
     """
     aim, rack, found = aim_of(instance), rack_data(instance), []
     floor, demand = float(instance.limits.min_speed), float(aim.least)
-    for replica, batch, rate, chips in ways:
+    for replica, batch, rate, chips, lpus in ways:
         size, speed = replica.accelerators, 1e3 * replica.tokens_per_sequence_step * rate
-        for count in range(1, int(rack.accelerators // size) + 1):
-            drawn = rack_power(rack, count * chips, count * size, 0.0)
+        units = replica.lpu.units if replica.offloaded else 0.0
+        most = rack.accelerators // size
+        most = min(most, rack.lpu_units // units) if units else most
+        for count in range(1, int(most) + 1):
+            drawn = rack_power(rack, count * (chips + lpus), count * size, count * units)
             made = count * batch * speed
             rows = [(-speed, -floor), (-made, -demand), (chips, size * replica.power.limit_kw)]
             if rack.power_cap_kw is not None:

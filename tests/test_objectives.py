@@ -28,18 +28,21 @@ PRICES = {"rack.price": "100000 USD", "economics.power_price": "0.4 USD/kWh"}
 
 
 @st.composite
-def asked(draw, objectives):
+def asked(draw, objectives, lpus=False):
     """A small rack, and five questions to it: objectives with demands and caps that can be met.
 
     And some that cannot. They share the ways to run, which take the time.
     """
-    mapping = draw(small_instances(lpus=False))
+    mapping = draw(small_instances(lpus=lpus))
+    prices = dict(PRICES)
+    if "offload" in mapping["rack"]:
+        prices["rack.offload.price"] = "20000 USD"
     made = hbmopt.solve(mapping)
     most, power = made.throughput_tok_s or 1.0, (made.power_w or 1e3) / 1e3
     questions = []
     for _ in range(5):
         objective = draw(st.sampled_from(objectives))
-        changes = {"objective": objective} | PRICES
+        changes = {"objective": objective} | prices
         if OBJECTIVES[objective].least or draw(st.booleans()):
             changes["limits.min_throughput"] = f"{draw(st.floats(0.05, 1.02)) * most:.6g} tok/s"
         if draw(st.booleans()):
@@ -73,6 +76,22 @@ def test_a_fraction_is_that_of_the_best_column(asked_of):
 @given(asked([one for one in OBJECTIVES if one not in FRACTIONS]))
 def test_every_other_objective_is_that_of_the_best_column(asked_of):
     are_best(*asked_of)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
+@given(asked(list(OBJECTIVES), lpus=True))
+def test_no_grid_point_with_shares_on_lpus_is_better(asked_of):
+    mapping, questions = asked_of
+    ways = ways_to_run(hbmopt.load(mapping))
+    for changes in questions:
+        instance = hbmopt.load(mapping, changes)
+        solution, best = hbmopt.solve(instance), best_amount(instance, ways)
+        if best is None:
+            continue
+        assert solution.feasible
+        amount = solution.objective_amount
+        ratio = amount / best if OBJECTIVES[instance.objective].least else best / amount
+        assert ratio <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("name", ["h200", "gb200_nvl72", "tpu_v8"])
