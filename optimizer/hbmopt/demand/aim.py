@@ -133,8 +133,8 @@ def aim_of(instance: Instance) -> Aim:
     rate = cost_rate(instance)
     if rate is None:
         raise InputError(
-            f"objective: {instance.objective} needs what the rack costs; set {unpriced(instance)}, "
-            'such as --set rack.price="3 MUSD"'
+            f"objective: {instance.objective} needs what the rack costs: set {unpriced(instance)}, "
+            f'such as --set {unpriced(instance)}="3 MUSD"'
         )
     # Costs follow the power of the rack, the aim that in the scope of the limit.
     resting = rack_kw(instance, 0.0)

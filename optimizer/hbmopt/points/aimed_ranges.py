@@ -13,12 +13,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbmopt.demand import Aim, Array
+from hbmopt.errors import InputError
 from hbmopt.points.batch_ranges import NOT_BETTER, BatchRanges, Gaps, Points, best_of_each
 from hbmopt.points.clock_mix import Whole
 from hbmopt.points.operating_points import BatchRates, OperatingPoints
 
 ROUNDING = 1e-12
 """Share of a rate that is the rounding of a quotient."""
+
+
+NO_POWER = "the rack draws no power; set rack.static_power or a power law"
+NO_COST = "the rack costs nothing; set its price, or another objective"
+NOTHING_TAKEN = {
+    "tokens_per_joule": NO_POWER,
+    "power": NO_POWER,
+    "tokens_per_dollar": NO_COST,
+    "cost": NO_COST,
+}
+"""What is wrong where what tokens are divided by, or what is to be least, is nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +76,23 @@ class AimedRanges(BatchRanges):
         super().__init__(source, questions, caps, floors, whole=whole)
 
     def _between(self, owners: Whole, left: Array, right: Array) -> Gaps:
-        """Return ranges with their boxes as power and budgets leave them."""
-        nothing = np.zeros((len(self._replicas(owners)), len(owners)))
-        seen = Gaps(owners, left, right, nothing, nothing, np.zeros(len(owners), dtype=bool))
-        return self._looked(seen)
+        """Return ranges with what is seen at a glance.
+
+        At most as many tokens as at the rate of the full clock on the energy of the thriftiest, on
+        no less power than that takes.
+        """
+        seen = super()._between(owners, left, right)
+        source, aim, counts = self.source, self._aim.taken(owners), self._replicas(owners)
+        needed, each = self._needed(owners, left), right * source.gained[owners]
+        reached = (seen.made > 0) & (seen.made >= counts * needed * (1.0 - NOT_BETTER))
+        made = counts * needed if aim.runs_slowly else seen.made
+        rate = made / (counts * each)
+        drawn = source.slowest.at(owners, right, every=False).rack
+        power = source.rack_kw(drawn.running + drawn.step.least * rate, counts, owners)
+        accelerators = (counts * self._sizes[owners]).astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = aim.value(made, power, seen.floor, accelerators)
+        return replace(seen, made=np.where(reached, value, 0.0))
 
     def _looked(self, gaps: Gaps) -> Gaps:
         if not len(gaps.left):
@@ -106,7 +131,10 @@ class AimedRanges(BatchRanges):
             drawn = source.rack_kw(power, counts, owners)
             with np.errstate(divide="ignore", invalid="ignore"):
                 found = aim.value(made, drawn, operation.gained * rate, accelerators)
-            return np.where(runs & (rate > 0), found, 0.0)
+            found = np.where(runs & (rate > 0), found, 0.0)
+            if not np.isfinite(found).all():
+                raise InputError(f"objective: {aim.objective}: {NOTHING_TAKEN[aim.objective]}")
+            return found
 
         if not (aim.fraction or aim.runs_slowly):
             return _Chosen(most, value(most, np.zeros_like(most)))

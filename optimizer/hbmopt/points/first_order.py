@@ -115,8 +115,11 @@ def polish_clocks(
     return step, point
 
 
-MOST_FRACTIONS, SAME_FRACTION = 20, 1e-12
-"""How often a fraction is taken anew, and the relative difference of two that are one."""
+MOST_FRACTIONS, SAME_FRACTION = 20, 1e-8
+"""How often a fraction is taken anew, and the relative difference of two that are one.
+
+It is at its highest there, so what is left changes it by the square of that.
+"""
 
 
 def _paid(worth: Worth) -> float:

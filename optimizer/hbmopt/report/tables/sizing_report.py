@@ -56,7 +56,8 @@ def _question(sizing: Sizing) -> str:
         asked.append(f"{sizing.users:,.10g} users")
     elif sizing.demand_tok_s is not None:
         asked.append(f"{show(sizing.demand_tok_s, 7)} tok/s")
-    if sizing.speed_tok_s_user > 0:
+    speed_asked = sizing.unknown is not None and sizing.unknown.name == "limits.min_speed"
+    if sizing.speed_tok_s_user > 0 and not speed_asked:
         each = f"{sizing.speed_tok_s_user:g} tok/s per user"
         asked.append(f"at {each}" if asked else each)
     if sizing.unknown is None:

@@ -61,6 +61,9 @@ FINE_CLOCKS = 0.0251
 MOST_CROSSED = 5
 """Changes of the pattern without a jump of the price after which a range is given up."""
 
+MOST_DRAWN = 16
+"""Times that an end is drawn on to; what has not been met by then is halved."""
+
 RUNNING = 1e-6
 """Share of the time, or of the steps, from which on a clock runs or a component is offloaded."""
 
@@ -337,10 +340,13 @@ def _narrowed(
     inside, `before` and the last one; halves are taken where that is not known or gets nowhere.
     """
     (good, held), (bad, other) = inside, outside
-    expected = False
+    expected, drawn = False, 0
     while abs(bad - good) > RESOLUTION * good:
         # What is expected anew is tried; where that was too far, something nearly as far.
-        tries = _around_the_end(before, (good, held), (bad, other)) if not expected else []
+        tries = []
+        if not expected and drawn < MOST_DRAWN:
+            tries = _around_the_end(before, (good, held), (bad, other))
+            drawn += 1
         aim = NEARLY if expected else 0.5
         expected = bool(tries)
         for amount in tries or [good ** (1.0 - aim) * bad**aim]:

@@ -7,21 +7,23 @@ Every rack serves its share of the demand and runs as the others do.
     least cost    n C(D / n)   >= D / m    m is the most that one rack makes per USD
 
 One rack less than the fewest makes at most (n - 1) T, which is less than D. No number of racks
-draws less than D / e or costs less than D / m, whatever it is: that is what the gap is told from.
+draws less than D / e or costs less than D / m, whatever it is. Every rack draws what it does at
+rest, so only so many numbers can be better than the best that is known: where these are few all of
+them are tried, and otherwise the gap is told from those bounds.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hbmopt.demand import MILLION, PER_HOUR
+from hbmopt.demand import MILLION, PER_HOUR, rack_data
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, Objective, cost_rate, rack_kw, usd_per_million
 from hbmopt.plan import Reached, most_of_each, search
-from hbmopt.program import RackPlan
+from hbmopt.program import RackPlan, rack_power
 from hbmopt.results import Solution, solution_of, solve_mixed
 
 Least = Literal["racks", "power", "cost"]
@@ -30,6 +32,9 @@ HOURS_OF_A_YEAR = 8760.0
 
 ROUNDING = 1e-9
 """Share of a rack that is the rounding of a quotient."""
+
+ALL_TRIED = 40
+"""Numbers of racks up to which all that may take less are tried."""
 
 NEIGHBOURS = 2
 """Numbers of racks beside the best ratio's that are looked at."""
@@ -93,25 +98,34 @@ def fleets_for(instance: Instance, demand: float, most: float) -> list[Fleet]:
     `most` is the most that one rack makes, in tok/s. Of what costs where prices are known.
     """
     fewest = max(1, math.ceil(demand / most * (1.0 - ROUNDING)))
-    ratios: dict[Least, Objective] = {"power": "tokens_per_joule"}
-    if cost_rate(instance) is not None:
+    ratios: dict[Least, Objective] = {}
+    if idle_kw(instance) > 0.0:
+        ratios["power"] = "tokens_per_joule"
+    if ratios and cost_rate(instance) is not None:
         ratios["cost"] = "tokens_per_dollar"
     best = dict[Least, Reached]()
     for least, ratio in ratios.items():
         (found,) = most_of_each([asking(instance, ratio)])
         if found is not None:
             best[least] = found
-    counts = _candidates(fewest, [round(demand / one.throughput) for one in best.values()])
-    drawn = most_of_each([asking(instance, "power", demand / count) for count in counts])
-    power = {count: one.amount for count, one in zip(counts, drawn, strict=True) if one is not None}
+    power = _powers(instance, demand, _candidates(fewest, best.values(), demand))
     chosen: dict[Least, tuple[int, float]] = {"racks": (fewest, 0.0)}
     for least, one in best.items():
         taken = {count: count * _each(instance, least, kw) for count, kw in power.items()}
+        if not taken:
+            continue
+        # No more racks than this take less, as every one draws what it does at rest.
+        most_racks = int(min(taken.values()) / _each(instance, least, idle_kw(instance)))
+        missing = [at for at in range(fewest, most_racks + 1) if at not in power]
+        if len(missing) <= ALL_TRIED:
+            power |= _powers(instance, demand, missing)
+            taken = {count: count * _each(instance, least, kw) for count, kw in power.items()}
         count = min(taken, key=lambda at: taken[at])
         bound = demand / _per_unit(ratios[least], one.amount)
-        chosen[least] = count, max(0.0, 1.0 - bound / taken[count])
+        gap = 0.0 if len(missing) <= ALL_TRIED else max(0.0, 1.0 - bound / taken[count])
+        chosen[least] = count, gap
     plans = {
-        count: _plan(asking(instance, "power", demand / count))
+        count: _plan(asking(instance, "power" if power else "throughput", demand / count))
         for count in {count for count, _ in chosen.values()}
     }
     return [
@@ -141,10 +155,24 @@ def _per_unit(ratio: Objective, amount: float) -> float:
     return amount * 1e3 if ratio == "tokens_per_joule" else amount * MILLION / PER_HOUR
 
 
-def _candidates(fewest: int, best: Sequence[int]) -> list[int]:
+def idle_kw(instance: Instance) -> float:
+    """Return the least that a rack draws, in the power scope: everything in it parked."""
+    return rack_power(rack_data(instance), 0.0, 0.0, 0.0)
+
+
+def _powers(instance: Instance, demand: float, counts: Sequence[int]) -> dict[int, float]:
+    """Return the least kW of each of so many racks; what cannot serve its share is missing."""
+    if idle_kw(instance) <= 0.0:
+        return {}
+    drawn = most_of_each([asking(instance, "power", demand / count) for count in counts])
+    return {count: one.amount for count, one in zip(counts, drawn, strict=True) if one is not None}
+
+
+def _candidates(fewest: int, best: Iterable[Reached], demand: float) -> list[int]:
     """Return numbers of racks: the fewest, those at which each runs best, and their neighbours."""
+    middles = [fewest, *(round(demand / one.throughput) for one in best)]
     around = range(-NEIGHBOURS, NEIGHBOURS + 1)
-    wanted = {middle + beside for middle in (fewest, *best) for beside in around}
+    wanted = {middle + beside for middle in middles for beside in around}
     return sorted(count for count in wanted if count >= fewest)
 
 

@@ -1,5 +1,6 @@
 """`size`: what a demand takes, in racks or in any one number of the instance."""
 
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from hbmopt.instance import Instance, Overrides, Source, llm_name, load, rack_na
 from hbmopt.notebook import Answer
 from hbmopt.results import Conflict, StepAccuracy, plain
 from hbmopt.studies.sizing.racks import Fleet, Least, asking, fleets_for, optimum
-from hbmopt.studies.sizing.unknown import Unknown, unknown_of
+from hbmopt.studies.sizing.unknown import Unknown, unknown_of, with_limit
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def size(
         "power_scope": instance.limits.power_scope,
         "least": least,
     }
+    if solve_for is not None and least != "racks":
+        raise InputError("--least is about numbers of racks; leave it or --solve-for out")
     if solve_for is not None:
         return _unknown(instance, solve_for, users, asked, heading, begun)
     if asked is None:
@@ -180,8 +183,8 @@ def _proof(fewest: Fleet, most: float, demand: float) -> str:
 def _amount(given: float | str, dimension: str, name: str) -> float:
     """Return a speed or a rate in tok/s. Raises `InputError` for what is none."""
     if isinstance(given, float | int):
-        if not given > 0:
-            raise InputError(f"--{name} {given:g}: must be more than 0")
+        if not 0 < given < math.inf:
+            raise InputError(f"--{name} {given:g}: must be more than 0, and finite")
         return float(given)
     plain_number = re.fullmatch(r"\s*([0-9.]+(?:[eE][0-9]+)?)\s*", given)
     if plain_number:
@@ -203,8 +206,8 @@ def _demand(
     if users is not None and demand is not None:
         raise InputError("give either --users, or --demand")
     if users is not None:
-        if not users > 0:
-            raise InputError(f"--users {users:g}: must be more than 0")
+        if not 0 < users < math.inf:
+            raise InputError(f"--users {users:g}: must be more than 0, and finite")
         if floor <= 0 and solve_for is None:
             raise InputError('--users needs a speed: --speed "30 tok/s"')
         return users * floor
@@ -232,9 +235,13 @@ def _unknown(
             served = demand
         return asking(changed, "throughput", served or None)
 
-    if name in ("speed", "limits.min_speed") and float(instance.limits.min_speed) == 0.0:
-        instance = instance.at_floor(FIRST_SPEED)
+    instance = with_limit(instance, name)
     found, solution = unknown_of(instance, name, asked)
+    if found.name == "limits.min_speed" and found.value is not None:
+        heading |= {
+            "speed_tok_s_user": found.value,
+            "demand_tok_s": users * found.value if users is not None else demand,
+        }
     status = "optimal" if found.value is not None or found.statement.startswith("every") else ""
     return Sizing(
         status=status or "infeasible",
@@ -244,7 +251,3 @@ def _unknown(
         seconds=time.perf_counter() - begun,
         **heading,
     )
-
-
-FIRST_SPEED = 1.0
-"""Tok/s per user from which a speed is looked for where there is no floor."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from hbmopt.documents import Figure
 from hbmopt.errors import InputError, nearest
 from hbmopt.instance import Instance, InstanceNumber, numbers_of
 from hbmopt.plan import most_of_each
@@ -32,7 +33,7 @@ DIGITS = 5
 SHORT = 0.01
 """Share by which a value that is not enough is told beside it."""
 
-ALIASES = {"speed": "limits.min_speed", "context": "workload.context"}
+ALIASES = {"speed": ("limits.min_speed",), "context": ("workload.context", "workload.prompt")}
 """What numbers are called as well."""
 
 Asked = Callable[[Instance], Instance]
@@ -92,7 +93,8 @@ def unknown_of(instance: Instance, name: str, asked: Asked) -> tuple[Unknown, So
         unit=number.unit,
         now=number.amount * number.quoted,
         value=None,
-        more=served[-1],
+        # Where too much of it fails as well, how little is enough is the question.
+        more=not served[0],
         short=None,
         lowest=shown[0],
         highest=shown[1],
@@ -118,13 +120,41 @@ def unknown_of(instance: Instance, name: str, asked: Asked) -> tuple[Unknown, So
 
 
 def _number(instance: Instance, name: str) -> InstanceNumber:
-    listed = numbers_of(instance)
-    wanted = ALIASES.get(name, name)
-    for one in listed:
-        if one.name == wanted:
-            return one
-    hint = nearest(wanted, [one.name for one in listed])
+    listed = {one.name: one for one in numbers_of(instance)}
+    for wanted in ALIASES.get(name, (name,)):
+        if wanted in listed:
+            return listed[wanted]
+    if name.startswith("choices"):
+        raise InputError(f"--solve-for {name}: the solver picks among choices; name a number")
+    hint = nearest(name, listed)
     raise InputError(f"--solve-for {name}: no number of the instance has such a path; {hint}")
+
+
+def with_limit(instance: Instance, name: str) -> Instance:
+    """Return the instance with a limit that it need not give, as it is without, to be looked for.
+
+    Its cap on power, the power limit of its accelerators, its price, or a floor.
+    """
+    limits, rack = instance.limits, instance.rack
+    known: dict[str, Figure | None] = {
+        "power": _figure(instance.power_cap_kw, "power"),
+        "accelerator_power": instance.accelerator_limit,
+        "budget_usd": _figure(rack.all_usd or None, "money"),
+        "min_speed": Figure(FIRST_SPEED, "speed"),
+    }
+    key = "min_speed" if name == "speed" else name.removeprefix("limits.")
+    given = getattr(limits, key, None) if key in known else None
+    if key not in known or known[key] is None or (given is not None and given.amount > 0.0):
+        return instance
+    return instance.model_copy(update={"limits": limits.model_copy(update={key: known[key]})})
+
+
+FIRST_SPEED = 1.0
+"""Tok/s per user from which a speed is looked for where there is no floor."""
+
+
+def _figure(amount: float | None, dimension: str) -> Figure | None:
+    return Figure(amount, dimension) if amount is not None else None
 
 
 class _Search:
