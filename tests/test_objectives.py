@@ -330,3 +330,10 @@ def test_a_page_speaks_of_what_is_sought(objective, said, tmp_path):
     unit = OBJECTIVES[objective].unit
     assert f"price of speed, {'tok/s' if objective == 'speed' else unit} per tok/s/user" in text
     assert "makes at most" not in text
+
+
+@pytest.mark.parametrize("objective", ["tokens_per_joule", "power"])
+def test_a_rack_that_draws_nothing_has_no_such_objective(objective):
+    changes = {"objective": objective, "limits.min_throughput": "100 tok/s"}
+    with pytest.raises(InputError, match="the rack draws no power"):
+        hbmopt.solve("closed_form", changes)

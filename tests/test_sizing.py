@@ -139,6 +139,9 @@ def test_a_fleet_that_nothing_serves_says_why():
         (("h200", "--users", "3", "--demand", "2M tok/s"), "either --users, or --demand"),
         (("h200", "--demand", "2M"), 'such as "50k tok/s"'),
         (("h200", "--users", "-1"), "must be more than 0"),
+        (("h200", "--users", "inf", "--speed", "30"), "and finite"),
+        (("h200", "--solve-for", "speed", "--least", "power"), "--least is about numbers of racks"),
+        (("h200", "--solve-for", "choices.clocks"), "name a number"),
         (("h200", "--speed", "30 GB", "--users", "5"), "speed"),
         (("h200", "--solve-for", "rack.accelerator.hbm_capcity"), "hbm_capacity"),
         (
@@ -161,3 +164,43 @@ def test_python_takes_the_same_questions():
     assert found.demand_tok_s == 50_000
     assert repr(found).startswith("<Sizing: h200, ")
     assert "<table" in found._repr_html_()
+
+
+def test_a_rack_that_draws_nothing_is_counted_all_the_same():
+    found = hbmopt.size("closed_form", demand="5k tok/s")
+    assert [one.least for one in found.fleets] == ["racks"]
+    assert found.chosen.racks == 2
+    assert "One rack makes at most 3,200 tok/s" in invoke(
+        "size", "closed_form", "--demand", "5k tok/s"
+    ).stdout.replace("one rack", "One rack")
+
+
+@pytest.mark.parametrize("name", ["limits.power", "limits.accelerator_power", "limits.budget_usd"])
+def test_limits_that_are_not_given_can_be_what_is_sought(name):
+    found = hbmopt.size("h200", users=100, speed=30, solve_for=name).unknown
+    assert found.more
+    assert found.value <= found.now
+    given = f"{found.value:.12g} {found.unit}"
+    asked = {"limits.min_speed": "30 tok/s", "limits.min_throughput": "3000 tok/s"}
+    assert hbmopt.solve("h200", asked | {name: given}).feasible
+    short = f"{found.short:.12g} {found.unit}"
+    assert not hbmopt.solve("h200", asked | {name: short}).feasible
+
+
+def test_how_little_is_enough_is_told_where_too_much_fails_as_well():
+    # So many accelerators at rest draw more than the rack may.
+    found = hbmopt.size("h200", users=64, speed=30, solve_for="rack.accelerators").unknown
+    assert found.more
+    assert (found.value, found.short) == (4, 3)
+
+
+def test_the_longest_context_is_that_of_the_prompt_where_there_is_one():
+    found = hbmopt.size("h200", users=50, speed=30, solve_for="context").unknown
+    assert found.name == "workload.prompt"
+    assert not found.more
+
+
+def test_a_speed_that_is_sought_is_what_is_served():
+    found = hbmopt.size("h200", users=64, solve_for="speed")
+    assert found.speed_tok_s_user == found.unknown.value
+    assert found.demand_tok_s == pytest.approx(64 * found.unknown.value)

@@ -173,11 +173,10 @@ def _proof(fewest: Fleet, most: float, demand: float) -> str:
     one = f"one rack makes at most {show(most, 6)} tok/s, proven over all configurations"
     if fewest.racks == 1:
         return f"{one}; the demand is {show(demand, 6)}"
-    less = fewest.racks - 1
-    return (
-        f"{one}: {counted(less, 'rack')} make at most {show(less * most, 6)}, less than the "
-        f"{show(demand, 6)} that are asked for"
-    )
+    less, asked = fewest.racks - 1, f"less than the {show(demand, 6)} that are asked for"
+    if less == 1:
+        return f"{one}, {asked}"
+    return f"{one}: {less:,} racks make at most {show(less * most, 6)}, {asked}"
 
 
 def _amount(given: float | str, dimension: str, name: str) -> float:
