@@ -72,13 +72,13 @@ def test_a_fraction_is_that_of_the_best_column(asked_of):
     are_best(*asked_of)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
 @given(asked([one for one in OBJECTIVES if one not in FRACTIONS]))
 def test_every_other_objective_is_that_of_the_best_column(asked_of):
     are_best(*asked_of)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=8, deadline=None, suppress_health_check=SLOW)
 @given(asked(list(OBJECTIVES), lpus=True))
 def test_no_grid_point_with_shares_on_lpus_is_better(asked_of):
     mapping, questions = asked_of
