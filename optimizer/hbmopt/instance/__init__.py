@@ -27,6 +27,7 @@ from hbmopt.instance.catalogue_table import (
     Fact,
 )
 from hbmopt.instance.cost import (
+    HOURS_OF_A_YEAR,
     Capital,
     CostRate,
     capital,
@@ -92,6 +93,7 @@ __all__ = [
     "CALIBRATED",
     "EXPERT_PARALLEL",
     "HIGH",
+    "HOURS_OF_A_YEAR",
     "KINDS",
     "LATENCIES",
     "LATENCY",

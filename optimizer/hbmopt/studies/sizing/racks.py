@@ -21,8 +21,14 @@ from typing import Literal
 from hbmopt.demand import MILLION, PER_HOUR, rack_data
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
-from hbmopt.instance import Instance, Objective, cost_rate, rack_kw, usd_per_million
-from hbmopt.instance.cost import HOURS_OF_A_YEAR
+from hbmopt.instance import (
+    HOURS_OF_A_YEAR,
+    Instance,
+    Objective,
+    cost_rate,
+    rack_kw,
+    usd_per_million,
+)
 from hbmopt.plan import Reached, most_of_each, search
 from hbmopt.program import RackPlan, rack_power
 from hbmopt.results import Solution, solution_of, solve_mixed
