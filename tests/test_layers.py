@@ -28,6 +28,7 @@ ROOMS = (
     "studies.sensitivity",
     "studies.accuracy",
     "studies.sizing",
+    "fleet",
     "report.tables",
     "report.html",
     "report.charts",
