@@ -4,7 +4,15 @@ In: an `Instance` and a `Configuration`. Out: the numbers of the program:
 bytes, FLOPs, seconds, joules.
 """
 
-from hbmopt.demand.aim import MILLION, MOST_TOKENS, PER_HOUR, Aim, aim_of, aims_of
+from hbmopt.demand.aim import (
+    MILLION,
+    MOST_TOKENS,
+    PER_HOUR,
+    Aim,
+    aim_of,
+    aims_of,
+    side_by_side,
+)
 from hbmopt.demand.alike import Alike, alike
 from hbmopt.demand.coefficients import (
     Array,
@@ -74,6 +82,7 @@ __all__ = [
     "room_for",
     "sequence_cache",
     "sequence_latency",
+    "side_by_side",
     "smallest_batch",
     "step_tokens",
     "usable_hbm",
