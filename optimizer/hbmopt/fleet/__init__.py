@@ -3,3 +3,7 @@
 In: a document of kind `fleet`. Out: a `FleetPlan`: pools of racks, what each makes in each period,
 what it costs, and what one more of everything is worth.
 """
+
+from hbmopt.fleet.prefill import CHUNKS, PrefillPoint, prefill_points
+
+__all__ = ["CHUNKS", "PrefillPoint", "prefill_points"]
