@@ -41,9 +41,9 @@ class PromptChunks:
         return min(self.chunk, self.computed)
 
     @property
-    def prompts(self) -> float:
-        """Prompts of one chunk."""
-        return self.chunk / self.width
+    def prompts(self) -> int:
+        """Prompts that a full chunk has tokens of."""
+        return math.ceil(self.chunk / self.width)
 
     @property
     def mean_end(self) -> float:
@@ -86,7 +86,8 @@ class PromptDemand(Demand):
     """What replicas demand that compute prompts in chunks: its sequences are tokens of them.
 
     A batch is the tokens of a pass: a chunk for every attention rank of every pipeline stage. A
-    rank holds the prompts of its chunk, and as many again that are being handed over.
+    rank holds the prompts of its chunk, and as many again that are being handed over. Where many
+    short ones do not fit, as many as do share a chunk that is not full.
     """
 
     def __init__(self, instance: Instance, configuration: Configuration, chunk: float) -> None:
@@ -95,10 +96,10 @@ class PromptDemand(Demand):
         self._full = plain(_of_tokens(instance, configuration, self.chunks, self._full))
 
     @property
-    def tokens(self) -> float:
-        """Tokens of a pass of one replica, all attention ranks and pipeline stages."""
+    def chunks_at_once(self) -> float:
+        """Chunks of a pass of one replica: one of each attention rank and pipeline stage."""
         layout = self.configuration.layout
-        return self.chunks.chunk * layout.attention_data_parallel * layout.pipeline_parallel
+        return 1.0 * layout.attention_data_parallel * layout.pipeline_parallel
 
     @property
     def passes(self) -> float:
@@ -117,23 +118,22 @@ class PromptDemand(Demand):
 
     @property
     def handover_ms(self) -> float:
-        """Time that the prompts of a chunk take over the links of their rank; NaN if unknown."""
+        """Time of one hand-over on the links of a prompt's rank, NaN where it is not known."""
         layout, network = self.configuration.layout, self._network_tb_per_s
         if network is None:
             return math.nan
-        links = layout.tensor_parallel * layout.pipeline_parallel
-        return self.chunks.prompts * self.handover_gb / (links * network)
+        return self.handover_gb / (layout.tensor_parallel * layout.pipeline_parallel * network)
 
     @property
     def network_ms(self) -> float:
-        """Time of a pass that its hand-over and exchanges take on the network; 0 if unknown."""
+        """Time of the network for a token, hand-over and exchanges; 0 where it is not known."""
         network, exchanged = self._network_tb_per_s, self._full.scale_out
         if network is None:
             return 0.0
         each = self.handover_gb / self.chunks.computed
         if exchanged is not None:
             each += number(exchanged.gb_per_sequence)
-        return each * self.tokens / (self.configuration.layout.accelerators * network)
+        return each / (self.configuration.layout.accelerators * network)
 
     @property
     def _network_tb_per_s(self) -> float | None:
@@ -177,13 +177,12 @@ def _of_tokens(
     once = number(parts[head].gflop_per_sequence) / chunks.computed
     parts[head] = replace(parts[head], gflop_per_sequence=once)
     read, restored = _cache_read(instance, configuration, chunks)
-    in_flight = 2.0 * math.ceil(chunks.prompts)
     attained, hidden = step.efficiency, step.overlap
     return replace(
         step,
         components=tuple(parts),
         kernels=tuple(replace(one, gemm=attained.prefill) for one in step.kernels),
-        kv_held_gb=number(step.kv_held_gb) * in_flight / chunks.chunk,
+        kv_held_gb=number(step.kv_held_gb) * 2.0 / chunks.width,
         kv_read_gb=read * fuller,
         attention_gflop=(prefill_flops(instance) * GIGA + restored) * fuller,
         latency_ms_per_sequence=number(step.latency_ms_per_sequence) / chunks.width,

@@ -12,7 +12,7 @@ declares for decode steps, with tokens of prompts for sequences (see `hbmopt.dem
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import cast
 
@@ -121,8 +121,7 @@ def prefill_points(
     found = list[PrefillPoint]()
     for same in _with_one_cache(_configurations(instance)):
         groups = points_of(one for size in sizes for one in alike_prompts(instance, same, size))
-        ways = [_ways(instance, group) for group in groups]
-        found += _efficient([one.within(longest) for one in ways])
+        found += _efficient([_ways(instance, group, longest) for group in groups])
     return sorted(found, key=lambda one: (-one.prompts_per_s, one.first_token_s))
 
 
@@ -170,15 +169,6 @@ class _Ways:
         """Energy of a prompt beyond rest, in kJ."""
         return np.asarray((self.power - self.rest) / self.rate)
 
-    def within(self, longest: float) -> "_Ways":
-        """Return the ways that take no longer to the first token, in s."""
-        soon = self.first_token_s <= longest * (1.0 + FITS)
-        columns = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(
-            self,
-            **{name: one[soon] for name, one in columns.items() if isinstance(one, np.ndarray)},
-        )
-
     def point(self, place: int) -> PrefillPoint:
         """Return one of the ways."""
         handover_s = float(self.handover_s[place])
@@ -197,8 +187,8 @@ class _Ways:
         )
 
 
-def _ways(instance: Instance, group: OperatingPoints) -> _Ways:
-    """Return all ways to run the configurations of a group, at every clock.
+def _ways(instance: Instance, group: OperatingPoints, longest: float) -> _Ways:
+    """Return all ways to run the configurations of a group that take no longer, at every clock.
 
     Where the cap does not let all replicas work in full at a clock, fewer of them run, or all wait
     between passes. They wait too where an accelerator would draw more than its own limit.
@@ -207,12 +197,17 @@ def _ways(instance: Instance, group: OperatingPoints) -> _Ways:
     def of_each(value: Callable[[PromptDemand], float]) -> Array:
         return group.of_each(lambda demand: value(_prompts(demand)))
 
-    tokens, most = of_each(lambda one: one.tokens), group.most
-    owners = np.nonzero((tokens <= group.highest * (1.0 + FITS)) & (most >= 1))[0]
-    tokens, most = tokens[owners], most[owners]
+    most, abreast = group.most, of_each(lambda one: one.chunks_at_once)
+    chunk, width = of_each(lambda one: one.chunks.chunk), of_each(lambda one: one.chunks.width)
+    # A rank holds whole prompts.
+    held = np.floor(group.highest / (abreast * width) * (1.0 + FITS))
+    full_chunk = held >= of_each(lambda one: one.chunks.prompts)
+    tokens = abreast * np.where(full_chunk, chunk, held * width)
+    owners = np.nonzero((held >= 1) & (most >= 1))[0]
+    tokens, most, width = tokens[owners], most[owners], width[owners]
     fixed, parked = group.rows.fixed_kw[owners], group.rows.parked_kw[owners]
     rows = group.rows.at(owners, tokens, every=True)
-    network = of_each(lambda one: one.network_ms)[owners]
+    network = of_each(lambda one: one.network_ms)[owners] * tokens
     passing = reduce(np.maximum, (one.base for one in rows.timed), network)
     full = np.minimum(1.0 / passing, _rate_on(1.0, rows.heat))
     left = power_cap(instance) - fixed
@@ -222,28 +217,33 @@ def _ways(instance: Instance, group: OperatingPoints) -> _Ways:
     shape = 2, len(group.clocks), len(owners)
     passes, replicas = np.empty(shape), np.empty(shape)
     passes[0], passes[1], replicas[0], replicas[1] = full, waiting, fewer, most
-    each = rows.rack.running + passes * rows.rack.step.base + parked
+    with np.errstate(divide="ignore"):
+        compute_s = of_each(lambda one: one.passes)[owners] / (1e3 * passes)
+    # Prompts that end together wait for one another's hand-over.
+    together = tokens / (abreast[owners] * width)
+    handover_s = together * of_each(lambda one: one.handover_ms)[owners] / 1e3
     runs = (passes > 0.0) & (replicas >= 1.0)
     # Where all replicas may work in full, one is the other.
     runs[1] &= replicas[0] < most
-    at = np.nonzero(runs)
-    owner = owners[at[2]]
-    running, rate = replicas[at], passes[at]
+    runs &= compute_s + np.nan_to_num(handover_s) <= longest * (1.0 + FITS)
+    each = rows.rack.running + passes * rows.rack.step.base + parked
     uncached = of_each(lambda one: one.chunks.computed)
-    in_scope = fixed[at[2]] + running * each[at]
+    prompts = tokens / uncached[owners]
+    power = rack_kw(instance, cast("float", fixed + replicas * each))
+    place = np.nonzero(runs)[2]
     return _Ways(
         configurations=group.configurations,
         uncached=float(uncached[0]),
         rest=rack_kw(instance, float(group.rows.fixed_kw[0])),
-        owner=owner,
-        replicas=running.astype(np.int64),
-        chunk=of_each(lambda one: one.chunks.chunk)[owner].astype(np.int64),
-        clock=group.clocks[at[1]],
-        rate=1e3 * running * rate * (tokens / uncached[owners])[at[2]],
-        compute_s=of_each(lambda one: one.passes)[owner] / rate / 1e3,
-        handover_gb=of_each(lambda one: one.handover_gb)[owner],
-        handover_s=of_each(lambda one: one.handover_ms)[owner] / 1e3,
-        power=np.asarray(rack_kw(instance, cast("float", in_scope))),
+        owner=owners[place],
+        replicas=replicas[runs].astype(np.int64),
+        chunk=chunk[owners][place].astype(np.int64),
+        clock=np.broadcast_to(group.clocks[:, None], shape)[runs],
+        rate=(1e3 * replicas * passes * prompts)[runs],
+        compute_s=compute_s[runs],
+        handover_gb=of_each(lambda one: one.handover_gb)[owners][place],
+        handover_s=handover_s[place],
+        power=np.asarray(power)[runs],
     )
 
 
