@@ -38,6 +38,7 @@ from hbmopt.demand.configuration import (
 )
 from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, replaced
+from hbmopt.demand.prompts import PromptDemand, alike_prompts
 from hbmopt.demand.sequence import (
     context_regime,
     room_for,
@@ -61,11 +62,13 @@ __all__ = [
     "ExpertReads",
     "Layout",
     "Point",
+    "PromptDemand",
     "Rejection",
     "Segment",
     "aim_of",
     "aims_of",
     "alike",
+    "alike_prompts",
     "collect",
     "configuration_data",
     "context_regime",
