@@ -37,14 +37,14 @@ def add_load_curve(block: pyo.Block, fleet: FleetData) -> None:
     def load_curve(block: pyo.Block, *index: int) -> object:
         place = (index[0], index[1], index[2])
         line, highest = _band(fleet, place).lines[index[3]], _band(fleet, place).highest
-        made = fleet.pools[place[0]].headroom * block.band_rate[place]
+        made = fleet.pools[place[0]].headroom[place[1]] * block.band_rate[place]
         allowed = line.per_rack * block.band_racks[place] + line.per_kw * block.band_power[place]
         return made / highest <= allowed / highest
 
     @block.Constraint(indices, doc="A rack makes no more than it can [racks]")
     def most_rate(block: pyo.Block, *place: int) -> object:
         index = (place[0], place[1], place[2])
-        made = fleet.pools[index[0]].headroom * block.band_rate[index]
+        made = fleet.pools[index[0]].headroom[index[1]] * block.band_rate[index]
         return made / _band(fleet, index).highest <= block.band_racks[index]
 
     @block.Constraint(indices, doc="Racks of a band make at least its lower end [racks]")
@@ -53,7 +53,7 @@ def add_load_curve(block: pyo.Block, fleet: FleetData) -> None:
         band = _band(fleet, index)
         if band.lowest <= 0:
             return pyo.Constraint.Skip
-        made = fleet.pools[index[0]].headroom * block.band_rate[index]
+        made = fleet.pools[index[0]].headroom[index[1]] * block.band_rate[index]
         return block.band_racks[index] <= made / band.lowest
 
     @block.Constraint(indices, doc="And draw what that takes [racks]")

@@ -68,7 +68,7 @@ class PoolData:
     prefill
         Whether it computes prompts.
     headroom
-        Capacity that has to be there per what is asked for in the mean, at least 1.
+        Capacity that has to be there per what is asked for in the mean, at least 1, by period.
     prompts_per_token
         Prompts that pools of their own have to compute for a token that it makes.
     reserved_hbm_gb
@@ -85,7 +85,7 @@ class PoolData:
     kind: int
     demand: int
     prefill: bool
-    headroom: float
+    headroom: tuple[float, ...]
     prompts_per_token: float = 0.0
     reserved_hbm_gb: float = 0.0
     cores_per_token: float = 0.0
@@ -103,8 +103,8 @@ class KindData:
         Racks that are there already, by year.
     at_most
         Racks that may be bought in all, None for any number.
-    first, lead
-        The first year in which it may be bought, and years until it runs.
+    runs
+        By year in which it is bought: the first year in which it runs, None where it is not sold.
     usd
         Price of one, that counts against the capital.
     bought_usd_per_hour, standing_usd_per_hour
@@ -120,8 +120,7 @@ class KindData:
     name: str
     owned: tuple[float, ...]
     at_most: float | None
-    first: int
-    lead: int
+    runs: tuple[int | None, ...]
     usd: float
     bought_usd_per_hour: float
     standing_usd_per_hour: float

@@ -1,6 +1,6 @@
 """Racks that stand in a year: those owned that are kept, and those that were bought in time.
 
-    n_r,Y = kept_r,Y + sum_(y + lead <= Y) bought_r,y          [racks]
+    n_r,Y = kept_r,Y + sum_(runs(y) <= Y) bought_r,y          [racks]
     kept_r,Y <= owned_r,Y      kept_r,Y <= kept_r,Y-1      sum_y bought_r,y <= most_r
 """
 
@@ -16,7 +16,7 @@ def add_standing(block: pyo.Block, fleet: FleetData) -> None:
 
     def most_bought(_: pyo.Block, kind: int, year: int) -> tuple[float, float | None]:
         one = fleet.kinds[kind]
-        return (0.0, one.at_most) if year >= one.first else (0.0, 0.0)
+        return (0.0, one.at_most) if one.runs[year] is not None else (0.0, 0.0)
 
     block.bought = pyo.Var(kinds, years, within=domain, bounds=most_bought, doc="racks bought [1]")
     block.kept = pyo.Var(
@@ -29,9 +29,9 @@ def add_standing(block: pyo.Block, fleet: FleetData) -> None:
 
     @block.Expression(kinds, years, doc="Racks that stand [1]")
     def standing(block: pyo.Block, kind: int, year: int) -> object:
-        lead = fleet.kinds[kind].lead
-        bought = sum(block.bought[kind, one] for one in years if one + lead <= year)
-        return block.kept[kind, year] + bought
+        runs = fleet.kinds[kind].runs
+        bought = [block.bought[kind, one] for one in years if _by(runs[one], year)]
+        return block.kept[kind, year] + sum(bought)
 
     @block.Constraint(kinds, years, doc="What is given away does not come back [racks]")
     def kept_on(block: pyo.Block, kind: int, year: int) -> object:
@@ -46,3 +46,7 @@ def add_standing(block: pyo.Block, fleet: FleetData) -> None:
         if most is None or fleet.years == 1:
             return pyo.Constraint.Skip
         return sum(block.bought[kind, year] for year in years) <= most
+
+
+def _by(first: int | None, year: int) -> bool:
+    return first is not None and first <= year

@@ -5,13 +5,12 @@ proven optima of one rack; the line through each bounds what any way to run make
 
     T <= m (E + a)    where m is the most of T / (E + a) over all operating points
 
-E are the kW beyond those of the resting rack. Between two points more are sought until the lines
-leave no more than a small share open.
+E are the kW beyond those of the resting rack. Lines are drawn where those that there are leave most
+open, until that is a small share of the rack's power.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from hbmopt.demand import Aim, rack_data
 from hbmopt.documents import Figure
@@ -22,10 +21,10 @@ from hbmopt.plan import best_points, plan_at
 from hbmopt.points import ServingPoint
 from hbmopt.program import rack_power
 
-FINE = 2e-3
-"""Share of a rate that lines may leave open before another one is sought."""
+FINE = 2e-2
+"""Share of a rack's power that lines may leave open."""
 
-MOST_LINES = 4
+MOST_LINES = 12
 
 LEAST_KW = 1e-9
 """KW that running takes at least beyond resting, where one divides by it."""
@@ -43,6 +42,32 @@ class CurvePoint:
     running: ServingPoint
 
 
+@dataclass(frozen=True)
+class _Segment:
+    """Two neighbouring corners of a curve, and the slopes of the lines through them in rate/kW."""
+
+    low: CurvePoint
+    high: CurvePoint
+    steep: float
+    flat: float
+
+    @property
+    def chord(self) -> float:
+        """The slope between the corners."""
+        return (self.high.rate - self.low.rate) / max(self.high.kw - self.low.kw, LEAST_KW)
+
+    @property
+    def open_kw(self) -> float:
+        """How many kW less than on the chord the lines leave possible, where that is most."""
+        low, high = self.low, self.high
+        if self.steep <= self.flat * (1.0 + ROUNDING):
+            return 0.0
+        rise = high.rate - low.rate + self.steep * low.kw - self.flat * high.kw
+        meeting = rise / (self.steep - self.flat)
+        rate = low.rate + self.steep * (meeting - low.kw)
+        return max(0.0, low.kw + (rate - low.rate) / max(self.chord, LEAST_KW) - meeting)
+
+
 @dataclass
 class LoadCurve:
     """What one rack makes on its power for one class.
@@ -53,27 +78,19 @@ class LoadCurve:
         The rack with the class's model, workload and floor.
     idle_kw
         What it draws at rest.
-    corners
-        Points of the curve that lines go through, the slowest first; the last makes most.
-    lines
-        Bounds of what any way to run makes.
+    top
+        The way to run that makes most.
     """
 
     instance: Instance
     idle_kw: float
-    corners: tuple[CurvePoint, ...]
-    lines: tuple[Line, ...]
+    top: CurvePoint
+    lines: list[Line] = field(default_factory=list)
+    """Bounds of what any way to run makes."""
+    corners: list[CurvePoint] = field(default_factory=list)
+    """Points that lines go through, the slowest first."""
+    _segments: list[_Segment] = field(default_factory=list, repr=False)
     _known: dict[float, CurvePoint | None] = field(default_factory=dict, repr=False)
-
-    @property
-    def top(self) -> CurvePoint:
-        """The way to run that makes most."""
-        return self.corners[-1]
-
-    @cached_property
-    def steepest(self) -> CurvePoint:
-        """The way to run that makes most per kW."""
-        return max(self.corners, key=lambda one: one.rate / max(one.kw, LEAST_KW))
 
     def at_least(self, rates: Sequence[float]) -> list[CurvePoint | None]:
         """Return the ways to make rates on the least power; None where a rack cannot."""
@@ -88,14 +105,50 @@ class LoadCurve:
 
     def within(self, kilowatt: float) -> CurvePoint | None:
         """Return the way to make most on so many kW beyond resting."""
-        scale = rack_kw(self.instance, 1.0) - rack_kw(self.instance, 0.0)
-        scoped = (kilowatt + self.idle_kw - rack_kw(self.instance, 0.0)) / scale
+        resting = rack_kw(self.instance, 0.0)
+        scoped = (kilowatt + self.idle_kw - resting) / (rack_kw(self.instance, 1.0) - resting)
         cap = self.instance.power_cap_kw
         power = Figure(scoped if cap is None else min(cap, scoped), "power")
         changed = {"power": power, "power_capped": True}
         limits = self.instance.limits.model_copy(update=changed)
         (point,) = best_points([self.instance.model_copy(update={"limits": limits})])
         return curve_point(self.instance, self.idle_kw, point) if point is not None else None
+
+    def widest(self, share: float) -> _Segment | None:
+        """Return the segment that leaves most open, None where none leaves a share of the power."""
+        allowed = share * (self.idle_kw + self.top.kw)
+        found = max(self._segments, key=lambda one: one.open_kw, default=None)
+        return found if found is not None and found.open_kw > allowed else None
+
+    def draw(self, segment: _Segment | None, beyond: float, found: ServingPoint | None) -> None:
+        """Add the line through the point that makes most per kW, with `beyond` kW beside its own.
+
+        The first one has no segment, and none beside.
+        """
+        if found is None:
+            raise SolverError(f"{self.instance.name}: nothing makes most per kW, yet it runs")
+        point = curve_point(self.instance, self.idle_kw, found)
+        most = point.rate / max(point.kw + beyond, LEAST_KW) * (1.0 + ROUNDING)
+        self.lines.append(Line(most * beyond, most))
+        if segment is None:
+            self.corners = [self.top]
+            if point.kw < self.top.kw:
+                self.corners.insert(0, point)
+                self._segments.append(_Segment(point, self.top, most, 0.0))
+            return
+        self._segments.remove(segment)
+        low, high = segment.low, segment.high
+        if most > segment.chord * (1.0 + 10.0 * ROUNDING) and low.kw < point.kw < high.kw:
+            self.corners.append(point)
+            self.corners.sort(key=lambda one: one.rate)
+            self._segments.append(_Segment(low, point, segment.steep, most))
+            self._segments.append(_Segment(point, high, most, segment.flat))
+
+    def aim(self, beyond: float) -> Aim:
+        """Return what makes most per kW beyond resting and `beyond`, as an aim."""
+        resting = rack_kw(self.instance, 0.0)
+        scale = rack_kw(self.instance, 1.0) - resting
+        return Aim("tokens_per_dollar", 0.0, -(self.idle_kw - beyond - resting) / scale, 1.0)
 
 
 def _asking(instance: Instance, rate: float) -> Instance:
@@ -117,72 +170,43 @@ def resting_kw(instance: Instance) -> float:
 
 
 def load_curves(instances: Sequence[Instance]) -> list[LoadCurve | None]:
-    """Return the load curves of racks for classes, None where a rack serves nobody.
-
-    All of them are asked at one go, line by line.
-    """
-    drawn = [
-        _Drawing(one, most) if most is not None else None
-        for one, most in zip(instances, best_points(instances), strict=True)
+    """Return the load curves of racks for classes, None where a rack serves nobody."""
+    most = best_points(instances)
+    curves = [
+        None if point is None else _undrawn(instance, point)
+        for instance, point in zip(instances, most, strict=True)
     ]
-    while asking := [(one, beyond) for one in drawn if one and (beyond := one.next()) is not None]:
-        found = best_points(
-            [one.instance for one, _ in asking],
-            aims=[one.aim(beyond) for one, beyond in asking],
-        )
-        for (one, beyond), point in zip(asking, found, strict=True):
-            one.told(beyond, point)
-    return [one.curve() if one is not None else None for one in drawn]
+    drawn = [one for one in curves if one is not None]
+    aims = [one.aim(0.0) for one in drawn]
+    for one, point in zip(drawn, best_points([one.instance for one in drawn], aims=aims), strict=True):
+        one.draw(None, 0.0, point)
+    refine(drawn, FINE)
+    return curves
 
 
-class _Drawing:
-    """A load curve that is being drawn, line by line."""
-
-    def __init__(self, instance: Instance, most: ServingPoint) -> None:
-        self.instance, self._idle = instance, resting_kw(instance)
-        self._scale = rack_kw(instance, 1.0) - rack_kw(instance, 0.0)
-        self._corners = [curve_point(instance, self._idle, most)]
-        self._lines = list[Line]()
-        self._open = list[tuple[CurvePoint, CurvePoint]]()
-        self._between: tuple[CurvePoint, CurvePoint] | None = None
-
-    def next(self) -> float | None:
-        """Return the kW beyond resting that are to be counted beside those of the next point."""
-        if not self._lines:
-            return 0.0
-        if len(self._lines) >= MOST_LINES or not self._open:
-            return None
-        low, high = self._between = self._open.pop()
-        return max(0.0, low.rate / _slope(low, high) - low.kw)
-
-    def aim(self, beyond: float) -> Aim:
-        """Return what the next point is the best of: what it makes per kW."""
-        scoped = (self._idle - beyond - rack_kw(self.instance, 0.0)) / self._scale
-        return Aim("tokens_per_dollar", 0.0, -scoped, 1.0)
-
-    def told(self, beyond: float, found: ServingPoint | None) -> None:
-        """Take the point that makes most per kW."""
-        if found is None:
-            raise SolverError(f"{self.instance.name}: nothing makes most per kW, yet it runs")
-        point = curve_point(self.instance, self._idle, found)
-        most = point.rate / max(point.kw + beyond, LEAST_KW) * (1.0 + ROUNDING)
-        self._lines.append(Line(most * beyond, most))
-        if self._between is None:
-            (top,) = self._corners
-            if point.rate < top.rate * (1.0 - FINE):
-                self._corners.append(point)
-                self._open.append((point, top))
-            return
-        low, high = self._between
-        if most > _slope(low, high) * (1.0 + FINE) and low.rate < point.rate < high.rate:
-            self._corners.append(point)
-            self._open += [(low, point), (point, high)]
-
-    def curve(self) -> LoadCurve:
-        """Return what was drawn."""
-        corners = tuple(sorted(self._corners, key=lambda one: one.rate))
-        return LoadCurve(self.instance, self._idle, corners, tuple(self._lines))
+def _undrawn(instance: Instance, point: ServingPoint) -> LoadCurve:
+    idle = resting_kw(instance)
+    return LoadCurve(instance, idle, curve_point(instance, idle, point))
 
 
-def _slope(low: CurvePoint, high: CurvePoint) -> float:
-    return (high.rate - low.rate) / max(high.kw - low.kw, LEAST_KW)
+def refine(curves: Sequence[LoadCurve], share: float) -> bool:
+    """Draw lines until curves leave no more than a share of the power open; whether any was drawn.
+
+    All curves are asked at one go, line by line.
+    """
+    drawn = False
+    while True:
+        asking = [
+            (one, segment)
+            for one in curves
+            if len(one.lines) < MOST_LINES and (segment := one.widest(share)) is not None
+        ]
+        if not asking:
+            return drawn
+        drawn = True
+        beyond = [max(0.0, one.low.rate / one.chord - one.low.kw) for _, one in asking]
+        aims = [one.aim(more) for (one, _), more in zip(asking, beyond, strict=True)]
+        found = best_points([one.instance for one, _ in asking], aims=aims)
+        for (one, segment), more, point in zip(asking, beyond, found, strict=True):
+            one.draw(segment, more, point)
+

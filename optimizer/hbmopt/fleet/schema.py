@@ -25,6 +25,7 @@ from hbmopt.documents import (
     TokenPrice,
 )
 from hbmopt.errors import InputError, nearest
+from hbmopt.fleet.arrivals import Arrivals
 from hbmopt.instance import HOURS_OF_A_DAY, Economics, Overrides, first_problem, load_document, problem_at
 
 FleetObjective: TypeAlias = Literal["cost", "power", "racks", "revenue", "margin", "throughput"]
@@ -32,7 +33,7 @@ FleetObjective: TypeAlias = Literal["cost", "power", "racks", "revenue", "margin
 Part: TypeAlias = "str | dict[str, Any]"
 """Part of an instance, as it stands there: a name of the catalogue, or a mapping."""
 
-NAME = r"^[A-Za-z][A-Za-z0-9_.-]*$"
+STEADY = Arrivals(kind="steady")
 
 
 class FleetClass(StrictModel):
@@ -65,6 +66,9 @@ class FleetClass(StrictModel):
         default="elsewhere",
         description="who computes prompts: nobody here, the racks that decode, pools of their "
         "own, or whichever of these two is better",
+    )
+    arrivals: Arrivals | None = Field(
+        default=None, description="how its requests arrive; default: as all others of the fleet"
     )
     racks: list[str] | None = Field(default=None, description="types that may serve it")
     choices: dict[str, Any] = Field(default_factory=dict, description="as of an instance")
@@ -166,6 +170,9 @@ class Fleet(StrictModel):
     periods: list[Period] = Field(
         default_factory=lambda: [Period(name="always")],
         description="stretches of time, or `hours`: the 24 of a day",
+    )
+    arrivals: Arrivals = Field(
+        default=STEADY, description="how requests arrive: `steady`, or at random with a limit"
     )
     switching: OptionalCount | None = Field(
         default=None, description="racks that may change what they do from a period to the next"
