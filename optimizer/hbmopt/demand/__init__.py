@@ -31,7 +31,9 @@ from hbmopt.demand.configuration import (
 from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.sequence import (
+    KeptCache,
     context_regime,
+    kept_cache,
     room_for,
     sequence_cache,
     smallest_batch,
@@ -51,6 +53,7 @@ __all__ = [
     "Configuration",
     "Demand",
     "ExpertReads",
+    "KeptCache",
     "Layout",
     "Point",
     "Rejection",
@@ -63,6 +66,7 @@ __all__ = [
     "context_regime",
     "enumerate_configurations",
     "fixed_latency",
+    "kept_cache",
     "largest_batch",
     "latency_layers",
     "offloadable_components",
