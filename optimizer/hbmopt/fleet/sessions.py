@@ -164,7 +164,7 @@ class SessionNumbers:
 def session_numbers(
     instance: Instance, sessions: Sessions, configuration: Configuration | None = None
 ) -> SessionNumbers:
-    """Return what sessions take on the rack of an instance, by turn (DESIGN 3.7).
+    """Return what sessions take on the rack of an instance, by turn (see docs/kv_tiers.md).
 
     Parameters
     ----------
