@@ -76,7 +76,8 @@ def packaged():
         if folder.is_dir() and folder not in linked
         for path in folder.rglob("*.py")
     }
-    found |= {f"hbmopt/models/{path.name}": path for path in (ROOT / "models").glob("*.py")}
+    models = ROOT / "models"
+    found |= {f"hbmopt/models/{path.relative_to(models)}": path for path in models.rglob("*.py")}
     instances = ROOT / "instances"
     found |= {
         f"hbmopt/instances/{path.relative_to(instances).as_posix()}": path

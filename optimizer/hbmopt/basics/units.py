@@ -60,6 +60,14 @@ _LIFE = {
     **dict.fromkeys(("year", "years"), Fraction(1)),
     **dict.fromkeys(("month", "months"), Fraction(1, 12)),
 }
+_REQUEST_RATE = {
+    f"{prefix}{word}": Fraction(scale) / per
+    for prefix, scale in (("", 1), ("k", 1000), ("M", 10**6))
+    for words, per in ((("requests/s", "req/s"), 1), (("requests/min", "requests/minute"), 60))
+    for word in words
+}
+_TOKEN_PRICE = {"USD/Mtok": Fraction(1), "USD/ktok": Fraction(1000)}
+_CARBON = {"kg/kWh": Fraction(1), "g/kWh": Fraction(1, 1000)}
 _YEARLY_COST = {f"{money}/year": worth for money, worth in _MONEY.items()}
 
 DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
@@ -78,6 +86,9 @@ DIMENSIONS: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
         "cost per power": _COST_PER_POWER,
         "life": _LIFE,
         "yearly cost": _YEARLY_COST,
+        "request rate": _REQUEST_RATE,
+        "price of tokens": _TOKEN_PRICE,
+        "carbon": _CARBON,
     }
 )
 """Unit tables: dimension -> unit -> exact factor into the internal unit."""
@@ -98,6 +109,9 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "cost per power": "10000 USD/kW",
         "life": "5 years",
         "yearly cost": "150000 USD/year",
+        "request rate": "12 requests/s",
+        "price of tokens": "2 USD/Mtok",
+        "carbon": "300 g/kWh",
     }
 )
 
@@ -117,6 +131,9 @@ INTERNAL_UNITS: Mapping[str, str] = MappingProxyType(
         "cost per power": "USD/kW",
         "life": "years",
         "yearly cost": "USD/year",
+        "request rate": "requests/s",
+        "price of tokens": "USD/Mtok",
+        "carbon": "kg/kWh",
         "fraction": "",
         "count": "",
     }
@@ -137,6 +154,9 @@ QUOTED: Mapping[str, tuple[str, float]] = MappingProxyType(
         "cost per power": ("USD/kW", 1.0),
         "life": ("years", 1.0),
         "yearly cost": ("USD/year", 1.0),
+        "request rate": ("requests/s", 1.0),
+        "price of tokens": ("USD/Mtok", 1.0),
+        "carbon": ("kg/kWh", 1.0),
     }
 )
 """Units in which people read figures, and how many make an internal one."""

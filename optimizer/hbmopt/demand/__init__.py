@@ -4,7 +4,15 @@ In: an `Instance` and a `Configuration`. Out: the numbers of the program:
 bytes, FLOPs, seconds, joules.
 """
 
-from hbmopt.demand.aim import MILLION, MOST_TOKENS, PER_HOUR, Aim, aim_of, aims_of
+from hbmopt.demand.aim import (
+    MILLION,
+    MOST_TOKENS,
+    PER_HOUR,
+    Aim,
+    aim_of,
+    aims_of,
+    side_by_side,
+)
 from hbmopt.demand.alike import Alike, alike
 from hbmopt.demand.coefficients import (
     Array,
@@ -30,6 +38,7 @@ from hbmopt.demand.configuration import (
 )
 from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, replaced
+from hbmopt.demand.prompts import PromptDemand, alike_prompts
 from hbmopt.demand.sequence import (
     KeptCache,
     context_regime,
@@ -56,11 +65,13 @@ __all__ = [
     "KeptCache",
     "Layout",
     "Point",
+    "PromptDemand",
     "Rejection",
     "Segment",
     "aim_of",
     "aims_of",
     "alike",
+    "alike_prompts",
     "collect",
     "configuration_data",
     "context_regime",
@@ -78,6 +89,7 @@ __all__ = [
     "room_for",
     "sequence_cache",
     "sequence_latency",
+    "side_by_side",
     "smallest_batch",
     "step_tokens",
     "usable_hbm",

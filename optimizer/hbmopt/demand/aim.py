@@ -145,7 +145,11 @@ def aim_of(instance: Instance) -> Aim:
 
 def aims_of(instances: Sequence[Instance]) -> Aim:
     """Return what instances of one objective ask to be best; of several with arrays for numbers."""
-    each = [aim_of(one) for one in instances]
+    return side_by_side([aim_of(one) for one in instances])
+
+
+def side_by_side(each: Sequence[Aim]) -> Aim:
+    """Return aims of one objective as one, of several with arrays for numbers."""
     if len(each) == 1:
         return each[0]
     numbers = (

@@ -4,7 +4,7 @@ What a model, its formats and a chip demand is the same for all of them, and cou
 arithmetic on layouts. So one demand is computed whose numbers are arrays over the configurations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -41,7 +41,10 @@ class Alike:
 
 
 def alike(
-    instance: Instance, configurations: Sequence[Configuration], places: Sequence[int] | None = None
+    instance: Instance,
+    configurations: Sequence[Configuration],
+    places: Sequence[int] | None = None,
+    demand_of: Callable[[Instance, Configuration], Demand] = Demand,
 ) -> list[Alike]:
     """Return configurations with their demands, those together that have one set of formulas."""
     together: dict[object, list[tuple[int, Configuration]]] = {}
@@ -62,10 +65,14 @@ def alike(
             cautious and layout.attention_data_parallel > 1,
         )
         together.setdefault(key, []).append((place, one))
-    return [_alike(instance, found) for found in together.values()]
+    return [_alike(instance, found, demand_of) for found in together.values()]
 
 
-def _alike(instance: Instance, found: Sequence[tuple[int, Configuration]]) -> Alike:
+def _alike(
+    instance: Instance,
+    found: Sequence[tuple[int, Configuration]],
+    demand_of: Callable[[Instance, Configuration], Demand],
+) -> Alike:
     places, configurations = zip(*found, strict=True)
     first = configurations[0]
     layouts = [one.layout for one in configurations]
@@ -81,7 +88,7 @@ def _alike(instance: Instance, found: Sequence[tuple[int, Configuration]]) -> Al
         first.draft_tokens,
         first.kv_compression,
     )
-    return Alike(Demand(instance, together), configurations, np.array(places))
+    return Alike(demand_of(instance, together), configurations, np.array(places))
 
 
 def _of_all(counts: Sequence[int]) -> int:

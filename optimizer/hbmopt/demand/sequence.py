@@ -74,9 +74,9 @@ def sequence_cache(instance: Instance, configuration: Configuration) -> Sequence
     tokens = step_tokens(instance, configuration)
     ratio = compression(instance, configuration).ratio
     kept, in_flight = _kept_tokens(instance, tokens)
-    reserved = _caches(llm, kept, configuration, in_flight)
-    mean = _caches(llm, workload.mean_context, configuration, tokens.verified)
-    states = tuple(one for group in llm.attention for one in group.state(tokens.verified))
+    reserved = caches_of(llm, kept, configuration, in_flight)
+    mean = caches_of(llm, workload.mean_context, configuration, tokens.verified)
+    states = states_of(llm, tokens.verified)
     held = ratio * placed_bytes(reserved, layout, held=True)
     held += placed_bytes(states, layout, held=True, growing=False)
     read = ratio * placed_bytes(mean, layout, held=False)
@@ -130,14 +130,20 @@ def _kept_tokens(instance: Instance, tokens: StepTokens) -> tuple[float, float]:
     return instance.workload.reserved_context + half_a_page, in_flight
 
 
-def _caches(
+def caches_of(
     llm: Llm, context: float, configuration: Configuration, at_once: float
 ) -> tuple[Cache, ...]:
+    """Return the caches that grow, at a context and with so many tokens computed at once."""
     return tuple(
         one
         for group in llm.attention
         for one in group.cache(context, configuration.kv_format, at_once)
     )
+
+
+def states_of(llm: Llm, at_once: float) -> tuple[Cache, ...]:
+    """Return what a sequence keeps whatever its length, with so many tokens verified at once."""
+    return tuple(one for group in llm.attention for one in group.state(at_once))
 
 
 def _draft_cache(
@@ -169,7 +175,7 @@ def attention_gflop(instance: Instance, configuration: Configuration) -> float:
         flops += tokens.drafted * sum(group.flops(context) for group in llm.draft.attention)
     compressed = compression(instance, configuration)
     if compressed.flops_per_byte > 0:
-        caches = _caches(llm, context, configuration, tokens.verified)
+        caches = caches_of(llm, context, configuration, tokens.verified)
         read = placed_bytes(caches, configuration.layout, held=False)
         flops += compressed.flops_per_byte * read
     return flops * GIGA
@@ -178,10 +184,10 @@ def attention_gflop(instance: Instance, configuration: Configuration) -> float:
 def prompt_attention_gflop(instance: Instance, configuration: Configuration) -> float:
     """Return the GFLOP of attention of prompts that a sequence adds to a step."""
     tokens = step_tokens(instance, configuration)
-    return tokens.prefilled * _prefill_flops(instance) * GIGA if tokens.prefilled > 0 else 0.0
+    return tokens.prefilled * prefill_flops(instance) * GIGA if tokens.prefilled > 0 else 0.0
 
 
-def _prefill_flops(instance: Instance) -> float:
+def prefill_flops(instance: Instance) -> float:
     """Return the mean FLOPs of attention of one prompt token that is computed here."""
     return (
         sum(

@@ -18,6 +18,7 @@ from hbmopt.documents.document import (
 from hbmopt.documents.figure import (
     UNCERTAIN,
     Bandwidth,
+    Carbon,
     Compute,
     CostPerPower,
     Count,
@@ -40,8 +41,10 @@ from hbmopt.documents.figure import (
     Power,
     Rate,
     Ratio,
+    RequestRate,
     Speed,
     StrictModel,
+    TokenPrice,
     YearlyCost,
 )
 from hbmopt.documents.patterns import is_pattern, nearest_to_pattern
@@ -51,6 +54,7 @@ __all__ = [
     "DEEPEST",
     "UNCERTAIN",
     "Bandwidth",
+    "Carbon",
     "Compute",
     "CostPerPower",
     "Count",
@@ -76,8 +80,10 @@ __all__ = [
     "Power",
     "Rate",
     "Ratio",
+    "RequestRate",
     "Speed",
     "StrictModel",
+    "TokenPrice",
     "Value",
     "YearlyCost",
     "format_path",

@@ -38,7 +38,7 @@ from hbmopt.instance.cost import (
     unpriced,
     usd_per_million,
 )
-from hbmopt.instance.economics import Economics, LoadStretch
+from hbmopt.instance.economics import HOURS_OF_A_DAY, Economics, LoadStretch
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
 from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, Rack, arithmetic_format
 from hbmopt.instance.levers import (
@@ -81,8 +81,11 @@ from hbmopt.instance.schema import (
     Source,
     apply_override,
     copied_document,
+    first_problem,
     load,
     load_document,
+    problem_at,
+    resolve_references,
     validate,
 )
 from hbmopt.instance.starting import starting_text
@@ -95,6 +98,7 @@ __all__ = [
     "CALIBRATED",
     "EXPERT_PARALLEL",
     "HIGH",
+    "HOURS_OF_A_DAY",
     "HOURS_OF_A_YEAR",
     "KINDS",
     "LATENCIES",
@@ -156,6 +160,7 @@ __all__ = [
     "demand_levers",
     "described",
     "figure_lever",
+    "first_problem",
     "format_choices",
     "latency_levers",
     "layout_choices",
@@ -169,11 +174,13 @@ __all__ = [
     "parse_variation",
     "points",
     "power_levers",
+    "problem_at",
     "provisioned_kw",
     "rack_kw",
     "rack_name",
     "rate_levers",
     "recovery",
+    "resolve_references",
     "starting_text",
     "universal",
     "unpriced",

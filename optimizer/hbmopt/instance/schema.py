@@ -62,7 +62,7 @@ from hbmopt.instance.question import Setting, described
 from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
 
 
-def _problem_at(key: str, message: str) -> PydanticCustomError:
+def problem_at(key: str, message: str) -> PydanticCustomError:
     """Return the error of a check that spans keys, to be reported at one of them."""
     return PydanticCustomError("at_key", "{message}", {"key": key, "message": message})
 
@@ -107,22 +107,22 @@ class Workload(StrictModel):
         if self.context is None and (self.prompt is None or self.output is None):
             raise ValueError("`prompt` and `output` belong together")
         if self.prefill == "shared" and self.prompt is None:
-            raise _problem_at(
+            raise problem_at(
                 "prefill", "shared prefill needs `prompt` and `output` tokens, not `context`"
             )
         reserved = self.capacity_context
         if reserved is not None and reserved.amount < self.mean_context:
-            raise _problem_at(
+            raise problem_at(
                 "capacity_context",
                 f"{reserved.amount:g} tokens are fewer than the mean of {self.mean_context:g}",
             )
         if self.draft_acceptance is not None and self.draft_acceptance_by_position is not None:
-            raise _problem_at(
+            raise problem_at(
                 "draft_acceptance", "give this or `draft_acceptance_by_position`, not both"
             )
         listed = [float(one) for one in self.draft_acceptance_by_position or []]
         if any(later > earlier for earlier, later in pairwise(listed)):
-            raise _problem_at(
+            raise problem_at(
                 "draft_acceptance_by_position",
                 "a later token cannot be accepted more often than one before it",
             )
@@ -403,33 +403,33 @@ class Instance(StrictModel):
     @model_validator(mode="after")
     def _formats_of_the_model(self) -> "Instance":
         if not self.llm.generates:
-            raise _problem_at("llm", f"{self.llm.name} has no output head: it makes no tokens")
+            raise problem_at("llm", f"{self.llm.name} has no output head: it makes no tokens")
         for name in self.choices.weight_formats or []:
             if name not in self.llm.schemes:
                 hint = nearest(name, self.llm.schemes)
-                raise _problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
+                raise problem_at("choices.weight_formats", f"no weight format {name!r}; {hint}")
         if any(self.choices.lpu_units or []) and self.rack.offload is None:
-            raise _problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
+            raise problem_at("choices.lpu_units", "the rack has no `offload`, so it has no LPUs")
         if self.limits.budget_usd is not None and self.rack.usd_by_accelerator is None:
-            raise _problem_at(
+            raise problem_at(
                 f"limits.{CAPITAL}", "no price is known: set rack.price, such as 300 kUSD"
             )
         kind = OBJECTIVES[self.objective]
         if kind.least and self.limits.min_throughput is None:
-            raise _problem_at(
+            raise problem_at(
                 "objective",
                 f"the least {kind.title} is none at all: say what is to be served, with "
                 'limits.min_throughput: "50k tok/s"',
             )
         deepest = max(self.choices.draft_tokens)
         if deepest and self.llm.draft is None:
-            raise _problem_at(
+            raise problem_at(
                 "choices.draft_tokens", "the llm has no `draft` (MTP layers or a small model)"
             )
         try:
             self.workload.accepted_tokens(deepest)
         except ValueError as error:
-            raise _problem_at("choices.draft_tokens", str(error)) from None
+            raise problem_at("choices.draft_tokens", str(error)) from None
         return self
 
     @property
@@ -883,7 +883,7 @@ def validate(document: Document) -> Instance:
     try:
         instance = Instance.model_validate(document.value)
     except ValidationError as error:
-        raise _first_problem(document, error) from None
+        raise first_problem(document, error) from None
     text = described(instance.setting, document.changes)
     if text == instance.description:
         return instance
@@ -894,7 +894,8 @@ _UNION_TAGS = {"grouped", "latent", "compressed", "recurrent"}
 """Steps that pydantic adds to a location to say which kind of attention it tried."""
 
 
-def _first_problem(document: Document, error: ValidationError) -> InputError:
+def first_problem(document: Document, error: ValidationError) -> InputError:
+    """Return the one-line error of the first thing that is wrong in a document."""
     problem = error.errors(include_url=False)[0]
     path: KeyPath = tuple(step for step in problem["loc"] if step not in _UNION_TAGS)
     context = problem.get("ctx", {})

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         found_at,
         hopeful,
         most_of_each,
+        plan_at,
         search,
     )
     from hbmopt.plan.user_model import UserModel, export_program
@@ -57,6 +58,7 @@ __all__ = [
     "found_at",
     "hopeful",
     "most_of_each",
+    "plan_at",
     "rack_block",
     "rack_blocks",
     "search",
@@ -87,6 +89,7 @@ __getattr__ = on_first_use(
         "found_at": "one_rack",
         "hopeful": "one_rack",
         "most_of_each": "one_rack",
+        "plan_at": "one_rack",
         "rack_block": "blocks",
         "rack_blocks": "blocks",
         "search": "one_rack",

@@ -18,6 +18,7 @@ from hbmopt.demand import (
     enumerate_configurations,
     power_cap,
     rack_data,
+    side_by_side,
 )
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
@@ -98,10 +99,16 @@ def best_point(
 
 
 def best_points(
-    instances: Sequence[Instance], *, only: Sequence[Configuration] | None = None
+    instances: Sequence[Instance],
+    *,
+    only: Sequence[Configuration] | None = None,
+    aims: Sequence[Aim] | None = None,
 ) -> list[ServingPoint | None]:
-    """Return the best point of each of many instances that have the same choices, at one go."""
-    found = _best(instances, only)
+    """Return the best point of each of many instances that have the same choices, at one go.
+
+    With `aims`, what is best is said by these and not by the instances; all have one objective.
+    """
+    found = _best(instances, only, aims)
     return [served_by(*one) if one is not None else None for one in found]
 
 
@@ -168,22 +175,28 @@ def hopeful(instance: Instance, step: float) -> list[Configuration]:
 
 
 def _best(
-    instances: Sequence[Instance], only: Sequence[Configuration] | None
+    instances: Sequence[Instance],
+    only: Sequence[Configuration] | None,
+    aims: Sequence[Aim] | None = None,
 ) -> list[tuple[OperatingPoints, Points] | None]:
     if not instances:
         return []
-    envelope = _asked(instances, only)
+    envelope = _asked(instances, only, aims)
     return [*envelope.best_of_questions(), *[None] * len(instances)][: len(instances)]
 
 
-def _asked(instances: Sequence[Instance], only: Sequence[Configuration] | None) -> Envelope:
+def _asked(
+    instances: Sequence[Instance],
+    only: Sequence[Configuration] | None,
+    aims: Sequence[Aim] | None = None,
+) -> Envelope:
     """Return the envelope in which each instance is a question of its own."""
     listed = [only if only is not None else enumerate_configurations(one)[0] for one in instances]
     found = [demands_of(*one)[0] for one in zip(instances, listed, strict=True)]
     groups = points_of(alike for one in found for alike in one)
     place = {id(one): position for position, one in enumerate(instances)}
     asked = [np.array([place[id(one)] for one in group.instances]) for group in groups]
-    return _envelope(instances, groups, asked)
+    return _envelope(instances, groups, asked, aims)
 
 
 def best_outline(instances: Sequence[Instance]) -> Outline:
@@ -195,6 +208,7 @@ def _envelope(
     instances: Sequence[Instance],
     groups: Sequence[OperatingPoints],
     questions: Sequence[Whole] | None = None,
+    aims: Sequence[Aim] | None = None,
 ) -> Envelope:
     """Return where each question is highest: of the only instance, or one of each."""
     caps = [power_cap(one) for one in instances]
@@ -204,11 +218,18 @@ def _envelope(
         groups,
         np.array(caps) if len(caps) > 1 else caps[0],
         np.array(floors) if len(floors) > 1 else floors[0],
-        aims_of(instances),
+        aims_of(instances) if aims is None else side_by_side(aims),
         questions=questions,
         only_best=True,
         whole=whole,
     )
+
+
+def plan_at(instance: Instance, best: ServingPoint) -> RackPlan:
+    """Return the plan of one point, without its certificate."""
+    demand = Demand(instance, best.configuration)
+    column = running_column(demand, best.replicas, best.batch, best.parts)
+    return RackPlan(rack_data(instance), (column,))
 
 
 def found_at(instance: Instance, best: ServingPoint) -> Found:
@@ -220,8 +241,8 @@ def found_at(instance: Instance, best: ServingPoint) -> Found:
         When HiGHS does not find the same plan.
     """
     demand, aim = Demand(instance, best.configuration), aim_of(instance)
-    column = running_column(demand, best.replicas, best.batch, best.parts)
-    plan = RackPlan(rack_data(instance), (column,))
+    plan = plan_at(instance, best)
+    (column,) = plan.columns
     clocks, exact = column.configuration.clocks, Segment(best.batch, best.batch)
 
     worth = aim.worth(plan.throughput, plan.power_kw)

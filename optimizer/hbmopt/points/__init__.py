@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         demands_of,
         points_of,
     )
+    from hbmopt.points.replica_rows import Drawn
     from hbmopt.points.serving_point import WITHIN, ServingPoint
     from hbmopt.points.target_search import TargetSearch
     from hbmopt.points.targets import EXACT, PRECISION, Nearest, Target, last, one_replica
@@ -38,6 +39,7 @@ __all__ = [
     "AllPoints",
     "BatchRates",
     "BestPoints",
+    "Drawn",
     "Envelope",
     "ManyLimits",
     "Nearest",
@@ -69,6 +71,7 @@ __getattr__ = on_first_use(
         "AllPoints": "operating_points",
         "BatchRates": "operating_points",
         "BestPoints": "best_points",
+        "Drawn": "replica_rows",
         "EXACT": "targets",
         "Envelope": "frontier_envelope",
         "ManyLimits": "best_points",

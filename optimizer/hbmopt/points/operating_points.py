@@ -472,27 +472,28 @@ class OperatingPoints:
         self._sets, self._order = sets, order
         self._demands = dict[int, Demand]()
 
-        def of_each(value: Callable[[Demand], float]) -> Array:
-            return np.concatenate([one.each(value(one.demand)) for one in sets])[order]
-
         members = [(one.demand.instance, each) for one in sets for each in one.configurations]
         self.instances = [members[place][0] for place in order]
         self.configurations = tuple(members[place][1] for place in order)
         self.clocks = np.array(self.configurations[0].clocks)
         self.rows = ReplicaRows(sets, order, self.clocks)
-        self.lowest = of_each(lambda one: smallest_batch(one.configuration))
-        memory = of_each(lambda one: one.largest_batch)
+        self.lowest = self.of_each(lambda one: smallest_batch(one.configuration))
+        memory = self.of_each(lambda one: one.largest_batch)
         self.highest = np.minimum(memory, self.rows.largest_batches)
         self.first = np.ceil(self.lowest - 1e-9)
         each = np.floor(self.highest / self.rows.ranks * (1.0 + FITS) + 1e-9)
         self.last = self.rows.ranks * each
-        self.most = of_each(lambda one: one.replicas_at_most).astype(np.int64)
-        self.gained = 1e3 * of_each(
+        self.most = self.of_each(lambda one: one.replicas_at_most).astype(np.int64)
+        self.gained = 1e3 * self.of_each(
             lambda one: number(one.whole_replica(1.0).tokens_per_sequence_step)
         )
         """Tokens per s and user for a step per ms, by configuration."""
         self.shares = bool(sets[0].demand.budgets)
         """Whether replicas share more than power and devices."""
+
+    def of_each(self, value: Callable[[Demand], float]) -> Array:
+        """Return a number of the demand of each configuration."""
+        return np.concatenate([one.each(value(one.demand)) for one in self._sets])[self._order]
 
     @cached_property
     def slowest(self) -> ReplicaRows:
