@@ -145,6 +145,8 @@ def test_every_number_of_the_example_is_that_of_the_hand():
         assert one.within_limit == (key[1] != "recompute")
         assert thinking.place(key[1]) is not None
     assert [one.kind for one in thinking.allowed] == ["hbm", "host", "storage"]
+    assert len(found.ways) == 9
+    assert all(a in thinking.allowed and b in tools.allowed for a, b in found.ways)
 
 
 times = st.floats(0.0, 1e5)
@@ -287,7 +289,9 @@ def test_states_are_written_whole_after_every_stretch():
 def test_a_session_of_one_turn_waits_for_tools_alone():
     found = session_numbers(INSTANCE, sessions(turns=1), ALONE)
     assert [pause.kind for pause in found.pauses] == ["tools"]
-    assert session_numbers(INSTANCE, sessions(turns=1, tools=None), ALONE).pauses == ()
+    assert found.ways == tuple((one,) for one in found.pauses[0].allowed)
+    nothing = session_numbers(INSTANCE, sessions(turns=1, tools=None), ALONE)
+    assert (nothing.pauses, nothing.ways) == ((), ((),))
     endless = session_numbers(INSTANCE, sessions(turns=None), ALONE)
     assert endless.pauses[0].per_turn == 1.0
 

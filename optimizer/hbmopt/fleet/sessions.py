@@ -13,6 +13,7 @@ is linear in it, and so is every byte, joule and CPU second.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -159,6 +160,14 @@ class SessionNumbers:
     """CPU seconds: the cores that are busy at one turn per second."""
     core_joule: float
     """Energy of these cores beyond what they draw at rest; 0 where the rack's host is not known."""
+
+    @property
+    def ways(self) -> tuple[tuple[Place, ...], ...]:
+        """Every choice of a place within the limit for each kind of pause, in the order of these.
+
+        The two kinds need not share a place: tools take seconds, users minutes.
+        """
+        return tuple(product(*(pause.allowed for pause in self.pauses)))
 
 
 def session_numbers(
