@@ -40,6 +40,6 @@ def replaced(value, text):
     if not isinstance(value, dict):
         return value
     found = {key: text if key in FREE else replaced(one, text) for key, one in value.items()}
-    if "capacity" in value:
+    if "capacity" in value and "name" in value:
         found["name"] = value["name"]
     return found | ({"source": [text]} if "source" in value else {})

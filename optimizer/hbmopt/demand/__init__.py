@@ -40,7 +40,9 @@ from hbmopt.demand.engine_memory import usable_hbm
 from hbmopt.demand.number_tree import collect, replaced
 from hbmopt.demand.prompts import PromptDemand, alike_prompts
 from hbmopt.demand.sequence import (
+    KeptCache,
     context_regime,
+    kept_cache,
     room_for,
     sequence_cache,
     smallest_batch,
@@ -60,6 +62,7 @@ __all__ = [
     "Configuration",
     "Demand",
     "ExpertReads",
+    "KeptCache",
     "Layout",
     "Point",
     "PromptDemand",
@@ -74,6 +77,7 @@ __all__ = [
     "context_regime",
     "enumerate_configurations",
     "fixed_latency",
+    "kept_cache",
     "largest_batch",
     "latency_layers",
     "offloadable_components",

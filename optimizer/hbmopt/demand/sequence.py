@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmopt.demand.configuration import Configuration, Layout, compression
-from hbmopt.demand.placement import placed_bytes
+from hbmopt.demand.placement import placed_bytes, stage_imbalance
 from hbmopt.instance import Instance
 from hbmopt.llm import Cache, Llm, bounds_passed
 
@@ -90,6 +90,36 @@ def sequence_cache(instance: Instance, configuration: Configuration) -> Sequence
         read=GIGA * (read + drafts[1]),
         copies=placed_bytes(counted, layout, held=True) / once if once > 0 else 1.0,
     )
+
+
+@dataclass(frozen=True)
+class KeptCache:
+    """Cache of one sequence between two steps in GB: one copy, and what it takes of HBM."""
+
+    once: float
+    in_hbm: float
+
+
+def kept_cache(instance: Instance, configuration: Configuration, tokens: float) -> KeptCache:
+    """Return the cache that a sequence of `tokens` tokens leaves behind when no step runs.
+
+    States count as well, whatever the tokens. HBM holds all copies of the layout, and room for as
+    much in every pipeline stage as in the fullest; elsewhere one copy is enough.
+    """
+    llm, layout, drafted = instance.llm, configuration.layout, configuration.draft_tokens
+    ratio = compression(instance, configuration).ratio
+    groups = [(group, 1.0) for group in llm.attention]
+    if llm.draft is not None and drafted:
+        groups += [(group, float(min(llm.draft.modules, drafted))) for group in llm.draft.attention]
+    once = in_hbm = 0.0
+    for group, times in groups:
+        grown, states = group.cache(tokens, configuration.kv_format), group.state(1.0)
+        once += times * ratio * sum(one.held for one in grown)
+        once += times * sum(one.held for one in states)
+        in_hbm += times * ratio * placed_bytes(grown, layout, held=True)
+        in_hbm += times * placed_bytes(states, layout, held=True, growing=False)
+    fuller = stage_imbalance(llm.layers, layout)
+    return KeptCache(once=float(GIGA * once), in_hbm=float(GIGA * in_hbm * fuller))
 
 
 def _kept_tokens(instance: Instance, tokens: StepTokens) -> tuple[float, float]:

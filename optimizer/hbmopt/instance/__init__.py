@@ -40,7 +40,7 @@ from hbmopt.instance.cost import (
 )
 from hbmopt.instance.economics import HOURS_OF_A_DAY, Economics, LoadStretch
 from hbmopt.instance.error_band import HIGH, LOW, PROBABILITIES, Known, QuantileBand
-from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, arithmetic_format
+from hbmopt.instance.hardware import ARITHMETIC, OffloadDevice, PowerLaw, Rack, arithmetic_format
 from hbmopt.instance.levers import (
     Choice,
     Counter,
@@ -60,6 +60,7 @@ from hbmopt.instance.levers import (
 )
 from hbmopt.instance.numbers import (
     ACCELERATOR_POWER,
+    BESIDE_THE_STEP,
     LATENCY,
     LEFT_OUT,
     LPU_PEAKS,
@@ -93,6 +94,7 @@ from hbmopt.instance.variation import Cell, Points, SweepPoint, Variation, parse
 __all__ = [
     "ACCELERATOR_POWER",
     "ARITHMETIC",
+    "BESIDE_THE_STEP",
     "CALIBRATED",
     "EXPERT_PARALLEL",
     "HIGH",
@@ -141,6 +143,7 @@ __all__ = [
     "Points",
     "PowerLaw",
     "QuantileBand",
+    "Rack",
     "Source",
     "StepError",
     "SweepPoint",

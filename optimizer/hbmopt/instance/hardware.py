@@ -1,9 +1,9 @@
-"""The schema of hardware: accelerators, offload devices (LPUs) and racks."""
+"""The schema of hardware: accelerators, offload devices (LPUs), hosts, storage and racks."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hbmopt.documents import (
     Bandwidth,
@@ -186,11 +186,57 @@ class Offload(StrictModel):
     title: str = ""
 
 
+class Host(StrictModel):
+    """The CPUs of a node, and the memory beside them, where it is known.
+
+    Their price is in that of the rack, and what they draw at rest in its static power.
+    """
+
+    cpus: Count = Field(description="CPU sockets of a node")
+    cores: Count = Field(description="cores of all CPUs of a node")
+    core_power: OptionalPower = Field(
+        default=Figure(0.005, "power", "estimate", note="5 W, the TDP of a CPU over its cores"),
+        description="more while a core is busy",
+    )
+    memory: DataSize | None = Field(default=None, description="host memory of a node")
+    memory_bandwidth: Bandwidth | None = Field(
+        default=None,
+        description="between host memory and all accelerators of a node, per direction: NVLink-C2C "
+        "or PCIe, or the memory itself where that is slower",
+    )
+    energy_per_byte: EnergyPerByte = Field(
+        default=Figure(
+            0.1, "energy per byte", "estimate", note="50 pJ/B with NVLink-C2C, 170 with PCIe"
+        ),
+        description="of a byte that moves between host memory and an accelerator",
+    )
+
+    @model_validator(mode="after")
+    def _memory_with_its_bandwidth(self) -> "Host":
+        if (self.memory is None) != (self.memory_bandwidth is None):
+            raise ValueError("`memory` and `memory_bandwidth` belong together")
+        return self
+
+
+class Storage(StrictModel):
+    """The drives of a node: flash that holds caches which are not needed for a while."""
+
+    capacity: DataSize = Field(description="of all drives of a node")
+    read_bandwidth: Bandwidth = Field(description="of all drives of a node, reading")
+    write_bandwidth: Bandwidth = Field(description="of all drives of a node, writing")
+    power: OptionalPower = Field(
+        default=Figure(0.0, "power"), description="more while all drives of a node are busy"
+    )
+    price: Money | None = Field(
+        default=None, description="of a node's drives, where that of the rack is without them"
+    )
+
+
 class Rack(StrictModel):
     """A rack, pod or server: accelerators and what stands around them, once or several times.
 
-    `accelerators`, power, price and LPUs are those of one node; `nodes` of them stand side by side.
-    A scale-up domain is never wider than a node.
+    `accelerators`, power, price, LPUs, host and storage are those of one node; `nodes` of them
+    stand side by side. A scale-up domain is never wider than a node.
     """
 
     also_called: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -225,6 +271,8 @@ class Rack(StrictModel):
     price: Money | None = None
     year: Count | None = None
     offload: Offload | None = None
+    host: Host | None = Field(default=None, description="CPUs and their memory, of one node")
+    storage: Storage | None = Field(default=None, description="drives of one node")
     note: str = ""
 
     @property
@@ -264,6 +312,24 @@ class Rack(StrictModel):
         """The price of all nodes with their LPUs in USD; what has no known price counts 0."""
         prices = (self.price, self.offload.price if self.offload is not None else None)
         return float(self.nodes) * sum(float(one) for one in prices if one is not None)
+
+    @property
+    def all_cores(self) -> float:
+        """CPU cores of all nodes, 0 where the host is not known."""
+        return float(self.nodes) * float(self.host.cores) if self.host is not None else 0.0
+
+    @property
+    def all_host_gb(self) -> float:
+        """Host memory of all nodes in GB, 0 where it is not known."""
+        if self.host is None or self.host.memory is None:
+            return 0.0
+        return float(self.nodes) * float(self.host.memory)
+
+    @property
+    def all_storage_gb(self) -> float:
+        """Capacity of the drives of all nodes in GB, 0 where there are none."""
+        each = float(self.storage.capacity) if self.storage is not None else 0.0
+        return float(self.nodes) * each
 
     @property
     def usd_by_accelerator(self) -> float | None:

@@ -25,6 +25,9 @@ SECTIONS = ("rack", "limits", "workload", "llm", "calibration")
 ECONOMICS = "economics"
 """The part whose numbers count where money is what is sought."""
 
+BESIDE_THE_STEP = (("rack", "host"), ("rack", "storage"))
+"""Parts of a rack that no decode step uses."""
+
 PRICE = "price"
 
 SMOOTH_WHOLE = frozenset(
@@ -69,6 +72,7 @@ LEFT_OUT = (
     ("choices", "the solver picks among them; change the list and solve again"),
     ("layers, heads and experts of the llm", "they hang together; compare models instead"),
     ("prices, years and economics", "they count where the objective is a cost"),
+    ("host and storage of the rack", "no step waits for them; they count where sessions are idle"),
 )
 """What is not listed, and why."""
 
@@ -205,8 +209,8 @@ class _Leaf:
 
 def _leaves(node: object, path: KeyPath, most: float = math.inf) -> Iterator[_Leaf]:
     """Yield every number below `node`; `most` is what its kind of figure may be at most."""
-    if isinstance(node, ErrorBand | QuantileBand):
-        return  # what is known of errors moves no answer
+    if isinstance(node, ErrorBand | QuantileBand) or path in BESIDE_THE_STEP:
+        return  # what is known of errors moves no answer, nor do parts that no step uses
     if isinstance(node, BaseModel):
         for name, field in type(node).model_fields.items():
             rules = [*field.metadata, *_annotations(field.annotation)]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from hbmopt.basics import units
 from hbmopt.demand import LATENT
 from hbmopt.documents import UNCERTAIN, Figure, KeyPath, format_path
-from hbmopt.instance import Instance, unpriced
+from hbmopt.instance import BESIDE_THE_STEP, Instance, unpriced
 from hbmopt.results.solution import Estimate
 
 _LPU_INPUTS = {"sram", "lpu_compute", "lpu_link", "projection_share", "attention_share"}
@@ -43,6 +43,7 @@ def estimates(instance: Instance, *, lpus: bool, costs: bool = True) -> tuple[Es
     )
     for path, figure in figures(instance):
         unused = (
+            path[:2] in BESIDE_THE_STEP,
             (path[:2] == ("rack", "offload") or path[-1] in _LPU_INPUTS)
             and not lpus
             and path not in paid,
