@@ -1,6 +1,6 @@
 """A rack serves one class in a period: racks of all pools of a type are among those that stand.
 
-    sum_(p of r) n_p,t <= n_r,Y(t)          [racks]
+sum_(p of r) n_p,t <= n_r,Y(t)          [racks]
 """
 
 import pyomo.core as pyo
@@ -18,9 +18,7 @@ def add_assigned(block: pyo.Block, fleet: FleetData) -> None:
         bands = fleet.bands[pool][period]
         return sum(block.band_racks[pool, period, band] for band in range(len(bands)))
 
-    @block.Constraint(
-        range(len(fleet.kinds)), range(len(fleet.periods)), doc="Racks stand [racks]"
-    )
+    @block.Constraint(range(len(fleet.kinds)), range(len(fleet.periods)), doc="Racks stand [racks]")
     def assigned(block: pyo.Block, kind: int, period: int) -> object:
         pools = fleet.pools_of(kind)
         if not pools:

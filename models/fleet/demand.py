@@ -1,7 +1,7 @@
 """Demand: what the pools of a class make is served, and no more than is asked for.
 
-    sum_(p decodes j) S_p,t = served_j,t <= asked_j,t       [tok/s], equal where it must be served
-    sum_(p prefills j) S_p,t >= sum_(p decodes j) c_p S_p,t + recomputed      [prompts/s]
+sum_(p decodes j) S_p,t = served_j,t <= asked_j,t       [tok/s], equal where it must be served
+sum_(p prefills j) S_p,t >= sum_(p decodes j) c_p S_p,t + recomputed      [prompts/s]
 """
 
 import pyomo.core as pyo

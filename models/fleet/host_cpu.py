@@ -1,6 +1,6 @@
 """CPUs: tools of agents keep cores busy, and a rack has so many.
 
-    sum_(p of r) cores_p S_p,t <= cores_r sum_(p of r) n_p,t          [racks]
+sum_(p of r) cores_p S_p,t <= cores_r sum_(p of r) n_p,t          [racks]
 """
 
 import pyomo.core as pyo

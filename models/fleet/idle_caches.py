@@ -1,15 +1,57 @@
 """Idle caches: each is somewhere until the next turn, and what holds them is large and fast enough.
 
     sum_k S_p,k,t = S_p,t                                        [tok/s]
-    sum_(p of r, k) gb_k S_p,k,t <= GB_r n,  sum gb/s_k S_p,k,t <= GB/s_r n     host, storage
+    sum_(p of r, k) gb_k S_p,k,t <= GB_r n,  sum busy_k S_p,k,t <= nodes_r n     host, storage
     sum_k hbm_k S_p,k,t <= reserved n_p                          [GB of HBM]
 
 S_p,k,t are the tokens of turns whose cache waits in place k for the next one.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pyomo.core as pyo
 
-from .quantities import FleetData, PlaceData
+from .quantities import FleetData, KindData, PlaceData
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What idle caches take of a type of rack: name of the rows, what a place takes, the limit."""
+
+    name: str
+    taken: Callable[[PlaceData], float]
+    there: Callable[[KindData], float]
+    doc: str
+
+
+SHARED = (
+    _Shared(
+        "host_gb",
+        lambda one: one.host_gb,
+        lambda kind: kind.host_gb,
+        "Idle caches fit into host memory [racks]",
+    ),
+    _Shared(
+        "host_busy",
+        lambda one: one.host_busy,
+        lambda kind: kind.host_busy,
+        "And move through its links in time [racks]",
+    ),
+    _Shared(
+        "storage_gb",
+        lambda one: one.storage_gb,
+        lambda kind: kind.storage_gb,
+        "Idle caches fit onto the drives [racks]",
+    ),
+    _Shared(
+        "storage_busy",
+        lambda one: one.storage_busy,
+        lambda kind: kind.storage_busy,
+        "And move through them in time [racks]",
+    ),
+)
+"""What all pools of a type of rack share."""
 
 
 def add_idle_caches(block: pyo.Block, fleet: FleetData) -> None:
@@ -23,19 +65,22 @@ def add_idle_caches(block: pyo.Block, fleet: FleetData) -> None:
     ]
     block.placed = pyo.Var(listed, within=pyo.NonNegativeReals, doc="rate by place [tok/s]")
 
-    def summed(pool: int, period: int, of: str) -> object:
-        places = fleet.pools[pool].places
-        return sum(
-            getattr(one, of) * block.placed[pool, period, place] for place, one in enumerate(places)
-        )
+    def summed(pool: int, period: int, taken: Callable[[PlaceData], float]) -> object:
+        places = enumerate(fleet.pools[pool].places)
+        return sum(taken(one) * block.placed[pool, period, place] for place, one in places)
 
-    @block.Expression(pools, periods, doc="Prompts that are computed again [prompts/s]")
-    def recomputed(block: pyo.Block, pool: int, period: int) -> object:
-        return summed(pool, period, "prompts_per_s")
-
-    @block.Expression(pools, periods, doc="Power of moving caches [kW]")
-    def moving_power(block: pyo.Block, pool: int, period: int) -> object:
-        return summed(pool, period, "kw")
+    block.recomputed = pyo.Expression(
+        pools,
+        periods,
+        rule=lambda _, pool, period: summed(pool, period, lambda one: one.prompts_per_s),
+        doc="prompts that are computed again [prompts/s]",
+    )
+    block.moving_power = pyo.Expression(
+        pools,
+        periods,
+        rule=lambda _, pool, period: summed(pool, period, lambda one: one.kw),
+        doc="power of moving caches [kW]",
+    )
 
     @block.Constraint(pools, periods, doc="Every idle cache is somewhere [tok/s]")
     def all_placed(block: pyo.Block, pool: int, period: int) -> object:
@@ -45,32 +90,30 @@ def add_idle_caches(block: pyo.Block, fleet: FleetData) -> None:
         placed = sum(block.placed[pool, period, place] for place in range(len(places)))
         return placed == block.rate[pool, period]
 
-    def limit(of: str, doc: str) -> None:
+    def limit(shared: _Shared) -> pyo.Constraint:
         def row(block: pyo.Block, kind: int, period: int) -> object:
-            own = [pool for pool in fleet.pools_of(kind) if _uses(fleet.pools[pool].places, of)]
-            if not own:
+            own = fleet.pools_of(kind)
+            using = [pool for pool in own if _uses(fleet.pools[pool].places, shared.taken)]
+            if not using:
                 return pyo.Constraint.Skip
-            used = sum(summed(pool, period, of) for pool in own)
-            held = getattr(fleet.kinds[kind], of)
-            racks = sum(block.racks[pool, period] for pool in fleet.pools_of(kind))
-            return used / held <= racks if held > 0 else used <= 0
+            used = pyo.quicksum(summed(pool, period, shared.taken) for pool in using)
+            there = shared.there(fleet.kinds[kind])
+            racks = sum(block.racks[pool, period] for pool in own)
+            return used / there <= racks if there > 0 else used <= 0
 
-        block.add_component(
-            of, pyo.Constraint(range(len(fleet.kinds)), periods, rule=row, doc=doc)
-        )
+        return pyo.Constraint(range(len(fleet.kinds)), periods, rule=row, doc=shared.doc)
 
-    limit("host_gb", "Idle caches fit into host memory [racks]")
-    limit("host_gb_per_s", "And move through it in time [racks]")
-    limit("storage_gb", "Idle caches fit onto storage [racks]")
-    limit("storage_gb_per_s", "And move through it in time [racks]")
+    for shared in SHARED:
+        block.add_component(shared.name, limit(shared))
 
     @block.Constraint(pools, periods, doc="Idle caches fit into the HBM that is kept [racks]")
     def hbm_gb(block: pyo.Block, pool: int, period: int) -> object:
         one = fleet.pools[pool]
-        if not _uses(one.places, "hbm_gb"):
+        if not _uses(one.places, lambda place: place.hbm_gb):
             return pyo.Constraint.Skip
-        return summed(pool, period, "hbm_gb") <= one.reserved_hbm_gb * block.racks[pool, period]
+        used = summed(pool, period, lambda place: place.hbm_gb)
+        return used <= one.reserved_hbm_gb * block.racks[pool, period]
 
 
-def _uses(places: tuple[PlaceData, ...], of: str) -> bool:
-    return any(getattr(one, of) > 0 for one in places)
+def _uses(places: tuple[PlaceData, ...], taken: Callable[[PlaceData], float]) -> bool:
+    return any(taken(one) > 0 for one in places)

@@ -14,7 +14,7 @@ from .quantities import Band, FleetData
 
 
 def add_load_curve(block: pyo.Block, fleet: FleetData) -> None:
-    """Declare ``band_rate`` and ``band_power``, their sums ``rate`` and ``power``, and the lines."""
+    """Declare ``band_rate``, ``band_power``, their sums ``rate`` and ``power``, and the lines."""
     indices = fleet.indices()
     block.band_rate = pyo.Var(indices, within=pyo.NonNegativeReals, doc="mean rate [tok/s]")
     block.band_power = pyo.Var(indices, within=pyo.NonNegativeReals, doc="beyond resting [kW]")

@@ -1,7 +1,7 @@
 """What is best: cost, power, racks, revenue, margin or throughput, in the mean over all periods.
 
-    cost = sum_t w_t (sum_r (buy_r bought + keep_r n_r) + price_t site_power_t)          [USD/h]
-    revenue = sum_t w_t sum_j 3600 p_j served_j,t          margin = revenue - cost
+cost = sum_t w_t (sum_r (buy_r bought + keep_r n_r) + price_t site_power_t)          [USD/h]
+revenue = sum_t w_t sum_j 3600 p_j served_j,t          margin = revenue - cost
 """
 
 import pyomo.core as pyo

@@ -1,7 +1,7 @@
 """What is bought: its price stays within the capital, and it finds its place.
 
-    sum_r,Y price_r bought_r,Y <= capital        [USD]
-    sum_r space_r n_r,Y <= space                 [places]
+sum_r,Y price_r bought_r,Y <= capital        [USD]
+sum_r space_r n_r,Y <= space                 [places]
 """
 
 import pyomo.core as pyo

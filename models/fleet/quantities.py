@@ -31,16 +31,16 @@ class Band:
 
 @dataclass(frozen=True)
 class PlaceData:
-    """A place for idle caches of a pool, per tok/s whose next turn finds its cache there.
+    """Where idle caches of a pool may wait, and what that takes per tok/s of their turns.
 
     Parameters
     ----------
-    gb
-        Held, by what holds it: host memory, storage.
-    gb_per_s
-        Moved, by the same.
+    host_gb, storage_gb, hbm_gb
+        Held in host memory, on drives, in HBM.
+    host_busy, storage_busy
+        Seconds per s for which the links to host memory, or the drives, of a node are busy.
     kw
-        Drawn for it.
+        Drawn for moving them.
     prompts_per_s
         Prompts that have to be computed again.
     """
@@ -49,8 +49,8 @@ class PlaceData:
     host_gb: float = 0.0
     storage_gb: float = 0.0
     hbm_gb: float = 0.0
-    host_gb_per_s: float = 0.0
-    storage_gb_per_s: float = 0.0
+    host_busy: float = 0.0
+    storage_busy: float = 0.0
     kw: float = 0.0
     prompts_per_s: float = 0.0
 
@@ -113,8 +113,8 @@ class KindData:
         What one draws at rest.
     space
         Places that it takes.
-    host_gb, host_gb_per_s, storage_gb, storage_gb_per_s, cores
-        What stands beside its accelerators.
+    host_gb, storage_gb, host_busy, storage_busy, cores
+        What stands beside its accelerators; nodes whose links and drives may be busy.
     """
 
     name: str
@@ -127,9 +127,9 @@ class KindData:
     idle_kw: float
     space: float
     host_gb: float = 0.0
-    host_gb_per_s: float = 0.0
     storage_gb: float = 0.0
-    storage_gb_per_s: float = 0.0
+    host_busy: float = 0.0
+    storage_busy: float = 0.0
     cores: float = 0.0
 
 

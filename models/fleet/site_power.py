@@ -1,6 +1,6 @@
 """Site power: all racks that stand, what runs on them, and the overhead of the site.
 
-    PUE (sum_r idle_r n_r,Y(t) + sum_p (E_p,t + moving_p,t + cpu_p S_p,t)) <= cap_t          [kW]
+PUE (sum_r idle_r n_r,Y(t) + sum_p (E_p,t + moving_p,t + cpu_p S_p,t)) <= cap_t          [kW]
 """
 
 import pyomo.core as pyo

@@ -1,7 +1,7 @@
 """Racks that stand in a year: those owned that are kept, and those that were bought in time.
 
-    n_r,Y = kept_r,Y + sum_(runs(y) <= Y) bought_r,y          [racks]
-    kept_r,Y <= owned_r,Y      kept_r,Y <= kept_r,Y-1      sum_y bought_r,y <= most_r
+n_r,Y = kept_r,Y + sum_(runs(y) <= Y) bought_r,y          [racks]
+kept_r,Y <= owned_r,Y      kept_r,Y <= kept_r,Y-1      sum_y bought_r,y <= most_r
 """
 
 import pyomo.core as pyo

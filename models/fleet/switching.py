@@ -33,8 +33,6 @@ def add_switching(block: pyo.Block, fleet: FleetData) -> None:
 def _before(fleet: FleetData, period: int) -> int:
     """Return the period before one of the same year, of the first one the last."""
     same = [
-        place
-        for place, one in enumerate(fleet.periods)
-        if one.year == fleet.periods[period].year
+        place for place, one in enumerate(fleet.periods) if one.year == fleet.periods[period].year
     ]
     return same[same.index(period) - 1]

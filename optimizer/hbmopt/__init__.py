@@ -12,6 +12,7 @@ such as ``{"limits.power": "90 kW"}``, and returns an object with pandas frames:
     sensitivity   price, elasticity and range of every number
     size          how many racks a demand takes, or how much of one number
     report_page   one HTML page to send
+    solve_fleet   what to buy for classes of demand, and what every rack does in every period
 
     rack_block    a rack as a Pyomo block inside a model of one's own
     solve_model   that model, solved exactly and priced
@@ -32,6 +33,7 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
+    from hbmopt.fleet import FleetPlan, solve_fleet
     from hbmopt.instance import Instance, catalogue, load
     from hbmopt.llm import Llm
     from hbmopt.llm.importing import import_llm
@@ -65,12 +67,14 @@ _HOME = {
     "sensitivity": "studies.sensitivity",
     "size": "studies.sizing",
     "solve": "results",
+    "solve_fleet": "fleet",
     "solve_model": "results",
     "sweep": "studies.sweep",
     "CalibrationFit": "studies.accuracy",
     "Check": "studies.claim",
     "Comparison": "studies.comparison",
     "Explanation": "studies.conflict",
+    "FleetPlan": "fleet",
     "Frontier": "studies.frontier",
     "HbmoptError": "errors",
     "InfeasiblePlanError": "program",
@@ -94,6 +98,7 @@ __all__ = [
     "Check",
     "Comparison",
     "Explanation",
+    "FleetPlan",
     "Frontier",
     "HbmoptError",
     "InfeasiblePlanError",
@@ -123,6 +128,7 @@ __all__ = [
     "sensitivity",
     "size",
     "solve",
+    "solve_fleet",
     "solve_model",
     "sweep",
 ]

@@ -178,7 +178,9 @@ def load_curves(instances: Sequence[Instance]) -> list[LoadCurve | None]:
     ]
     drawn = [one for one in curves if one is not None]
     aims = [one.aim(0.0) for one in drawn]
-    for one, point in zip(drawn, best_points([one.instance for one in drawn], aims=aims), strict=True):
+    for one, point in zip(
+        drawn, best_points([one.instance for one in drawn], aims=aims), strict=True
+    ):
         one.draw(None, 0.0, point)
     refine(drawn, FINE)
     return curves
@@ -209,4 +211,3 @@ def refine(curves: Sequence[LoadCurve], share: float) -> bool:
         found = best_points([one.instance for one, _ in asking], aims=aims)
         for (one, segment), more, point in zip(asking, beyond, found, strict=True):
             one.draw(segment, more, point)
-

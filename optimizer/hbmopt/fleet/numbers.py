@@ -1,12 +1,14 @@
 """The numbers of a fleet's program: types of racks, demand, periods and pools."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from hbmopt.demand import MILLION, Configuration
 from hbmopt.errors import InputError
 from hbmopt.fleet.load_curve import LoadCurve
-from hbmopt.fleet.pools import Pool, arrivals_of
+from hbmopt.fleet.pools import DECODE, Pool, arrivals_of
 from hbmopt.fleet.schema import Fleet
-from hbmopt.demand import MILLION
+from hbmopt.fleet.sessions import Place, SessionNumbers, session_numbers
 from hbmopt.instance import Instance, capital, cost_rate, unpriced
 from hbmopt.models.fleet.quantities import (
     Band,
@@ -14,6 +16,7 @@ from hbmopt.models.fleet.quantities import (
     FleetData,
     KindData,
     PeriodData,
+    PlaceData,
     PoolData,
 )
 
@@ -95,6 +98,11 @@ def _kind(fleet: Fleet, name: str, pool: Pool | None) -> KindData:
         ),
         idle_kw=pool.curve.idle_kw,
         space=one.space,
+        host_gb=instance.rack.all_host_gb,
+        storage_gb=instance.rack.all_storage_gb,
+        host_busy=float(instance.rack.nodes),
+        storage_busy=float(instance.rack.nodes),
+        cores=instance.rack.all_cores,
     )
 
 
@@ -153,16 +161,57 @@ def _pool(
     fleet: Fleet, pool: Pool, kind: int, demand: int, periods: Sequence[PeriodData]
 ) -> PoolData:
     own = fleet.classes[pool.demand]
-    separate = own.prefill in ("pool", "choose") and pool.stage == "decode"
-    return PoolData(
+    pooled = own.prefill in ("pool", "choose")
+    separate = pooled and pool.stage == DECODE
+    data = PoolData(
         name=pool.name,
         kind=kind,
         demand=demand,
         prefill=pool.prefills,
         headroom=tuple(_headroom(fleet, pool, one.asked[demand]) for one in periods),
-        prompts_per_token=(
-            1.0 / output_tokens(pool.demand, pool.instance) if separate else 0.0
+        prompts_per_token=(1.0 / output_tokens(pool.demand, pool.instance) if separate else 0.0),
+    )
+    if own.sessions is None or pool.prefills:
+        return data
+    numbers = session_numbers(pool.instance, own.sessions, _running(pool))
+    output = numbers.output_tokens
+    rack = pool.instance.rack
+    # The pool's own instance has what it keeps no more.
+    whole = float(rack.accelerator.hbm_capacity) * rack.all_accelerators / (1.0 - pool.kept)
+    return replace(
+        data,
+        reserved_hbm_gb=pool.kept * whole,
+        cores_per_token=numbers.core_s / output,
+        kw_per_token=numbers.core_joule / output / 1e3,
+        places=tuple(
+            _place(way, output, numbers)
+            for way in numbers.ways
+            if pooled or all(one.kind != "recompute" for one in way)
         ),
+    )
+
+
+def _running(pool: Pool) -> Configuration | None:
+    curve = pool.curve
+    return curve.top.running.configuration if isinstance(curve, LoadCurve) else None
+
+
+def _place(way: Sequence[Place], output: float, numbers: SessionNumbers) -> PlaceData:
+    """Return what waiting takes where each kind of pause has its place."""
+
+    def summed(kind: str, of: Callable[[Place], float]) -> float:
+        return sum(of(one) for one in way if one.kind == kind) / output
+
+    again = sum(one.prompt_tokens for one in way) / output
+    return PlaceData(
+        name=" and ".join(dict.fromkeys(one.kind for one in way)),
+        host_gb=summed("host", lambda one: one.held_gb),
+        storage_gb=summed("storage", lambda one: one.held_gb),
+        hbm_gb=summed("hbm", lambda one: one.held_gb),
+        host_busy=summed("host", lambda one: one.busy_node_s),
+        storage_busy=summed("storage", lambda one: one.busy_node_s),
+        kw=sum(one.joule for one in way) / output / 1e3,
+        prompts_per_s=again / max(numbers.new_tokens - output, 1.0),
     )
 
 
@@ -185,5 +234,3 @@ def _headroom(fleet: Fleet, pool: Pool, asked: float | None) -> float:
     best = curve.ways[0]
     service = best.replicas / best.prompts_per_s
     return arrivals.headroom(asked / output * service, 1e3 * service)
-
-

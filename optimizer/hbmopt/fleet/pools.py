@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hbmopt.documents import Document
 from hbmopt.errors import InputError
 from hbmopt.fleet.arrivals import Arrivals
-from hbmopt.fleet.load_curve import CurvePoint, LoadCurve, load_curves, resting_kw
+from hbmopt.fleet.load_curve import LoadCurve, load_curves, resting_kw
 from hbmopt.fleet.prefill import PrefillPoint, prefill_points
 from hbmopt.fleet.schema import Fleet
 from hbmopt.instance import Instance, copied_document, resolve_references, validate
@@ -39,7 +40,7 @@ class PrefillCurve:
                 corners.pop()
             corners.append(new)
         found = list[Line]()
-        for (less, slow), (more, fast) in zip(corners, corners[1:], strict=False):
+        for (less, slow), (more, fast) in pairwise(corners):
             if more > less and fast > slow:
                 slope = (fast - slow) / (more - less)
                 found.append(Line(slow - slope * less, slope))
@@ -52,7 +53,9 @@ class PrefillCurve:
         return best, 1e-3 * best.joule_per_prompt * rate
 
 
-def _below(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
+def _below(
+    first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]
+) -> bool:
     """Whether the middle one of three points lies on or below the line of the others."""
     rise = (last[1] - first[1]) * (middle[0] - first[0])
     return (middle[1] - first[1]) * (last[0] - first[0]) <= rise
@@ -70,17 +73,21 @@ class Pool:
         ``decode``, ``prefill``, or ``decode with prompts`` where the racks compute these as well.
     curve
         What one rack makes: tok/s, or prompts/s of a pool that prefills.
+    kept
+        Share of its HBM that is kept for the caches of sessions that wait.
     """
 
     kind: str
     demand: str
     stage: str
     curve: LoadCurve | PrefillCurve
+    kept: float = 0.0
 
     @property
     def name(self) -> str:
         """What tells it from others."""
-        return f"{self.demand}/{self.kind}/{self.stage}"
+        kept = f", {self.kept:.0%} of HBM kept" if self.kept else ""
+        return f"{self.demand} on {self.kind}: {self.stage}{kept}"
 
     @property
     def instance(self) -> Instance:
@@ -98,6 +105,11 @@ class Pool:
         curve = self.curve
         return curve.top.rate if isinstance(curve, LoadCurve) else curve.top_rate
 
+
+KEPT = (0.0, 0.1, 0.25, 0.5)
+"""Shares of the HBM that may be kept for the caches of sessions that wait."""
+
+HBM = ("rack", "accelerator", "hbm_capacity")
 
 DECODE, SHARED, PREFILL = "decode", "decode with prompts", "prefill"
 
@@ -119,26 +131,29 @@ def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]
     InputError
         If a class or a type is not valid, or no type serves a class at all.
     """
-    asked = list[tuple[str, str, str, Instance]]()
+    asked = list[tuple[str, str, str, float, Instance]]()
     prefilling = list[Pool]()
     missing = list[NoPool]()
     for name, one in fleet.classes.items():
         for kind in one.racks or fleet.racks:
             for stage, shared in _stages(one.prefill):
-                asked.append((kind, name, stage, instance_of(fleet, document, name, kind, shared)))
+                instance = instance_of(fleet, document, name, kind, shared)
+                for kept in KEPT if one.sessions is not None else (0.0,):
+                    less = instance.scaled(HBM, 1.0 - kept) if kept else instance
+                    asked.append((kind, name, stage, kept, less))
             if one.prefill in ("pool", "choose"):
-                pool = _prefill_pool(fleet, name, kind, asked[-1][-1])
+                pool = _prefill_pool(fleet, name, kind, instance)
                 if pool is not None:
                     prefilling.append(pool)
                 else:
                     missing.append(NoPool(kind, name, "no way computes its prompts in time"))
     curves = load_curves([instance for *_, instance in asked])
     found = list[Pool]()
-    for (kind, name, stage, _), curve in zip(asked, curves, strict=True):
-        if curve is None:
+    for (kind, name, stage, kept, _), curve in zip(asked, curves, strict=True):
+        if curve is not None:
+            found.append(Pool(kind, name, stage, curve, kept))
+        elif not kept:
             missing.append(NoPool(kind, name, "no configuration meets its floor within the limits"))
-        else:
-            found.append(Pool(kind, name, stage, curve))
     return [*found, *prefilling], missing
 
 

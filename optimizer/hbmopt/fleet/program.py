@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyomo.core as pyo
 from numpy.typing import NDArray
+from pyomo.repn import generate_standard_repn
 
 from hbmopt.demand import Array
 from hbmopt.models.fleet.fleet import declare_fleet
@@ -61,12 +62,19 @@ class FleetProgram:
             # A column that no row holds is one that costs nothing.
             for name in ("band_racks", "band_rate", "band_power"):
                 reader.column(self.model.component(name)[index])
-        self.declared = reader.program(np.concatenate([cost, np.zeros(len(reader.variables) - len(cost))]))
+        self.declared = reader.program(
+            np.concatenate([cost, np.zeros(len(reader.variables) - len(cost))])
+        )
         self.scale = np.array(reader.scale)
         self.variables = reader.variables
         self.place = {id(one): place for place, one in enumerate(reader.variables)}
         self._blocks = self._found_blocks()
         self.program = self.declared
+
+    def holds(self, name: str, *index: int) -> bool:
+        """Whether any row, or the objective, holds a variable."""
+        place = index if len(index) > 1 else index[0]
+        return id(self.model.component(name)[place]) in self.place
 
     def column(self, name: str, *index: int) -> int:
         """Return the column of a variable."""
@@ -104,6 +112,35 @@ class FleetProgram:
             for demand in self._demands
             for period in range(periods)
         }
+
+    def amount(self, name: str, point: Array, *index: int) -> float:
+        """Return the value of an expression at a point."""
+        one = self.model.component(name)
+        form = generate_standard_repn(one[index if len(index) > 1 else index[0]] if index else one)
+        places = [self.place.get(id(variable)) for variable in form.linear_vars]
+        pairs = zip(form.linear_coefs, places, strict=True)
+        # A variable without a column is held by nothing and is 0.
+        return float(form.constant) + sum(
+            float(value) * float(point[place]) for value, place in pairs if place is not None
+        )
+
+    def adopt(self, other: "FleetProgram") -> None:
+        """Take the cuts of a program with other right-hand sides of what classes share."""
+        first = len(other.declared.row_lower)
+        ends = other.program.starts[first:]
+        self.program = _with_cuts(
+            self.program,
+            [
+                (
+                    other.program.indices[start:end].astype(np.int64),
+                    other.program.values[start:end],
+                    float(most),
+                )
+                for start, end, most in zip(
+                    ends[:-1], ends[1:], other.program.row_upper[first:], strict=True
+                )
+            ],
+        )
 
     def relaxed(self, program: highs.Program | None = None) -> highs.Answer:
         """Solve without whole racks."""
@@ -184,7 +221,7 @@ def part_of(
     """Return the part of a program that has some columns and rows; others are `fixed`, or 0."""
     new = np.full(len(program.cost), -1, dtype=np.int64)
     new[columns] = np.arange(len(columns))
-    starts, indices, values = [0], list[Array](), list[Array]()
+    starts, indices, values = [0], list[Whole](), list[Array]()
     moved = np.zeros(len(rows))
     for place, row in enumerate(rows.tolist()):
         span = slice(program.starts[row], program.starts[row + 1])
@@ -209,9 +246,7 @@ def part_of(
     )
 
 
-def _with_cuts(
-    program: highs.Program, cuts: Sequence[tuple[Whole, Array, float]]
-) -> highs.Program:
+def _with_cuts(program: highs.Program, cuts: Sequence[tuple[Whole, Array, float]]) -> highs.Program:
     lengths = np.cumsum([len(columns) for columns, _, _ in cuts])
     return replace(
         program,

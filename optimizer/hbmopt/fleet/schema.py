@@ -26,11 +26,19 @@ from hbmopt.documents import (
 )
 from hbmopt.errors import InputError, nearest
 from hbmopt.fleet.arrivals import Arrivals
-from hbmopt.instance import HOURS_OF_A_DAY, Economics, Overrides, first_problem, load_document, problem_at
+from hbmopt.fleet.sessions import Sessions
+from hbmopt.instance import (
+    HOURS_OF_A_DAY,
+    Economics,
+    Overrides,
+    first_problem,
+    load_document,
+    problem_at,
+)
 
 FleetObjective: TypeAlias = Literal["cost", "power", "racks", "revenue", "margin", "throughput"]
 
-Part: TypeAlias = "str | dict[str, Any]"
+Part: TypeAlias = str | dict[str, Any]
 """Part of an instance, as it stands there: a name of the catalogue, or a mapping."""
 
 STEADY = Arrivals(kind="steady")
@@ -44,9 +52,7 @@ class FleetClass(StrictModel):
 
     llm: Part
     workload: Part
-    min_speed: Speed = Field(
-        default=Figure(0.0, "speed"), description="floor of tokens/s per user"
-    )
+    min_speed: Speed = Field(default=Figure(0.0, "speed"), description="floor of tokens/s per user")
     first_token: Duration | None = Field(
         default=None, description="limit of the time to the first token, where pools prefill"
     )
@@ -66,6 +72,9 @@ class FleetClass(StrictModel):
         default="elsewhere",
         description="who computes prompts: nobody here, the racks that decode, pools of their "
         "own, or whichever of these two is better",
+    )
+    sessions: Sessions | None = Field(
+        default=None, description="where caches wait between the turns, and what tools compute"
     )
     arrivals: Arrivals | None = Field(
         default=None, description="how its requests arrive; default: as all others of the fleet"

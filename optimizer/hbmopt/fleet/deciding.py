@@ -1,0 +1,389 @@
+"""Deciding: how many racks of which type, and what each of them does in every period.
+
+First the relaxation is made tight (`FleetProgram.tighten`), which bounds every plan. Then racks are
+whole: where there are few periods all at once; where there are many, first those in which racks are
+short, with parts of racks in the others, and then each other period on what was bought. What the
+lines of the load curves promise is then made by racks that run, and the gap that is told is that
+between these and the bound. Where it is wide, the curves are drawn finer where the plan uses them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from hbmopt.demand import Array
+from hbmopt.errors import SolverError
+from hbmopt.fleet.load_curve import LoadCurve, refine
+from hbmopt.fleet.operating import NOTHING_RUNS, PoolOperation, RunningRacks, operation_of
+from hbmopt.fleet.pools import Pool
+from hbmopt.fleet.program import FleetProgram, Whole, part_of
+from hbmopt.models.fleet.quantities import Band, FleetData
+from hbmopt.program import InfeasiblePlanError, highs
+
+GAP = 1e-3
+"""Relative gap of a plan that is called optimal."""
+
+CLOSE = 1e-4
+"""And of one that is small enough for it."""
+
+FEW = 60
+"""Numbers of racks up to which all are decided at once."""
+
+FEWEST = 12
+"""And up to which they are decided to the closer gap."""
+
+MOST_BANDED = 12
+"""Times that bands are divided at most."""
+
+SLOWLY = 0.8
+"""Share of a gap that may be left when bands are divided, for it to go on."""
+
+NARROWER = 8.0
+"""How much narrower a band is in which racks run, when it is divided."""
+
+JUST = 2e-6
+"""Share of a rate by which a band may be narrow."""
+
+WITHIN = 1e-8
+"""Share of a cap by which racks may exceed it, as numbers round."""
+
+ROUNDED = 1e-9
+"""Share of a power that is the rounding of the rate that it is needed for."""
+
+EXACT = 40
+"""Pools and periods up to which every rack's own least power is looked up."""
+
+FINER = (5e-3, 1e-3, 2e-4)
+"""Shares of power that load curves leave open, round by round."""
+
+MOST_REPAIRS = 8
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A plan: values of all variables, how every pool runs, and what no plan is better than.
+
+    `objective` and `bound` are those of the program, more being better.
+    """
+
+    program: FleetProgram
+    point: Array
+    operations: dict[tuple[int, int], PoolOperation]
+    objective: float
+    bound: float
+
+    @property
+    def gap(self) -> float:
+        """By how much any plan can be better, as a share."""
+        scale = max(abs(self.objective), 1e-9)
+        return max(0.0, (self.bound - self.objective) / scale)
+
+    def value(self, name: str, *index: int) -> float:
+        """Return the value of a variable."""
+        return float(self.point[self.program.column(name, *index)])
+
+    def racks(self, pool: int, period: int) -> int:
+        """Return the racks of a pool in a period."""
+        bands = range(len(self.program.data.bands[pool][period]))
+        return round(sum(self.value("band_racks", pool, period, band) for band in bands))
+
+    def rate(self, pool: int, period: int) -> float:
+        """Return what a pool makes in a period in the mean."""
+        bands = range(len(self.program.data.bands[pool][period]))
+        return sum(self.value("band_rate", pool, period, band) for band in bands)
+
+
+def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> Decided:
+    """Return the best plan of a fleet.
+
+    Raises
+    ------
+    InfeasiblePlanError
+        If there is none.
+    """
+    few = len(pools) * len(data.periods) <= FEWEST
+    wanted = gap if gap is not None else (CLOSE if few else GAP)
+    best = _decided(data, pools, wanted)
+    if few:
+        return _banded(best, pools, wanted)
+    for share in FINER:
+        if best.gap <= wanted:
+            break
+        used = {pool for (pool, _), one in best.operations.items() if one is not NOTHING_RUNS}
+        curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
+        if not refine(curves, share):
+            continue
+        found = _decided(with_lines(best.program.data, pools), pools, wanted)
+        best = max((best, found), key=lambda one: one.objective)
+        best = replace(best, bound=min(best.bound, found.bound))
+    return best
+
+
+def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
+    """Return a plan of which the power is bounded closely, in bands around what its racks make.
+
+    A rack that makes a rate draws at least what the lower end of its band takes.
+    """
+    found, slow = best, 0
+    for _ in range(MOST_BANDED):
+        if best.gap <= wanted or slow > 1:
+            break
+        data, before = _split(found, pools), best.gap
+        if data is None:
+            break
+        found = _decided(data, pools, wanted)
+        bound = min(best.bound, found.bound)
+        best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
+        slow = slow + 1 if best.gap > SLOWLY * before else 0
+    return replace(best, bound=max(best.bound, best.objective))
+
+
+def _split(found: Decided, pools: Sequence[Pool]) -> FleetData | None:
+    """Return the numbers with the bands in which racks run divided, None where none can be."""
+    data, changed = found.program.data, False
+    bands = [list(own) for own in data.bands]
+    for pool, one in enumerate(pools):
+        curve = one.curve
+        if not isinstance(curve, LoadCurve):
+            continue
+        for period, own in enumerate(data.bands[pool]):
+            ends = {end for band in own for end in (band.lowest, band.highest)}
+            fresh = set(ends)
+            for place, band in enumerate(own):
+                racks = found.value("band_racks", pool, period, place)
+                rate = found.value("band_rate", pool, period, place)
+                if racks < 0.5 or rate <= 0:
+                    continue
+                each = data.pools[pool].headroom[period] * rate / racks
+                each = min(max(each, band.lowest), band.highest)
+                below = each - (each - band.lowest) / NARROWER
+                for end in (below, each):
+                    if _apart(end, fresh, curve.top.rate):
+                        fresh.add(end)
+            operation = found.operations.get((pool, period))
+            for running in operation.racks if operation is not None else ():
+                # What is more than racks make on their power takes more of it.
+                for end in (running.rate, running.rate * (1.0 + JUST)):
+                    if end < curve.top.rate and _apart(end, fresh, curve.top.rate):
+                        fresh.add(end)
+            if fresh == ends:
+                continue
+            changed = True
+            bands[pool][period] = _bands(curve, sorted(fresh))
+    return replace(data, bands=tuple(tuple(own) for own in bands)) if changed else None
+
+
+def _apart(end: float, ends: set[float], most: float) -> bool:
+    return min(abs(end - one) for one in ends) > 0.5 * JUST * most
+
+
+def _bands(curve: LoadCurve, ends: Sequence[float]) -> tuple[Band, ...]:
+    """Return the bands between ends, with what the lower one of each takes at least."""
+    lowest = [one for one in ends[:-1] if one > 0]
+    drawn = dict(zip(lowest, curve.at_least(lowest), strict=True))
+    found = []
+    for low, high in pairwise(ends):
+        point = drawn.get(low)
+        least = point.kw * (1.0 - ROUNDED) if point is not None else 0.0
+        found.append(Band(low, high, least, tuple(curve.lines)))
+    return tuple(found)
+
+
+def with_lines(data: FleetData, pools: Sequence[Pool]) -> FleetData:
+    """Return the numbers with the lines that load curves have by now."""
+    bands = []
+    for pool, own in zip(pools, data.bands, strict=True):
+        lines = tuple(pool.curve.lines)
+        bands.append(tuple(tuple(replace(one, lines=lines) for one in each) for each in own))
+    return replace(data, bands=tuple(bands))
+
+
+def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
+    program = FleetProgram(data)
+    if not program.relaxed().optimal:
+        raise InfeasiblePlanError("no plan serves the fleet")
+    bound = program.tighten()
+    exact = len(pools) * len(data.periods) <= EXACT
+    held, best = data, None
+    for _ in range(MOST_REPAIRS):
+        now = program if held is data else _capped(program, held)
+        point, proven = _whole(now, gap / 2.0)
+        bound = min(bound, proven) if held is data else bound
+        found = _operated(now, pools, point, bound, exact=exact)
+        over = _over(found, data)
+        if over and exact:
+            found = _fitted(now, pools, point, bound, found)
+            over = _over(found, data)
+        if not over:
+            best = found
+            break
+        held = replace(
+            held,
+            periods=tuple(
+                replace(one, cap_kw=(one.cap_kw or 0.0) - over.get(place, 0.0))
+                if place in over
+                else one
+                for place, one in enumerate(held.periods)
+            ),
+        )
+    if best is None:
+        raise SolverError("no whole racks keep the cap of the site that their load curves promise")
+    return replace(best, bound=max(best.objective, bound))
+
+
+def _capped(program: FleetProgram, data: FleetData) -> FleetProgram:
+    """Return a program with other caps; cuts that hold for it hold for them as well."""
+    tighter = FleetProgram(data)
+    cuts = len(program.program.row_lower) - len(program.declared.row_lower)
+    if cuts:
+        tighter.adopt(program)
+    return tighter
+
+
+def _fitted(
+    program: FleetProgram, pools: Sequence[Pool], point: Array, bound: float, found: Decided
+) -> Decided:
+    """Return a plan whose racks make what they can on the power that the lines promise them.
+
+    Only classes that need not be served whole can be served less.
+    """
+    data, less = program.data, point.copy()
+    for pool, period in found.operations:
+        one, demand = pools[pool], data.demands[data.pools[pool].demand]
+        asked = data.periods[period].asked[data.pools[pool].demand]
+        curve = one.curve
+        if not isinstance(curve, LoadCurve) or (demand.must_serve and asked is not None):
+            continue
+        for band in range(len(data.bands[pool][period])):
+            place = pool, period, band
+            racks = round(found.value("band_racks", *place))
+            if racks == 0:
+                continue
+            column = program.column("band_rate", *place)
+            reached = curve.within(found.value("band_power", *place) / racks)
+            made = racks * reached.rate if reached is not None else 0.0
+            less[column] = min(less[column], made / data.pools[pool].headroom[period])
+    return _operated(program, pools, less, bound, exact=True)
+
+
+def _over(found: Decided, data: FleetData) -> dict[int, float]:
+    """Return the kW by which operating points exceed the cap of a period."""
+    over = {}
+    for place, one in enumerate(data.periods):
+        if one.cap_kw is None:
+            continue
+        excess = site_power(found, place) - one.cap_kw
+        if excess > WITHIN * one.cap_kw:
+            over[place] = excess * (1.0 + 1e-6)
+    return over
+
+
+def site_power(found: Decided, period: int) -> float:
+    """Return the kW of the site in a period, as its racks run."""
+    program = found.program
+    lines = sum(
+        found.value("band_power", *index) for index in program.data.indices() if index[1] == period
+    )
+    run = sum(one.kw for (_, when), one in found.operations.items() if when == period)
+    return program.amount("site_power", found.point, period) + program.data.overhead * (run - lines)
+
+
+def _operated(
+    program: FleetProgram, pools: Sequence[Pool], point: Array, bound: float, *, exact: bool
+) -> Decided:
+    """Return a plan in which racks run, with what it is worth by their power."""
+    data = program.data
+    found = Decided(program, point, {}, 0.0, bound)
+    drawn = point.copy()
+    for pool, one in enumerate(pools):
+        for period, bands in enumerate(data.bands[pool]):
+            running = list[RunningRacks]()
+            for band in range(len(bands)):
+                place = pool, period, band
+                rate = data.pools[pool].headroom[period] * found.value("band_rate", *place)
+                racks = round(found.value("band_racks", *place))
+                drawn[program.column("band_power", *place)] = 0.0
+                if rate <= 1e-9 * one.highest:
+                    continue
+                operation = operation_of(one, racks, rate, exact=exact)
+                if operation is None:
+                    raise SolverError(f"{one.name}: {racks} racks do not make {rate:,.6g}")
+                running += operation.racks
+                drawn[program.column("band_power", *place)] = operation.kw
+            if running:
+                found.operations[pool, period] = PoolOperation(tuple(running))
+    objective = float(program.declared.cost @ drawn)
+    return replace(found, objective=objective)
+
+
+def _whole(program: FleetProgram, gap: float) -> tuple[Array, float]:
+    """Return a plan of whole racks by the lines, and what none is better than."""
+    whole, data = program.program, program.data
+    racks = [program.column("band_racks", *index) for index in data.indices()]
+    bought = [place for place in whole.integer if place not in set(racks)]
+    if len(racks) <= FEW or data.switches is not None or len(data.periods) == 1:
+        answer = highs.solve(whole, integers=True, gap=gap)
+        if not answer.optimal:
+            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+        return answer.point, answer.bound
+    return _by_period(program, bought, gap)
+
+
+def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tuple[Array, float]:
+    """Decide the periods in which racks are short together, and then every other one."""
+    whole, data = program.program, program.data
+    relaxed = program.relaxed()
+    short = _short_periods(program, relaxed)
+    while True:
+        integer = [
+            program.column("band_racks", *index) for index in data.indices() if index[1] in short
+        ]
+        first = highs.solve(
+            replace(whole, integer=tuple(sorted([*bought, *integer]))), integers=True, gap=gap
+        )
+        if not first.optimal:
+            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+        point, worse = first.point.copy(), set[int]()
+        point[bought] = np.round(point[bought])
+        for period in range(len(data.periods)):
+            if period in short:
+                continue
+            columns = program.period_columns(period)
+            rows = rows_of(whole, columns)
+            part = part_of(whole, columns, rows, whole.cost[columns], point)
+            answer = highs.solve(part, integers=True, gap=gap)
+            if answer.optimal:
+                point[columns] = answer.point
+            else:
+                worse.add(period)
+        if not worse:
+            return point, first.bound
+        short |= worse
+
+
+def rows_of(program: highs.Program, columns: Whole) -> Whole:
+    """Return the rows that hold any of some columns."""
+    held = np.zeros(len(program.cost), dtype=bool)
+    held[columns] = True
+    row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
+    return np.unique(row[held[program.indices]])
+
+
+def _short_periods(program: FleetProgram, relaxed: highs.Answer) -> set[int]:
+    """Return the periods in which a type of rack, or power, has a price."""
+    found = set[int]()
+    highest = 0.0
+    prices = dict[int, float]()
+    for place, row in enumerate(program.rows):
+        name = row.parent_component().local_name
+        if name in ("assigned", "power_cap"):
+            period = row.index()[1] if name == "assigned" else row.index()
+            price = abs(float(relaxed.duals[place]))
+            prices[period] = max(prices.get(period, 0.0), price)
+            highest = max(highest, price)
+    for period, price in prices.items():
+        if price > 1e-6 * highest:
+            found.add(period)
+    return found or {0}
