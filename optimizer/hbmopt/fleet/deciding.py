@@ -16,7 +16,7 @@ import numpy as np
 from hbmopt.demand import Array
 from hbmopt.errors import SolverError
 from hbmopt.fleet.load_curve import LoadCurve, refine
-from hbmopt.fleet.operating import NOTHING_RUNS, PoolOperation, RunningRacks, operation_of
+from hbmopt.fleet.operating import PoolOperation, RunningRacks, operation_of
 from hbmopt.fleet.pools import Pool
 from hbmopt.fleet.program import FleetProgram, Whole, part_of
 from hbmopt.models.fleet.quantities import Band, FleetData
@@ -43,11 +43,14 @@ SLOWLY = 0.8
 NARROWER = 8.0
 """How much narrower a band is in which racks run, when it is divided."""
 
-JUST = 2e-6
+JUST = 3e-5
 """Share of a rate by which a band may be narrow."""
 
 WITHIN = 1e-8
 """Share of a cap by which racks may exceed it, as numbers round."""
+
+NO_RATE = 1e-9
+"""Share of what a rack makes up to which a pool makes nothing."""
 
 ROUNDED = 1e-9
 """Share of a power that is the rounding of the rate that it is needed for."""
@@ -55,7 +58,7 @@ ROUNDED = 1e-9
 EXACT = 40
 """Pools and periods up to which every rack's own least power is looked up."""
 
-FINER = (5e-3, 1e-3, 2e-4)
+FINER = (5e-3, 5e-4)
 """Shares of power that load curves leave open, round by round."""
 
 MOST_REPAIRS = 8
@@ -106,19 +109,18 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
     few = len(pools) * len(data.periods) <= FEWEST
     wanted = gap if gap is not None else (CLOSE if few else GAP)
     best = _decided(data, pools, wanted)
-    if few:
-        return _banded(best, pools, wanted)
     for share in FINER:
         if best.gap <= wanted:
-            break
-        used = {pool for (pool, _), one in best.operations.items() if one is not NOTHING_RUNS}
+            return best
+        used = {pool for pool, _ in best.operations}
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
         if not refine(curves, share):
             continue
         found = _decided(with_lines(best.program.data, pools), pools, wanted)
-        best = max((best, found), key=lambda one: one.objective)
-        best = replace(best, bound=min(best.bound, found.bound))
-    return best
+        bound = min(best.bound, found.bound)
+        best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
+    best = replace(best, bound=max(best.bound, best.objective))
+    return _banded(best, pools, wanted) if few else best
 
 
 def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
@@ -176,7 +178,7 @@ def _split(found: Decided, pools: Sequence[Pool]) -> FleetData | None:
 
 
 def _apart(end: float, ends: set[float], most: float) -> bool:
-    return min(abs(end - one) for one in ends) > 0.5 * JUST * most
+    return min(abs(end - one) for one in ends) > 1e-6 * most
 
 
 def _bands(curve: LoadCurve, ends: Sequence[float]) -> tuple[Band, ...]:
@@ -305,7 +307,7 @@ def _operated(
                 rate = data.pools[pool].headroom[period] * found.value("band_rate", *place)
                 racks = round(found.value("band_racks", *place))
                 drawn[program.column("band_power", *place)] = 0.0
-                if rate <= 1e-9 * one.highest:
+                if racks == 0 or rate <= NO_RATE * one.highest:
                     continue
                 operation = operation_of(one, racks, rate, exact=exact)
                 if operation is None:
