@@ -63,6 +63,12 @@ FINER = (5e-3, 5e-4)
 
 MOST_REPAIRS = 8
 
+TAKEN = 0.7
+"""Share of a gap that whole racks may take; load curves and operating points take the rest."""
+
+NODES, MOST_NODES = 200, 2_000
+"""Nodes of the search after which a period, and a fleet, is left with the best that was found."""
+
 
 @dataclass(frozen=True)
 class Decided:
@@ -211,7 +217,7 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
     held, best = data, None
     for _ in range(MOST_REPAIRS):
         now = program if held is data else _capped(program, held)
-        point, proven = _whole(now, gap / 2.0)
+        point, proven = _whole(now, gap * TAKEN)
         bound = min(bound, proven) if held is data else bound
         found = _operated(now, pools, point, bound, exact=exact)
         over = _over(found, data)
@@ -326,43 +332,53 @@ def _whole(program: FleetProgram, gap: float) -> tuple[Array, float]:
     racks = [program.column("band_racks", *index) for index in data.indices()]
     bought = [place for place in whole.integer if place not in set(racks)]
     if len(racks) <= FEW or data.switches is not None or len(data.periods) == 1:
-        answer = highs.solve(whole, integers=True, gap=gap)
-        if not answer.optimal:
+        answer = highs.solve(whole, integers=True, gap=gap, nodes=MOST_NODES)
+        if not answer.found:
             raise InfeasiblePlanError("no plan of whole racks serves the fleet")
         return answer.point, answer.bound
     return _by_period(program, bought, gap)
 
 
 def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tuple[Array, float]:
-    """Decide the periods in which racks are short together, and then every other one."""
+    """Decide what is bought with parts of racks in every period, then each period on it.
+
+    Periods in which whole racks are too few are decided together with what is bought.
+    """
     whole, data = program.program, program.data
-    relaxed = program.relaxed()
-    short = _short_periods(program, relaxed)
+    periods = range(len(data.periods))
+    own = {period: program.period_columns(period) for period in periods}
+    first = highs.solve(replace(whole, integer=tuple(bought)), integers=True, gap=gap / 4.0)
+    if not first.optimal:
+        raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+    point, bound, short = first.point.copy(), first.bound, set[int]()
+    shared = np.setdiff1d(np.arange(len(whole.cost)), np.concatenate(list(own.values())))
     while True:
-        integer = [
-            program.column("band_racks", *index) for index in data.indices() if index[1] in short
-        ]
-        first = highs.solve(
-            replace(whole, integer=tuple(sorted([*bought, *integer]))), integers=True, gap=gap
-        )
-        if not first.optimal:
-            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
-        point, worse = first.point.copy(), set[int]()
         point[bought] = np.round(point[bought])
-        for period in range(len(data.periods)):
+        worse, allowed = set[int](), gap * abs(first.objective) / len(data.periods)
+        for period in periods:
             if period in short:
                 continue
-            columns = program.period_columns(period)
-            rows = rows_of(whole, columns)
-            part = part_of(whole, columns, rows, whole.cost[columns], point)
-            answer = highs.solve(part, integers=True, gap=gap)
-            if answer.optimal:
+            columns = own[period]
+            part = part_of(whole, columns, rows_of(whole, columns), whole.cost[columns], point)
+            # What a period may lose is its share of what the plan may.
+            size = float(np.abs(whole.cost[columns] * first.point[columns]).sum())
+            share = max(gap, allowed / max(size, 1e-9))
+            answer = highs.solve(part, integers=True, gap=share, nodes=NODES)
+            if answer.found:
                 point[columns] = answer.point
             else:
                 worse.add(period)
         if not worse:
-            return point, first.bound
+            return point, bound
         short |= worse
+        columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
+        others = np.concatenate([own[period] for period in periods if period not in short] or [[]])
+        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others.astype(np.int64)))
+        part = part_of(whole, columns, rows, whole.cost[columns])
+        answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
+        if not answer.found:
+            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+        point[columns] = answer.point
 
 
 def rows_of(program: highs.Program, columns: Whole) -> Whole:
@@ -371,21 +387,3 @@ def rows_of(program: highs.Program, columns: Whole) -> Whole:
     held[columns] = True
     row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
     return np.unique(row[held[program.indices]])
-
-
-def _short_periods(program: FleetProgram, relaxed: highs.Answer) -> set[int]:
-    """Return the periods in which a type of rack, or power, has a price."""
-    found = set[int]()
-    highest = 0.0
-    prices = dict[int, float]()
-    for place, row in enumerate(program.rows):
-        name = row.parent_component().local_name
-        if name in ("assigned", "power_cap"):
-            period = row.index()[1] if name == "assigned" else row.index()
-            price = abs(float(relaxed.duals[place]))
-            prices[period] = max(prices.get(period, 0.0), price)
-            highest = max(highest, price)
-    for period, price in prices.items():
-        if price > 1e-6 * highest:
-            found.add(period)
-    return found or {0}

@@ -148,20 +148,22 @@ class FleetProgram:
 
     def tighten(self) -> float:
         """Add cuts until none gains; return what no plan exceeds."""
-        bound = np.inf
+        answer = self.relaxed()
+        if not answer.optimal:
+            return np.inf
+        bound = answer.objective
         for _ in range(MOST_CUT_ROUNDS):
-            answer = self.relaxed()
-            if not answer.optimal:
-                return bound
-            bound = min(bound, answer.objective)
             cuts, gained = self._cuts(answer)
             if not cuts:
                 break
+            promised = answer.objective - gained
             self.program = _with_cuts(self.program, cuts)
-            if gained <= GAINED * abs(answer.objective):
-                bound = min(bound, answer.objective - gained)
+            answer = self.relaxed()
+            bound = min(bound, answer.objective)
+            # At these multipliers the sum of the cuts is the bound that more of them may reach.
+            if answer.objective - promised <= GAINED * abs(answer.objective):
                 break
-        return float(bound)
+        return bound
 
     def _cuts(self, answer: highs.Answer) -> tuple[list[tuple[Whole, Array, float]], float]:
         """Return cuts that the relaxed point violates, and by how much in all."""
