@@ -15,6 +15,7 @@ import numpy as np
 
 from hbmopt.demand import Array
 from hbmopt.errors import SolverError
+from hbmopt.fleet.feasibility import unserved
 from hbmopt.fleet.load_curve import LoadCurve, refine
 from hbmopt.fleet.operating import PoolOperation, RunningRacks, operation_of
 from hbmopt.fleet.pools import Pool
@@ -112,8 +113,7 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
     InfeasiblePlanError
         If there is none.
     """
-    few = len(pools) * len(data.periods) <= FEWEST
-    wanted = gap if gap is not None else (CLOSE if few else GAP)
+    few, wanted = _few(data, pools), _wanted(data, pools, gap)
     best = _decided(data, pools, wanted)
     for share in FINER:
         if best.gap <= wanted:
@@ -122,11 +122,31 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
         if not refine(curves, share):
             continue
-        found = _decided(with_lines(best.program.data, pools), pools, wanted)
+        try:
+            found = _decided(with_lines(best.program.data, pools), pools, wanted)
+        except InfeasiblePlanError:
+            break  # the plan that there is keeps the cap, and others do not
         bound = min(best.bound, found.bound)
         best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
     best = replace(best, bound=max(best.bound, best.objective))
     return _banded(best, pools, wanted) if few else best
+
+
+def decidable(data: FleetData, pools: Sequence[Pool]) -> bool:
+    """Whether `decide` finds a plan of a fleet, one as good as any or not."""
+    try:
+        _decided(data, pools, _wanted(data, pools, None))
+    except InfeasiblePlanError:
+        return False
+    return True
+
+
+def _few(data: FleetData, pools: Sequence[Pool]) -> bool:
+    return len(pools) * len(data.periods) <= FEWEST
+
+
+def _wanted(data: FleetData, pools: Sequence[Pool], gap: float | None) -> float:
+    return gap if gap is not None else (CLOSE if _few(data, pools) else GAP)
 
 
 def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
@@ -141,7 +161,10 @@ def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
         data, before = _split(found, pools), best.gap
         if data is None:
             break
-        found = _decided(data, pools, wanted)
+        try:
+            found = _decided(data, pools, wanted)
+        except InfeasiblePlanError:
+            break  # the plan that there is keeps the cap, and others do not
         bound = min(best.bound, found.bound)
         best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
         slow = slow + 1 if best.gap > SLOWLY * before else 0
@@ -209,6 +232,8 @@ def with_lines(data: FleetData, pools: Sequence[Pool]) -> FleetData:
 
 
 def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
+    if unserved(data):
+        raise InfeasiblePlanError("no type of rack serves a class that has to be served")
     program = FleetProgram(data)
     if not program.relaxed().optimal:
         raise InfeasiblePlanError("no plan serves the fleet")
@@ -237,7 +262,8 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
             ),
         )
     if best is None:
-        raise SolverError("no whole racks keep the cap of the site that their load curves promise")
+        # The lines below the load curves keep the cap, and the racks that were found do not.
+        raise InfeasiblePlanError("no whole racks were found that keep the cap of the site")
     return replace(best, bound=max(best.objective, bound))
 
 

@@ -142,7 +142,7 @@ def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]
                     less = instance.scaled(HBM, 1.0 - kept) if kept else instance
                     asked.append((kind, name, stage, kept, less))
             if one.prefill in ("pool", "choose"):
-                pool = _prefill_pool(fleet, name, kind, instance)
+                pool = prefill_pool(fleet, name, kind, instance)
                 if pool is not None:
                     prefilling.append(pool)
                 else:
@@ -162,7 +162,8 @@ def _stages(prefill: str) -> Sequence[tuple[str, bool]]:
     return {"shared": [shared], "choose": [shared, alone]}.get(prefill, [alone])
 
 
-def _prefill_pool(fleet: Fleet, name: str, kind: str, instance: Instance) -> Pool | None:
+def prefill_pool(fleet: Fleet, name: str, kind: str, instance: Instance) -> Pool | None:
+    """Return the racks of a type that compute a class's prompts, None where none are in time."""
     one = fleet.classes[name]
     wait = arrivals_of(fleet, name).wait
     points = prefill_points(
