@@ -75,6 +75,8 @@ class ClassResult:
     price: float | None
     price_held: float | None
     why_not_served: str = ""
+    output_tokens: float | None = None
+    """Tokens that a request makes, where its workload says so."""
 
 
 @dataclass(frozen=True)

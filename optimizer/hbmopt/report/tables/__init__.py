@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hbmopt.report.tables.check_report import check_tables
     from hbmopt.report.tables.comparison_report import comparison_tables, render_comparison
     from hbmopt.report.tables.economics_report import cost_rows
+    from hbmopt.report.tables.fleets.tables import fleet_tables, render_fleet
     from hbmopt.report.tables.frontier_report import frontier_tables
     from hbmopt.report.tables.json_schema import schema_text
     from hbmopt.report.tables.output import (
@@ -64,6 +65,7 @@ __all__ = [
     "cost_rows",
     "entry_text",
     "fit_table",
+    "fleet_tables",
     "frontier_tables",
     "input_row",
     "kernel_rows",
@@ -77,6 +79,7 @@ __all__ = [
     "render_check",
     "render_comparison",
     "render_explanation",
+    "render_fleet",
     "render_frontier",
     "render_prediction",
     "render_sensitivity",
@@ -103,6 +106,8 @@ __getattr__ = on_first_use(
         "prediction_tables": "prediction_report",
         "plan_tables": "plan_report",
         "frontier_tables": "frontier_report",
+        "fleet_tables": "fleets.tables",
+        "render_fleet": "fleets.tables",
         "comparison_tables": "comparison_report",
         "check_tables": "check_report",
         "TextConsole": "table_text",
