@@ -174,6 +174,11 @@ class FleetPlan(Answer):
         return sum(one.standing[-1] for one in self.racks)
 
     @property
+    def made_tok_s(self) -> tuple[float, ...]:
+        """Output tokens per second of all classes by period."""
+        return tuple(map(sum, zip(*(one.served_tok_s for one in self.classes), strict=True)))
+
+    @property
     def pools_frame(self) -> "pd.DataFrame":
         """One row for each pool and period in which it has racks."""
         import pandas as pd

@@ -1,15 +1,18 @@
-"""Sweeps: the optimum at every point of a grid over fields of an instance."""
+"""Sweeps: the optimum at every point of a grid over fields of an instance or a fleet."""
 
 from hbmopt.studies.sweep.files import FORMATS, Row
+from hbmopt.studies.sweep.fleet_point import FLEET_LAYOUT, plan_row
 from hbmopt.studies.sweep.point import Evaluator, answer_row
 from hbmopt.studies.sweep.sweeping import Sweep, SweepInterrupted, sweep
 
 __all__ = [
+    "FLEET_LAYOUT",
     "FORMATS",
     "Evaluator",
     "Row",
     "Sweep",
     "SweepInterrupted",
     "answer_row",
+    "plan_row",
     "sweep",
 ]

@@ -186,11 +186,6 @@ def peak_period(one: ClassResult) -> int:
     return max(range(len(one.served_tok_s)), key=lambda place: one.served_tok_s[place])
 
 
-def made_tok_s(plan: FleetPlan) -> tuple[float, ...]:
-    """Return the output tokens per second of all classes by period."""
-    return tuple(map(sum, zip(*(one.served_tok_s for one in plan.classes), strict=True)))
-
-
 def price_sign(plan: FleetPlan) -> float:
     """Return the sign by which prices are told: what more costs, or what it brings."""
     return -1.0 if is_least(plan) else 1.0

@@ -72,7 +72,7 @@ def _heading(plan: FleetPlan) -> Text:
 
 def answer_rows(plan: FleetPlan) -> list[tuple[str, str, str]]:
     """Return name, number and remark of what the plan comes to."""
-    made, power = facts.made_tok_s(plan), [one.power_kw for one in plan.periods]
+    made, power = plan.made_tok_s, [one.power_kw for one in plan.periods]
     rows = [
         (
             plan.objective,
@@ -295,7 +295,7 @@ def period_columns(plan: FleetPlan) -> list[tuple[str, bool, int]]:
 def period_rows(plan: FleetPlan) -> list[tuple[list[str], tuple[str, ...]]]:
     """Return names of neighbouring periods that are alike, and their cells."""
     found = list[tuple[list[str], tuple[str, ...]]]()
-    for one, tokens in zip(plan.periods, facts.made_tok_s(plan), strict=True):
+    for one, tokens in zip(plan.periods, plan.made_tok_s, strict=True):
         cells = _period(one, tokens)
         if found and found[-1][1] == cells:
             found[-1][0].append(one.name)
