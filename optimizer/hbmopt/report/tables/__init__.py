@@ -14,7 +14,29 @@ if TYPE_CHECKING:
     from hbmopt.report.tables.check_report import check_tables
     from hbmopt.report.tables.comparison_report import comparison_tables, render_comparison
     from hbmopt.report.tables.economics_report import cost_rows
-    from hbmopt.report.tables.fleets.tables import fleet_tables, render_fleet
+    from hbmopt.report.tables.fitted_table import FittedTable
+    from hbmopt.report.tables.fleets.facts import (
+        PREFILL,
+        Work,
+        power_text,
+        proof,
+        setting,
+        sought,
+        work_of,
+    )
+    from hbmopt.report.tables.fleets.tables import (
+        answer_rows,
+        cures_table,
+        demand_table,
+        fleet_cost_rows,
+        fleet_tables,
+        limits_table,
+        periods_table,
+        pools_table,
+        racks_table,
+        remarks,
+        render_fleet,
+    )
     from hbmopt.report.tables.frontier_report import frontier_tables
     from hbmopt.report.tables.json_schema import schema_text
     from hbmopt.report.tables.output import (
@@ -52,9 +74,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KERNELS_TITLE",
+    "PREFILL",
     "AnyText",
+    "FittedTable",
     "Text",
     "TextConsole",
+    "Work",
+    "answer_rows",
     "calibration_yaml",
     "catalogue_overview",
     "certificate_text",
@@ -63,17 +89,27 @@ __all__ = [
     "configuration_rows",
     "configuration_text",
     "cost_rows",
+    "cures_table",
+    "demand_table",
     "entry_text",
     "fit_table",
+    "fleet_cost_rows",
     "fleet_tables",
     "frontier_tables",
     "input_row",
     "kernel_rows",
     "limit_text",
+    "limits_table",
     "made_text",
+    "periods_table",
     "plan_tables",
+    "pools_table",
+    "power_text",
     "prediction_tables",
     "price_of",
+    "proof",
+    "racks_table",
+    "remarks",
     "render",
     "render_catalogue",
     "render_check",
@@ -87,14 +123,17 @@ __all__ = [
     "render_sweep",
     "schema_text",
     "sensitivity_table",
+    "setting",
     "setting_text",
     "sizing_tables",
     "solution_tables",
+    "sought",
     "step_parts",
     "step_times_text",
     "step_title",
     "summary_rows",
     "sweep_table",
+    "work_of",
 ]
 
 __getattr__ = on_first_use(
@@ -105,9 +144,28 @@ __getattr__ = on_first_use(
         "sensitivity_table": "sensitivity_report",
         "prediction_tables": "prediction_report",
         "plan_tables": "plan_report",
+        "FittedTable": "fitted_table",
         "frontier_tables": "frontier_report",
-        "fleet_tables": "fleets.tables",
-        "render_fleet": "fleets.tables",
+        **dict.fromkeys(
+            ("PREFILL", "Work", "power_text", "proof", "setting", "sought", "work_of"),
+            "fleets.facts",
+        ),
+        **dict.fromkeys(
+            (
+                "answer_rows",
+                "cures_table",
+                "demand_table",
+                "fleet_cost_rows",
+                "fleet_tables",
+                "limits_table",
+                "periods_table",
+                "pools_table",
+                "racks_table",
+                "remarks",
+                "render_fleet",
+            ),
+            "fleets.tables",
+        ),
         "comparison_tables": "comparison_report",
         "check_tables": "check_report",
         "TextConsole": "table_text",

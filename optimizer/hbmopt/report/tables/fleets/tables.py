@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from hbmopt.basics import csv_text, show, shown, signed
-from hbmopt.fleet import ClassResult, FleetPlan, PeriodResult, PoolResult
+from hbmopt.fleet import ClassResult, FleetConflict, FleetPlan, PeriodResult, PoolResult
 from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.fleets import facts
 from hbmopt.report.tables.output import json_text, printed
@@ -21,6 +21,8 @@ MOST_PERIODS = 48
 """Lines of periods that a table has; those that are alike are one."""
 
 MOST_ESTIMATES = 8
+
+CURES_TITLE = "Each of these alone is enough, and no smaller one of its kind"
 
 
 def render_fleet(plan: FleetPlan, style: str, *, width: int | None, color: bool) -> str:
@@ -48,20 +50,20 @@ def fleet_tables(plan: FleetPlan) -> RenderableType:
         Text(),
         grid("Answer", answer_rows(plan)),
         Text(),
-        _racks(plan),
+        racks_table(plan),
         Text(),
-        _pools(plan),
+        pools_table(plan),
         Text(),
-        _demand(plan),
+        demand_table(plan),
         *_remarks(plan),
         Text(),
-        _periods(plan),
+        *_periods(plan),
         Text(),
     ]
     if plan.cost is not None:
-        parts += [grid(COST_TITLE, cost_rows(plan)), Text()]
+        parts += [grid(COST_TITLE, fleet_cost_rows(plan)), Text()]
     if plan.limits:
-        parts += [_limits(plan), Text()]
+        parts += [limits_table(plan), Text()]
     return Group(*parts, *_notes(plan), _seconds(plan))
 
 
@@ -106,7 +108,8 @@ def _power_remark(plan: FleetPlan) -> str:
     return remark
 
 
-def _racks(plan: FleetPlan) -> FittedTable:
+def racks_table(plan: FleetPlan) -> FittedTable:
+    """Return the racks of each type: owned, kept, bought and standing."""
     racks = plan.racks
     columns = [Column("type", [one.kind for one in racks], right=False)]
     if any(any(one.owned) for one in racks):
@@ -131,7 +134,8 @@ def _racks(plan: FleetPlan) -> FittedTable:
     return FittedTable(columns, "Racks to buy and to keep")
 
 
-def _pools(plan: FleetPlan) -> FittedTable:
+def pools_table(plan: FleetPlan) -> FittedTable:
+    """Return what the racks of each type do for each class."""
     work = facts.work_of(plan)
     several = len(plan.periods) > 1
     columns = [
@@ -183,7 +187,8 @@ def _runs(work: facts.Work) -> str:
     return f"{told.replicas} x {told.configuration}{more}"
 
 
-def _demand(plan: FleetPlan) -> FittedTable:
+def demand_table(plan: FleetPlan) -> FittedTable:
+    """Return what is asked and served, and what one more of it takes."""
     classes = plan.classes
     peaks = [facts.peak_asked(one) for one in classes]
     several = len(plan.periods) > 1
@@ -261,21 +266,22 @@ def _remarks(plan: FleetPlan) -> list[Text]:
     return [Text(f"  {one}") for one in remarks(plan)]
 
 
-def _periods(plan: FleetPlan) -> RenderableType:
-    rows = period_rows(plan)
-    shown_rows = rows[:MOST_PERIODS]
-    cells = list(zip(*(cells for _, cells in shown_rows), strict=True))
-    names = [facts.stretch(names) for names, _ in shown_rows]
-    columns = [Column("period", names, right=False)]
+def periods_table(plan: FleetPlan) -> FittedTable:
+    """Return rates, power and what binds by period; neighbours that are alike are one line."""
+    rows = period_rows(plan)[:MOST_PERIODS]
+    cells = list(zip(*(cells for _, cells in rows), strict=True))
+    columns = [Column("period", [facts.stretch(names) for names, _ in rows], right=False)]
     for (title, right, rank), listed in zip(period_columns(plan), cells, strict=True):
         if any(listed):
             least = None if right else 16
             columns.append(Column(title, listed, right=right, rank=rank, least=least))
-    table = FittedTable(columns, "By period" if len(plan.periods) > 1 else "Power of the site")
-    if len(rows) == len(shown_rows):
-        return table
-    hidden = len(rows) - len(shown_rows)
-    return Group(table, Text(f"  and {hidden} more in --format json", style="dim"))
+    return FittedTable(columns, "By period" if len(plan.periods) > 1 else "Power of the site")
+
+
+def _periods(plan: FleetPlan) -> list[RenderableType]:
+    hidden = len(period_rows(plan)) - MOST_PERIODS
+    more = [Text(f"  and {hidden} more in --format json", style="dim")] if hidden > 0 else []
+    return [periods_table(plan), *more]
 
 
 def period_columns(plan: FleetPlan) -> list[tuple[str, bool, int]]:
@@ -323,7 +329,7 @@ def _period(one: PeriodResult, tokens: float) -> tuple[str, ...]:
 COST_TITLE = "What it costs, USD an hour in the mean"
 
 
-def cost_rows(plan: FleetPlan) -> list[tuple[str, str, str]]:
+def fleet_cost_rows(plan: FleetPlan) -> list[tuple[str, str, str]]:
     """Return name, number and remark of the parts of what a fleet costs and earns."""
     cost = plan.cost
     if cost is None:
@@ -347,7 +353,8 @@ def cost_rows(plan: FleetPlan) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _limits(plan: FleetPlan) -> FittedTable:
+def limits_table(plan: FleetPlan) -> FittedTable:
+    """Return how much of the limits of the whole fleet is used, and what more is worth."""
     limits = plan.limits
     columns = [
         Column("limit", [one.name for one in limits], right=False),
@@ -386,25 +393,29 @@ def _conflict(plan: FleetPlan) -> Sequence[RenderableType]:
         parts.append(Text(f"In each other's way: {'; '.join(found.limits)}."))
     parts.append(Text())
     if found.cures:
-        columns = [
-            Column("change", [one.name for one in found.cures], right=False),
-            Column("now", [one.now for one in found.cures], rank=1),
-            Column("to", [one.to for one in found.cures]),
-            Column(
-                "on the command line",
-                [" ".join(f'--set "{text}"' for text in one.settings) for one in found.cures],
-                right=False,
-                least=20,
-                rank=2,
-                style="dim",
-            ),
-        ]
-        title = "Each of these alone is enough, and no smaller one of its kind"
-        parts += [FittedTable(columns, title), Text()]
+        parts += [cures_table(found), Text()]
     if found.without:
         names = ", ".join(found.without)
         parts += [Text(f"Not enough alone, however far it goes: {names}."), Text()]
     return parts
+
+
+def cures_table(found: FleetConflict) -> FittedTable:
+    """Return the smallest single changes that each make a plan possible."""
+    columns = [
+        Column("change", [one.name for one in found.cures], right=False),
+        Column("now", [one.now for one in found.cures], rank=1),
+        Column("to", [one.to for one in found.cures]),
+        Column(
+            "on the command line",
+            [" ".join(f'--set "{text}"' for text in one.settings) for one in found.cures],
+            right=False,
+            least=20,
+            rank=2,
+            style="dim",
+        ),
+    ]
+    return FittedTable(columns, CURES_TITLE)
 
 
 def _seconds(plan: FleetPlan) -> Text:
