@@ -1,7 +1,7 @@
 """Charts of a fleet: power and tokens through the periods, what it costs, and curves of sweeps."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from typing import Any
 
 import altair as alt
@@ -16,7 +16,6 @@ from hbmopt.report.charts.style import (
     INK,
     PARTS,
     WIDTH,
-    Ends,
     axis,
     finished,
     heading,
@@ -208,7 +207,10 @@ def fleet_curve(
     kinds = [name for name in (rows[0] if rows else {}) if str(name).startswith("racks_")]
     kinds = [name for name in kinds if any(row[name] for row in solved)]
     places = [str(row[field]) for row in rows]
-    across = (0.0, 1.0) if named else round_domain([float(row[field]) for row in rows])
+    values = [] if named else sorted({float(row[field]) for row in rows})
+    apart = min((after - one for one, after in pairwise(values)), default=1.0)
+    # Bars stand around their values, so there is room for half a bar at both ends.
+    across = (values[0] - apart / 2, values[-1] + apart / 2) if values else (0.0, 1.0)
 
     def x(name: str | None) -> alt.X:
         if named:
@@ -239,16 +241,17 @@ def fleet_curve(
     line: list[alt.Chart] = [] if named else [base.mark_line(color=GREY, strokeWidth=1.5)]
     dots = base.mark_point(filled=True, size=64, color=PARTS[0], opacity=1.0).encode(tooltip=hover)
     top = layered([*_unserved(rows, field, x(None), 220), *line, dots], WIDTH, 220)
+    size = 36.0 if named else min(36.0, 0.7 * WIDTH * apart / (across[1] - across[0]))
     return finished(
         alt.vconcat(
-            top, _racks_panel(solved, field, kinds, x(label), across, named=named), spacing=16
+            top, _racks_panel(solved, field, kinds, x(label), size, named=named), spacing=16
         ),
         heading(title, [subtitle] if subtitle else []),
     )
 
 
 def _racks_panel(
-    rows: Rows, field: str, kinds: Sequence[str], x: alt.X, across: Ends, *, named: bool
+    rows: Rows, field: str, kinds: Sequence[str], x: alt.X, size: float, *, named: bool
 ) -> alt.LayerChart:
     """Return the racks that stand, stacked by type."""
     counts = [
@@ -264,9 +267,6 @@ def _racks_panel(
     names = [name.removeprefix("racks_") for name in kinds]
     tops = [float(sum(int(row[name]) for name in kinds)) for row in rows] or [1.0]
     up = round_domain(tops, zero=True, parts=4)
-    at = sorted({float(row[field]) for row in rows}) if not named else []
-    apart = min((b - a for a, b in pairwise(at)), default=across[1] - across[0])
-    size = 36.0 if named else min(36.0, 0.7 * WIDTH * apart / (across[1] - across[0]))
     bars = (
         alt.Chart(inline(counts))
         .mark_bar(size=max(size, 3.0), stroke="white", strokeWidth=0.6)
@@ -277,9 +277,7 @@ def _racks_panel(
             ),
             color=alt.Color(
                 "kind:N",
-                scale=alt.Scale(
-                    domain=names, range=[PARTS[i % len(PARTS)] for i in range(len(names))]
-                ),
+                scale=alt.Scale(domain=names, range=[*islice(cycle(PARTS), len(names))]),
                 legend=alt.Legend(title="racks of", symbolType="square"),
             ),
             order=alt.Order("order:Q"),

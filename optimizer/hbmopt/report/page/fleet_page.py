@@ -34,7 +34,7 @@ def fleet_body(fleet: Fleet, plan: FleetPlan, document: Document, done: Parts) -
         return [
             fleet_conflict(plan.conflict),
             fleet_cures(plan.conflict),
-            fleet_assumptions(plan, document),
+            fleet_assumptions(plan),
         ]
     figures = []
     if len(plan.periods) > 1:
@@ -48,7 +48,7 @@ def fleet_body(fleet: Fleet, plan: FleetPlan, document: Document, done: Parts) -
         fleet_cost_section(plan, chart_figure(fleet_cost_chart(plan))),
         curves_section(_curves(fleet, plan, document, done)),
         fleet_limits_section(plan),
-        fleet_assumptions(plan, document),
+        fleet_assumptions(plan),
     ]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from hbmopt.basics import show
-from hbmopt.documents import Document
 from hbmopt.fleet import FleetConflict, FleetPlan
 from hbmopt.report.html import Html, element, joined, table
 from hbmopt.report.page.sections import figures_list, paragraph, section
@@ -156,9 +155,8 @@ def fleet_limits_section(plan: FleetPlan) -> Html:
     return section("limits", FLEET_CONTENTS["limits"], html_table(limits_table(plan)))
 
 
-def fleet_assumptions(plan: FleetPlan, document: Document) -> Html:
+def fleet_assumptions(plan: FleetPlan) -> Html:
     """Return what the plan rests on."""
-    files = ", ".join(sorted(str(one) for one in document.files))
     parts = [
         paragraph(
             "Steady decoding; output tokens only. Racks of a pool run at the best points of the "
@@ -171,6 +169,4 @@ def fleet_assumptions(plan: FleetPlan, document: Document) -> Html:
             element("h3", "Numbers that may turn out otherwise"),
             element("ul", *listed),
         ]
-    if files:
-        parts.append(paragraph(f"Read from {files}.", "remark"))
     return section("assumptions", FLEET_CONTENTS["assumptions"], *parts)
