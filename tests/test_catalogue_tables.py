@@ -81,7 +81,8 @@ def test_a_calibration_states_what_it_fitted_itself():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_entry_is_a_row_and_every_table_says_so(kind):
-    known = set(shipped.names()) if kind == "instances" else set(catalogue.names(kind))
+    files = {"instances": shipped.names, "fleets": shipped.fleets}
+    known = set(files[kind]()) if kind in files else set(catalogue.names(kind))
     frame = hbmopt.catalogue(kind)
     assert set(frame.index) == known
     assert set(listed(kind)) == known
@@ -160,7 +161,7 @@ def test_a_sorted_table_has_its_order_and_says_by_what():
         ),
         (("racks", "--sort", "zz"), "valid: name, accelerator, accelerators, hbm, "),
         (("llms", "--sort", "hbm"), "llms have no such column; valid: name, parameters"),
-        (("--sort", "hbm"), "--sort: orders a list; name what to list: instances, accelerators"),
+        (("--sort", "hbm"), "--sort: orders a list; name what to list: instances, fleets"),
         (("racks", "dgx_h100", "--reverse"), "--reverse: orders a list"),
         (("rack", "--sort", "hbm"), "did you mean 'racks'?"),
         (("racks", "dgx_h10", "--format", "json"), "did you mean 'dgx_h100'?"),

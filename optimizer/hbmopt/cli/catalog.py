@@ -34,11 +34,12 @@ def catalog(
     style: str | None,
     output: Path | None,
 ) -> int:
-    """List the catalogue: instances, accelerators, racks, offloads, llms, calibrations.
+    """List the catalogue: instances, fleets, accelerators, racks, offloads, llms, calibrations.
 
     With KIND, its entries as a table of their numbers; of figures that may turn out otherwise the
     status stands behind them. With NAME, the entry as it stands, each number with its status and
-    source. Instances are listed with their questions; solve one of them by its name.
+    source. Instances and fleets are listed with their questions; solve one of
+    them by its name.
     """
     from hbmopt.instance import KINDS, catalogue_table
     from hbmopt.report.tables import catalogue_overview, entry_text, render_catalogue

@@ -6,9 +6,10 @@ import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
+from hbmopt.cli.fleets import solve_and_show
 from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
 from hbmopt.cli.progress import counter
-from hbmopt.cli.question import question
+from hbmopt.cli.question import asked_document
 
 
 @click.command()
@@ -23,13 +24,16 @@ def explain(
     """Say why INSTANCE's configuration won, by how much others lost, and why some cannot run.
 
     Where nothing can run: which limits exclude each other, and the smallest single change of each
-    limit, input or choice that cures it.
+    limit, input or choice that cures it. Of a fleet likewise, or its plan where there is one.
     """
+    from hbmopt.instance import is_fleet, validate
     from hbmopt.report.tables import render_explanation
     from hbmopt.studies.conflict import explain as explain_instance
 
     answer = destination(output, style)
-    asked = question(instance, overrides, output=output)
-    explanation = explain_instance(asked, progress=counter("parts"))
+    document = asked_document(instance, overrides, output=output)
+    if is_fleet(document):
+        return solve_and_show(document, answer)
+    explanation = explain_instance(validate(document), progress=counter("parts"))
     answer.emit(render_explanation(explanation, answer.style))
     return SOLVED if explanation.chosen is not None else INFEASIBLE

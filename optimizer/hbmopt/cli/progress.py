@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -25,3 +26,15 @@ def counter(what: str) -> Callable[[int, int], None] | None:
         click.echo(f"\r{text:<60}" if done < most else f"\r{'':<60}\r", nl=False, err=True)
 
     return count
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None] | None]:
+    """Give what says on stderr what is being done, and takes it away; nothing off a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield lambda what: click.echo(f"\r{what:<60}", nl=False, err=True)
+    finally:
+        click.echo(f"\r{'':<60}\r", nl=False, err=True)

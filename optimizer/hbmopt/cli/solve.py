@@ -1,4 +1,4 @@
-"""The optimum of an instance."""
+"""The optimum of an instance, or the plan of a fleet."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
+from hbmopt.cli.fleets import solve_and_show, worst_case
 from hbmopt.cli.options import (
     format_option,
     instance_argument,
     output_option,
-    planned,
     set_option,
     worst_option,
 )
-from hbmopt.cli.question import question
+from hbmopt.cli.question import asked_document
 
 
 @click.command()
@@ -33,12 +33,19 @@ def solve(
 ) -> int:
     """Print the optimum of INSTANCE, what limits it, and prices.
 
+    Of a fleet (kind: fleet) the racks to buy, what they do in every period, and what more demand,
+    power or racks are worth.
+
     Exit code 0: solved; 1: infeasible, with the limits that conflict; 2: bad input.
     """
+    from hbmopt.instance import is_fleet, validate
     from hbmopt.report.tables import render
     from hbmopt.results import solve as solve_instance
 
     answer = destination(output, style)
-    solution = solve_instance(question(instance, planned(overrides, worst), output=output))
+    document = asked_document(instance, worst_case(instance, overrides, worst), output=output)
+    if is_fleet(document):
+        return solve_and_show(document, answer)
+    solution = solve_instance(validate(document))
     answer.show(render, solution)
     return SOLVED if solution.feasible else INFEASIBLE

@@ -1,4 +1,4 @@
-"""The instances that ship with hbmopt, by name."""
+"""The instances and the fleets that ship with hbmopt, by name."""
 
 from glob import glob
 from pathlib import Path
@@ -9,6 +9,9 @@ from hbmopt.errors import InputError, nearest
 
 INSTANCES = "instances"
 """What the catalogue calls them, and the folder in which documents name them."""
+
+FLEETS = "fleets"
+"""What the catalogue calls documents of kind `fleet`, and the folder of the instances with them."""
 
 MEASURED = "measured"
 """The folder in it that holds measured steps."""
@@ -26,19 +29,30 @@ def names() -> dict[str, Path]:
     return {path.relative_to(root()).with_suffix("").as_posix(): path for path in files}
 
 
-def path_of(name: str) -> Path:
-    """Return the file of an instance. Raises `InputError` that names the nearest one."""
-    known = names()
+def fleets() -> dict[str, Path]:
+    """Return the files of all fleets by name."""
+    return {path.stem: path for path in sorted((root() / FLEETS).glob("*.yaml"))}
+
+
+def path_of(name: str, kind: str = INSTANCES) -> Path:
+    """Return the file of an instance or of a fleet. Raises `InputError` that names the nearest."""
+    known = fleets() if kind == FLEETS else names()
     if name not in known:
         raise InputError(
-            f"no {name!r} among the shipped instances; {nearest(name, known)}; "
-            "hbmopt catalog instances lists them"
+            f"no {name!r} among the shipped {kind}; {nearest(name, known)}; "
+            f"hbmopt catalog {kind} lists them"
         )
     return known[name]
 
 
+def _all() -> dict[str, Path]:
+    """Return the files of instances and fleets; ``fleets/NAME`` is that fleet too."""
+    known = fleets()
+    return {f"{FLEETS}/{name}": path for name, path in known.items()} | known | names()
+
+
 def found(source: str | Path) -> Path:
-    """Return the file that is meant: one that is there, or a shipped instance.
+    """Return the file that is meant: one that is there, or a shipped instance or fleet.
 
     ``h200`` and ``instances/h200.yaml`` are the shipped instance wherever there is no such file.
     Raises `InputError` for a bare name that is neither.
@@ -49,11 +63,12 @@ def found(source: str | Path) -> Path:
     name = path.as_posix()
     if path.suffix in ("", ".yaml") and path.parts[:1] == (INSTANCES,):
         name = path.relative_to(INSTANCES).with_suffix("").as_posix()
-        return names().get(name, path)
-    if path.suffix or len(path.parts) != 1:
-        return names().get(name, path)
+        return _all().get(name, path)
+    if path.suffix or len(path.parts) != 1 or name in fleets():
+        return _all().get(name, path)
+    near_fleet = nearest(name, fleets()).startswith("did you mean")
     try:
-        return path_of(name)
+        return path_of(name, FLEETS if near_fleet and name not in names() else INSTANCES)
     except InputError as error:
         raise InputError(f"{source}: there is no such file, and {error}") from None
 
@@ -94,6 +109,6 @@ def matching(source: str | Path) -> tuple[str | Path, ...]:
     return fitting
 
 
-def text(name: str) -> str:
-    """Return an instance as it stands in its file."""
-    return path_of(name).read_text(encoding="utf-8")
+def text(name: str, kind: str = INSTANCES) -> str:
+    """Return an instance or a fleet as it stands in its file."""
+    return path_of(name, kind).read_text(encoding="utf-8")

@@ -75,6 +75,8 @@ class ClassResult:
     price: float | None
     price_held: float | None
     why_not_served: str = ""
+    output_tokens: float | None = None
+    """Tokens that a request makes, where its workload says so."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,11 @@ class FleetPlan(Answer):
     def standing_racks(self) -> int:
         """Racks that stand in the last year."""
         return sum(one.standing[-1] for one in self.racks)
+
+    @property
+    def made_tok_s(self) -> tuple[float, ...]:
+        """Output tokens per second of all classes by period."""
+        return tuple(map(sum, zip(*(one.served_tok_s for one in self.classes), strict=True)))
 
     @property
     def pools_frame(self) -> "pd.DataFrame":

@@ -4,7 +4,7 @@ Numbers of a rack are those of all its accelerators together. Where a number is 
 figures it is worth what the weakest of them is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -152,11 +152,16 @@ COLUMNS: Mapping[str, tuple[CatalogueColumn, ...]] = {
         CatalogueColumn("llm", "", "its model", "model"),
         CatalogueColumn("question", "", "what it asks", "question"),
     ),
+    shipped.FLEETS: (
+        CatalogueColumn("racks", "", "its types of racks", "racks"),
+        CatalogueColumn("llms", "", "the models of its classes", "models"),
+        CatalogueColumn("question", "", "what it asks", "question"),
+    ),
 }
 """The columns of each kind, beside the name."""
 
-KINDS = (shipped.INSTANCES, *known.KINDS)
-"""What the catalogue lists: instances that solve, and the parts that they name."""
+KINDS = (shipped.INSTANCES, shipped.FLEETS, *known.KINDS)
+"""What the catalogue lists: instances and fleets that solve, and the parts that they name."""
 
 
 @cache
@@ -164,9 +169,16 @@ def catalogue_table(kind: str) -> CatalogueTable:
     """Return all entries of one of the `KINDS`. Raises `InputError` that names the nearest kind."""
     if kind not in KINDS:
         raise InputError(f"the catalogue has no {kind!r}; {nearest(kind, KINDS)}")
-    listed = shipped.names() if kind == shipped.INSTANCES else known.names(kind)
+    listed = _listed(kind)
     entries = tuple(_entry(name, _FACTS[kind](name), COLUMNS[kind]) for name in listed)
     return CatalogueTable(kind, COLUMNS[kind], entries)
+
+
+def _listed(kind: str) -> Sequence[str]:
+    """Return the names of all entries of a kind."""
+    if kind == shipped.INSTANCES:
+        return tuple(shipped.names())
+    return tuple(shipped.fleets()) if kind == shipped.FLEETS else known.names(kind)
 
 
 def catalogue(kind: str | None = None) -> "pd.DataFrame":
@@ -175,8 +187,9 @@ def catalogue(kind: str | None = None) -> "pd.DataFrame":
     Parameters
     ----------
     kind
-        ``"racks"``, ``"accelerators"``, ``"llms"``, ``"offloads"``, ``"calibrations"`` or
-        ``"instances"``. Without it the frame lists these, with the names of their entries.
+        ``"racks"``, ``"accelerators"``, ``"llms"``, ``"offloads"``, ``"calibrations"``,
+        ``"instances"`` or ``"fleets"``. Without it the frame lists these, with the names of their
+        entries.
 
     The column `uncertain` names figures that may turn out otherwise: ``price_usd=press``.
 
@@ -380,6 +393,24 @@ def _instance(name: str) -> Facts:
     }
 
 
+def _fleet(name: str) -> Facts:
+    document = read_document(shipped.path_of(name, shipped.FLEETS))
+    racks, classes = document.get(("racks",)), document.get(("classes",))
+    kinds = racks.values() if isinstance(racks, dict) else ()
+    demands = classes.values() if isinstance(classes, dict) else ()
+    return {
+        "racks": _part_names("rack", kinds),
+        "llms": _part_names("llm", demands),
+        "question": str(document.get(("description",)) or ""),
+    }
+
+
+def _part_names(part: str, owners: Iterable[Value]) -> str:
+    """Return the entries that the types or classes of a fleet name, each once."""
+    found = (_named(one.get(part)) for one in owners if isinstance(one, dict))
+    return " ".join(dict.fromkeys(found))
+
+
 def _named(value: Value) -> str:
     """Return the entry that an instance names, or how it calls what it states itself."""
     if isinstance(value, dict):
@@ -394,4 +425,5 @@ _FACTS: Mapping[str, Callable[[str], Facts]] = {
     "llms": _llm,
     "calibrations": _calibration,
     shipped.INSTANCES: _instance,
+    shipped.FLEETS: _fleet,
 }

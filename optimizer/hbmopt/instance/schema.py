@@ -874,11 +874,18 @@ def _copied(value: Any, depth: int = 0) -> Any:
     return value
 
 
+def is_fleet(document: Document) -> bool:
+    """Whether a document describes a fleet, not an instance of one rack."""
+    return document.get(("kind",)) == "fleet"
+
+
 def validate(document: Document) -> Instance:
     """Validate a document. Raises `InputError` for the first thing that is wrong.
 
     The description of a changed one is what it asks by then.
     """
+    if is_fleet(document):
+        raise document.error((), "is a fleet; hbmopt solve, sweep, report and explain take fleets")
     document = _complete_calibration(document)
     try:
         instance = Instance.model_validate(document.value)

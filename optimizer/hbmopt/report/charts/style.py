@@ -82,6 +82,20 @@ STEP_COLOURS = {
 }
 """Colour of a part of the step: that of the resource that takes the time, or a shade of it."""
 
+PARTS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#8FD6BF",
+    "#F0E442",
+    "#7E3A62",
+    "#A6761D",
+)
+"""Colours of parts that are stacked, neighbours far apart; more of them are drawn as one."""
+
 DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 2])
 """Line styles by which the frontiers of several instances differ."""
 

@@ -27,10 +27,22 @@ FIELD_NAMES = {
     "workload.prompt": "prompt, tokens",
     "workload.output": "output, tokens",
     "calibration.latency.per_layer": "latency per layer",
+    "site.power": "power cap of the site",
+    "site.capital": "capital",
+    "site.space": "places for racks",
     "llm": "model",
     "rack": "rack",
 }
 """Fields in words, as the title of an axis."""
+
+
+FLEET_UNITS = {
+    "USD/h": "The fleet in USD an hour",
+    "kW": "Power of the fleet",
+    "racks": "Racks",
+    "tok/s": "Tokens of the fleet",
+}
+"""What a fleet comes to, by the unit of its objective."""
 
 
 def check_sweep_chart(variations: Sequence[Variation], *, zipped: bool) -> None:
@@ -63,6 +75,8 @@ def sweep_layers(sweep: Sweep) -> "alt.LayerChart | alt.VConcatChart":
     variations, title = sweep.variations, sweep.title.strip()
     subtitle = f"Varied from: {title}" if title else ""
     _check(variations, sweep.points)
+    if sweep.of_fleets:
+        return _fleets(sweep, subtitle)
     rows = _rows(sweep)
     unit_of = objective_unit(rows)
     kind = next((one for one in OBJECTIVES.values() if one.unit == unit_of), None)
@@ -91,6 +105,30 @@ def sweep_layers(sweep: Sweep) -> "alt.LayerChart | alt.VConcatChart":
         curve = Curve("at_0", label, price[0], f"price, tok/s per {unit}", f"one more {unit}")
         title += f", and what one more {unit} is worth"
     return curve_panels(rows, curve, title, subtitle)
+
+
+def _fleets(sweep: Sweep, subtitle: str) -> "alt.LayerChart | alt.VConcatChart":
+    """Return the curve of one variation of a fleet, or the heat map of two."""
+    from hbmopt.report.charts.fleet import fleet_curve  # altair: 0.3 s
+    from hbmopt.report.charts.sweep import heat_map_cells
+
+    rows = [
+        {**row} | {f"at_{index}": row[one.header] for index, one in enumerate(sweep.variations)}
+        for row in sweep.rows
+    ]
+    labels = [field_label(one) for one in sweep.variations]
+    unit = next((str(row["objective_unit"]) for row in rows if row["objective_unit"]), "")
+    sought = FLEET_UNITS.get(unit, unit)
+    if len(sweep.variations) == 2:
+        across, up = (0, 1)
+        if _named(sweep.variations[0]) and not _named(sweep.variations[1]):
+            across, up = (1, 0)
+        fields = (f"at_{across}", f"at_{up}", "objective_amount")
+        title = f"{sought} by {_bare(labels[across])} and {_bare(labels[up])}"
+        return heat_map_cells(
+            rows, fields, (labels[across], labels[up], f"the fleet, {unit}"), title, subtitle
+        )
+    return fleet_curve(rows, "at_0", labels[0], f"{sought} by {_bare(labels[0])}", subtitle)
 
 
 def field_label(variation: Variation) -> str:

@@ -4,12 +4,14 @@ from functools import singledispatch
 
 from rich.console import Group, RenderableType
 
+from hbmopt.fleet import FleetPlan
 from hbmopt.report.html import Html
 from hbmopt.report.notebook.table_html import html_of
 from hbmopt.report.tables import (
     Text,
     check_tables,
     comparison_tables,
+    fleet_tables,
     frontier_tables,
     plan_tables,
     prediction_tables,
@@ -88,3 +90,8 @@ def _(answer: Explanation) -> RenderableType:
 @content.register
 def _(answer: Prediction) -> RenderableType:
     return prediction_tables(answer)
+
+
+@content.register
+def _(answer: FleetPlan) -> RenderableType:
+    return fleet_tables(answer)

@@ -86,7 +86,7 @@ def answer(instance: Instance, solution: Solution) -> Html:
         rows.append(
             ("by price", f"{made_text(solution, made / price)} tok/s per million USD", remark)
         )
-    parts = [element("p", *lead, class_="lead"), _figures(rows), *_remarks(solution)]
+    parts = [element("p", *lead, class_="lead"), figures_list(rows), *_remarks(solution)]
     for one in solution.configurations:
         parts += [element("h3", "Configuration"), table(("", "", ""), configuration_rows(one))]
     return section("answer", "Answer", *parts)
@@ -112,7 +112,8 @@ def _limited(solution: Solution) -> str:
     return f"{known} limits it: 1 % {change} of it {worth}."
 
 
-def _figures(rows: Sequence[tuple[str, str, str]]) -> Html:
+def figures_list(rows: Sequence[tuple[str, str, str]]) -> Html:
+    """Return name, number and remark of what is most asked for, side by side."""
     entries = [
         element(
             "div",

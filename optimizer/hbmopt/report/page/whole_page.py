@@ -1,15 +1,17 @@
 """`report_page`: one page that a planner can send, with everything that it needs in it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hbmopt import __version__
 from hbmopt.basics import Parts, Progress, brief, verb, write
+from hbmopt.documents import Document
 from hbmopt.errors import InputError
-from hbmopt.instance import Instance, Overrides, Source, load_document, validate
+from hbmopt.fleet import Fleet, FleetPlan, fleet_of, plan_of
+from hbmopt.instance import Instance, Overrides, Source, is_fleet, load_document, validate
 from hbmopt.report.charts import (
     frontier_chart,
     power_curve_chart,
@@ -17,6 +19,8 @@ from hbmopt.report.charts import (
     step_breakdown_chart,
 )
 from hbmopt.report.html import SCRIPT, STYLE, Bundle, Html, chart_figure, element, page, script
+from hbmopt.report.page.fleet_page import fleet_body
+from hbmopt.report.page.fleet_sections import FLEET_CONTENTS, fleet_heading
 from hbmopt.report.page.power_curve import power_caps, power_rows
 from hbmopt.report.page.sections import (
     alternatives_section,
@@ -37,6 +41,9 @@ from hbmopt.results import Solution, solve
 from hbmopt.studies.conflict import explain
 from hbmopt.studies.frontier import NOT_BY_SPEED, Frontier, frontier
 from hbmopt.studies.sensitivity import upgrades
+
+FLEET_PARTS = 2
+"""Those of a page on a fleet, beside the points of its curves."""
 
 KNOWN_PARTS = 12
 """Parts that every page has, as they are counted while it is made."""
@@ -61,13 +68,15 @@ CONTENTS = {
 
 @dataclass(frozen=True)
 class Page:
-    """A report as one HTML page, and the solution that it is about."""
+    """A report as one HTML page, and the solution or the plan of a fleet that it is about."""
 
-    solution: Solution
+    solution: Solution | FleetPlan
     html: str
 
     def __repr__(self) -> str:
-        return brief("Page", self.solution.instance, f"{len(self.html) / 1e3:,.0f} kB of HTML")
+        about = self.solution
+        name = about.name if isinstance(about, FleetPlan) else about.instance
+        return brief("Page", name, f"{len(self.html) / 1e3:,.0f} kB of HTML")
 
     @property
     def feasible(self) -> bool:
@@ -87,7 +96,7 @@ def report_page(
     command: str | None = None,
     progress: Progress | None = None,
 ) -> Page:
-    """Return the report of an instance: the answer, why, what it costs, and what it rests on.
+    """Return the report of an instance or a fleet: answer, why, costs, and what it rests on.
 
     `source` and `overrides` are those of `load`. Where nothing can be served it says which limits
     conflict. `progress` is told how many of how many parts are done.
@@ -104,9 +113,14 @@ def report_page(
     require_packages()
     made = _date()
     document = load_document(source, overrides)
+    if is_fleet(document):
+        fleet = fleet_of(document)
+        ending = _ending(fleet.name, document.changes, command, made)
+        with Bundle(SCRIPT) as bundle:
+            return _fleet_page(fleet, document, bundle, Parts(progress, FLEET_PARTS), ending)
     instance = validate(document)
     with Bundle(SCRIPT) as bundle:
-        ending = _ending(instance, document.changes, command, made)
+        ending = _ending(instance.name, document.changes, command, made)
         return _page(instance, bundle, Parts(progress, KNOWN_PARTS), ending)
 
 
@@ -124,9 +138,9 @@ def _date() -> str:
     return f"{made.date().isoformat()}"
 
 
-def _ending(instance: Instance, changes: Sequence[str], command: str | None, made: str) -> Html:
+def _ending(name: str, changes: Sequence[str], command: str | None, made: str) -> Html:
     """Return what made the page."""
-    parts: list[str] = [f"{instance.name}, by hbmopt {__version__} on {made}."]
+    parts: list[str] = [f"{name}, by hbmopt {__version__} on {made}."]
     if changes:
         parts += [" Changed: ", element("code", ", ".join(changes)), "."]
     if command is not None:
@@ -148,11 +162,22 @@ def _page(instance: Instance, bundle: Bundle, done: Parts, ending: Html) -> Page
             assumptions_section(instance),
             certificate_section(solution),
         ]
-    charts = any("<figure" in one for one in sections)
-    scripts = [script(bundle.text())] if charts else []
-    whole = _document(solution, sections, scripts, ending)
+    title = solution.title.strip() or solution.instance
+    whole = _document(heading(solution), title, sections, bundle, ending, CONTENTS)
     done.finish()
     return Page(solution, whole)
+
+
+def _fleet_page(
+    fleet: Fleet, document: Document, bundle: Bundle, done: Parts, ending: Html
+) -> Page:
+    plan = plan_of(fleet, document)
+    done.add()
+    sections = fleet_body(fleet, plan, document, done)
+    title = plan.title.strip() or plan.name
+    whole = _document(fleet_heading(plan), title, sections, bundle, ending, FLEET_CONTENTS)
+    done.finish()
+    return Page(plan, whole)
 
 
 def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
@@ -207,19 +232,26 @@ def _frontier(instance: Instance) -> tuple[Frontier | None, str]:
     return (drawn, note) if drawn.feasible else (None, "")
 
 
-def _document(solution: Solution, sections: list[Html], scripts: list[Html], ending: Html) -> str:
+def _document(
+    top: Html,
+    title: str,
+    sections: Sequence[Html],
+    bundle: Bundle,
+    ending: Html,
+    contents: Mapping[str, str],
+) -> str:
     """Return the whole page."""
-    top = heading(solution)
-    shown = [name for one in sections for name in CONTENTS if f'<section id="{name}"' in one]
-    links = [element("li", element("a", CONTENTS[name], href=f"#{name}")) for name in shown]
+    shown = [name for one in sections for name in contents if f'<section id="{name}"' in one]
+    links = [element("li", element("a", contents[name], href=f"#{name}")) for name in shown]
+    charts = any("<figure" in one for one in sections)
     head = [
-        element("title", f"{solution.title.strip() or solution.instance} - hbmopt"),
+        element("title", f"{title} - hbmopt"),
         Html(f"<style>{STYLE}</style>"),
     ]
     body = [
         element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
         element("main", *sections),
         ending,
-        *scripts,
+        *([script(bundle.text())] if charts else []),
     ]
     return page(head, body)

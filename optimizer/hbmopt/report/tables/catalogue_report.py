@@ -41,7 +41,7 @@ def render_catalogue(
         return csv_text(table.rows(), table.keys)
     if style == "json":
         return json_text(_plain(table))
-    if table.kind == shipped.INSTANCES:
+    if table.kind in (shipped.INSTANCES, shipped.FLEETS):
         return _questions(table)
     return printed(catalogue_tables(table), width or WIDTH, color=color)
 
@@ -70,7 +70,8 @@ def entry_text(kind: str, name: str, style: str) -> str:
     InputError
         Where there is no such entry, with the nearest one.
     """
-    text = shipped.text(name) if kind == shipped.INSTANCES else catalogue.text(kind, name)
+    whole = kind in (shipped.INSTANCES, shipped.FLEETS)
+    text = shipped.text(name, kind) if whole else catalogue.text(kind, name)
     return text if style == "table" else render_catalogue(catalogue_table(kind).only(name), style)
 
 
@@ -85,9 +86,9 @@ def _plain(table: CatalogueTable) -> dict[str, Any]:
 
 def _questions(table: CatalogueTable) -> str:
     """Return instances with their questions, a line each: those are what tells them apart."""
-    width = max(len(one.name) for one in table.entries)
+    width = max((len(one.name) for one in table.entries), default=0)
     lines = [f"{one.name:<{width}}  {one.facts['question']}".rstrip() for one in table.entries]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def catalogue_tables(table: CatalogueTable) -> RenderableType:

@@ -37,13 +37,13 @@ def solution_tables(solution: Solution) -> RenderableType:
     """Return the tables of a solution, or the conflict that rules one out."""
     if solution.conflict is not None:
         return Group(_heading(solution), Text(), *_conflict(solution))
-    summary = _grid("Optimum", summary_rows(solution))
+    summary = grid("Optimum", summary_rows(solution))
     parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
     for configuration in solution.configurations:
-        rows = _grid("Configuration", configuration_rows(configuration))
+        rows = grid("Configuration", configuration_rows(configuration))
         parts += [rows, Text(), _step(configuration), Text(), _kernels(configuration), Text()]
     if solution.economics is not None:
-        parts += [_grid(COST_TITLE, cost_rows(solution)), Text()]
+        parts += [grid(COST_TITLE, cost_rows(solution)), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
         certificate = Text("Certificate  ", style="bold")
@@ -85,7 +85,8 @@ def titled(title: str | None) -> Table:
     )
 
 
-def _grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+def grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return rows of name, number and remark as a table."""
     table = titled(title)
     table.show_header = False
     table.add_column(no_wrap=True)
@@ -219,7 +220,7 @@ def _step(one: ConfigurationResult) -> Table:
         (name, f"{show(milliseconds, 3)} ms", f"{share:4.0%} " + "█" * round(24 * share))
         for name, milliseconds, share in step_parts(one)
     ]
-    return _grid(step_title(one), rows)
+    return grid(step_title(one), rows)
 
 
 KERNELS = {
@@ -230,7 +231,7 @@ KERNELS = {
 
 
 def _kernels(one: ConfigurationResult) -> Table:
-    return _grid(KERNELS_TITLE, kernel_rows(one))
+    return grid(KERNELS_TITLE, kernel_rows(one))
 
 
 KERNELS_TITLE = "Kernels, each the longer of reading and arithmetic"
@@ -370,7 +371,7 @@ def _estimates(estimates: tuple[Estimate, ...]) -> list[RenderableType]:
         return []
     rows = [(one.input, one.value, f"{one.status}: {one.note}".rstrip(": ")) for one in estimates]
     hidden = len(rows) - MOST_ESTIMATES
-    table = _grid("Rests on numbers that may turn out otherwise", [])
+    table = grid("Rests on numbers that may turn out otherwise", [])
     for row in rows[:MOST_ESTIMATES]:
         table.add_row(*row)
     if hidden > 0:

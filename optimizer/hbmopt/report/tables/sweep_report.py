@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from hbmopt.basics import input_name, made, show, shown
 from hbmopt.instance import Variation
 from hbmopt.report.tables.fitted_table import Column, FittedTable
+from hbmopt.report.tables.fleets.swept import fleet_columns
 from hbmopt.report.tables.output import printed
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.sweep import Row, Sweep
@@ -70,6 +71,23 @@ def sweep_table(sweep: Sweep) -> RenderableType:
         )
         for one in sweep.variations
     ]
+    if sweep.of_fleets:
+        columns += fleet_columns(sweep, rows)
+    else:
+        columns += _columns(sweep, rows)
+    heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
+    return Group(
+        *heading,
+        FittedTable(columns),
+        Text(),
+        *_reasons(sweep, rows),
+        Text(_summary(sweep), style="dim"),
+    )
+
+
+def _columns(sweep: Sweep, rows: Sequence[Row]) -> list[Column]:
+    """Return the columns of what instances make at the points of a sweep."""
+    columns = list[Column]()
     units = {row["objective_unit"] for row in rows if row["status"] == "optimal"}
     unit_of = units.pop() if len(units) == 1 else "objective"
     if unit_of != TOKENS:
@@ -90,11 +108,7 @@ def sweep_table(sweep: Sweep) -> RenderableType:
     columns.append(
         Column("configuration", configurations, right=False, least=18, rank=3, style="dim")
     )
-    table = FittedTable(columns)
-    heading = [Text(sweep.title.strip(), style="bold"), Text()] if sweep.title.strip() else []
-    return Group(
-        *heading, table, Text(), *_reasons(sweep, rows), Text(_summary(sweep), style="dim")
-    )
+    return columns
 
 
 def price_of(variation: Variation, columns: Sequence[str]) -> tuple[str, str] | None:

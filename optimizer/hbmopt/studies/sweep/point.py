@@ -34,6 +34,7 @@ from hbmopt.results import (
     whole_plans,
 )
 from hbmopt.studies.sweep.files import Row
+from hbmopt.studies.sweep.layout import Layout
 
 THROTTLE = "accelerator_power"
 """The limit that has a price of its own in the rows that it limits."""
@@ -44,6 +45,29 @@ SHOWN = tuple(
     if one.name not in ("clocks", "offload", "step_breakdown_ms", "kernels", "lowest_clock")
 )
 """Fields of a configuration that are one value."""
+
+INSTANCE_LAYOUT = Layout(
+    first=(
+        "status",
+        "objective_amount",
+        "objective_unit",
+        "throughput_tok_s",
+        "speed_tok_s_user",
+        "batch",
+        "power_w",
+        "tok_s_per_mw",
+        "full_usd_per_million",
+        "load_usd_per_million",
+        "throughput_low_tok_s",
+        "throughput_high_tok_s",
+        "limiting_resource",
+        "binding",
+        "price_of_speed",
+        "configurations",
+    ),
+    groups=("configuration_", "offload_", "price_", "elasticity_"),
+    order=SHOWN,
+)
 
 
 MOST_KNOWN = 4

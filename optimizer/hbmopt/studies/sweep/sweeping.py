@@ -22,13 +22,12 @@ from hbmopt import __version__
 from hbmopt.basics import Chosen, brief, check_not_read, counted, is_file, verb, writing
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import (
-    Instance,
     Overrides,
     Points,
     Source,
     SweepPoint,
     Variation,
-    described,
+    is_fleet,
     load_document,
     parse_variation,
     points,
@@ -37,7 +36,14 @@ from hbmopt.notebook import Answer
 from hbmopt.studies.sweep.files import Row, format_of, frame_of, write_rows
 from hbmopt.studies.sweep.journal import Journal, partial_of
 from hbmopt.studies.sweep.rows import Rows
-from hbmopt.studies.sweep.workers import Answers, Problem, in_processes, in_this_process, on_dask
+from hbmopt.studies.sweep.workers import (
+    Answers,
+    FleetProblem,
+    Problem,
+    in_processes,
+    in_this_process,
+    on_dask,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +62,8 @@ class Sweep(Answer):
     instance is invalid or the solver failed. What a row has not is None. Rows are read when they
     are asked for, from a temporary file where they are many.
 
+    Rows of a fleet have the columns of `FLEET_LAYOUT` instead, and `of_fleets` is set.
+
     `statuses` counts the rows of each status, and `examples` are the first rows of each, both in
     the order of those.
     """
@@ -68,6 +76,7 @@ class Sweep(Answer):
     statuses: Mapping[str, int]
     examples: Mapping[str, Row]
     seconds: float
+    of_fleets: bool = False
 
     def __repr__(self) -> str:
         return brief(
@@ -124,7 +133,7 @@ def sweep(
     Parameters
     ----------
     source, overrides
-        As of `load`.
+        As of `load`, or of `solve_fleet`.
     variations
         What varies: ``"limits.power=60 kW:600 kW:20 kW"``, ``"llm=kimi_k2_5,glm_4_5"``. Several
         make a grid, in which the last one changes fastest.
@@ -163,18 +172,18 @@ def sweep(
     document, paths = load_document(source, overrides), tuple(one.path for one in varied)
     # What was changed is told once for all points.
     changes, document.changes = document.changes, []
-    problem = Problem(document, paths)
+    problem = (FleetProblem if is_fleet(document) else Problem)(document, paths)
     if file is not None:
         read = {*problem.document.files, *_files(varied)}
         check_not_read(file, read)
         check_not_read(partial_of(file), read)
-    title = described(_first_valid(problem, grid).setting, changes, paths)
+    title = _title(problem, grid, changes)
     digest = _digest(problem, varied, grid) if file is not None else ""
     journal = Journal(file, digest, len(grid))
     journal.begin(resume=resume)
 
     def made() -> Sweep:
-        rows = Rows([one.header for one in varied], grid.cells, journal)
+        rows = Rows([one.header for one in varied], grid.cells, journal, problem.layout)
         firsts = sorted(journal.firsts, key=journal.firsts.__getitem__)
         return Sweep(
             title=title,
@@ -185,6 +194,7 @@ def sweep(
             statuses={status: journal.statuses[status] for status in firsts},
             examples={status: rows.at(journal.firsts[status]) for status in firsts},
             seconds=time.perf_counter() - begun,
+            of_fleets=is_fleet(document),
         )
 
     try:
@@ -234,15 +244,15 @@ def _run(problem: Problem, left: Sequence[SweepPoint], workers: int, dask: str |
     return in_processes(problem, left, min(workers, len(left)))
 
 
-def _first_valid(problem: Problem, grid: Sequence[SweepPoint]) -> Instance:
-    """Return the instance of the first valid point.
+def _title(problem: Problem, grid: Sequence[SweepPoint], changes: Sequence[str]) -> str:
+    """Return what heads the sweep, by its first valid point.
 
     Raises the first error where none is valid: then a path or the instance is wrong.
     """
     first: InputError | None = None
     for point in grid:
         try:
-            return problem.instance(point.values)
+            return problem.title(point.values, changes)
         except InputError as error:
             first = first or error
     if first is None:

@@ -14,20 +14,35 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from hbmopt import __version__
 from hbmopt.documents import Document, parse_scalar
 from hbmopt.errors import HbmoptError, InputError, SolverError
-from hbmopt.instance import Instance, Limits, SweepPoint, apply_override, copied_document, validate
+from hbmopt.fleet import fleet_of
+from hbmopt.instance import (
+    Instance,
+    Limits,
+    SweepPoint,
+    apply_override,
+    copied_document,
+    described,
+    validate,
+)
 from hbmopt.studies.sweep.files import Row
-from hbmopt.studies.sweep.point import Evaluator
+from hbmopt.studies.sweep.fleet_point import FLEET_LAYOUT, fleet_row, wrong
+from hbmopt.studies.sweep.layout import Layout
+from hbmopt.studies.sweep.point import INSTANCE_LAYOUT, Evaluator
 
 Answers = Generator[tuple[int, Row], None, None]
+
+Asked: TypeAlias = tuple[SweepPoint, Callable[[], Row] | InputError]
+"""A point, and the call that answers it or what is wrong with it."""
 
 MOST_IN_CHUNK, MOST_ALIKE = 16, 256
 """Points that a worker takes at a time; more where a millisecond answers one."""
@@ -65,6 +80,28 @@ class Problem:
         """Points that a worker takes at a time: what an interruption loses of each worker."""
         return MOST_ALIKE if self.paths[-1] in LIMIT_FIELDS else MOST_IN_CHUNK
 
+    @property
+    def layout(self) -> Layout:
+        """The columns of its rows."""
+        return INSTANCE_LAYOUT
+
+    def title(self, values: Sequence[str], changes: Sequence[str]) -> str:
+        """Return what heads the sweep, by a point. Raises `InputError` where that is not valid."""
+        return described(self.instance(values).setting, changes, self.paths)
+
+    def rows(self, points: Sequence[SweepPoint], evaluator: Evaluator) -> Iterator[Asked]:
+        """Yield points with the calls that answer them, or with what is wrong with them."""
+        valid: list[tuple[SweepPoint, Instance]] = []
+        instance_of = self.instances()
+        for point in points:
+            try:
+                valid.append((point, instance_of(point.values)))
+            except InputError as error:
+                yield point, error
+        rows = evaluator.rows([instance for _, instance in valid])
+        for (point, _), row in zip(valid, rows, strict=True):
+            yield point, row
+
     def instances(self) -> Callable[[Sequence[str]], Instance]:
         """Return a function from the values of a point to its instance.
 
@@ -96,11 +133,48 @@ class Problem:
 
     def instance(self, values: Sequence[str]) -> Instance:
         """Return the instance of a point. Raises `InputError` where there is none."""
+        return validate(self.changed(values))
+
+    def changed(self, values: Sequence[str]) -> Document:
+        """Return the document of a point."""
         document = copied_document(self.document)
         for path, value in zip(self.paths, values, strict=True):
             apply_override(document, f"{path}={value}", "--vary")
         document.changes.clear()  # rows tell what varies, and points that are alike stay so
-        return validate(document)
+        return document
+
+
+class FleetProblem(Problem):
+    """What the points of a sweep of a fleet have in common."""
+
+    @property
+    def chunk(self) -> int:
+        """One point, as each takes seconds."""
+        return 1
+
+    @property
+    def layout(self) -> Layout:
+        """The columns of its rows."""
+        return FLEET_LAYOUT
+
+    def title(self, values: Sequence[str], changes: Sequence[str]) -> str:
+        """Return the description of the fleet with what was changed and what varies."""
+        fleet = fleet_of(self.changed(values))
+        told = [f"changed: {', '.join(changes)}"] if changes else []
+        told.append(f"varied: {', '.join(self.paths)}")
+        said = "; ".join(told)
+        return f"{fleet.description.strip() or fleet.name} {said[:1].upper()}{said[1:]}."
+
+    def rows(self, points: Sequence[SweepPoint], _: Evaluator) -> Iterator[Asked]:
+        """Yield points with the calls that answer them, or with what is wrong with them."""
+        for point in points:
+            try:
+                document = self.changed(point.values)
+                fleet = fleet_of(document)
+            except InputError as error:
+                yield point, error
+                continue
+            yield point, partial(fleet_row, fleet, document)
 
 
 class _Worker(threading.local):
@@ -122,19 +196,14 @@ def answers(problem: Problem, points: Sequence[SweepPoint]) -> list[tuple[int, R
 
 def _answered(problem: Problem, points: Sequence[SweepPoint], evaluator: Evaluator) -> Answers:
     """Answer points together; what is wrong with one is its answer."""
-    valid: list[tuple[SweepPoint, Instance]] = []
-    instance_of = problem.instances()
-    for point in points:
-        try:
-            valid.append((point, instance_of(point.values)))
-        except InputError as error:
-            yield point.index, _wrong("invalid", error)
-    rows = evaluator.rows([instance for _, instance in valid])
-    for (point, _), row in zip(valid, rows, strict=True):
+    for point, row in problem.rows(points, evaluator):
+        if isinstance(row, InputError):
+            yield point.index, wrong("invalid", row)
+            continue
         try:
             yield point.index, answer(row)
         except HbmoptError as error:
-            yield point.index, _wrong("failed", error)
+            yield point.index, wrong("failed", error)
         except Exception as error:
             error.add_note(f"at point {point.index} of the sweep: {', '.join(point.values)}")
             raise
@@ -143,10 +212,6 @@ def _answered(problem: Problem, points: Sequence[SweepPoint], evaluator: Evaluat
 def answer(row: Callable[[], Row]) -> Row:
     """Return the row of a point."""
     return row()
-
-
-def _wrong(status: str, error: HbmoptError) -> Row:
-    return {"status": status, "error": " ".join(str(error).split())}
 
 
 def in_this_process(problem: Problem, points: Sequence[SweepPoint]) -> Answers:

@@ -1,0 +1,1 @@
+"""Fleets as text: what a plan says in words and numbers, and its tables."""
