@@ -81,12 +81,13 @@ def test_the_model_is_left_at_the_plan():
 
 
 def test_the_cheapest_racks_for_a_demand():
+    few = {"choices.replica_accelerators": [36]}
     hall = pyo.ConcreteModel()
-    hall.rack = hbmopt.rack_block(INSTANCES / "gb200_nvl72.yaml", SMALL, racks_at_most=10)
+    hall.rack = hbmopt.rack_block(INSTANCES / "gb200_nvl72.yaml", few, racks_at_most=10)
     hall.demand = pyo.Constraint(expr=hall.rack.throughput >= 300_000)
     hall.cost = pyo.Objective(expr=hall.rack.cost, sense=pyo.minimize)
     plan = hbmopt.solve_model(hall, objective_unit="USD")
-    alone = hbmopt.solve(hbmopt.load(INSTANCES / "gb200_nvl72.yaml", SMALL)).throughput_tok_s
+    alone = hbmopt.solve(hbmopt.load(INSTANCES / "gb200_nvl72.yaml", few)).throughput_tok_s
     assert plan.racks[0].racks == -(-300_000 // alone)
     assert plan.objective == pytest.approx(plan.racks[0].racks * 3e6)
     assert plan.racks[0].throughput_tok_s >= 300_000 * (1 - 1e-6)
