@@ -158,6 +158,8 @@ class _Conflict:
                 )
             )
         for name, one in self._fleet.classes.items():
+            if not self._pools:
+                break  # there would be nothing to decide
             if one.must_serve and not self._possible_without(name):
                 without.append(f"leaving {name} unserved")
             elif one.must_serve:
@@ -491,8 +493,8 @@ class _Conflict:
         if not limits:
             asked = [self._limit_in_words(one) for one in self._limits if one.kind == "power"]
             summary = (
-                "the racks that serve the fleet draw a little more than the cap of the site, "
-                "which the lines below their load curves keep"
+                "the lines below the load curves leave a plan, but racks that run were found to "
+                "draw a little more than the cap of the site"
             )
             return summary, tuple(asked)
         demands = [one for one in limits if one.kind == "demand"]
@@ -605,7 +607,13 @@ class _Conflict:
             most = max(one.asked[place] or 0.0 for one in data.periods)
             return f"demand of {data.demands[place].name}: {show(most)} tok/s"
         words = next(one.words for one in HOST_LIMITS if one.kind == limit.kind)
-        return f"{words} of {data.kinds[place].name}"
+        kind = data.kinds[place]
+        there = {
+            "host_gb": f": {show(kind.host_gb)} GB a rack",
+            "storage_gb": f": {show(kind.storage_gb)} GB a rack",
+            "cpu": f": {show(kind.cores)} a rack",
+        }
+        return f"{words} of {kind.name}{there.get(limit.kind, '')}"
 
 
 TOLD_FIRST: tuple[LimitKind, ...] = ("power", "racks", "space", "capital", "switching")
@@ -732,4 +740,4 @@ def _decided(case: Case) -> bool:
 def _decided_where_it_counts(case: Case) -> bool:
     """Whether racks that run serve what has to be served in the periods that ask for most."""
     pools = [case.pools[place] for place in pools_that_count(case.data)]
-    return decidable(what_counts(case.data), pools)
+    return not pools or decidable(what_counts(case.data), pools)

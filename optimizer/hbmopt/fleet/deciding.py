@@ -239,19 +239,24 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
         raise InfeasiblePlanError("no plan serves the fleet")
     bound = program.tighten()
     exact = len(pools) * len(data.periods) <= EXACT
-    held, best = data, None
+    held, found = data, None
     for _ in range(MOST_REPAIRS):
         now = program if held is data else _capped(program, held)
-        point, proven = _whole(now, gap * TAKEN)
+        try:
+            point, proven = _whole(now, gap * TAKEN)
+        except InfeasiblePlanError:
+            if found is None:
+                raise
+            break
         bound = min(bound, proven) if held is data else bound
-        found = _operated(now, pools, point, bound, exact=exact)
+        # Told by the program with the caps that there are, not those that it took to keep them.
+        found = _operated(program, pools, point, bound, exact=exact)
         over = _over(found, data)
         if over and exact:
-            found = _fitted(now, pools, point, bound, found)
+            found = _fitted(program, pools, point, bound, found)
             over = _over(found, data)
         if not over:
-            best = found
-            break
+            return replace(found, bound=max(found.objective, bound))
         held = replace(
             held,
             periods=tuple(
@@ -261,10 +266,8 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
                 for place, one in enumerate(held.periods)
             ),
         )
-    if best is None:
-        # The lines below the load curves keep the cap, and the racks that were found do not.
-        raise InfeasiblePlanError("no whole racks were found that keep the cap of the site")
-    return replace(best, bound=max(best.objective, bound))
+    # The lines below the load curves keep the cap, and the racks that were found do not.
+    raise InfeasiblePlanError("no whole racks were found that keep the cap of the site")
 
 
 def _capped(program: FleetProgram, data: FleetData) -> FleetProgram:
