@@ -215,8 +215,11 @@ def fleet_curve(
     def x(name: str | None) -> alt.X:
         if named:
             plain = alt.Axis(labelOverlap=False, ticks=False, labelAngle=_angle(places, WIDTH))
-            return alt.X("at:N", sort=places, title=name, axis=plain)
-        return alt.X("at:Q", title=name, scale=linear(across), axis=axis(across))
+            scale = alt.Scale(domain=places)
+            return alt.X("at:N", sort=places, title=name, axis=plain, scale=scale)
+        # Without padding, which bars would get and lines would not.
+        scale = alt.Scale(domain=across, nice=False, zero=False, padding=0)
+        return alt.X("at:Q", title=name, scale=scale, axis=axis(across))
 
     points = [
         {
