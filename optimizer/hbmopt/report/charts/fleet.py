@@ -1,6 +1,6 @@
 """Charts of a fleet: power and tokens through the periods, what it costs, and curves of sweeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice, pairwise
 from typing import Any
 
@@ -42,10 +42,7 @@ Rows = Sequence[Mapping[str, Any]]
 def power_bars(plan: FleetPlan) -> alt.LayerChart:
     """Return the power of the site in each period, stacked by what draws it, with the cap."""
     works = work_of(plan)
-    amounts = {
-        _named(one, works): [kilowatt * plan.pue / 1e3 for kilowatt in one.power_kw]
-        for one in works
-    }
+    amounts = _by_name(works, lambda one: [kilowatt * plan.pue / 1e3 for kilowatt in one.power_kw])
     drawn = [one.power_kw / 1e3 for one in plan.periods]
     known = map(sum, zip(*amounts.values(), strict=True)) if amounts else [0.0] * len(drawn)
     rest = [max(all_of_it - part, 0.0) for all_of_it, part in zip(drawn, known, strict=True)]
@@ -62,7 +59,7 @@ def power_bars(plan: FleetPlan) -> alt.LayerChart:
 def token_bars(plan: FleetPlan) -> alt.LayerChart:
     """Return output tokens per second in each period, stacked by the pools that make them."""
     works = [one for one in work_of(plan) if not one.prefills]
-    amounts = {_named(one, works): list(one.rate) for one in works}
+    amounts = _by_name(works, lambda one: list(one.rate))
     asked = [
         sum(tokens for one in plan.classes if (tokens := one.asked_tok_s[place]) is not None)
         if any(one.asked_tok_s[place] is not None for one in plan.classes)
@@ -72,6 +69,17 @@ def token_bars(plan: FleetPlan) -> alt.LayerChart:
     notes = ["Dark lines: what is asked for."] if any(asked) else []
     title = heading("Tokens by period", notes)
     return _stacked(plan, amounts, asked, "output tokens, tok/s", "tok/s", title)
+
+
+def _by_name(works: Sequence[Work], of: Callable[[Work], list[float]]) -> dict[str, list[float]]:
+    """Return amounts by period of each pool, of each class where pools are more than colours."""
+    by_class = len(works) > len(PARTS)
+    found = dict[str, list[float]]()
+    for one in works:
+        name = one.demand if by_class else _named(one, works)
+        known = found.get(name)
+        found[name] = [a + b for a, b in zip(known, of(one), strict=True)] if known else of(one)
+    return _most(found)
 
 
 def _named(one: Work, among: Sequence[Work]) -> str:
@@ -92,7 +100,6 @@ def _stacked(
     title: alt.TitleParams,
 ) -> alt.LayerChart:
     """Return bars by period of amounts on top of each other, and a line of what limits them."""
-    amounts = _most(amounts)
     order = list(amounts)
     periods = [one.name for one in plan.periods]
     rows = [
@@ -215,8 +222,11 @@ def fleet_curve(
     def x(name: str | None) -> alt.X:
         if named:
             plain = alt.Axis(labelOverlap=False, ticks=False, labelAngle=_angle(places, WIDTH))
-            return alt.X("at:N", sort=places, title=name, axis=plain)
-        return alt.X("at:Q", title=name, scale=linear(across), axis=axis(across))
+            scale = alt.Scale(domain=places)
+            return alt.X("at:N", sort=places, title=name, axis=plain, scale=scale)
+        # Without padding, which bars would get and lines would not.
+        scale = alt.Scale(domain=across, nice=False, zero=False, padding=0)
+        return alt.X("at:Q", title=name, scale=scale, axis=axis(across))
 
     points = [
         {

@@ -23,6 +23,9 @@ PLACES = {
     "recompute": "dropped and computed again",
 }
 
+FEW_CLASSES = 4
+"""Classes up to which each is told of in words."""
+
 SHOWN_SHARE = 5e-3
 """Share of the turns from which a place of their caches is named."""
 
@@ -42,15 +45,23 @@ def sought(plan: FleetPlan) -> str:
 
 def setting(plan: FleetPlan) -> str:
     """Return what is asked, in one sentence."""
-    asked = [_asked(one) for one in plan.classes]
     text = f"{sought(plan).capitalize()}"
-    if asked:
-        text += f" for {'; '.join(asked)}"
+    if is_many(plan):
+        peaks = [peak for one in plan.classes if (peak := peak_asked(one)) is not None]
+        text += f" for {len(plan.classes)} classes"
+        text += f" that ask for {show(sum(peaks), 5)} tok/s at their peaks" if peaks else ""
+    elif plan.classes:
+        text += f" for {'; '.join(map(_asked, plan.classes))}"
     if len(plan.periods) > 1:
         text += f", over {counted(len(plan.periods), 'period')}"
     if len(plan.years) > 1:
         text += f" from {plan.years[0]} to {plan.years[-1]}"
     return text + "."
+
+
+def is_many(plan: FleetPlan) -> bool:
+    """Whether there are so many classes that each has a line of a table, and no words."""
+    return len(plan.classes) > FEW_CLASSES
 
 
 def _asked(one: ClassResult) -> str:
@@ -243,24 +254,27 @@ def racks_text(plan: FleetPlan) -> str:
     return ", ".join(listed) or "none"
 
 
-def prefill_ratios(plan: FleetPlan) -> list[str]:
-    """Return for each class with pools that prefill how many racks do so beside those that decode.
+def prefilling(plan: FleetPlan, one: ClassResult) -> tuple[int, int] | None:
+    """Return the racks that prefill a class and those that decode it, None where none prefill.
 
     At the period in which most of it is served.
     """
-    found = []
-    for one in plan.classes:
-        at = peak_period(one)
-        own = [work for work in work_of(plan) if work.demand == one.name]
-        prefilling = sum(work.racks[at] for work in own if work.prefills)
-        decoding = sum(work.racks[at] for work in own if not work.prefills)
-        if prefilling and decoding:
-            when = f" at its peak ({plan.periods[at].name})" if len(plan.periods) > 1 else ""
-            found.append(
-                f"{one.name}: {counted(prefilling, 'rack')} prefill for {decoding} that decode"
-                f"{when}, {show(prefilling / decoding, 2)} to 1"
-            )
-    return found
+    at = peak_period(one)
+    own = [work for work in work_of(plan) if work.demand == one.name]
+    first = sum(work.racks[at] for work in own if work.prefills)
+    then = sum(work.racks[at] for work in own if not work.prefills)
+    return (first, then) if first and then else None
+
+
+def prefill_text(plan: FleetPlan, one: ClassResult) -> str:
+    """Say how many racks prefill a class beside those that decode it, "" where none do."""
+    racks = prefilling(plan, one)
+    if racks is None:
+        return ""
+    first, then = racks
+    when = f" at its peak ({plan.periods[peak_period(one)].name})" if len(plan.periods) > 1 else ""
+    ratio = show(first / then, 2)
+    return f"{counted(first, 'rack')} prefill for {then} that decode{when}, {ratio} to 1"
 
 
 def waiting_places(plan: FleetPlan, one: ClassResult) -> dict[str, float]:

@@ -223,6 +223,14 @@ def demand_table(plan: FleetPlan) -> FittedTable:
                 rank=3,
             )
         )
+    if facts.is_many(plan):
+        ratios = [facts.prefilling(plan, one) for one in classes]
+        waiting = [facts.waiting_text(plan, one) for one in classes]
+        if any(ratios):
+            cells = [f"{one[0]:,} to {one[1]:,}" if one else "" for one in ratios]
+            columns.append(Column("racks: prefill\nto decode", cells, rank=6))
+        if any(waiting):
+            columns.append(Column("caches wait in", waiting, right=False, least=20, rank=7))
     columns.append(
         Column("model", [one.llm for one in classes], right=False, least=12, rank=5, style="dim")
     )
@@ -251,11 +259,10 @@ def remarks(plan: FleetPlan) -> list[str]:
         for one in plan.classes
         if one.why_not_served
     ]
-    found += [f"{text}." for text in facts.prefill_ratios(plan)]
-    for one in plan.classes:
-        waiting = facts.waiting_text(plan, one)
-        if waiting:
-            found.append(f"{one.name}: between turns caches wait in {waiting}.")
+    for one in () if facts.is_many(plan) else plan.classes:
+        ratio, waiting = facts.prefill_text(plan, one), facts.waiting_text(plan, one)
+        found += [f"{one.name}: {ratio}."] if ratio else []
+        found += [f"{one.name}: between turns caches wait in {waiting}."] if waiting else []
     binding = facts.tiers_that_bind(plan)
     if binding:
         found.append(f"Used up for caches and tools: {'; '.join(binding)}.")
