@@ -401,8 +401,8 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
             return point, bound
         short |= worse
         columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
-        others = np.concatenate([own[period] for period in periods if period not in short] or [[]])
-        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others.astype(np.int64)))
+        others = np.setdiff1d(np.arange(len(whole.cost)), columns)
+        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
         part = part_of(whole, columns, rows, whole.cost[columns])
         answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
         if not answer.found:
