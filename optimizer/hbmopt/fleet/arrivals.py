@@ -25,6 +25,7 @@ from bisect import bisect_left
 from statistics import NormalDist
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -34,6 +35,9 @@ from hbmopt.errors import InputError
 
 MOST_OFFERED = 1e8
 """Erlangs up to which the answer comes within a second."""
+
+_AT_ONCE = 256
+"""Terms of the recursion that are looked at first, and twice as many each time after that."""
 
 _NEGLIGIBLE = 1e-18
 """Terms that are this small beside their sum change it by 1e-15 at most, all of them together."""
@@ -60,11 +64,13 @@ def erlang_b(servers: int, offered: float) -> float:
         The load a in erlangs, more than 0.
     """
     inverse = term = 1.0
-    for busy in range(servers, 0, -1):
-        term *= busy / offered
-        inverse += term
-        if term < _NEGLIGIBLE * inverse or math.isinf(inverse):
-            break
+    first, many = servers, _AT_ONCE
+    with np.errstate(over="ignore"):
+        while first > 0 and term >= _NEGLIGIBLE * inverse and not math.isinf(inverse):
+            last = max(first - many, 0)
+            terms = term * np.cumprod(np.arange(first, last, -1) / offered)
+            term, inverse = float(terms[-1]), inverse + float(terms.sum())
+            first, many = last, 2 * many
     return 1.0 / inverse
 
 

@@ -19,7 +19,7 @@ from hbmopt.fleet.feasibility import unserved
 from hbmopt.fleet.load_curve import LoadCurve, refine
 from hbmopt.fleet.operating import PoolOperation, RunningRacks, operation_of
 from hbmopt.fleet.pools import Pool
-from hbmopt.fleet.program import FleetProgram, Whole, part_of
+from hbmopt.fleet.program import FleetProgram, Whole, part_of, rows_of
 from hbmopt.models.fleet.quantities import Band, FleetData
 from hbmopt.program import InfeasiblePlanError, highs
 
@@ -67,6 +67,12 @@ MOST_REPAIRS = 8
 TAKEN = 0.7
 """Share of a gap that whole racks may take; load curves and operating points take the rest."""
 
+RUNS = 1e-6
+"""Racks from which on a pool runs where racks may be parts."""
+
+NEAR = ((1.0, 0.0), (2.0, 1.0))
+"""Racks more or less of pools that run in parts, and those of pools that do not."""
+
 NODES, MOST_NODES = 200, 2_000
 """Nodes of the search after which a period, and a fleet, is left with the best that was found."""
 
@@ -83,6 +89,12 @@ class Decided:
     operations: dict[tuple[int, int], PoolOperation]
     objective: float
     bound: float
+
+    @property
+    def missed(self) -> float:
+        """How much less racks make than the lines below their load curves promise, as a share."""
+        promised = float(self.program.declared.cost @ self.point)
+        return (promised - self.objective) / max(abs(self.objective), 1e-9)
 
     @property
     def gap(self) -> float:
@@ -116,8 +128,9 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
     few, wanted = _few(data, pools), _wanted(data, pools, gap)
     best = _decided(data, pools, wanted)
     for share in FINER:
-        if best.gap <= wanted:
-            return best
+        # Finer lines help where these promise more than racks make, not where racks are whole.
+        if best.gap <= wanted or best.missed <= best.gap / 2.0:
+            break
         used = {pool for pool, _ in best.operations}
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
         if not refine(curves, share):
@@ -129,7 +142,7 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
         bound = min(best.bound, found.bound)
         best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
     best = replace(best, bound=max(best.bound, best.objective))
-    return _banded(best, pools, wanted) if few else best
+    return _banded(best, pools, wanted) if few and best.gap > wanted else best
 
 
 def decidable(data: FleetData, pools: Sequence[Pool]) -> bool:
@@ -401,18 +414,31 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
             return point, bound
         short |= worse
         columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
-        others = np.setdiff1d(np.arange(len(whole.cost)), columns)
-        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
-        part = part_of(whole, columns, rows, whole.cost[columns])
-        answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
+        answer = _near(program, columns, first.point, gap)
         if not answer.found:
             raise InfeasiblePlanError("no plan of whole racks serves the fleet")
         point[columns] = answer.point
 
 
-def rows_of(program: highs.Program, columns: Whole) -> Whole:
-    """Return the rows that hold any of some columns."""
-    held = np.zeros(len(program.cost), dtype=bool)
-    held[columns] = True
-    row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
-    return np.unique(row[held[program.indices]])
+def _near(program: FleetProgram, columns: Whole, point: Array, gap: float) -> highs.Answer:
+    """Decide some periods and what is bought, with racks near those of a point with parts of racks.
+
+    First only what runs there by a rack more or less, then all else as well.
+    """
+    whole = program.program
+    others = np.setdiff1d(np.arange(len(whole.cost)), columns)
+    rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
+    part = part_of(whole, columns, rows, whole.cost[columns])
+    integer = np.array(part.integer, dtype=np.int64)
+    at, lower, upper = point[columns][integer], part.column_lower.copy(), part.column_upper.copy()
+    runs = at > RUNS
+    for aside, beside in NEAR:
+        below = np.where(runs, np.floor(at + RUNS) - aside, 0.0)
+        above = np.where(runs, np.ceil(at - RUNS) + aside, beside)
+        lower[integer] = np.maximum(part.column_lower[integer], below)
+        upper[integer] = np.minimum(part.column_upper[integer], above)
+        near = replace(part, column_lower=lower, column_upper=upper)
+        answer = highs.solve(near, integers=True, gap=gap, nodes=MOST_NODES)
+        if answer.found:
+            return answer
+    return highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)

@@ -68,7 +68,7 @@ class FleetProgram:
         self.scale = np.array(reader.scale)
         self.variables = reader.variables
         self.place = {id(one): place for place, one in enumerate(reader.variables)}
-        self._blocks = self._found_blocks()
+        self.blocks = self._found_blocks()
         self.program = self.declared
 
     def holds(self, name: str, *index: int) -> bool:
@@ -85,7 +85,7 @@ class FleetProgram:
 
     def period_columns(self, period: int) -> Whole:
         """Return the columns of all classes in a period."""
-        return np.concatenate([self._blocks[demand, period].columns for demand in self._demands])
+        return np.concatenate([self.blocks[demand, period].columns for demand in self._demands])
 
     @property
     def _demands(self) -> range:
@@ -101,7 +101,7 @@ class FleetProgram:
                     owner[place] = self.data.pools[index[0]].demand * periods + index[1]
         lowest, highest = _ends_of_rows(program, owner)
         own = np.where((lowest == highest) & (lowest >= 0), lowest, -1)
-        self._shared = np.nonzero(own < 0)[0]
+        self.shared_rows = np.nonzero(own < 0)[0]
         return {
             (demand, period): Block(
                 np.nonzero(owner == demand * periods + period)[0],
@@ -175,13 +175,13 @@ class FleetProgram:
         """Return cuts that the relaxed point violates, and by how much in all."""
         program = self.declared
         duals = np.zeros(len(program.row_lower))
-        duals[self._shared] = answer.duals[: len(program.row_lower)][self._shared]
-        left = program.cost - _times_rows(program, duals)
+        duals[self.shared_rows] = answer.duals[: len(program.row_lower)][self.shared_rows]
+        left = program.cost - times_rows(program, duals)
         whole = np.zeros(len(program.cost), dtype=bool)
         whole[list(program.integer)] = True
         priced = [
             one
-            for one in self._blocks.values()
+            for one in self.blocks.values()
             if np.any(np.abs(left[one.columns][whole[one.columns]]) > SMALL)
         ]
         asked = [part_of(program, one.columns, one.rows, left[one.columns]) for one in priced]
@@ -217,12 +217,20 @@ def _ends_of_rows(program: highs.Program, owner: Whole) -> tuple[Whole, Whole]:
     return lowest, highest
 
 
-def _times_rows(program: highs.Program, duals: Array) -> Array:
+def times_rows(program: highs.Program, duals: Array) -> Array:
     """Return the sum of all rows, each times its multiplier, by column."""
     row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
     found = np.zeros(len(program.cost))
     np.add.at(found, program.indices, program.values * duals[row])
     return found
+
+
+def rows_of(program: highs.Program, columns: Whole) -> Whole:
+    """Return the rows that hold any of some columns."""
+    held = np.zeros(len(program.cost), dtype=bool)
+    held[columns] = True
+    row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
+    return np.unique(row[held[program.indices]])
 
 
 def part_of(
