@@ -160,7 +160,8 @@ def _most(amounts: dict[str, list[float]]) -> dict[str, list[float]]:
     largest = sorted(amounts, key=lambda name: -sum(amounts[name]))[: len(PARTS) - 1]
     kept = {name: listed for name, listed in amounts.items() if name in largest}
     rest = [listed for name, listed in amounts.items() if name not in largest]
-    return kept | {OTHERS: list(map(sum, zip(*rest, strict=True)))}
+    together = [float(sum(parts)) for parts in zip(*rest, strict=True)]
+    return kept | {OTHERS: together}
 
 
 def _angle(names: Sequence[str], wide: int) -> int:

@@ -165,7 +165,11 @@ class FleetProblem(Problem):
         said = "; ".join(told)
         return f"{fleet.description.strip() or fleet.name} {said[:1].upper()}{said[1:]}."
 
-    def rows(self, points: Sequence[SweepPoint], _: Evaluator) -> Iterator[Asked]:
+    def rows(
+        self,
+        points: Sequence[SweepPoint],
+        evaluator: Evaluator,  # noqa: ARG002 -- fleets have nothing in common that it keeps
+    ) -> Iterator[Asked]:
         """Yield points with the calls that answer them, or with what is wrong with them."""
         for point in points:
             try:
