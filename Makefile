@@ -11,11 +11,12 @@ OLDEST_PYTHON ?= $(or $(call first,python3.11),$(PYTHON))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.installed-test
-PIP := -m pip install --quiet --disable-pip-version-check
+# Modules are compiled as they are first imported, which most of those of all packages never are.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 
 BROWSER := chromium chromium-driver
 
-.PHONY: help solve test test-newest test-lowest compatibility lock browser clean mypy pyright \
+.PHONY: help solve environment test test-newest test-lowest compatibility lock browser clean mypy pyright \
   environment-newest environment-lowest try-newest try-lowest
 
 help:
@@ -30,12 +31,14 @@ help:
 solve: $(INSTALLED)
 	$(BIN)/hbmopt solve $(INSTANCE)
 
-test: $(TESTABLE) browser
+environment: $(TESTABLE)
+
+test: environment browser
 	@$(BIN)/python tests/environment.py requirements.lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory --jobs 2 mypy pyright
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 mypy:
 	$(BIN)/mypy

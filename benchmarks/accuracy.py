@@ -10,7 +10,7 @@ root with the environment in which hbmopt is installed:
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from hbmopt.studies.accuracy.calibrating import (
 )
 from hbmopt.studies.accuracy.constant_fits import Draw, Step, constants, fit_power, fit_steps
 from hbmopt.studies.accuracy.known_models import catalogue_llm
-from hbmopt.studies.accuracy.measured_steps import read_measured_steps
+from hbmopt.studies.accuracy.measured_steps import read_measured_steps, recorded
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
@@ -127,6 +127,7 @@ NESTED: tuple[tuple[Known, tuple[Known, ...]], ...] = (
 """Who knows less is not surer: bands hold those of all that know more."""
 
 
+@cache
 def architecture_of(chip: str) -> str:
     """Return the architecture of a chip of the catalogue."""
     entry = catalogue.entry("accelerators", chip).value
@@ -549,11 +550,16 @@ def _power_line(name: str, fit: CalibrationFit, *, chips: bool = False) -> str:
     cells = [name, str(len(fit.draws)), f"{law.running:.0f} W", f"{law.hbm:.0f} pJ/B"]
     cells += [f"{law.flop:.2f} pJ", _mean(fitted), _mean(series)]
     left = left_out_draws(fit)["family"] if chips else []
-    recorded = {row.line for row in predict(MEASURED).rows if row.context_recorded}
     cells.append(_mean([error for _, error in left]) if left else "")
-    own = [error for one, error in left if one.line in recorded]
+    known = recorded_lines() if chips else frozenset()
+    own = [error for one, error in left if one.line in known]
     cells.append(f"{_mean(own)} of {len(own)} rows" if own else "")
     return "| " + " | ".join(cells) + " |"
+
+
+def recorded_lines() -> frozenset[int]:
+    """Return the lines of the measured rows with a recorded context."""
+    return frozenset(row.line for row in read_measured_steps(MEASURED).rows if recorded(row))
 
 
 def _mean(errors: list[float]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import hbmopt
 from hbmopt.demand import aim_of
-from hbmopt.demand.coefficients import Segment, largest_batch, rack_data, replica_data
+from hbmopt.demand.coefficients import Demand, Segment, rack_data
 from hbmopt.demand.configuration import enumerate_configurations
 from hbmopt.demand.sequence import smallest_batch
 from hbmopt.instance import OBJECTIVES
@@ -167,16 +167,17 @@ def brute_force(instance, shares=(0.0, 0.5, 1.0)):
     best, rack = 0.0, rack_data(instance)
     configurations, _ = enumerate_configurations(instance)
     for configuration in configurations:
-        most = math.floor(largest_batch(instance, configuration) + 1e-9)
+        demand = Demand(instance, configuration)
+        most = math.floor(demand.largest_batch + 1e-9)
         for batch in range(int(smallest_batch(configuration)), most + 1):
             exact = Segment(float(batch), float(batch))
             ways = []
             for clock in configuration.clocks:
-                replica = replica_data(instance, configuration, clock, exact)
+                replica = demand.replica(clock, exact)
                 for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
                     ways += _full_and_resting(replica, batch, offloaded)
             if ways:
-                best = max(best, _best_count(instance, rack, replica, batch, np.array(ways).T))
+                best = max(best, _best_count(instance, rack, replica, batch, _undominated(ways)))
     return best
 
 
@@ -188,15 +189,16 @@ def ways_to_run(instance, shares=(0.0, 0.5, 1.0)):
     """
     found = []
     for configuration in enumerate_configurations(instance)[0]:
-        most = math.floor(largest_batch(instance, configuration) + 1e-9)
+        demand = Demand(instance, configuration)
+        most = math.floor(demand.largest_batch + 1e-9)
         for batch in range(int(smallest_batch(configuration)), most + 1):
             exact, ways = Segment(float(batch), float(batch)), []
             for clock in configuration.clocks:
-                replica = replica_data(instance, configuration, clock, exact)
+                replica = demand.replica(clock, exact)
                 for offloaded in itertools.product(shares, repeat=len(replica.offloaded)):
                     ways += _full_and_resting(replica, batch, offloaded)
             if ways:
-                found.append((replica, batch, *np.array(ways).T))
+                found.append((replica, batch, *_undominated(ways)))
     return found
 
 
@@ -286,6 +288,16 @@ def _full_and_resting(replica, batch, offloaded):
         done = work(replica, ClockPoint(1.0, rate, rate * batch, offloaded))
         found.append((rate, done.power_kw, done.lpu_power_kw))
     return found
+
+
+def _undominated(ways):
+    """Return the ways than which no other makes as many steps on as little power, as columns.
+
+    Whatever is sought and limited, the others may be replaced by those.
+    """
+    rate, chips, lpus = columns = np.unique(np.array(ways), axis=0).T
+    no_worse = (rate >= rate[:, None]) & (chips <= chips[:, None]) & (lpus <= lpus[:, None])
+    return columns[:, no_worse.sum(axis=1) == 1]  # by itself alone
 
 
 def _best_count(instance, rack, replica, batch, ways):

@@ -23,7 +23,7 @@ def demand(instance):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     capacity=st.floats(20, 2000),
     bandwidth=st.floats(0.5, 50),
@@ -57,7 +57,7 @@ def test_optimum_prices_and_elasticities_are_the_formula(capacity, bandwidth, we
     assert prices["hbm_bandwidth"].binding
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(share=st.floats(1.05, 4.0), capacity=st.floats(30, 200))
 def test_a_floor_above_the_optimum_speed_leaves_capacity_without_a_price(share, capacity):
     free = hbmopt.solve(hbmopt.load(ideal(capacity)))

@@ -17,7 +17,7 @@ NOTHING = 1e-6
 """Throughput, in tok/s, that is rounding: a cap that equals what idle devices draw leaves some."""
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(small_instances())
 def test_no_grid_point_beats_the_optimum(mapping):
     instance = hbmopt.load(mapping)

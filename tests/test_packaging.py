@@ -150,7 +150,7 @@ def test_the_installed_wheel_helps_without_its_dependencies(wheel, tmp_path):
     scripts = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / "python"
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
+    quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--no-compile")
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, str(wheel)],
         check=True,

@@ -205,7 +205,7 @@ def models(draw):
     return model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models(), st.sampled_from([1, 2, 4]))
 def test_any_model_adds_up_over_the_ranks_of_any_layout(model, stages):
     instance = instance_of(model, pipeline_parallel=[stages], replica_accelerators=[8, 24])

@@ -45,7 +45,7 @@ def test_one_search_serves_all_caps_and_floors(name, changes):
         assert reached == pytest.approx(solution.throughput_tok_s or 0.0, rel=1e-9)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
 @given(small_instances(lpus=False), st.floats(0.4, 1.5), st.floats(0.0, 50.0))
 def test_any_small_rack_has_the_point_of_its_solve(mapping, share, floor):
     base = hbmopt.load(mapping)

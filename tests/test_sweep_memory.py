@@ -15,14 +15,16 @@ from hbmopt.studies.sweep.sweeping import sweep
 from hbmopt.studies.sweep.workers import CHUNKS_AHEAD, Problem
 
 H100 = INSTANCES / "h100.yaml"
-FEW, MANY = 2_000, 22_000
-BYTES_PER_POINT = 40
+FEW, MANY = 1_000, 6_000
+BYTES_PER_POINT = 20
 """More than the place of a line in the journal takes, and less than anything of a row."""
 
 
 def cheap(_, answered, *__):
     """Answer points at no cost, by rows of which no two are the same."""
     for point in answered:
+        if not point.index:
+            tracemalloc.reset_peak()  # reading the instance takes more than all rows
         yield point.index, {"status": "optimal", "throughput_tok_s": point.index / 7}
 
 

@@ -219,7 +219,7 @@ def test_json_is_the_same_without_hidden_characters(text):
 ANY = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(title=ANY, name=ANY, llm=ANY, rack=ANY)
 def test_no_text_reaches_a_terminal_or_a_spreadsheet_as_more_than_text(title, name, llm, rack):
     texts = {"description": title, "name": name, "llm.title": llm, "rack.title": rack}

@@ -15,8 +15,9 @@ import numpy as np
 
 from hbmopt.demand import Array
 from hbmopt.errors import SolverError
+from hbmopt.fleet.feasibility import unserved
 from hbmopt.fleet.load_curve import LoadCurve, refine
-from hbmopt.fleet.operating import NOTHING_RUNS, PoolOperation, RunningRacks, operation_of
+from hbmopt.fleet.operating import PoolOperation, RunningRacks, operation_of
 from hbmopt.fleet.pools import Pool
 from hbmopt.fleet.program import FleetProgram, Whole, part_of
 from hbmopt.models.fleet.quantities import Band, FleetData
@@ -43,11 +44,14 @@ SLOWLY = 0.8
 NARROWER = 8.0
 """How much narrower a band is in which racks run, when it is divided."""
 
-JUST = 2e-6
+JUST = 3e-5
 """Share of a rate by which a band may be narrow."""
 
 WITHIN = 1e-8
 """Share of a cap by which racks may exceed it, as numbers round."""
+
+NO_RATE = 1e-9
+"""Share of what a rack makes up to which a pool makes nothing."""
 
 ROUNDED = 1e-9
 """Share of a power that is the rounding of the rate that it is needed for."""
@@ -55,10 +59,16 @@ ROUNDED = 1e-9
 EXACT = 40
 """Pools and periods up to which every rack's own least power is looked up."""
 
-FINER = (5e-3, 1e-3, 2e-4)
+FINER = (5e-3, 5e-4)
 """Shares of power that load curves leave open, round by round."""
 
 MOST_REPAIRS = 8
+
+TAKEN = 0.7
+"""Share of a gap that whole racks may take; load curves and operating points take the rest."""
+
+NODES, MOST_NODES = 200, 2_000
+"""Nodes of the search after which a period, and a fleet, is left with the best that was found."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +113,40 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
     InfeasiblePlanError
         If there is none.
     """
-    few = len(pools) * len(data.periods) <= FEWEST
-    wanted = gap if gap is not None else (CLOSE if few else GAP)
+    few, wanted = _few(data, pools), _wanted(data, pools, gap)
     best = _decided(data, pools, wanted)
-    if few:
-        return _banded(best, pools, wanted)
     for share in FINER:
         if best.gap <= wanted:
-            break
-        used = {pool for (pool, _), one in best.operations.items() if one is not NOTHING_RUNS}
+            return best
+        used = {pool for pool, _ in best.operations}
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
         if not refine(curves, share):
             continue
-        found = _decided(with_lines(best.program.data, pools), pools, wanted)
-        best = max((best, found), key=lambda one: one.objective)
-        best = replace(best, bound=min(best.bound, found.bound))
-    return best
+        try:
+            found = _decided(with_lines(best.program.data, pools), pools, wanted)
+        except InfeasiblePlanError:
+            break  # the plan that there is keeps the cap, and others do not
+        bound = min(best.bound, found.bound)
+        best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
+    best = replace(best, bound=max(best.bound, best.objective))
+    return _banded(best, pools, wanted) if few else best
+
+
+def decidable(data: FleetData, pools: Sequence[Pool]) -> bool:
+    """Whether `decide` finds a plan of a fleet, one as good as any or not."""
+    try:
+        _decided(data, pools, _wanted(data, pools, None))
+    except InfeasiblePlanError:
+        return False
+    return True
+
+
+def _few(data: FleetData, pools: Sequence[Pool]) -> bool:
+    return len(pools) * len(data.periods) <= FEWEST
+
+
+def _wanted(data: FleetData, pools: Sequence[Pool], gap: float | None) -> float:
+    return gap if gap is not None else (CLOSE if _few(data, pools) else GAP)
 
 
 def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
@@ -133,7 +161,10 @@ def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
         data, before = _split(found, pools), best.gap
         if data is None:
             break
-        found = _decided(data, pools, wanted)
+        try:
+            found = _decided(data, pools, wanted)
+        except InfeasiblePlanError:
+            break  # the plan that there is keeps the cap, and others do not
         bound = min(best.bound, found.bound)
         best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
         slow = slow + 1 if best.gap > SLOWLY * before else 0
@@ -176,7 +207,7 @@ def _split(found: Decided, pools: Sequence[Pool]) -> FleetData | None:
 
 
 def _apart(end: float, ends: set[float], most: float) -> bool:
-    return min(abs(end - one) for one in ends) > 0.5 * JUST * most
+    return min(abs(end - one) for one in ends) > 1e-6 * most
 
 
 def _bands(curve: LoadCurve, ends: Sequence[float]) -> tuple[Band, ...]:
@@ -201,24 +232,31 @@ def with_lines(data: FleetData, pools: Sequence[Pool]) -> FleetData:
 
 
 def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
+    if unserved(data):
+        raise InfeasiblePlanError("no type of rack serves a class that has to be served")
     program = FleetProgram(data)
     if not program.relaxed().optimal:
         raise InfeasiblePlanError("no plan serves the fleet")
     bound = program.tighten()
     exact = len(pools) * len(data.periods) <= EXACT
-    held, best = data, None
+    held, found = data, None
     for _ in range(MOST_REPAIRS):
         now = program if held is data else _capped(program, held)
-        point, proven = _whole(now, gap / 2.0)
+        try:
+            point, proven = _whole(now, gap * TAKEN)
+        except InfeasiblePlanError:
+            if found is None:
+                raise
+            break
         bound = min(bound, proven) if held is data else bound
-        found = _operated(now, pools, point, bound, exact=exact)
+        # Told by the program with the caps that there are, not those that it took to keep them.
+        found = _operated(program, pools, point, bound, exact=exact)
         over = _over(found, data)
         if over and exact:
-            found = _fitted(now, pools, point, bound, found)
+            found = _fitted(program, pools, point, bound, found)
             over = _over(found, data)
         if not over:
-            best = found
-            break
+            return replace(found, bound=max(found.objective, bound))
         held = replace(
             held,
             periods=tuple(
@@ -228,9 +266,8 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
                 for place, one in enumerate(held.periods)
             ),
         )
-    if best is None:
-        raise SolverError("no whole racks keep the cap of the site that their load curves promise")
-    return replace(best, bound=max(best.objective, bound))
+    # The lines below the load curves keep the cap, and the racks that were found do not.
+    raise InfeasiblePlanError("no whole racks were found that keep the cap of the site")
 
 
 def _capped(program: FleetProgram, data: FleetData) -> FleetProgram:
@@ -305,7 +342,7 @@ def _operated(
                 rate = data.pools[pool].headroom[period] * found.value("band_rate", *place)
                 racks = round(found.value("band_racks", *place))
                 drawn[program.column("band_power", *place)] = 0.0
-                if rate <= 1e-9 * one.highest:
+                if racks == 0 or rate <= NO_RATE * one.highest:
                     continue
                 operation = operation_of(one, racks, rate, exact=exact)
                 if operation is None:
@@ -324,43 +361,53 @@ def _whole(program: FleetProgram, gap: float) -> tuple[Array, float]:
     racks = [program.column("band_racks", *index) for index in data.indices()]
     bought = [place for place in whole.integer if place not in set(racks)]
     if len(racks) <= FEW or data.switches is not None or len(data.periods) == 1:
-        answer = highs.solve(whole, integers=True, gap=gap)
-        if not answer.optimal:
+        answer = highs.solve(whole, integers=True, gap=gap, nodes=MOST_NODES)
+        if not answer.found:
             raise InfeasiblePlanError("no plan of whole racks serves the fleet")
         return answer.point, answer.bound
     return _by_period(program, bought, gap)
 
 
 def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tuple[Array, float]:
-    """Decide the periods in which racks are short together, and then every other one."""
+    """Decide what is bought with parts of racks in every period, then each period on it.
+
+    Periods in which whole racks are too few are decided together with what is bought.
+    """
     whole, data = program.program, program.data
-    relaxed = program.relaxed()
-    short = _short_periods(program, relaxed)
+    periods = range(len(data.periods))
+    own = {period: program.period_columns(period) for period in periods}
+    first = highs.solve(replace(whole, integer=tuple(bought)), integers=True, gap=gap / 4.0)
+    if not first.optimal:
+        raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+    point, bound, short = first.point.copy(), first.bound, set[int]()
+    shared = np.setdiff1d(np.arange(len(whole.cost)), np.concatenate(list(own.values())))
     while True:
-        integer = [
-            program.column("band_racks", *index) for index in data.indices() if index[1] in short
-        ]
-        first = highs.solve(
-            replace(whole, integer=tuple(sorted([*bought, *integer]))), integers=True, gap=gap
-        )
-        if not first.optimal:
-            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
-        point, worse = first.point.copy(), set[int]()
         point[bought] = np.round(point[bought])
-        for period in range(len(data.periods)):
+        worse, allowed = set[int](), gap * abs(first.objective) / len(data.periods)
+        for period in periods:
             if period in short:
                 continue
-            columns = program.period_columns(period)
-            rows = rows_of(whole, columns)
-            part = part_of(whole, columns, rows, whole.cost[columns], point)
-            answer = highs.solve(part, integers=True, gap=gap)
-            if answer.optimal:
+            columns = own[period]
+            part = part_of(whole, columns, rows_of(whole, columns), whole.cost[columns], point)
+            # What a period may lose is its share of what the plan may.
+            size = float(np.abs(whole.cost[columns] * first.point[columns]).sum())
+            share = max(gap, allowed / max(size, 1e-9))
+            answer = highs.solve(part, integers=True, gap=share, nodes=NODES)
+            if answer.found:
                 point[columns] = answer.point
             else:
                 worse.add(period)
         if not worse:
-            return point, first.bound
+            return point, bound
         short |= worse
+        columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
+        others = np.setdiff1d(np.arange(len(whole.cost)), columns)
+        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
+        part = part_of(whole, columns, rows, whole.cost[columns])
+        answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
+        if not answer.found:
+            raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+        point[columns] = answer.point
 
 
 def rows_of(program: highs.Program, columns: Whole) -> Whole:
@@ -369,21 +416,3 @@ def rows_of(program: highs.Program, columns: Whole) -> Whole:
     held[columns] = True
     row = np.repeat(np.arange(len(program.row_lower)), np.diff(program.starts))
     return np.unique(row[held[program.indices]])
-
-
-def _short_periods(program: FleetProgram, relaxed: highs.Answer) -> set[int]:
-    """Return the periods in which a type of rack, or power, has a price."""
-    found = set[int]()
-    highest = 0.0
-    prices = dict[int, float]()
-    for place, row in enumerate(program.rows):
-        name = row.parent_component().local_name
-        if name in ("assigned", "power_cap"):
-            period = row.index()[1] if name == "assigned" else row.index()
-            price = abs(float(relaxed.duals[place]))
-            prices[period] = max(prices.get(period, 0.0), price)
-            highest = max(highest, price)
-    for period, price in prices.items():
-        if price > 1e-6 * highest:
-            found.add(period)
-    return found or {0}

@@ -137,12 +137,13 @@ def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]
     for name, one in fleet.classes.items():
         for kind in one.racks or fleet.racks:
             for stage, shared in _stages(one.prefill):
-                instance = instance_of(fleet, document, name, kind, shared)
+                instance = instance_of(fleet, document, name, kind, shared=shared)
                 for kept in KEPT if one.sessions is not None else (0.0,):
                     less = instance.scaled(HBM, 1.0 - kept) if kept else instance
                     asked.append((kind, name, stage, kept, less))
             if one.prefill in ("pool", "choose"):
-                pool = _prefill_pool(fleet, name, kind, instance)
+                alone = instance_of(fleet, document, name, kind, shared=False)
+                pool = prefill_pool(fleet, name, kind, alone)
                 if pool is not None:
                     prefilling.append(pool)
                 else:
@@ -162,7 +163,8 @@ def _stages(prefill: str) -> Sequence[tuple[str, bool]]:
     return {"shared": [shared], "choose": [shared, alone]}.get(prefill, [alone])
 
 
-def _prefill_pool(fleet: Fleet, name: str, kind: str, instance: Instance) -> Pool | None:
+def prefill_pool(fleet: Fleet, name: str, kind: str, instance: Instance) -> Pool | None:
+    """Return the racks of a type that compute a class's prompts, None where none are in time."""
     one = fleet.classes[name]
     wait = arrivals_of(fleet, name).wait
     points = prefill_points(
@@ -182,7 +184,9 @@ def arrivals_of(fleet: Fleet, name: str) -> Arrivals:
     return own if own is not None else fleet.arrivals
 
 
-def instance_of(fleet: Fleet, document: Document, name: str, kind: str, shared: bool) -> Instance:
+def instance_of(
+    fleet: Fleet, document: Document, name: str, kind: str, *, shared: bool
+) -> Instance:
     """Return one rack of a type with the model and workload of a class.
 
     Raises

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hbmopt.demand import Array
 from hbmopt.fleet.deciding import Decided
 from hbmopt.fleet.program import FleetProgram
-from hbmopt.models.fleet.quantities import Band
+from hbmopt.models.fleet.quantities import Band, FleetData
 from hbmopt.program import highs
 
 
@@ -36,8 +36,8 @@ def prices_of(decided: Decided) -> FleetPrices:
 
     Of the lines below the load curves alone: bands around what racks make would hold them there.
     """
-    data = decided.program.data
-    program = FleetProgram(replace(data, bands=tuple(map(_as_one, data.bands))))
+    data = without_bands(decided.program.data)
+    program = FleetProgram(data)
     relaxed, held = program.relaxed(), program.relaxed(_held(program, decided))
     return FleetPrices(
         _by_row(program, relaxed.duals) if relaxed.optimal else {},
@@ -48,6 +48,11 @@ def prices_of(decided: Decided) -> FleetPrices:
             if relaxed.optimal and program.holds("bought", kind, 0)
         },
     )
+
+
+def without_bands(data: FleetData) -> FleetData:
+    """Return numbers in which all racks of a pool are of one band."""
+    return replace(data, bands=tuple(map(_as_one, data.bands)))
 
 
 def _as_one(bands: tuple[tuple[Band, ...], ...]) -> tuple[tuple[Band, ...], ...]:

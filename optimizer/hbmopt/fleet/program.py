@@ -23,7 +23,7 @@ from hbmopt.demand import Array
 from hbmopt.models.fleet.fleet import declare_fleet
 from hbmopt.models.fleet.objective import objective_of
 from hbmopt.models.fleet.quantities import FleetData
-from hbmopt.program import LinearReader, highs
+from hbmopt.program import InfeasiblePlanError, LinearReader, highs
 
 Whole = NDArray[np.int64]
 
@@ -73,13 +73,11 @@ class FleetProgram:
 
     def holds(self, name: str, *index: int) -> bool:
         """Whether any row, or the objective, holds a variable."""
-        place = index if len(index) > 1 else index[0]
-        return id(self.model.component(name)[place]) in self.place
+        return id(self.model.component(name)[_key(index)]) in self.place
 
     def column(self, name: str, *index: int) -> int:
         """Return the column of a variable."""
-        place = index if len(index) > 1 else index[0]
-        return self.place[id(self.model.component(name)[place])]
+        return self.place[id(self.model.component(name)[_key(index)])]
 
     def columns(self, name: str, indices: Sequence[tuple[int, ...]]) -> Whole:
         """Return the columns of a family of variables."""
@@ -116,7 +114,7 @@ class FleetProgram:
     def amount(self, name: str, point: Array, *index: int) -> float:
         """Return the value of an expression at a point."""
         one = self.model.component(name)
-        form = generate_standard_repn(one[index if len(index) > 1 else index[0]] if index else one)
+        form = generate_standard_repn(one[_key(index)] if index else one)
         places = [self.place.get(id(variable)) for variable in form.linear_vars]
         pairs = zip(form.linear_coefs, places, strict=True)
         # A variable without a column is held by nothing and is 0.
@@ -147,21 +145,31 @@ class FleetProgram:
         return highs.solve(program or self.program, integers=False)
 
     def tighten(self) -> float:
-        """Add cuts until none gains; return what no plan exceeds."""
-        bound = np.inf
+        """Add cuts until none gains; return what no plan exceeds.
+
+        Raises
+        ------
+        InfeasiblePlanError
+            If no whole racks keep all rows.
+        """
+        answer = self.relaxed()
+        if not answer.optimal:
+            return np.inf
+        bound = answer.objective
         for _ in range(MOST_CUT_ROUNDS):
-            answer = self.relaxed()
-            if not answer.optimal:
-                return bound
-            bound = min(bound, answer.objective)
             cuts, gained = self._cuts(answer)
             if not cuts:
                 break
+            promised = answer.objective - gained
             self.program = _with_cuts(self.program, cuts)
-            if gained <= GAINED * abs(answer.objective):
-                bound = min(bound, answer.objective - gained)
+            answer = self.relaxed()
+            if not answer.optimal:
+                raise InfeasiblePlanError("no whole racks serve the fleet")
+            bound = min(bound, answer.objective)
+            # At these multipliers the sum of the cuts is the bound that more of them may reach.
+            if answer.objective - promised <= GAINED * abs(answer.objective):
                 break
-        return float(bound)
+        return bound
 
     def _cuts(self, answer: highs.Answer) -> tuple[list[tuple[Whole, Array, float]], float]:
         """Return cuts that the relaxed point violates, and by how much in all."""
@@ -190,6 +198,12 @@ class FleetProgram:
             cuts.append((one.columns[kept], worth[kept], most))
             gained += now - most
         return cuts, gained
+
+
+def _key(index: tuple[int, ...]) -> int | tuple[int, ...]:
+    """Return an index as Pyomo has it: plain where there is but one."""
+    (first, *others) = index
+    return index if others else first
 
 
 def _ends_of_rows(program: highs.Program, owner: Whole) -> tuple[Whole, Whole]:

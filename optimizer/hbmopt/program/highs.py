@@ -70,7 +70,8 @@ class Answer:
     """What HiGHS returned. `point` and `duals` are empty unless the status is optimal.
 
     A dual is d(objective) / d(right-hand side) of its row, a reduced cost d(objective) / d(column).
-    `bound` is what no point exceeds.
+    `bound` is what no point exceeds. A program that was given up after so many nodes is `stopped`,
+    with the best point that was found by then, if any.
     """
 
     status: str
@@ -86,6 +87,11 @@ class Answer:
         """Whether the point is a proven optimum."""
         return self.status == "optimal"
 
+    @property
+    def found(self) -> bool:
+        """Whether there is a point, proven or the best that was found."""
+        return len(self.point) > 0
+
 
 _STATUS = {
     highspy.HighsModelStatus.kOptimal: "optimal",
@@ -94,6 +100,10 @@ _STATUS = {
     highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
 }
 
+
+_GIVEN_UP = (highspy.HighsModelStatus.kSolutionLimit, highspy.HighsModelStatus.kIterationLimit)
+
+FEASIBLE = int(highspy.SolutionStatus.kSolutionStatusFeasible)
 
 OPTIONS: tuple[tuple[str, bool | float | int], ...] = (
     ("output_flag", False),
@@ -233,33 +243,49 @@ def version() -> str:
     return ".".join(map(str, numbers))
 
 
-def solve(program: Program, *, integers: bool, gap: float = NO_GAP) -> Answer:
+def solve(
+    program: Program, *, integers: bool, gap: float = NO_GAP, nodes: int | None = None
+) -> Answer:
     """Solve `program`, with its integer columns relaxed unless `integers`.
 
-    With integers to within a relative `gap`.
+    With integers to within a relative `gap`, and no further than so many nodes of the search.
 
     Raises
     ------
     SolverError
         When HiGHS does not take the program whole or stops without a proof.
     """
-    (answer,) = solve_all([program], integers=integers, gap=gap)
+    (answer,) = solve_all([program], integers=integers, gap=gap, nodes=nodes)
     return answer
 
 
-def solve_all(programs: Iterable[Program], *, integers: bool, gap: float = NO_GAP) -> list[Answer]:
+def solve_all(
+    programs: Iterable[Program],
+    *,
+    integers: bool,
+    gap: float = NO_GAP,
+    nodes: int | None = None,
+) -> list[Answer]:
     """Solve programs as `solve` does, one after the other; each as if it stood alone."""
     with _worker() as worker:
         return worker.call(
             lambda solver: [
-                _solved(solver, program, integers=integers, gap=gap) for program in programs
+                _solved(solver, program, integers=integers, gap=gap, nodes=nodes)
+                for program in programs
             ]
         )
 
 
-def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) -> Answer:
+NO_LIMIT = 2**31 - 1
+"""Nodes of a search that goes on to its end, as HiGHS counts them."""
+
+
+def _solved(
+    solver: _Silent, program: Program, *, integers: bool, gap: float, nodes: int | None
+) -> Answer:
     _load(solver, program, integers=integers)
     solver.setOptionValue("mip_rel_gap", gap)
+    solver.setOptionValue("mip_max_nodes", NO_LIMIT if nodes is None else nodes)
     # Programs with integers may take long; the others take less than asking would.
     solver.HandleUserInterrupt = integers
     status, stopped, unit = None, "", _unit(program)
@@ -269,6 +295,8 @@ def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) ->
         solver.setOptionValue("dual_feasibility_tolerance", tolerance)
         solver.run()
         status = _STATUS.get(solver.getModelStatus())
+        if status is None and nodes is not None and solver.getModelStatus() in _GIVEN_UP:
+            status = "stopped"
         if status is not None:
             break
         stopped = solver.modelStatusToString(solver.getModelStatus())
@@ -276,7 +304,8 @@ def _solved(solver: _Silent, program: Program, *, integers: bool, gap: float) ->
     if status is None:
         raise SolverError(f"HiGHS stopped without a proof: {stopped}")
     empty = np.empty(0)
-    if status != "optimal":
+    none = solver.getInfo().primal_solution_status != FEASIBLE
+    if status != "optimal" and (status != "stopped" or none):
         return Answer(status, float("nan"), empty, empty, empty, empty, float("nan"))
     solution, info = solver.getSolution(), solver.getInfo()
     mixed = integers and program.integer

@@ -59,7 +59,13 @@ if TYPE_CHECKING:
         TokenCost,
         plain,
     )
-    from hbmopt.results.solving import ACCEPTED_VIOLATION, solution_of, solutions, solve
+    from hbmopt.results.solving import (
+        ACCEPTED_VIOLATION,
+        priced_solution,
+        solution_of,
+        solutions,
+        solve,
+    )
 
 __all__ = [
     "ACCEPTED_VIOLATION",
@@ -105,6 +111,7 @@ __all__ = [
     "point_use",
     "prepare_prices",
     "priced_inputs",
+    "priced_solution",
     "prices_of_speed",
     "prompt_share",
     "rack_economics",
@@ -167,6 +174,7 @@ __getattr__ = on_first_use(
         "met": "point_limits",
         "notes_of": "notes",
         "plain": "solution",
+        "priced_solution": "solving",
         "plan_of": "point_limits",
         "point_use": "point_limits",
         "prepare_prices": "many_optima",

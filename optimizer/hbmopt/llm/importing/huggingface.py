@@ -40,13 +40,14 @@ class Imported:
     """An entry, and what became of the keys that it was made from."""
 
     llm: Llm
-    _account: Account
+    read: Account
+    """What became of every key as the model was made, without which of them change nothing."""
     _values: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def account(self) -> Account:
         """What became of every key; which of those that were read change nothing is looked for."""
-        found = self._account
+        found = self.read
         idle = unused(self._values, found.decided, _blocks) if self._values else frozenset()
         return replace(
             found,
@@ -140,7 +141,7 @@ def _from_gguf(
         notes.append(f"Draft layers of {header.drafted:,} parameters are left out.")
     note = " ".join([found.llm.note, *notes]).strip()
     entry = found.llm.model_copy(update={"note": note, "source": ["gguf_header"]})
-    return Imported(entry, found._account, found._values)
+    return Imported(entry, found.read, found._values)
 
 
 def _graft_beside(keys: Keys, path: Path) -> None:

@@ -160,8 +160,7 @@ def _most(amounts: dict[str, list[float]]) -> dict[str, list[float]]:
     largest = sorted(amounts, key=lambda name: -sum(amounts[name]))[: len(PARTS) - 1]
     kept = {name: listed for name, listed in amounts.items() if name in largest}
     rest = [listed for name, listed in amounts.items() if name not in largest]
-    together = [float(sum(parts)) for parts in zip(*rest, strict=True)]
-    return kept | {OTHERS: together}
+    return kept | {OTHERS: [float(sum(parts)) for parts in zip(*rest, strict=True)]}
 
 
 def _angle(names: Sequence[str], wide: int) -> int:

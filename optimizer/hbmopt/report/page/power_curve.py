@@ -11,7 +11,7 @@ from hbmopt.instance import Instance
 from hbmopt.points import has_formula
 from hbmopt.program import rack_power
 from hbmopt.report.tables import configuration_text
-from hbmopt.results import solutions, solve
+from hbmopt.results import priced_solution, solutions
 from hbmopt.studies.sweep import answer_row
 
 BY_FORMULA, BY_SEARCH = 24, 7
@@ -24,7 +24,7 @@ def power_caps(instance: Instance) -> list[float]:
     They go from what a rack draws whose accelerators are all parked to more than one draws that
     nothing caps. None where the rack draws no power.
     """
-    uncapped = solve(_under(instance, None)).power_w
+    uncapped = priced_solution(_under(instance, None)).power_w
     if not uncapped:
         return []
     used, cap = uncapped / 1e3, instance.power_cap_kw or 0.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmopt.basics import brief, counted, verb
-from hbmopt.demand import Configuration, Demand, Segment, alike, why_not
+from hbmopt.demand import Alike, Configuration, Demand, Segment, alike, why_not
 from hbmopt.documents import Figure, shipped
 from hbmopt.errors import InputError
 from hbmopt.instance import (
@@ -271,18 +271,23 @@ class StepCase:
     batch: float
 
     @cached_property
-    def demand(self) -> Demand:
-        """What the row's configuration asks for at full clock."""
-        return Demand(self.instance, self.configuration).with_clocks((1.0,))
-
-    def rates(self) -> BatchRates:
-        """Return how fast the row's configuration runs at its batch, at full clock.
+    def _alone(self) -> Alike:
+        """The row's configuration at full clock, without others that stand with it.
 
         It ran, so weights and caches did fit, whatever share of the HBM constants say is usable.
         """
         roomy = self.instance.scaled(("rack", "accelerator", "hbm_capacity"), AMPLE)
-        at_full = replace(self.configuration, clocks=(1.0,))
-        return OperatingPoints(alike(roomy, [at_full])).at(0, np.array([self.batch]))
+        (found,) = alike(roomy, [replace(self.configuration, clocks=(1.0,))])
+        return found
+
+    @property
+    def demand(self) -> Demand:
+        """What the row's configuration asks for at full clock."""
+        return self._alone.demand
+
+    def rates(self) -> BatchRates:
+        """Return how fast the row's configuration runs at its batch, at full clock."""
+        return OperatingPoints([self._alone]).at(0, np.array([self.batch]))
 
     def parts_ms(self) -> dict[str, float]:
         """Return what a step of the row spends on each resource."""

@@ -1,8 +1,8 @@
 """The smallest single change of each limit, input or choice that makes the impossible possible.
 
-Every change is sought over all configurations: one that serves after the best change so far is
-asked how much less is enough for it, the others are passed over. What is reported is rounded to
-the side on which it suffices, and the point that it makes possible is checked by its program.
+Every change is sought over all configurations together; those that fail after a change are not
+asked about smaller ones. What is reported is rounded to the side on which it suffices, and the
+point that it makes possible is checked by its program.
 """
 
 import math
@@ -43,7 +43,7 @@ ROUGHLY = 1e-4
 """Relative precision of a value that is told, and not set."""
 
 CLOSELY = 1e-6
-"""Relative precision of a value that is looked for over all configurations together."""
+"""Relative precision of a value that it takes searches to find."""
 
 Aim = Callable[[Instance], Target]
 """What an instance is asked to serve; the instance's own floor may be part of it."""
@@ -366,10 +366,15 @@ class CureSearch:
 
     def breaking(self, lever: Lever) -> float | None:
         """Return the value of a lever from which on nothing serves, None where something does."""
+        ordered = list(self.ordered)
 
         def serves(value: float) -> bool:
-            instance = lever.apply(self.instance, value)
-            return any(self._serves(instance, one) for one in self.ordered)
+            one = self._server(lever.apply(self.instance, value), ordered)
+            if one is not None:
+                # What serves here is the likeliest to serve at the next value.
+                ordered.remove(one)
+                ordered.insert(0, one)
+            return one is not None
 
         if serves(lever.furthest):
             return None
@@ -380,52 +385,61 @@ class CureSearch:
     ) -> tuple[float, Configuration] | None:
         """Return the value of a lever from which on something serves, and what that is."""
         if _demand(self.instance):
-            return self._first_of_all(lever, hopeful)
-        best, owner = lever.furthest, None
-        for one in hopeful:
-            if self._serves(lever.apply(self.instance, best), one):
-                best, owner = self._least(lever, best, one), one
-        return (best, owner) if owner is not None else None
+            return self._first_by_search(lever, hopeful)
+        left = self._serving(lever.apply(self.instance, lever.furthest), hopeful)
+        if not left:
+            return None
 
-    def _first_of_all(
+        def fails(value: float) -> bool:
+            nonlocal left
+            serving = self._serving(lever.apply(self.instance, value), left)
+            left = serving or left
+            return not serving
+
+        return _nearest(lever, lever.furthest, fails, PRECISION), left[-1]
+
+    def _first_by_search(
         self, lever: Lever, hopeful: Sequence[Configuration]
     ) -> tuple[float, Configuration] | None:
-        """Return what `_first` does, all configurations looked at together."""
+        """Return what `_first` does, where it takes a search to say what serves.
+
+        One that serves is asked how much less is enough for it, and the others whether they serve
+        with that little.
+        """
 
         def fails(value: float) -> bool:
-            return self._server(lever.apply(self.instance, value), hopeful) is None
+            return not self._serves(lever.apply(self.instance, value), tried[-1])
 
-        if not hopeful or fails(lever.furthest):
-            return None
-        value = _nearest(lever, lever.furthest, fails, CLOSELY)
-        owner = self._server(lever.apply(self.instance, value), hopeful)
+        value, tried, left = lever.furthest, list[Configuration](), list(hopeful)
+        while owner := self._server(lever.apply(self.instance, value), left):
+            tried.append(owner)
+            left.remove(owner)
+            value = _nearest(lever, value, fails, CLOSELY)
+        owner = self._server(lever.apply(self.instance, value), tried)
         return (value, owner) if owner is not None else None
 
-    def _least(self, lever: Lever, enough: float, one: Configuration) -> float:
-        """Return the value nearest to the present one at which a configuration serves."""
-
-        def fails(value: float) -> bool:
-            return not self._serves(lever.apply(self.instance, value), one)
-
-        return _nearest(lever, enough, fails, PRECISION)
-
     def _serves(self, instance: Instance, configuration: Configuration) -> bool:
-        if _demand(instance):
-            return self._server(instance, [configuration]) is not None
-        return TargetSearch(instance, [configuration]).serves(self.aim(instance))
+        return self._server(instance, [configuration]) is not None
 
     def _server(self, instance: Instance, listed: Sequence[Configuration]) -> Configuration | None:
         """Return one of some configurations that serves, None where none does."""
+        if not listed:
+            return None
         if _demand(instance):
             best = best_point(_most_tokens(instance), only=listed)
             return best.configuration if best is not None else None
-        return next((one for one in listed if self._serves(instance, one)), None)
+        # The likeliest one comes first: where it serves, the others need not be looked at.
+        first, others = listed[:1], listed[1:]
+        return next(iter(self._serving(instance, first) or self._serving(instance, others)), None)
 
     def _serving(self, instance: Instance, listed: Sequence[Configuration]) -> list[Configuration]:
         """Return the configurations that may serve: of a demand all, if any one does."""
         if _demand(instance):
             return list(listed) if self._server(instance, listed) is not None else []
-        return [one for one in listed if self._serves(instance, one)]
+        if not listed:
+            return []
+        serving = set(TargetSearch(instance, listed).serving(self.aim(instance)))
+        return [one for one in listed if one in serving]
 
     def _chosen(self, choice: Choice) -> Cure | None:
         """Return a choice as a cure where something serves with it."""

@@ -38,8 +38,8 @@ from hbmopt.results import (
     Solution,
     StepAccuracy,
     configuration_of,
+    priced_solution,
     solution_of,
-    solve,
     step_accuracy,
 )
 from hbmopt.studies.frontier.normalisation import millions, normalisation
@@ -257,7 +257,7 @@ class Frontier(Answer):
         speed = max(speed, float(self.instance.limits.min_speed))
         position = self._position(speed)
         if position < 0 or self.sampled:
-            return solve(self.instance.at_floor(float(speed)))
+            return priced_solution(self.instance.at_floor(float(speed)))
         return self._solution_at(position, float(speed))
 
     def _solution_at(self, position: int, speed: float) -> Solution:

@@ -36,7 +36,7 @@ from hbmopt.program import (
     priced,
     template_of,
 )
-from hbmopt.results import Conflict, Solution, configuration_of, plain, solution_of, solve
+from hbmopt.results import Conflict, Solution, configuration_of, plain, priced_solution, solution_of
 from hbmopt.studies.sensitivity.advice import what_to_buy
 from hbmopt.studies.sensitivity.number_price import COLUMNS, NumberPrice, RangeEnd, Resolved
 from hbmopt.studies.sensitivity.price_range import (
@@ -413,7 +413,7 @@ class _Study:
         else:
             # Nothing that is nearly as good here can run there: why, or what else, takes a solve.
             try:
-                solution = solve(number.at(self.instance, moved))
+                solution = priced_solution(number.at(self.instance, moved))
             except HbmoptError as error:
                 return Resolved(quoted, "failed", expected, message=" ".join(str(error).split()))
             if solution.objective_amount is None:

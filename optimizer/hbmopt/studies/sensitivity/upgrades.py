@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from hbmopt.documents import Figure, KeyPath
 from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.plan import hopeful, most_of_each
-from hbmopt.results import ConstraintResult, InputResult, Solution, hardware_inputs, scaled, solve
+from hbmopt.results import (
+    ConstraintResult,
+    InputResult,
+    Solution,
+    hardware_inputs,
+    priced_solution,
+    scaled,
+)
 
 TENTH = 0.1
 
@@ -89,4 +96,4 @@ def _best(instance: Instance, bought: list[Instance]) -> Iterator[float | None]:
             yield one.amount if one is not None else None
     else:
         for changed in bought:
-            yield solve(changed).objective_amount
+            yield priced_solution(changed).objective_amount

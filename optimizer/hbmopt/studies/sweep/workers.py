@@ -168,7 +168,7 @@ class FleetProblem(Problem):
     def rows(
         self,
         points: Sequence[SweepPoint],
-        evaluator: Evaluator,  # noqa: ARG002 -- fleets have nothing in common that it keeps
+        evaluator: Evaluator,  # noqa: ARG002 -- fleets are solved one by one
     ) -> Iterator[Asked]:
         """Yield points with the calls that answer them, or with what is wrong with them."""
         for point in points:
