@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         RackCount,
     )
     from hbmopt.fleet.prefill import CHUNKS, PrefillPoint, prefill_points
-    from hbmopt.fleet.schema import Fleet, FleetClass, fleet_of
+    from hbmopt.fleet.schema import Fleet, fleet_of
     from hbmopt.fleet.sessions import (
         Pause,
         Place,
@@ -49,7 +49,6 @@ __all__ = [
     "Arrivals",
     "ClassResult",
     "Fleet",
-    "FleetClass",
     "FleetConflict",
     "FleetCost",
     "FleetCure",
@@ -86,7 +85,6 @@ __getattr__ = on_first_use(
         "Arrivals": "arrivals",
         "ClassResult": "plan",
         "Fleet": "schema",
-        "FleetClass": "schema",
         "FleetConflict": "plan",
         "FleetCost": "plan",
         "FleetCure": "plan",

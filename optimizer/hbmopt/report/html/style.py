@@ -24,7 +24,8 @@ nav ul { list-style: none; margin: .8rem 0 0; padding: 0; display: flex; flex-wr
 .figures dd { margin: 0; font-size: 1.1rem; font-weight: 600; }
 .figures dd.remark { font-size: .8rem; font-weight: 400; }
 figure { margin: .6rem 0; }
-.chart { overflow-x: auto; }
+.chart, .scrolled { overflow-x: auto; }
+.scrolled thead .number { white-space: normal; }
 .chart svg, .chart img { max-width: 100%; height: auto; }
 .chart.wide svg { max-width: none; }
 .chart.vega-embed { display: block; }
@@ -58,7 +59,7 @@ footer { margin-top: 2.5rem; color: var(--grey); font-size: .85rem; border-top: 
   nav, .vega-embed details { display: none; }
   figure, tr, .figures div, .conflict { break-inside: avoid; }
   h2, h3, thead { break-after: avoid; }
-  .chart { overflow: visible; }
+  .chart, .scrolled { overflow: visible; }
   .figures div, .bar, .conflict { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hbmopt.documents import Document
-from hbmopt.fleet import Fleet, FleetClass, FleetPlan, fleet_of
+from hbmopt.fleet import Fleet, FleetPlan, fleet_of
 from hbmopt.instance import apply_override, copied_document
 from hbmopt.studies.sweep import Row, fleet_row
 
@@ -25,20 +25,18 @@ class Point:
 
 def demand_points(fleet: Fleet) -> list[Point]:
     """Return all demands of a fleet multiplied by the same shares; none where none is given."""
-    asked = [(name, one) for name, one in fleet.classes.items() if _demand(one, 1.0)]
+    asked = [name for name in fleet.classes if _demand(fleet, name, 1.0)]
     if not asked:
         return []
     return [
-        Point(
-            share,
-            tuple(f"classes.{name}.{_demand(one, share)}" for name, one in asked),
-        )
+        Point(share, tuple(f"classes.{name}.{_demand(fleet, name, share)}" for name in asked))
         for share in DEMANDS
     ]
 
 
-def _demand(one: FleetClass, share: float) -> str:
+def _demand(fleet: Fleet, name: str, share: float) -> str:
     """Return the key and the value of a share of a class's demand, "" where it has none."""
+    one = fleet.classes[name]
     if one.rate is not None:
         return f"rate={share * float(one.rate)!r} requests/s"
     if one.throughput is not None:

@@ -40,7 +40,8 @@ def html_table(found: FittedTable) -> Html:
     """Return a table of the terminal with all its columns."""
     header = [one.title for one in found.columns]
     rows = zip(*(one.cells for one in found.columns), strict=True)
-    return table(header, rows, "".join("r" if one.right else "l" for one in found.columns))
+    kinds = "".join("r" if one.right else "l" for one in found.columns)
+    return element("div", table(header, rows, kinds), class_="scrolled")
 
 
 def fleet_heading(plan: FleetPlan) -> Html:
