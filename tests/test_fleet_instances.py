@@ -1,4 +1,4 @@
-"""The fleets that ship: they are read, the small ones are solved, and documents say what they give."""
+"""The fleets that ship: they are read, the small ones are solved, and documents tell what is so."""
 
 import contextlib
 import io
