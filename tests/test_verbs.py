@@ -18,7 +18,7 @@ from hbmopt.instance.schema import load_document, validate
 CLOSED_FORM = ROOT / "instances" / "closed_form.yaml"
 H100 = ROOT / "instances" / "h100.yaml"
 SHIPPED = sorted(ROOT.glob("instances/**/[!_]*.yaml"))
-SHIPPED = [path for path in SHIPPED if "catalog" not in path.parts]
+SHIPPED = [path for path in SHIPPED if not {"catalog", "fleets"} & set(path.parts)]
 
 VERBS = {
     "solve": lambda source, **more: hbmopt.solve(source, **more).throughput_tok_s,
