@@ -107,7 +107,9 @@ class Decided:
         return float(self.point[self.program.column(name, *index)])
 
     def racks(self, pool: int, period: int) -> int:
-        """Return the racks of a pool in a period."""
+        """Return the racks of a pool in a period; those that make nothing are at rest."""
+        if self.program.data.switches is None and (pool, period) not in self.operations:
+            return 0
         bands = range(len(self.program.data.bands[pool][period]))
         return round(sum(self.value("band_racks", pool, period, band) for band in bands))
 

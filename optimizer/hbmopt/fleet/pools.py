@@ -1,5 +1,6 @@
 """Pools: each class on each type of rack that may serve it, as an instance and its load curve."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -218,9 +219,12 @@ def instance_of(
         given(("limits", "pue"), float(fleet.site.pue))
     if shared:
         given(("workload", "prefill"), "shared")
-    resolve_references(asked)
-    graft(("rack", "price"), "racks", kind, "price")
-    instance = validate(asked)
+    try:
+        resolve_references(asked)
+        graft(("rack", "price"), "racks", kind, "price")
+        instance = validate(asked)
+    except InputError as error:
+        raise InputError(_where(str(error), name, kind)) from None
     if instance.limits.power_scope != "rack":
         raise InputError(
             f"{document.origin(('racks', kind, 'limits'))}: racks.{kind}.limits.power_scope: the "
@@ -228,3 +232,19 @@ def instance_of(
         )
     document.files.update(asked.files)
     return instance
+
+
+OWN = {"llm": "classes", "workload": "classes"}
+"""Parts of an instance that a class has; the others are those of a type of rack."""
+
+
+def _where(problem: str, name: str, kind: str) -> str:
+    """Return a problem of one rack with its key as it stands in the fleet."""
+    found = re.match(
+        r"(.*?: )(rack|llm|workload|limits|choices|calibration)((?:\.\S+)?: .*)", problem
+    )
+    if found is None:
+        return problem
+    place, part, rest = found.groups()
+    owner = name if part in OWN else kind
+    return f"{place}{OWN.get(part, 'racks')}.{owner}.{part}{rest}"

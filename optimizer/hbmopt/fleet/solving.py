@@ -244,14 +244,16 @@ class _Answering:
             rows = [self._prices.of("demand", demand, period, held=held) for period in periods]
             return sum(dual / peak for dual, tokens in zip(rows, asked, strict=True) if tokens)
 
-        llms = [pool.instance.llm for pool in self._pools if pool.demand == one.name]
+        own = [pool.instance for pool in self._pools if pool.demand == one.name]
+        output = own[0].workload.output if own else None
         short = any(
             tokens is not None and made < tokens * (1.0 - REACHED)
             for tokens, made in zip(asked, served, strict=True)
         )
         return ClassResult(
             name=one.name,
-            llm=(llms[0].title or llms[0].name) if llms else "",
+            llm=(own[0].llm.title or own[0].llm.name) if own else "",
+            output_tokens=float(output) if output is not None else None,
             must_serve=one.must_serve,
             asked_tok_s=asked,
             served_tok_s=served,
