@@ -73,7 +73,13 @@ RUNS = 1e-6
 NEAR = ((1.0, 0.0), (2.0, 1.0))
 """Racks more or less of pools that run in parts, and those of pools that do not."""
 
-NODES, MOST_NODES = 200, 2_000
+SHARED_GAP = 0.1
+"""Share of a gap that periods take which are decided on what was bought."""
+
+JOINT_GAP = 0.25
+"""And that of the periods which are decided together with what is bought."""
+
+NODES, MOST_NODES = 200, 20_000
 """Nodes of the search after which a period, and a fleet, is left with the best that was found."""
 
 
@@ -398,7 +404,8 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
     shared = np.setdiff1d(np.arange(len(whole.cost)), np.concatenate(list(own.values())))
     while True:
         point[bought] = np.round(point[bought])
-        worse, allowed = set[int](), gap * abs(first.objective) / len(data.periods)
+        worse = set[int]()
+        allowed = SHARED_GAP * gap * abs(first.objective) / len(data.periods)
         for period in periods:
             if period in short:
                 continue
@@ -416,21 +423,27 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
             return point, bound
         short |= worse
         columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
-        answer = _near(program, columns, first.point, gap)
+        answer = _together(program, columns, first.point, JOINT_GAP * gap)
         if not answer.found:
             raise InfeasiblePlanError("no plan of whole racks serves the fleet")
+        elsewhere = [own[period] for period in periods if period not in short]
+        reached = answer.bound + _least_elsewhere(program, shared, elsewhere)
+        bound = min(bound, reached) if np.isfinite(reached) else bound
         point[columns] = answer.point
 
 
-def _near(program: FleetProgram, columns: Whole, point: Array, gap: float) -> highs.Answer:
-    """Decide some periods and what is bought, with racks near those of a point with parts of racks.
+def _together(program: FleetProgram, columns: Whole, point: Array, gap: float) -> highs.Answer:
+    """Decide what is bought and some periods, as if there were no others.
 
-    First only what runs there by a rack more or less, then all else as well.
+    Where the search ends without whole racks, those near a point with parts of racks are looked at.
     """
     whole = program.program
     others = np.setdiff1d(np.arange(len(whole.cost)), columns)
     rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
     part = part_of(whole, columns, rows, whole.cost[columns])
+    answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
+    if answer.found:
+        return answer
     integer = np.array(part.integer, dtype=np.int64)
     at, lower, upper = point[columns][integer], part.column_lower.copy(), part.column_upper.copy()
     runs = at > RUNS
@@ -440,7 +453,22 @@ def _near(program: FleetProgram, columns: Whole, point: Array, gap: float) -> hi
         lower[integer] = np.maximum(part.column_lower[integer], below)
         upper[integer] = np.minimum(part.column_upper[integer], above)
         near = replace(part, column_lower=lower, column_upper=upper)
-        answer = highs.solve(near, integers=True, gap=gap, nodes=MOST_NODES)
-        if answer.found:
-            return answer
-    return highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
+        found = highs.solve(near, integers=True, gap=gap, nodes=MOST_NODES)
+        if found.found:
+            return replace(found, bound=answer.bound)
+    return answer
+
+
+def _least_elsewhere(program: FleetProgram, shared: Whole, periods: Sequence[Whole]) -> float:
+    """Return what the columns of some periods add at best, with any number of racks bought."""
+    whole, found = program.program, 0.0
+    for own in periods:
+        columns = np.concatenate([shared, own])
+        others = np.setdiff1d(np.arange(len(whole.cost)), columns)
+        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
+        cost = np.concatenate([np.zeros(len(shared)), whole.cost[own]])
+        answer = highs.solve(part_of(whole, columns, rows, cost), integers=False)
+        if not answer.optimal:
+            return np.inf
+        found += answer.objective
+    return found
