@@ -15,6 +15,30 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 INSTANCES = sorted(path.stem for path in (ROOT / "instances").glob("*.yaml"))
 
+FLEETS = sorted(path.stem for path in (ROOT / "instances" / "fleets").glob("*.yaml"))
+
+FACTORY = """
+import hbmopt
+import yaml
+
+TIMES, HOUR = {times}, {hour}
+fleet = yaml.safe_load(open({file!r}, encoding="utf-8"))
+for one in fleet["classes"].values():
+    rate, unit = one["rate"].split()
+    one["rate"] = f"{{TIMES * float(rate)}} {{unit}}"
+    if HOUR is not None:
+        one["load"] = [one["load"][HOUR]]
+for one in fleet["racks"].values():
+    one |= {{key: TIMES * one[key] for key in ("owned", "at_most") if key in one}}
+power, unit = fleet["site"]["power"].split()
+fleet["site"]["power"] = f"{{TIMES * float(power)}} {{unit}}"
+if HOUR is not None:
+    fleet["periods"] = [{{"name": "hour"}}]
+plan = hbmopt.solve_fleet(fleet)
+print(plan, f"gap {{plan.gap:.2%}}")
+"""
+"""The factory with more of everything, or in one of its hours."""
+
 SITE = """
 import hbmopt
 import pyomo.environ as pyo
@@ -47,6 +71,12 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     (hall,) = re.findall(r"<!-- executed by the tests -->\n```python\n(.*?)```", readme, re.DOTALL)
     yield "plan: hall of the README", ["-c", hall]
     yield "plan: 40 MW, three kinds of racks", ["-c", SITE]
+    for name in FLEETS:
+        yield f"fleet {name}", ["-m", "hbmopt", "solve", name]
+    file = str(ROOT / "instances" / "fleets" / "factory_100mw.yaml")
+    for name, times, hour in (("one hour", 1, 15), ("ten times of all", 10, None)):
+        script = FACTORY.format(file=file, times=times, hour=hour)
+        yield f"fleet factory_100mw, {name}", ["-c", script]
     yield "help", ["-m", "hbmopt", "--help"]
 
 

@@ -3,15 +3,17 @@
 import copy
 from dataclasses import replace
 
+import pyomo.environ as pyo
 import pytest
 
 import fleets
 import hbmopt
 from hbmopt.fleet import solve_fleet
 from hbmopt.fleet.deciding import decide, site_power
+from hbmopt.fleet.load_curve import LoadCurve, refine
 from hbmopt.fleet.numbers import fleet_data
 from hbmopt.fleet.pools import pools_of
-from hbmopt.fleet.prices import prices_of, without_bands
+from hbmopt.fleet.prices import memory_worth, prices_of, without_bands
 from hbmopt.fleet.program import FleetProgram
 from hbmopt.fleet.schema import fleet_of, load_fleet_document
 
@@ -50,8 +52,9 @@ def relaxed(source):
     """What a fleet of parts of racks reaches, with prices."""
     document = load_fleet_document(source)
     read = fleet_of(document)
-    data = fleet_data(read, pools_of(read, document)[0])
-    answer = FleetProgram(data).relaxed()
+    pools, _ = pools_of(read, document)
+    refine([pool.curve for pool in pools if isinstance(pool.curve, LoadCurve)], 1e-3)
+    answer = FleetProgram(fleet_data(read, pools)).relaxed()
     assert answer.optimal
     return answer.objective
 
@@ -209,3 +212,37 @@ def test_racks_move_only_as_far_as_they_may():
     assert fixed.standing_racks > free.standing_racks
     for pool in fixed.pools:
         assert len(set(pool.racks)) == 1
+
+
+def test_more_bandwidth_is_worth_what_it_saves():
+    plan, _ = decided(fleet(racks={"b200": B200}))
+    document = load_fleet_document(fleet(racks={"b200": B200}))
+    pools, _ = pools_of(fleet_of(document), document)
+    worth = memory_worth(plan, pools)["b200"]
+    faster = fleet(
+        racks={
+            "b200": B200
+            | {
+                "rack": {
+                    "base": "dgx_b200",
+                    "accelerator": {"base": "nvidia_b200_sxm", "hbm_bandwidth": "7.777 TB/s"},
+                }
+            }
+        }
+    )
+    per_cent = relaxed(faster) - relaxed(fleet(racks={"b200": B200}))
+    assert worth.terabyte_per_s * 0.077 == pytest.approx(per_cent, rel=0.1)
+    assert worth.terabyte_per_s > 0.0 <= worth.gigabyte
+
+
+def test_a_fleet_is_a_block_of_a_model_of_ones_own():
+    racks = {"h200": H200, "b200": B200}
+    model = pyo.ConcreteModel()
+    model.fleet = hbmopt.fleet_block(fleet(racks=racks))
+    model.least = pyo.Objective(expr=model.fleet.cost)
+    model.few = pyo.Constraint(expr=model.fleet.bought[1, 0] <= 1)
+    pyo.SolverFactory("appsi_highs").solve(model)
+    plan = solve_fleet(fleet(racks={"h200": H200, "b200": B200 | {"at_most": 1}}))
+    assert pyo.value(model.least) == pytest.approx(plan.amount, rel=1e-3)
+    standing = [round(pyo.value(model.fleet.standing[kind, 0])) for kind in range(2)]
+    assert standing == [one.standing[0] for one in plan.racks]

@@ -15,6 +15,7 @@ such as ``{"limits.power": "90 kW"}``, and returns an object with pandas frames:
     solve_fleet   what to buy for classes of demand, and what every rack does in every period
 
     rack_block    a rack as a Pyomo block inside a model of one's own
+    fleet_block   a fleet as one
     solve_model   that model, solved exactly and priced
 
     load          an instance, validated
@@ -33,7 +34,7 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.errors import HbmoptError, InputError, SolverError
-    from hbmopt.fleet import FleetPlan, solve_fleet
+    from hbmopt.fleet import FleetPlan, fleet_block, solve_fleet
     from hbmopt.instance import Instance, catalogue, load
     from hbmopt.llm import Llm
     from hbmopt.llm.importing import import_llm
@@ -58,6 +59,7 @@ _HOME = {
     "check": "studies.claim",
     "compare": "studies.comparison",
     "explain": "studies.conflict",
+    "fleet_block": "fleet",
     "frontier": "studies.frontier",
     "import_llm": "llm.importing",
     "load": "instance",
@@ -119,6 +121,7 @@ __all__ = [
     "check",
     "compare",
     "explain",
+    "fleet_block",
     "frontier",
     "import_llm",
     "load",

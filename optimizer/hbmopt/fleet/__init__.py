@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         share_waiting,
         square_root_staffing,
     )
+    from hbmopt.fleet.block import fleet_block
     from hbmopt.fleet.plan import (
         ClassResult,
         FleetConflict,
@@ -65,6 +66,7 @@ __all__ = [
     "ToolCalls",
     "erlang_b",
     "erlang_c",
+    "fleet_block",
     "fleet_of",
     "headroom",
     "narrowest_configuration",
@@ -101,6 +103,7 @@ __getattr__ = on_first_use(
         "ToolCalls": "sessions",
         "erlang_b": "arrivals",
         "erlang_c": "arrivals",
+        "fleet_block": "block",
         "fleet_of": "schema",
         "headroom": "arrivals",
         "narrowest_configuration": "sessions",

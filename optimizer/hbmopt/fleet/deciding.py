@@ -35,7 +35,7 @@ FEW = 60
 FEWEST = 12
 """And up to which they are decided to the closer gap."""
 
-MOST_BANDED = 12
+MOST_BANDED = 8
 """Times that bands are divided at most."""
 
 SLOWLY = 0.8
@@ -76,7 +76,7 @@ NEAR = ((1.0, 0.0), (2.0, 1.0))
 SHARED_GAP = 0.1
 """Share of a gap that periods take which are decided on what was bought."""
 
-JOINT_GAP = 0.25
+JOINT_GAP = 0.15
 """And that of the periods which are decided together with what is bought."""
 
 NODES, MOST_NODES = 200, 20_000

@@ -27,6 +27,10 @@ class RackCount:
     at_most: int | None
     usd: float | None
     idle_kw: float
+    hbm_gb_worth: float | None = None
+    """What one more GB of HBM on every accelerator of the type gains, in the objective's unit."""
+    hbm_tb_s_worth: float | None = None
+    """And one more TB/s."""
 
 
 @dataclass(frozen=True)

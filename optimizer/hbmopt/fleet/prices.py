@@ -5,12 +5,16 @@ a fleet that is large beside a rack it costs its share of a rack as well: that i
 relaxation, where racks may be parts.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from hbmopt.demand import Array
 from hbmopt.fleet.deciding import Decided
+from hbmopt.fleet.load_curve import LoadCurve, load_curves, refine
+from hbmopt.fleet.pools import Pool
 from hbmopt.fleet.program import FleetProgram
-from hbmopt.models.fleet.quantities import Band, FleetData
+from hbmopt.models.fleet.quantities import Band, FleetData, Line
 from hbmopt.program import highs
 
 
@@ -47,6 +51,93 @@ def prices_of(decided: Decided) -> FleetPrices:
             for kind, one in enumerate(data.kinds)
             if relaxed.optimal and program.holds("bought", kind, 0)
         },
+    )
+
+
+@dataclass(frozen=True)
+class MemoryWorth:
+    """What the objective gains by more HBM on every accelerator of a type of rack.
+
+    `gigabyte` is for one GB more, `terabyte_per_s` for one TB/s more, in the objective's unit.
+    """
+
+    gigabyte: float
+    terabyte_per_s: float
+
+
+def memory_worth(decided: Decided, pools: Sequence[Pool]) -> dict[str, MemoryWorth]:
+    """Return what more HBM is worth, by type of rack of which pools decode.
+
+    The load curves are drawn anew for a per cent more, and parts of racks decided again. Pools that
+    compute prompts are left as they are.
+    """
+    used = {place for place, _ in decided.operations}
+    decoding = [place for place in sorted(used) if isinstance(pools[place].curve, LoadCurve)]
+    kinds = list(dict.fromkeys(pools[place].kind for place in decoding))
+    asked = [
+        (kind, path, place)
+        for kind in kinds
+        for path in (CAPACITY, BANDWIDTH)
+        for place in decoding
+        if pools[place].kind == kind
+    ]
+    fresh = load_curves([pools[place].instance.scaled(path, MORE) for _, path, place in asked])
+    drawn = [one for one in fresh if one is not None]
+    refine([*drawn, *(one for place in decoding if _is_curve(one := pools[place].curve))], FINE)
+    bare = without_bands(decided.program.data)
+    lines = {place: tuple(pools[place].curve.lines) for place in decoding}
+    before = FleetProgram(_with(bare, lines, {})).relaxed().objective
+    found = dict[str, MemoryWorth]()
+    for kind in kinds:
+        gains = []
+        for path in (CAPACITY, BANDWIDTH):
+            own = {
+                place: one
+                for (whose, what, place), one in zip(asked, fresh, strict=True)
+                if one is not None and whose == kind and what == path
+            }
+            more = {place: (tuple(one.lines), one.top.rate) for place, one in own.items()}
+            lifted = {place: each for place, (each, _) in more.items()}
+            tops = {place: top for place, (_, top) in more.items()}
+            after = FleetProgram(_with(bare, lines | lifted, tops)).relaxed().objective
+            place = next(iter(own))
+            amount = float(pools[place].instance.figure(path)) * (MORE - 1.0)
+            gained = after - before if after > before + ROUNDED * abs(before) else 0.0
+            gains.append(gained / amount)
+        found[kind] = MemoryWorth(*gains)
+    return found
+
+
+CAPACITY = ("rack", "accelerator", "hbm_capacity")
+BANDWIDTH = ("rack", "accelerator", "hbm_bandwidth")
+
+MORE = 1.01
+"""How much more of HBM its price is taken over."""
+
+ROUNDED = 1e-9
+"""Share of the objective up to which it gained nothing."""
+
+FINE = 1e-3
+"""Share of a rack's power that load curves leave open where their differences count."""
+
+
+def _is_curve(curve: object) -> TypeGuard[LoadCurve]:
+    return isinstance(curve, LoadCurve)
+
+
+def _with(
+    data: FleetData, lines: Mapping[int, tuple[Line, ...]], tops: Mapping[int, float]
+) -> FleetData:
+    """Return numbers of one band each with other lines and highest rates of some pools."""
+
+    def band(place: int, one: Band) -> Band:
+        return replace(one, lines=lines.get(place, one.lines), highest=tops.get(place, one.highest))
+
+    return replace(
+        data,
+        bands=tuple(
+            tuple((band(place, one),) for (one,) in own) for place, own in enumerate(data.bands)
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from hbmopt.fleet.plan import (
     RackCount,
 )
 from hbmopt.fleet.pools import NoPool, Pool, PrefillCurve, pools_of
-from hbmopt.fleet.prices import FleetPrices, prices_of
+from hbmopt.fleet.prices import FleetPrices, memory_worth, prices_of
 from hbmopt.fleet.schema import Fleet, FleetSource, fleet_of, load_fleet_document
 from hbmopt.instance import Overrides
 from hbmopt.program import InfeasiblePlanError
@@ -120,6 +120,8 @@ class _Answering:
         self._fleet, self._pools, self._missing = fleet, pools, missing
         self._decided, self._data = decided, decided.program.data
         self._prices: FleetPrices = prices_of(decided)
+        few = len({place for place, _ in decided.operations}) <= FEW_POOLS
+        self._memory = memory_worth(decided, pools) if few else {}
         self._sign = -1.0 if fleet.objective in LEAST else 1.0
 
     def plan(self, seconds: float) -> FleetPlan:
@@ -158,6 +160,7 @@ class _Answering:
     def _racks(self, kind: int) -> RackCount:
         one, years = self._data.kinds[kind], range(self._data.years)
         pool = next((pool for pool in self._pools if pool.kind == one.name), None)
+        memory = self._memory.get(one.name)
         return RackCount(
             kind=one.name,
             title=pool.instance.rack.in_words if pool is not None else one.name,
@@ -168,6 +171,8 @@ class _Answering:
             at_most=round(one.at_most) if one.at_most is not None else None,
             usd=one.usd or None,
             idle_kw=one.idle_kw,
+            hbm_gb_worth=memory.gigabyte if memory is not None else None,
+            hbm_tb_s_worth=memory.terabyte_per_s if memory is not None else None,
         )
 
     def _count(self, name: str, *index: int) -> int:
@@ -419,6 +424,9 @@ ROWS_IN_WORDS = {
     "assigned": "racks",
 }
 """Rows of a type of rack in a period that have a price where they are reached."""
+
+FEW_POOLS = 6
+"""Pools that run up to which more HBM is priced: their load curves are drawn twice more."""
 
 NEAR = 1e-2
 """Share of a cap within which whole racks come to it."""

@@ -129,6 +129,14 @@ def racks_table(plan: FleetPlan) -> FittedTable:
     columns += [
         Column("M USD\neach", [shown(one.usd and one.usd / 1e6) for one in racks], rank=3),
         Column("kW each\nat rest", [show(one.idle_kw, 3) for one in racks], rank=4),
+    ]
+    if any(one.hbm_gb_worth is not None for one in racks):
+        word = f"HBM {facts.saved_word(plan)}\n{plan.unit}"
+        columns += [
+            Column(f"1 GB more {word}", [shown(one.hbm_gb_worth) for one in racks], rank=4),
+            Column(f"1 TB/s more {word}", [shown(one.hbm_tb_s_worth) for one in racks], rank=4),
+        ]
+    columns += [
         Column("rack", [one.title for one in racks], right=False, least=20, rank=5, style="dim"),
     ]
     return FittedTable(columns, "Racks to buy and to keep")
