@@ -16,7 +16,6 @@ from hbmopt.fleet.schema import fleet_of, load_fleet_document
 from hbmopt.instance import cost_rate
 from hbmopt.plan import best_points
 
-CHOICES = {"weight_formats": ["fp8"], "kv_formats": ["fp8"], "clocks": [1.0, 0.8]}
 MOST_RACKS = 4
 PARTS = 20
 """Parts into which the demand of a class is divided among two types."""
@@ -38,7 +37,6 @@ def small_fleet(seed):
                 },
                 "min_speed": f"{draw.choice([15, 30, 50])} tok/s/user",
                 "throughput": f"{draw.uniform(1, 40):.3g}k tok/s",
-                "choices": {"weight_formats": None},
             }
             for name in ("one", "other")
         },
@@ -47,13 +45,15 @@ def small_fleet(seed):
                 "rack": name,
                 "at_most": draw.randint(2, MOST_RACKS),
                 "price": f"{draw.uniform(0.15, 0.6):.3g} MUSD",
-                "choices": {"clocks": [1.0, 0.8], "kv_formats": ["fp8"]},
+                "choices": {
+                    "clocks": [1.0, 0.8],
+                    "kv_formats": ["fp8"],
+                    "tensor_parallel": draw.choice([[2, 4], [4, 8], [8]]),
+                },
             }
             for name in types
         },
     }
-    for one in fleet["classes"].values():
-        one.pop("choices")
     if draw.random() < 0.5:
         fleet["site"] = {"power": f"{draw.uniform(20, 120):.3g} kW"}
     return fleet
@@ -141,10 +141,10 @@ class EveryPlan:
         return best
 
 
-def verdict(seed):
+def verdict(seed, gap=None):
     """Return what is wrong with the plan of a drawn fleet, "" where nothing is."""
     document = load_fleet_document(small_fleet(seed))
-    plan, best = solve_fleet(small_fleet(seed)), EveryPlan(document).best()
+    plan, best = solve_fleet(small_fleet(seed), gap=gap), EveryPlan(document).best()
     if not plan.feasible:
         return "" if best is None else f"infeasible, and yet {best:,.8g} is possible"
     if best is None:

@@ -137,7 +137,7 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
     best = _decided(data, pools, wanted)
     for share in FINER:
         # Finer lines help where these promise more than racks make, not where racks are whole.
-        if best.gap <= wanted or best.missed <= best.gap / 2.0:
+        if best.gap <= wanted or (not few and best.missed <= best.gap / 2.0):
             break
         used = {pool for pool, _ in best.operations}
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]

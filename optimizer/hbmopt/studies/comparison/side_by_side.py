@@ -23,7 +23,7 @@ from hbmopt.instance import (
     load_document,
 )
 from hbmopt.notebook import Answer
-from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, priced_solution
+from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
     GenerationLaw,
@@ -159,7 +159,7 @@ def solved_comparison(
         raise InputError(f"compare: {len(instances):,} instances; at most {MOST}, sweep takes more")
     started = time.perf_counter() if begun is None else begun
     for one in instances:
-        solutions.append(priced_solution(one))
+        solutions.append(solve(one))
         if progress is not None:
             progress(len(solutions), len(instances))
     compared = comparison_of(instances, solutions, started)
