@@ -1,5 +1,8 @@
 """Small racks with round numbers, and how they are written down and solved."""
 
+import contextlib
+import io
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -345,3 +348,24 @@ def resolved_with_more(model, name, amount):
 
 COLUMN = "configuration[0]"
 CLOCK = f"{COLUMN}.clock[0]"
+
+
+EXAMPLE = re.compile(
+    r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```", re.DOTALL
+)
+
+
+def executed_examples(text):
+    """Run the examples of a document after each other; return how many there are.
+
+    All of its Python has to be an example, and each prints what the document shows.
+    """
+    found = EXAMPLE.findall(text)
+    assert len(found) == text.count("```python")
+    names = dict[str, object]()
+    for code, shown in found:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert printed.getvalue() == shown
+    return len(found)

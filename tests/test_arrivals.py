@@ -1,7 +1,5 @@
 """Random arrivals: Erlang's formulas, the servers that they ask for, requests that are drawn."""
 
-import contextlib
-import io
 import math
 import re
 from fractions import Fraction
@@ -15,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builders import ROOT
+from builders import ROOT, executed_examples
 from hbmopt.errors import InputError
 from hbmopt.fleet import (
     MOST_OFFERED,
@@ -347,12 +345,4 @@ def test_the_table_of_the_document_is_what_is_simulated(row):
 
 
 def test_the_examples_of_the_document_print_what_it_shows():
-    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
-    found = re.findall(block, DOCUMENT, re.DOTALL)
-    assert len(found) == DOCUMENT.count("```python") == 4
-    names = dict[str, object]()
-    for code, shown in found:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        assert printed.getvalue() == shown
+    assert executed_examples(DOCUMENT) == 4

@@ -1,15 +1,12 @@
 """What a rack and a token cost, against the arithmetic of a spreadsheet."""
 
-import contextlib
-import io
-import re
 import sys
 from dataclasses import replace
 
 import pytest
 
 import hbmopt
-from builders import INSTANCES, ROOT
+from builders import INSTANCES, ROOT, executed_examples
 from commands import invoke
 from hbmopt.errors import InputError
 from hbmopt.instance import cost_rate, load, provisioned_kw, rack_kw, recovery, unpriced
@@ -423,15 +420,7 @@ def test_a_check_says_what_the_claimed_tokens_cost():
 
 def test_the_arithmetic_of_the_document_is_what_it_prints():
     text = (ROOT / "docs" / "economics.md").read_text(encoding="utf-8")
-    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
-    found = re.findall(block, text, re.DOTALL)
-    assert len(found) == text.count("```python") == 7
-    names = dict[str, object]()
-    for code, shown in found:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        assert printed.getvalue() == shown
+    assert executed_examples(text) == 7
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,10 @@
 """The fleets that ship: they are read, the small ones are solved, and documents tell what is so."""
 
-import contextlib
-import io
-import re
-
 import pyomo.environ as pyo
 import pytest
 
 import hbmopt
-from builders import INSTANCES, ROOT
+from builders import INSTANCES, ROOT, executed_examples
 from hbmopt.documents import shipped
 from hbmopt.fleet import fleet_of, solve_fleet
 from hbmopt.fleet.schema import load_fleet_document
@@ -185,12 +181,4 @@ def test_the_hall_of_the_readme_as_a_fleet_makes_what_its_columns_make():
 
 
 def test_the_examples_of_the_document_print_what_it_shows():
-    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
-    found = re.findall(block, DOCUMENT, re.DOTALL)
-    assert len(found) == DOCUMENT.count("```python") == 3
-    names = dict[str, object]()
-    for code, shown in found:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        assert printed.getvalue() == shown
+    assert executed_examples(DOCUMENT) == 3

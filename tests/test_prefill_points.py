@@ -1,14 +1,11 @@
 """Prefill pools: closed forms, a second statement of the law, limits that are kept, order."""
 
-import contextlib
-import io
 import math
-import re
 from itertools import pairwise
 
 import pytest
 
-from builders import INSTANCES, ROOT
+from builders import INSTANCES, ROOT, executed_examples
 from hbmopt.errors import InputError
 from hbmopt.fleet import CHUNKS, prefill_points
 from hbmopt.instance import load
@@ -324,12 +321,5 @@ def test_a_workload_without_prompts_is_refused():
 
 
 def test_docs():
-    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
     text = (ROOT / "docs" / "prefill.md").read_text(encoding="utf-8")
-    blocks = re.findall(block, text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == 1
-    for code, printed in blocks:
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
-            exec(code, {})
-        assert said.getvalue() == printed
+    assert executed_examples(text) == 1

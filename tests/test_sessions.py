@@ -1,7 +1,5 @@
 """Sessions: where caches wait between turns, what moves, and the CPU work of tools."""
 
-import contextlib
-import io
 import re
 from dataclasses import replace
 
@@ -10,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbmopt
-from builders import ROOT
+from builders import ROOT, executed_examples
 from hbmopt.demand import Configuration, Layout, kept_cache, sequence_cache
 from hbmopt.documents import catalogue
 from hbmopt.errors import InputError
@@ -378,12 +376,4 @@ def test_parts_of_the_catalogue_fit_together():
 
 def test_the_arithmetic_of_the_document_is_what_it_prints():
     text = (ROOT / "docs" / "kv_tiers.md").read_text(encoding="utf-8")
-    block = r"<!-- executed by the tests -->\n```python\n(.*?)```\n\n```console\n(.*?)```"
-    found = re.findall(block, text, re.DOTALL)
-    assert len(found) == text.count("```python") == 6
-    names = dict[str, object]()
-    for code, shown in found:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        assert printed.getvalue() == shown
+    assert executed_examples(text) == 6

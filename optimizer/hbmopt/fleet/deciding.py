@@ -1,10 +1,11 @@
 """Deciding: how many racks of which type, and what each of them does in every period.
 
 First the relaxation is made tight (`FleetProgram.tighten`), which bounds every plan. Then racks are
-whole: where there are few periods all at once; where there are many, first those in which racks are
-short, with parts of racks in the others, and then each other period on what was bought. What the
-lines of the load curves promise is then made by racks that run, and the gap that is told is that
-between these and the bound. Where it is wide, the curves are drawn finer where the plan uses them.
+whole: where there are few periods all at once; where there are many, purchases are decided with
+parts of racks in all of them, then each period on what was bought, and those in which racks are
+short together with the purchases, which bounds the plan anew. What the lines of the load curves
+promise is then made by racks that run, and the gap that is told is that between these and the
+bound. Where it is wide, the curves are drawn finer where the plan uses them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from hbmopt.fleet.feasibility import unserved
 from hbmopt.fleet.load_curve import LoadCurve, refine
 from hbmopt.fleet.operating import PoolOperation, RunningRacks, operation_of
 from hbmopt.fleet.pools import Pool
-from hbmopt.fleet.program import FleetProgram, Whole, part_of, rows_of
+from hbmopt.fleet.program import FleetProgram, Whole, alone, part_of, rows_of
 from hbmopt.models.fleet.quantities import Band, FleetData
 from hbmopt.program import InfeasiblePlanError, highs
 
@@ -108,6 +109,11 @@ class Decided:
         scale = max(abs(self.objective), 1e-9)
         return max(0.0, (self.bound - self.objective) / scale)
 
+    def or_better(self, other: "Decided") -> "Decided":
+        """Return the better one of two plans, with what is known of both by how much at most."""
+        better = max((self, other), key=lambda one: one.objective)
+        return replace(better, bound=min(self.bound, other.bound))
+
     def value(self, name: str, *index: int) -> float:
         """Return the value of a variable."""
         return float(self.point[self.program.column(name, *index)])
@@ -147,8 +153,7 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
             found = _decided(with_lines(best.program.data, pools), pools, wanted)
         except InfeasiblePlanError:
             break  # the plan that there is keeps the cap, and others do not
-        bound = min(best.bound, found.bound)
-        best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
+        best = best.or_better(found)
     best = replace(best, bound=max(best.bound, best.objective))
     return _banded(best, pools, wanted) if few and best.gap > wanted else best
 
@@ -186,8 +191,7 @@ def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
             found = _decided(data, pools, wanted)
         except InfeasiblePlanError:
             break  # the plan that there is keeps the cap, and others do not
-        bound = min(best.bound, found.bound)
-        best = replace(max((best, found), key=lambda one: one.objective), bound=bound)
+        best = best.or_better(found)
         slow = slow + 1 if best.gap > SLOWLY * before else 0
     return replace(best, bound=max(best.bound, best.objective))
 
@@ -256,8 +260,6 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
     if unserved(data):
         raise InfeasiblePlanError("no type of rack serves a class that has to be served")
     program = FleetProgram(data)
-    if not program.relaxed().optimal:
-        raise InfeasiblePlanError("no plan serves the fleet")
     bound = program.tighten()
     exact = len(pools) * len(data.periods) <= EXACT
     held, found = data, None
@@ -294,9 +296,7 @@ def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
 def _capped(program: FleetProgram, data: FleetData) -> FleetProgram:
     """Return a program with other caps; cuts that hold for it hold for them as well."""
     tighter = FleetProgram(data)
-    cuts = len(program.program.row_lower) - len(program.declared.row_lower)
-    if cuts:
-        tighter.adopt(program)
+    tighter.adopt(program)
     return tighter
 
 
@@ -437,10 +437,7 @@ def _together(program: FleetProgram, columns: Whole, point: Array, gap: float) -
 
     Where the search ends without whole racks, those near a point with parts of racks are looked at.
     """
-    whole = program.program
-    others = np.setdiff1d(np.arange(len(whole.cost)), columns)
-    rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
-    part = part_of(whole, columns, rows, whole.cost[columns])
+    part = alone(program.program, columns, program.program.cost[columns])
     answer = highs.solve(part, integers=True, gap=gap, nodes=MOST_NODES)
     if answer.found:
         return answer
@@ -463,11 +460,9 @@ def _least_elsewhere(program: FleetProgram, shared: Whole, periods: Sequence[Who
     """Return what the columns of some periods add at best, with any number of racks bought."""
     whole, found = program.program, 0.0
     for own in periods:
-        columns = np.concatenate([shared, own])
-        others = np.setdiff1d(np.arange(len(whole.cost)), columns)
-        rows = np.setdiff1d(rows_of(whole, columns), rows_of(whole, others))
         cost = np.concatenate([np.zeros(len(shared)), whole.cost[own]])
-        answer = highs.solve(part_of(whole, columns, rows, cost), integers=False)
+        part = alone(whole, np.concatenate([shared, own]), cost)
+        answer = highs.solve(part, integers=False)
         if not answer.optimal:
             return np.inf
         found += answer.objective

@@ -19,7 +19,7 @@ from hbmopt.instance import Instance, rack_kw
 from hbmopt.models.fleet.quantities import Line
 from hbmopt.plan import best_points, plan_at
 from hbmopt.points import ServingPoint
-from hbmopt.program import rack_power
+from hbmopt.program import resting_power
 
 FINE = 2e-2
 """Share of a rack's power that lines may leave open."""
@@ -166,7 +166,7 @@ def curve_point(instance: Instance, idle_kw: float, point: ServingPoint) -> Curv
 
 def resting_kw(instance: Instance) -> float:
     """Return the kW of a rack in which everything is parked."""
-    return rack_kw(instance, rack_power(rack_data(instance), 0.0, 0.0, 0.0))
+    return rack_kw(instance, resting_power(rack_data(instance)))
 
 
 def load_curves(instances: Sequence[Instance]) -> list[LoadCurve | None]:

@@ -34,8 +34,8 @@ def fleet_data(fleet: Fleet, pools: Sequence[Pool]) -> FleetData:
     """
     kinds, demands = list(fleet.racks), list(fleet.classes)
     instances = {pool.kind: pool for pool in pools}
-    periods = _periods(fleet, pools)
     overhead = max((float(pool.instance.limits.pue) for pool in pools), default=1.0)
+    periods = _periods(fleet, pools, overhead)
     site = fleet.site
     return FleetData(
         kinds=tuple(_kind(fleet, name, instances.get(name)) for name in kinds),
@@ -106,10 +106,9 @@ def _kind(fleet: Fleet, name: str, pool: Pool | None) -> KindData:
     )
 
 
-def _periods(fleet: Fleet, pools: Sequence[Pool]) -> tuple[PeriodData, ...]:
+def _periods(fleet: Fleet, pools: Sequence[Pool], overhead: float) -> tuple[PeriodData, ...]:
     total = sum(one.weight for one in fleet.periods)
     site = fleet.site
-    overhead = max((float(pool.instance.limits.pue) for pool in pools), default=1.0)
     scale = overhead if site.power_scope == "rack" else 1.0
     found = []
     for place, one in enumerate(fleet.periods):

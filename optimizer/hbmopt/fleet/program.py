@@ -150,11 +150,11 @@ class FleetProgram:
         Raises
         ------
         InfeasiblePlanError
-            If no whole racks keep all rows.
+            If no racks, or no whole ones, keep all rows.
         """
         answer = self.relaxed()
         if not answer.optimal:
-            return np.inf
+            raise InfeasiblePlanError("no plan serves the fleet")
         bound = answer.objective
         for _ in range(MOST_CUT_ROUNDS):
             cuts, gained = self._cuts(answer)
@@ -266,6 +266,13 @@ def part_of(
         indices=np.concatenate([np.zeros(0), *indices]).astype(np.int32),
         values=np.concatenate([np.zeros(0), *values]),
     )
+
+
+def alone(program: highs.Program, columns: Whole, cost: Array) -> highs.Program:
+    """Return the part of a program that has some columns, as if there were no others."""
+    others = np.setdiff1d(np.arange(len(program.cost)), columns)
+    rows = np.setdiff1d(rows_of(program, columns), rows_of(program, others))
+    return part_of(program, columns, rows, cost)
 
 
 def _with_cuts(program: highs.Program, cuts: Sequence[tuple[Whole, Array, float]]) -> highs.Program:

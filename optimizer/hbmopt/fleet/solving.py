@@ -22,6 +22,7 @@ from hbmopt.fleet.pools import NoPool, Pool, PrefillCurve, pools_of
 from hbmopt.fleet.prices import FleetPrices, memory_worth, prices_of
 from hbmopt.fleet.schema import Fleet, FleetSource, fleet_of, load_fleet_document
 from hbmopt.instance import Overrides
+from hbmopt.models.fleet.objective import LEAST
 from hbmopt.program import InfeasiblePlanError
 
 UNITS = {
@@ -32,9 +33,6 @@ UNITS = {
     "margin": "USD/h",
     "throughput": "tok/s",
 }
-LEAST = ("cost", "power", "racks")
-"""Objectives of which less is better."""
-
 REACHED = 1e-6
 """Share of a limit that may be left where it counts as reached."""
 

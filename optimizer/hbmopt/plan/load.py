@@ -13,9 +13,8 @@ import numpy as np
 
 from hbmopt.demand import Array
 from hbmopt.instance import Instance
-from hbmopt.models.quantities import number
 from hbmopt.points import EXACT, BatchRates, OperatingPoints, demands_of, points_of
-from hbmopt.program import RackPlan, RunningColumn
+from hbmopt.program import RackPlan, RunningColumn, resting_power
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,12 @@ def at_shares(instance: Instance, plan: RackPlan, shares: Sequence[float]) -> li
     rack draws.
     """
     rack = plan.rack
-    overhead = number(rack.power_overhead)
-    idle = number(rack.static_kw) + number(rack.parked_accelerator_kw) * number(rack.accelerators)
-    idle += number(rack.parked_lpu_kw) * number(rack.lpu_units)
+    idle = resting_power(rack)
     columns = [_Column(instance, column) for column in plan.columns]
     found = []
     for share in shares:
         pairs = [column.least(share) for column in columns]
-        drawn = overhead * idle + sum(beyond for beyond, _ in pairs)
+        drawn = idle + sum(beyond for beyond, _ in pairs)
         running = sum(replicas for _, replicas in pairs)
         if share == 1.0 or (drawn > plan.power_kw and share > 0):
             drawn, running = plan.power_kw, sum(column.replicas for column in plan.columns)

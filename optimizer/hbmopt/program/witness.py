@@ -277,3 +277,8 @@ def rack_power(rack: RackData, running_kw: float, accelerators: float, lpus: flo
         + number(rack.parked_accelerator_kw) * (number(rack.accelerators) - accelerators)
         + number(rack.parked_lpu_kw) * (number(rack.lpu_units) - lpus)
     )
+
+
+def resting_power(rack: RackData) -> float:
+    """Return the power in kW in the rack's scope where everything in it is parked."""
+    return rack_power(rack, 0.0, 0.0, 0.0)

@@ -9,7 +9,7 @@ from hbmopt.demand import rack_data
 from hbmopt.documents import Figure
 from hbmopt.instance import Instance
 from hbmopt.points import has_formula
-from hbmopt.program import rack_power
+from hbmopt.program import resting_power
 from hbmopt.report.tables import configuration_text
 from hbmopt.results import priced_solution, solutions
 from hbmopt.studies.sweep import answer_row
@@ -28,7 +28,7 @@ def power_caps(instance: Instance) -> list[float]:
     if not uncapped:
         return []
     used, cap = uncapped / 1e3, instance.power_cap_kw or 0.0
-    parked = rack_power(rack_data(instance), 0.0, 0.0, 0.0)
+    parked = resting_power(rack_data(instance))
     step = round_step(
         (max(used, cap) - parked) / (BY_FORMULA if has_formula(instance) else BY_SEARCH)
     )

@@ -31,10 +31,9 @@ from hbmopt.instance import (
     rate_levers,
     workload_levers,
 )
-from hbmopt.models.quantities import number
 from hbmopt.plan import best_of_each, best_point, found_at
 from hbmopt.points import PRECISION, Target, TargetSearch, last, one_replica
-from hbmopt.program import solve_program
+from hbmopt.program import resting_power, solve_program
 
 DIGITS = 4
 """Significant digits that a change is rounded to."""
@@ -90,14 +89,6 @@ class Cures:
 
 MOST_TIMES, LEAST_MOST = 2, 64
 """A count is tried up to twice what there is, and up to this number where there are few."""
-
-
-def idle_power(instance: Instance) -> float:
-    """Return the kW of a rack in which everything is parked."""
-    rack = rack_data(instance)
-    parked = number(rack.parked_accelerator_kw) * number(rack.accelerators)
-    parked += number(rack.parked_lpu_kw) * number(rack.lpu_units)
-    return number(rack.power_overhead) * (number(rack.static_kw) + parked)
 
 
 @dataclass(frozen=True)
@@ -280,7 +271,7 @@ class CureSearch:
         now, most = counter.now, max(MOST_TIMES * counter.now, LEAST_MOST)
         tried = NoCure(counter.name, counter.key, f"{most:,}")
         first = counter.apply(self.instance, now + 1)
-        if idle_power(first) > (first.power_cap_kw or math.inf):
+        if resting_power(rack_data(first)) > (first.power_cap_kw or math.inf):
             return tried
         served = self.aim(self.instance).batch > 0 or _demand(self.instance)
         if served or self.instance.rack.offload is not None:

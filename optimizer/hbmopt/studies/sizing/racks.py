@@ -30,7 +30,7 @@ from hbmopt.instance import (
     usd_per_million,
 )
 from hbmopt.plan import Reached, most_of_each, search
-from hbmopt.program import RackPlan, rack_power
+from hbmopt.program import RackPlan, resting_power
 from hbmopt.results import Solution, solution_of, solve_mixed
 
 Least = Literal["racks", "power", "cost"]
@@ -104,7 +104,7 @@ def fleets_for(instance: Instance, demand: float, most: float) -> list[Fleet]:
     """
     fewest = max(1, math.ceil(demand / most * (1.0 - ROUNDING)))
     ratios: dict[Least, Objective] = {}
-    if idle_kw(instance) > 0.0:
+    if resting_power(rack_data(instance)) > 0.0:
         ratios["power"] = "tokens_per_joule"
     if ratios and cost_rate(instance) is not None:
         ratios["cost"] = "tokens_per_dollar"
@@ -120,7 +120,9 @@ def fleets_for(instance: Instance, demand: float, most: float) -> list[Fleet]:
         if not taken:
             continue
         # No more racks than this take less, as every one draws what it does at rest.
-        most_racks = int(min(taken.values()) / _each(instance, least, idle_kw(instance)))
+        most_racks = int(
+            min(taken.values()) / _each(instance, least, resting_power(rack_data(instance)))
+        )
         missing = [at for at in range(fewest, most_racks + 1) if at not in power]
         if len(missing) <= ALL_TRIED:
             power |= _powers(instance, demand, missing)
@@ -160,14 +162,9 @@ def _per_unit(ratio: Objective, amount: float) -> float:
     return amount * 1e3 if ratio == "tokens_per_joule" else amount * MILLION / PER_HOUR
 
 
-def idle_kw(instance: Instance) -> float:
-    """Return the least that a rack draws, in the power scope: everything in it parked."""
-    return rack_power(rack_data(instance), 0.0, 0.0, 0.0)
-
-
 def _powers(instance: Instance, demand: float, counts: Sequence[int]) -> dict[int, float]:
     """Return the least kW of each of so many racks; what cannot serve its share is missing."""
-    if idle_kw(instance) <= 0.0:
+    if resting_power(rack_data(instance)) <= 0.0:
         return {}
     drawn = most_of_each([asking(instance, "power", demand / count) for count in counts])
     return {count: one.amount for count, one in zip(counts, drawn, strict=True) if one is not None}
