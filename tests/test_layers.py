@@ -34,6 +34,7 @@ ROOMS = (
     "report.charts",
     "report.page",
     "report.notebook",
+    "explorer",
     "cli",
 )
 """In the order in which data flows; `models` stands before `demand` and imports nothing."""

@@ -5,6 +5,7 @@ from hbmopt.basics.csv_text import csv_text, write_csv
 from hbmopt.basics.files import check_different, check_not_read, check_writable, write, writing
 from hbmopt.basics.lazy_sequence import Chosen, Combinations, Computed, Joined, LazySequence, Places
 from hbmopt.basics.plain_text import Plain, one_line, visible, visible_in, visible_json
+from hbmopt.basics.processes import begin_worker, interrupts_held
 from hbmopt.basics.progress import Parts, Progress
 from hbmopt.basics.rounding import round_step
 from hbmopt.basics.text_file import MILLION, exists, is_file, read_text
@@ -40,6 +41,7 @@ __all__ = [
     "Places",
     "Plain",
     "Progress",
+    "begin_worker",
     "brief",
     "check_different",
     "check_not_read",
@@ -49,6 +51,7 @@ __all__ = [
     "elasticity_text",
     "exists",
     "input_name",
+    "interrupts_held",
     "is_file",
     "made",
     "one_line",

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "check",
     "compare": "compare",
     "explain": "explain",
+    "explore": "explore",
     "export": "export",
     "frontier": "frontier",
     "import-llm": "import_llm",

@@ -42,7 +42,7 @@ def command(run: Callable[Parameters, int]) -> Callable[Parameters, None]:
             say(str(interruption) or f"interrupted; {_kept(options)}")
             code = INTERRUPTED
         except Exception as error:
-            say(_bug(error))
+            say(bug(error))
             code = BUG
         sys.exit(code)
 
@@ -64,7 +64,7 @@ def _kept(options: Mapping[str, object]) -> str:
     return f"{' and '.join(there)} as before" if there else f"{files[0]} was not written"
 
 
-def _bug(error: Exception) -> str:
+def bug(error: Exception) -> str:
     """Return what to do about an error that no input should lead to; the details go to a file."""
     details = _details(error)
     try:

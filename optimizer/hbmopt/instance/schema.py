@@ -656,9 +656,14 @@ ENTRY_FILES = (".yaml", ".yml", ".json", ".gguf")
 """Suffixes by which a name stands for a file with an entry of one's own."""
 
 
+def names_a_file(text: str) -> bool:
+    """Whether a name stands for a file with an entry, where one is asked for."""
+    return Path(text).suffix in ENTRY_FILES
+
+
 def _entry(document: Document, reference: Reference, name: str) -> Document:
     """Return what a name stands for: a catalogue entry, or a file beside the instance."""
-    if Path(name).suffix in ENTRY_FILES:
+    if names_a_file(name):
         return _file_entry(document, reference, name)
     if reference.kind == "llms" and "/" in name:
         return _model_entry(document, reference, name)

@@ -106,10 +106,14 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Reached:
-    """What is reached at every floor: floors fall, and throughput rises."""
+    """What is reached at every floor: floors fall, and throughput rises.
+
+    A box that reaches higher by no more than the share `within` is not above it.
+    """
 
     floors: Array
     reached: Array
+    within: float
 
     def above(self, gaps: Gaps) -> NDArray[np.bool_]:
         """Return the boxes that reach above."""
@@ -117,7 +121,7 @@ class Reached:
             return gaps.made > 0.0
         place = np.searchsorted(-self.floors, -gaps.floor, side="right") - 1
         known = np.where(place >= 0, self.reached[np.maximum(place, 0)], 0.0)
-        return np.asarray(gaps.made > known * (1.0 + NOT_BETTER))
+        return np.asarray(gaps.made > known * (1.0 + max(self.within, NOT_BETTER)))
 
 
 @dataclass(frozen=True)

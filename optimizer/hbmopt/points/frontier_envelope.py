@@ -7,6 +7,7 @@ dropped by their bound, and the points that remain are all there are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -28,15 +29,33 @@ from hbmopt.points.serving_point import ServingPoint
 
 @dataclass(frozen=True)
 class Outline:
-    """The points of a frontier, the highest floor first, and whose they are.
+    """The points of a frontier, the highest floor first, and whose they are."""
 
-    `power_kw` is the least that the rack draws at each point, in its own scope.
-    """
-
-    configurations: tuple[Configuration, ...]
     points: Points
-    power_kw: Array
-    groups: tuple[OperatingPoints, ...]
+    ranges: tuple[BatchRanges, ...]
+
+    @cached_property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """All configurations that were looked at, in the order in which points count them."""
+        return tuple(layout for one in self.groups for layout in one.configurations)
+
+    @property
+    def groups(self) -> tuple[OperatingPoints, ...]:
+        """The operating points of configurations that are alike."""
+        return tuple(one.source for one in self.ranges)
+
+    @cached_property
+    def power_kw(self) -> Array:
+        """The least that the rack draws at each point, in its own scope."""
+        first, points = 0, self.points
+        power = np.zeros(len(points.batch))
+        for one in self.ranges:
+            last = first + len(one.source.configurations)
+            own = np.nonzero((points.owner >= first) & (points.owner < last))[0]
+            if len(own):
+                power[own] = one.drawn_kw(points.take(own), first)
+            first = last
+        return power
 
     def serving(self, position: int) -> ServingPoint:
         """Return one of the points with its clocks and shares of the weights."""
@@ -65,7 +84,7 @@ class Envelope:
     they are left out. `cap` and `lowest_floor` are one for all questions, or one for each, as are
     the numbers of the `aim`, which says what is best. With `only_best` the envelope of each
     question is known where it is highest, at or above the lowest floor; without, there is but one
-    question.
+    question, and points that are better by no more than the share `within` may be missing.
     """
 
     def __init__(
@@ -78,6 +97,7 @@ class Envelope:
         questions: Sequence[Whole] | None = None,
         only_best: bool = False,
         whole: bool = True,
+        within: float = 0.0,
     ) -> None:
         of = questions or [np.zeros(len(one.configurations), dtype=np.int64) for one in groups]
         self._count = 1 + max((int(one.max()) for one in of), default=0)
@@ -85,7 +105,7 @@ class Envelope:
             one if isinstance(one, np.ndarray) else np.full(self._count, one)
             for one in (cap, lowest_floor)
         )
-        self._only_best = only_best
+        self._only_best, self._within = only_best, within
         self.ranges = [
             ranges_for(aim, one, mine, caps[mine], floors[mine] * (1.0 - NOT_BETTER), whole=whole)
             for one, mine in zip(groups, of, strict=True)
@@ -114,7 +134,7 @@ class Envelope:
         if self._only_best:
             return self._best()
         points = self._points()
-        return Reached(points.floor, points.value)
+        return Reached(points.floor, points.value, self._within)
 
     def _best(self) -> "BestKnown":
         """Return the best value of each question, and the highest floor of it."""
@@ -177,7 +197,7 @@ class Envelope:
 
     def result(self) -> Outline:
         """Return the points of the frontier, the fastest first, and whose they are."""
-        return self._outlined(self._points())
+        return Outline(self._points(), tuple(self.ranges))
 
     def best_outline(self) -> Outline:
         """Return the best point of each question, the fastest first, each point once."""
@@ -190,17 +210,4 @@ class Envelope:
             for source, points in filter(None, self.best_of_questions())
         ]
         points = joined(found)
-        return self._outlined(points.take(points.best_order()))
-
-    def _outlined(self, points: Points) -> Outline:
-        first = 0
-        power = np.zeros(len(points.batch))
-        configurations: list[Configuration] = []
-        for one in self.ranges:
-            configurations += one.source.configurations
-            own = np.nonzero((points.owner >= first) & (points.owner < len(configurations)))[0]
-            if len(own):
-                power[own] = one.drawn_kw(points.take(own), first)
-            first = len(configurations)
-        groups = tuple(one.source for one in self.ranges)
-        return Outline(tuple(configurations), points, power, groups)
+        return Outline(points.take(points.best_order()), tuple(self.ranges))

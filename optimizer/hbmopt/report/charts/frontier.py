@@ -83,7 +83,7 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     between = [row for one in named for row in _between(*one)]
     sampled = any(one.sampled for one in drawn)
     likely_too = per in AS_LIKELY and not sampled
-    ribbons = [row for one in named for row in _ribbon(*one)] if likely_too else []
+    ribbons = [row for one in named for row in likely_rows(*one)] if likely_too else []
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
     across = round_domain(row["speed"] for row in [*lines, *ribbons])
@@ -171,7 +171,7 @@ def _staircase(frontier: Frontier, name: str, values: Array) -> Iterator[dict[st
     one before ends, and the colour changes there.
     """
     speeds, throughputs = frontier.speeds, frontier.throughputs
-    kept = _thinned(speeds, values, MOST_POINTS)
+    kept = thinned(speeds, values, MOST_POINTS)
     for index, (first, last) in enumerate(spans(frontier)):
         chosen = {first, last, *kept[(kept >= first) & (kept <= last)].tolist()}
         if first > 0:
@@ -187,7 +187,7 @@ def _staircase(frontier: Frontier, name: str, values: Array) -> Iterator[dict[st
             }
 
 
-def _thinned(speeds: Array, values: Array, most: int) -> NDArray[np.int64]:
+def thinned(speeds: Array, values: Array, most: int) -> NDArray[np.int64]:
     """Return at most `most` positions, evenly along the drawn line; sparse points all stay."""
     along = _length(speeds, values)
     place = np.floor(along * (most - 1)).astype(np.int64)
@@ -304,7 +304,7 @@ def _names(frontiers: Sequence[Frontier]) -> list[str]:
     return [f"{name} ({count})" for count, name in enumerate(files, 1)]
 
 
-def _ribbon(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
+def likely_rows(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
     """Return what plans make in four of five cases at speeds evenly along the axis.
 
     Where steps take longer than predicted a plan is as much slower for everyone as it makes less,

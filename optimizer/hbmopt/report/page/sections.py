@@ -59,7 +59,7 @@ def heading(solution: Solution) -> Html:
     return joined(element("h1", question), paragraph(setting_text(solution), "remark"), *notes)
 
 
-def answer(instance: Instance, solution: Solution) -> Html:
+def answer_section(instance: Instance, solution: Solution) -> Html:
     """Return the optimum in one sentence, in figures, and the configuration that reaches it."""
     made, power = solution.throughput_tok_s or 0.0, (solution.power_w or 0.0) / 1e3
     most = "makes at most" if solution.objective == "throughput" else "makes"
@@ -126,7 +126,7 @@ def figures_list(rows: Sequence[tuple[str, str, str]]) -> Html:
     return element("dl", *entries, class_="figures")
 
 
-def conflict(solution: Solution) -> Html:
+def conflict_section(solution: Solution) -> Html:
     """Return why nothing can be served."""
     found = solution.conflict
     if found is None:

@@ -24,11 +24,11 @@ from hbmopt.report.page.fleet_sections import FLEET_CONTENTS, fleet_heading
 from hbmopt.report.page.power_curve import power_caps, power_rows
 from hbmopt.report.page.sections import (
     alternatives_section,
-    answer,
+    answer_section,
     assumptions_section,
     buying_section,
     certificate_section,
-    conflict,
+    conflict_section,
     cost_section,
     cures_section,
     frontier_section,
@@ -156,7 +156,7 @@ def _page(instance: Instance, bundle: Bundle, done: Parts, ending: Html) -> Page
     else:
         explanation = explain(instance)
         sections = [
-            conflict(solution),
+            conflict_section(solution),
             cures_section(explanation.cures),
             alternatives_section(explanation),
             assumptions_section(instance),
@@ -203,7 +203,7 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
         steps = chart_figure(bars, narrowest=NARROWEST_BARS)
         curve = [frontier_section(drawn, chart_figure(frontier_chart([drawn])), note)]
     return [
-        answer(instance, solution),
+        answer_section(instance, solution),
         cost_section(solution),
         *curve,
         limits_section(solution),

@@ -103,13 +103,15 @@ class FrontierSegment:
 class Frontier(Answer):
     """The frontier of an instance: all of its points, its segments and whatever lies in between."""
 
-    def __init__(self, instance: Instance, outline: Outline, seconds: float) -> None:
+    def __init__(
+        self, instance: Instance, outline: Outline, seconds: float, within: float = 0.0
+    ) -> None:
         self.instance = instance
         self.configurations = tuple(str(one) for one in outline.configurations)
         self.seconds = seconds
+        self.within = within
         self._outline, self._points = outline, outline.points
         self._owners = outline.points.owner
-        self._power_kw = outline.power_kw
         self._sources = outline.configurations
         self._solved: dict[int, FrontierPoint] = {}
 
@@ -201,7 +203,7 @@ class Frontier(Answer):
     @property
     def powers_kw(self) -> Array:
         """Power that the rack draws at the points in kW, the slowest first."""
-        return self._power_kw[::-1]
+        return self._outline.power_kw[::-1]
 
     @property
     def full_usd_per_million(self) -> Array | None:
@@ -230,7 +232,7 @@ class Frontier(Answer):
         InputError
             Where the price is not known, or nothing is drawn.
         """
-        if per == "mw" and (self._power_kw <= 0).any():
+        if per == "mw" and (self._outline.power_kw <= 0).any():
             raise InputError("--per mw: the rack draws no power; set static_power or a power law")
         quoted = normalisation(per, self.instance)
         return quoted.values(self.throughputs, self.powers_kw)
@@ -256,7 +258,7 @@ class Frontier(Answer):
         """Return the whole solution at a speed floor, priced; that of the instance holds too."""
         speed = max(speed, float(self.instance.limits.min_speed))
         position = self._position(speed)
-        if position < 0 or self.sampled:
+        if position < 0 or self.sampled or self.within:
             return priced_solution(self.instance.at_floor(float(speed)))
         return self._solution_at(position, float(speed))
 
@@ -380,7 +382,7 @@ class Frontier(Answer):
 
         names = np.array(self.configurations, dtype=object)
         found = {"tok_s_per_accelerator": self.normalised("accelerator")}
-        if (self._power_kw > 0).all():
+        if (self._outline.power_kw > 0).all():
             found["tok_s_per_mw"] = self.normalised("mw")
         if millions(self.instance) is not None:
             found["tok_s_per_million_usd"] = self.normalised("usd")
@@ -453,12 +455,18 @@ class Frontier(Answer):
 def frontier(
     source: Source,
     overrides: Overrides = None,
+    *,
+    within: float = 0.0,
 ) -> Frontier:
     """Return the exact frontier of an instance over speed floors from its own upwards.
 
     `source` and `overrides` are those of `load`.
 
     Of another objective than throughput it holds the best points at about twenty speeds.
+
+    With a share `within`, such as 0.003, points may be left out that make no more than so much
+    more than another one at their speed: enough for a drawing, in a fraction of the time. What
+    `solution` returns is the optimum all the same.
 
     Raises
     ------
@@ -467,6 +475,8 @@ def frontier(
         or where its objective is speed itself or a count of accelerators.
     """
     instance = load(source, overrides)
+    if not 0.0 <= within < 1.0:
+        raise InputError(f"within: {within:g} is not a share; write 0.003 for 0.3 %")
     if not instance.choices.uniform:
         raise InputError(
             "choices.uniform: a frontier is that of one configuration at a time; "
@@ -485,10 +495,11 @@ def frontier(
     begun = time.perf_counter()
     if instance.objective == "throughput":
         cap, floor = power_cap(instance), float(instance.limits.min_speed)
-        outline = Envelope(all_points(instance).groups, cap, floor, aim_of(instance)).result()
+        groups = all_points(instance).groups
+        outline = Envelope(groups, cap, floor, aim_of(instance), within=within).result()
     else:
         outline = best_outline([instance.at_floor(one) for one in _floors(instance)])
-    return Frontier(instance, outline, time.perf_counter() - begun)
+    return Frontier(instance, outline, time.perf_counter() - begun, within)
 
 
 NOT_BY_SPEED = ("speed", "accelerators")

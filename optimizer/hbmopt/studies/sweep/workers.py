@@ -5,14 +5,12 @@ iterator, as an interruption does, ends the workers.
 """
 
 import multiprocessing
-import os
 import re
-import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -22,6 +20,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from hbmopt import __version__
+from hbmopt.basics import begin_worker, interrupts_held
 from hbmopt.documents import Document, parse_scalar
 from hbmopt.errors import HbmoptError, InputError, SolverError
 from hbmopt.fleet import fleet_of
@@ -228,14 +227,14 @@ def in_this_process(problem: Problem, points: Sequence[SweepPoint]) -> Answers:
 def in_processes(problem: Problem, points: Sequence[SweepPoint], jobs: int) -> Answers:
     """Answer in processes of their own."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker)
     chunks = _chunks(problem, points, jobs)
     pending: set[Future[list[tuple[int, Row]]]] = set()
     with pool:
         try:
             while True:
                 for chunk in islice(chunks, jobs * CHUNKS_AHEAD - len(pending)):
-                    with _interrupts_held():
+                    with interrupts_held():
                         pending.add(pool.submit(answers, problem, chunk))
                 if not pending:
                     return
@@ -261,7 +260,7 @@ def on_dask(problem: Problem, points: Sequence[SweepPoint], address: str, jobs: 
     with ExitStack() as stack:
         cluster: Any = address
         if address == "local":
-            with _interrupts_held():
+            with interrupts_held():
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
@@ -320,33 +319,3 @@ def _chunks(
     size = max(1, min(problem.chunk, len(points) // (workers * CHUNKS_PER_WORKER)))
     for begin in range(0, len(points), size):
         yield list(points[begin : begin + size])
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back: processes that start here leave it to the one that started them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker  # not everywhere
-
-    # Started by itself, as it would let Ctrl-C through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when that one does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -1,0 +1,37 @@
+"""The explorer in the browser."""
+
+from pathlib import Path
+
+import click
+
+from hbmopt.cli.command import SOLVED, bug, command, say
+from hbmopt.cli.options import set_option
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@set_option
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any that is free.")
+@click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
+@command
+def explore(
+    files: tuple[Path, ...], overrides: tuple[str, ...], port: int, no_browser: bool
+) -> int:
+    """Explore FILE... in the browser: move a slider, and frontier, limits and prices follow.
+
+    Up to six instances, drawn over each other; or the address of such a page, which holds the
+    whole question. The page is served to this machine alone, for whoever has its address, and
+    ends with Ctrl-C.
+    """
+    from hbmopt.explorer import Told
+    from hbmopt.explorer import explore as serve
+
+    def told(address: str) -> None:
+        click.echo(address)
+        say("the explorer is at this address until Ctrl-C")
+
+    try:
+        serve(files, overrides, Told(told, bug), port=port, opened=not no_browser)
+    except KeyboardInterrupt:
+        say("the explorer has ended")
+    return SOLVED

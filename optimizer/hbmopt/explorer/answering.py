@@ -1,0 +1,165 @@
+"""What a page shows of a curve, as plain data: asked of the library's own verbs in a process.
+
+Each answer takes a curve and returns what JSON can hold. The last frontiers are kept, as what is
+asked next is mostly about one of them.
+"""
+
+import math
+from collections import OrderedDict
+from typing import Any, TypeAlias
+
+from hbmopt.basics import input_name, made, show
+from hbmopt.errors import InputError
+from hbmopt.explorer.controls import controls, settled
+from hbmopt.explorer.curve import Curve, Sources
+from hbmopt.explorer.taken_along import command_line, instance_yaml, python_lines
+from hbmopt.instance import Instance, llm_name, rack_name
+from hbmopt.report.charts import NOTHING, live_limits, live_line
+from hbmopt.report.html import Html, joined
+from hbmopt.report.page import (
+    answer_section,
+    certificate_section,
+    conflict_section,
+    cost_section,
+    cures_section,
+    heading,
+    limits_section,
+    power_caps,
+    power_rows,
+    report_page,
+    step_section,
+)
+from hbmopt.results import Solution, solve
+from hbmopt.studies.conflict import explain
+from hbmopt.studies.frontier import Frontier, frontier
+
+Answer: TypeAlias = dict[str, Any]
+
+WITHIN = 0.003
+"""Share by which points may be better that are left out of a drawing: about a pixel."""
+
+FIRST_SPEED = 1.0
+"""Speed in tok/s per user from which on curves are drawn: what is slower nobody reads."""
+
+KEPT = 12
+"""Frontiers that a process keeps."""
+
+
+class Answers:
+    """The answers of one process."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._frontiers = OrderedDict[tuple[Curve, float], Frontier]()
+
+    def question(self, curve: Curve) -> Answer:
+        """Return what can be moved and chosen, and the curve without what no longer fits it."""
+        asked = settled(self._sources, curve)
+        return {"changes": dict(asked.changes), "controls": controls(self._sources, asked)}
+
+    def line(self, curve: Curve, per: str) -> Answer:
+        """Return the corners of a frontier, its ends, and the range of four of five cases."""
+        found = self._frontier(curve)
+        named = {"rack": rack_name(found.instance.rack), "llm": llm_name(found.instance.llm)}
+        return named | live_line(found, per)
+
+    def limits(self, curve: Curve) -> Answer:
+        """Return what limits along a frontier: the speed from which on each stretch runs."""
+        return {"stretches": live_limits(self._frontier(curve))}
+
+    def answer(self, curve: Curve) -> Answer:
+        """Return the optimum of a curve in words, with limits, prices, costs and kernels."""
+        instance = self._instance(curve)
+        return self._told(instance, solve(instance))
+
+    def plan(self, curve: Curve, speed: float) -> Answer:
+        """Return the plan at a point of a curve: the optimum at that speed."""
+        if not 0 <= speed < math.inf:
+            raise InputError(f"speed: {speed} is not a speed in tok/s per user")
+        instance = self._instance(curve).at_floor(float(speed))
+        return self._told(instance, solve(instance))
+
+    def cures(self, curve: Curve) -> Answer:
+        """Return the smallest changes under which something can be served."""
+        return {"html": cures_section(explain(self._instance(curve)).cures)}
+
+    def power(self, curve: Curve) -> Answer:
+        """Return throughput under power caps, and what one more kW is worth."""
+        instance = self._instance(curve)
+        caps = power_caps(instance)
+        rows = [
+            {
+                "power_kw": row["power_kw"],
+                "throughput": row.get("throughput_tok_s"),
+                "price": row.get("price_power_cap"),
+                "limit": input_name(row.get("limiting_resource")) or NOTHING,
+            }
+            for row in power_rows(instance, caps)
+            if row.get("status") == "optimal"
+        ]
+        return {"rows": rows, "cap": instance.power_cap_kw}
+
+    def report(self, curve: Curve) -> Answer:
+        """Return the page to send on a curve."""
+        path = self._sources.path(curve.source)
+        command = command_line(self._sources, curve, "report")
+        return {"html": report_page(path, curve.overrides, command=command).html}
+
+    def _instance(self, curve: Curve) -> Instance:
+        return self._sources.instance(curve)
+
+    def _frontier(self, curve: Curve) -> Frontier:
+        """Return the frontier of a curve from the slowest speed on, for a drawing."""
+        instance = self._instance(curve)
+        choices = instance.choices.model_copy(update={"uniform": True, "whole_sequences": True})
+        asked = instance.model_copy(update={"choices": choices, "objective": "throughput"})
+        asked = asked.at_floor(FIRST_SPEED)
+        changes = tuple(one for one in curve.changes if one[0] != "limits.min_speed")
+        key = Curve(curve.source, changes), self._sources.written(curve.source)
+        found = self._frontiers.pop(key, None)
+        if found is None:
+            found = frontier(asked, within=WITHIN)
+        self._frontiers[key] = found
+        while len(self._frontiers) > KEPT:
+            self._frontiers.popitem(last=False)
+        return found
+
+    def _told(self, instance: Instance, solution: Solution) -> Answer:
+        """Return a solution in sections, and where its mark stands."""
+        if not solution.feasible:
+            return {"html": joined(heading(solution), conflict_section(solution)), "mark": None}
+        sections = [
+            heading(solution),
+            answer_section(instance, solution),
+            limits_section(solution),
+            step_section(solution, Html()),
+            cost_section(solution),
+            certificate_section(solution),
+        ]
+        amounts, speeds = solution.throughput_range_tok_s, solution.speed_range_tok_s_user
+        return {
+            "html": joined(*sections),
+            "mark": {
+                "speed": solution.speed_tok_s_user,
+                "throughput": solution.throughput_tok_s,
+                "throughputs": amounts,
+                "speeds": speeds,
+                "power_kw": (solution.power_w or 0.0) / 1e3,
+                "limit": input_name(solution.limiting_resource) or "nothing",
+                "words": self._words(solution),
+            },
+        }
+
+    def _words(self, solution: Solution) -> str:
+        banded = solution.throughput_range_tok_s is not None
+        most = made(solution.throughput_tok_s or 0.0, banded=banded)
+        return f"{most} tok/s at {show(solution.speed_tok_s_user or 0.0)} tok/s per user"
+
+    def texts(self, curve: Curve) -> Answer:
+        """Return what can be copied: file, command and Python."""
+        curve = settled(self._sources, curve)
+        return {
+            "yaml": instance_yaml(self._sources, curve),
+            "command": command_line(self._sources, curve),
+            "python": python_lines(self._sources, curve),
+        }
