@@ -85,6 +85,7 @@ def packaged():
         if path.is_file()
     }
     found |= {f"hbmopt/schemas/{path.name}": path for path in (package / "schemas").iterdir()}
+    found |= {f"hbmopt/explorer/{one.name}": one for one in (package / "explorer").glob("page.*")}
     defaults = "llm/importing/families/class_defaults.json"
     found |= {f"hbmopt/{name}": package / name for name in ("py.typed", "help.txt", defaults)}
     return {name: path.read_bytes() for name, path in found.items()}

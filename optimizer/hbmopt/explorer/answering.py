@@ -4,12 +4,10 @@ Each answer takes a curve and returns what JSON can hold. The last frontiers are
 asked next is mostly about one of them.
 """
 
-import math
 from collections import OrderedDict
 from typing import Any, TypeAlias
 
 from hbmopt.basics import input_name, made, show
-from hbmopt.errors import InputError
 from hbmopt.explorer.controls import controls, settled
 from hbmopt.explorer.curve import Curve, Sources
 from hbmopt.explorer.taken_along import command_line, instance_yaml, python_lines
@@ -74,19 +72,20 @@ class Answers:
 
     def plan(self, curve: Curve, speed: float) -> Answer:
         """Return the plan at a point of a curve: the optimum at that speed."""
-        if not 0 <= speed < math.inf:
-            raise InputError(f"speed: {speed} is not a speed in tok/s per user")
-        instance = self._instance(curve).at_floor(float(speed))
+        instance = self._instance(curve).at_floor(speed)
         return self._told(instance, solve(instance))
 
     def cures(self, curve: Curve) -> Answer:
         """Return the smallest changes under which something can be served."""
         return {"html": cures_section(explain(self._instance(curve)).cures)}
 
-    def power(self, curve: Curve) -> Answer:
-        """Return throughput under power caps, and what one more kW is worth."""
+    def caps(self, curve: Curve) -> Answer:
+        """Return round power caps for a curve in kW, and the cap that holds."""
         instance = self._instance(curve)
-        caps = power_caps(instance)
+        return {"caps": power_caps(instance), "cap": instance.power_cap_kw}
+
+    def power(self, curve: Curve, caps: list[float]) -> Answer:
+        """Return throughput under power caps, and what one more kW is worth."""
         rows = [
             {
                 "power_kw": row["power_kw"],
@@ -94,10 +93,10 @@ class Answers:
                 "price": row.get("price_power_cap"),
                 "limit": input_name(row.get("limiting_resource")) or NOTHING,
             }
-            for row in power_rows(instance, caps)
+            for row in power_rows(self._instance(curve), caps)
             if row.get("status") == "optimal"
         ]
-        return {"rows": rows, "cap": instance.power_cap_kw}
+        return {"rows": rows}
 
     def report(self, curve: Curve) -> Answer:
         """Return the page to send on a curve."""

@@ -1,11 +1,11 @@
-"""Lanes: processes that answer, each one question at a time, what is urgent first.
+"""Lanes: processes that answer, each one question at a time.
 
-A session keeps to its lane, so that the process which drew a frontier answers what is asked of it
-next. What nobody waits for any more is not begun.
+What follows a slider has lanes of its own, so that it never waits for what takes longer. A session
+keeps to its lane, so that the process which drew a frontier answers what is asked of it next. What
+nobody waits for any more is not begun.
 """
 
 import asyncio
-import itertools
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -18,10 +18,14 @@ from hbmopt.errors import HbmoptError, SolverError
 from hbmopt.explorer.answering import Answer, Answers
 from hbmopt.explorer.curve import Sources
 
-Job: TypeAlias = "tuple[int, int, asyncio.Future[Answer], str, tuple[Any, ...]]"
+Job: TypeAlias = "tuple[asyncio.Future[Answer], str, tuple[Any, ...]]"
 
 MOST_WAITING = 500
 """Questions that wait for one lane, beyond which it is too busy for more."""
+
+
+NICE = 10
+"""By how much what takes longer gives way to what follows a slider."""
 
 
 class TooBusyError(HbmoptError):
@@ -31,18 +35,17 @@ class TooBusyError(HbmoptError):
 class Lane:
     """One process, and the questions that wait for it."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-        self._waiting: asyncio.PriorityQueue[Job] = asyncio.PriorityQueue(MOST_WAITING)
+    def __init__(self, sources: Sources, nice: int = 0) -> None:
+        self._sources, self._nice = sources, nice
+        self._waiting: asyncio.Queue[Job] = asyncio.Queue(MOST_WAITING)
         self._pool = self._begun()
-        self._numbers = itertools.count()
         self._task = asyncio.create_task(self._serve())
 
-    async def answer(self, urgency: int, name: str, *arguments: Any) -> Answer:
-        """Return the answer of a method of `Answers`; the lowest urgency is answered first."""
+    async def answer(self, name: str, *arguments: Any) -> Answer:
+        """Return the answer of a method of `Answers`."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
-            self._waiting.put_nowait((urgency, next(self._numbers), future, name, arguments))
+            self._waiting.put_nowait((future, name, arguments))
         except asyncio.QueueFull:
             raise TooBusyError("too many questions wait; try again in a moment") from None
         return await future
@@ -55,7 +58,7 @@ class Lane:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            _, _, future, name, arguments = await self._waiting.get()
+            future, name, arguments = await self._waiting.get()
             if future.done():  # given up while it waited
                 continue
             try:
@@ -75,7 +78,7 @@ class Lane:
         """Return a process that is on its way: its imports take a second."""
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=_begin, initargs=(self._sources,)
+            1, mp_context=context, initializer=_begin, initargs=(self._sources, self._nice)
         )
         with interrupts_held():
             pool.submit(_ready)
@@ -94,26 +97,35 @@ def _settle(future: "asyncio.Future[Answer]", error: Exception) -> None:
 
 
 class Lanes:
-    """As many lanes as there are cores, and which one a session takes."""
+    """As many lanes as there are cores for what follows, and one for what takes longer."""
 
     def __init__(self, sources: Sources, count: int | None = None) -> None:
-        self._lanes = [Lane(sources) for _ in range(count or max(2, os.cpu_count() or 2))]
+        cores = count or max(2, os.cpu_count() or 2)
+        self._quick = [Lane(sources) for _ in range(cores)]
+        self._slow = Lane(sources, nice=NICE)
 
-    def of(self, session: str, aside: int = 0) -> Lane:
+    def quick(self, session: str, aside: int = 0) -> Lane:
         """Return the lane of a session, or another one beside it."""
-        return self._lanes[(sum(session.encode()) + aside) % len(self._lanes)]
+        return self._quick[(sum(session.encode()) + aside) % len(self._quick)]
+
+    @property
+    def slow(self) -> Lane:
+        """The lane of what takes longer."""
+        return self._slow
 
     async def end(self) -> None:
         """End all processes."""
-        await asyncio.gather(*(one.end() for one in self._lanes))
+        await asyncio.gather(*(one.end() for one in (*self._quick, self._slow)))
 
 
 _answers: list[Answers] = []
 """The answers of this process, where it is one of a lane."""
 
 
-def _begin(sources: Sources) -> None:
+def _begin(sources: Sources, nice: int) -> None:
     begin_worker()
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
     _answers[:] = [Answers(sources)]
 
 

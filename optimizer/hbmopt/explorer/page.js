@@ -4,6 +4,7 @@
 const DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 2]];
 const STEPS = 1000;
 const ERRORS = 1;
+const PARTS = 4;
 const SETTLED_MS = 250;
 const session = crypto.randomUUID();
 const element = (selector) => document.querySelector(selector);
@@ -287,12 +288,20 @@ async function stretchesOf(curve, at, signal) {
 }
 
 async function powerOf(curve, signal) {
-  const { rows, cap } = await ask("power", curve, {}, signal);
-  element("#power").hidden = !rows.length;
-  if (!rows.length) { return; }
-  const mark = answered && answered.mark ? [{ power_kw: cap || answered.mark.power_kw, throughput: answered.mark.throughput }] : [];
-  await put(views.power, { rows, marks: mark });
-  await put(views.price, { rows });
+  const { caps, cap } = await ask("caps", curve, {}, signal);
+  element("#power").hidden = !caps.length;
+  const mark = answered && answered.mark;
+  const marks = mark ? [{ power_kw: cap || mark.power_kw, throughput: mark.throughput }] : [];
+  let rows = [];
+  // The ends first, then what lies between, as each part can be given up.
+  for (let stride = 0; stride < PARTS && caps.length; stride += 1) {
+    const part = caps.filter((_, at) => at % PARTS === stride);
+    if (!part.length) { continue; }
+    rows = rows.concat((await ask("power", curve, { caps: part }, signal)).rows);
+    rows.sort((one, other) => one.power_kw - other.power_kw);
+    await put(views.power, { rows, marks });
+    await put(views.price, { rows });
+  }
 }
 
 async function curesOf(curve, signal) {

@@ -1,9 +1,11 @@
 """The explorer as it runs: a page on this machine alone, until it is interrupted."""
 
 import secrets
+import signal
 import socket
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +94,18 @@ def explore(
             http="h11",
             ws="none",
         )
-        Server(config).run(sockets=[listener])
+        with _ended_like_ctrl_c():
+            Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the explorer as Ctrl-C does: its processes are ended, and nothing is left."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_address(one: Path | str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -27,6 +28,14 @@ HOSTS = ["127.0.0.1", "localhost"]
 
 MOST_BYTES = 200_000
 """Bytes of a question beyond which none of ours is."""
+
+MOST_CAPS = 50
+"""Power caps of one question."""
+
+QUICK = ("question", "line", "texts")
+BESIDE = ("answer", "plan")
+SLOW = ("limits", "caps", "power", "cures", "report")
+"""Questions by who answers them: the lane of a session, another one beside it, the slow one."""
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -105,15 +114,16 @@ def site(
         finally:
             await lanes.pop().end()
 
-    def asked(urgency: int, name: str, aside: int = 0) -> Callable[[Request], Awaitable[Response]]:
+    def asked(name: str) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a method of `Answers`."""
 
         async def endpoint(request: Request) -> Response:
             try:
                 data = await _data(request)
                 arguments = _arguments(name, data)
-                lane = lanes[0].of(str(data.get("session", "")), aside)
-                answer = await _unless_gone(request, lane.answer(urgency, name, *arguments))
+                session, slow = str(data.get("session", "")), name in SLOW
+                lane = lanes[0].slow if slow else lanes[0].quick(session, name in BESIDE)
+                answer = await _unless_gone(request, lane.answer(name, *arguments))
             except TooBusyError as error:
                 return _complaint(str(error), 503)
             except HbmoptError as error:
@@ -150,15 +160,7 @@ def site(
         Route("/page.js", script),
         Route("/vega.js", vega),
         Route("/start.json", beginning),
-        Route("/question", asked(0, "question"), methods=["POST"]),
-        Route("/line", asked(1, "line"), methods=["POST"]),
-        Route("/answer", asked(1, "answer", 1), methods=["POST"]),
-        Route("/plan", asked(1, "plan", 1), methods=["POST"]),
-        Route("/limits", asked(3, "limits"), methods=["POST"]),
-        Route("/texts", asked(2, "texts"), methods=["POST"]),
-        Route("/power", asked(3, "power", 1), methods=["POST"]),
-        Route("/cures", asked(4, "cures", 1), methods=["POST"]),
-        Route("/report", asked(5, "report", 1), methods=["POST"]),
+        *(Route(f"/{name}", asked(name), methods=["POST"]) for name in (*QUICK, *BESIDE, *SLOW)),
     ]
     return Starlette(
         routes=[Mount(f"/{token}", routes=routes)],
@@ -200,11 +202,19 @@ def _arguments(name: str, data: dict[str, Any]) -> tuple[Any, ...]:
             raise InputError(f"per: {per!r} is none of {', '.join(PER)}")
         return curve, per
     if name == "plan":
-        speed = data.get("speed")
-        if isinstance(speed, bool) or not isinstance(speed, int | float):
-            raise InputError(f"speed: {speed!r} is not a speed in tok/s per user")
-        return curve, float(speed)
+        return curve, _number("speed", data.get("speed"))
+    if name == "power":
+        caps = data.get("caps")
+        if not isinstance(caps, list) or not 0 < len(caps) <= MOST_CAPS:
+            raise InputError(f"caps: a list of 1 to {MOST_CAPS} kW")
+        return curve, [_number("caps", one) for one in caps]
     return (curve,)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"{name}: {value!r} is not a number of at least 0")
+    return float(value)
 
 
 async def _unless_gone(request: Request, answer: Coroutine[Any, Any, Answer]) -> Answer | None:
