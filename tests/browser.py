@@ -40,9 +40,9 @@ class Browser:
         self.driver.get_log("performance")
         self.driver.get(path.resolve().as_uri())
 
-    def until(self, script, *arguments):
+    def until(self, script, *arguments, seconds=20.0):
         """Run a script until it returns something true; return that."""
-        end = time.monotonic() + 20.0
+        end = time.monotonic() + seconds
         while not (found := self.run(script, *arguments)):
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.05)

@@ -1,7 +1,5 @@
 """The explorer in the browser."""
 
-from pathlib import Path
-
 import click
 
 from hbmopt.cli.command import SOLVED, bug, command, say
@@ -9,14 +7,12 @@ from hbmopt.cli.options import set_option
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @set_option
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any that is free.")
 @click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
 @command
-def explore(
-    files: tuple[Path, ...], overrides: tuple[str, ...], port: int, no_browser: bool
-) -> int:
+def explore(files: tuple[str, ...], overrides: tuple[str, ...], port: int, no_browser: bool) -> int:
     """Explore FILE... in the browser: move a slider, and frontier, limits and prices follow.
 
     Up to six instances, drawn over each other; or the address of such a page, which holds the

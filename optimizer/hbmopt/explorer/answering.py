@@ -58,7 +58,11 @@ class Answers:
     def line(self, curve: Curve, per: str) -> Answer:
         """Return the corners of a frontier, its ends, and the range of four of five cases."""
         found = self._frontier(curve)
-        named = {"rack": rack_name(found.instance.rack), "llm": llm_name(found.instance.llm)}
+        named = {
+            "rack": rack_name(found.instance.rack),
+            "llm": llm_name(found.instance.llm),
+            "note": self._note(self._instance(curve)),
+        }
         return named | live_line(found, per)
 
     def limits(self, curve: Curve) -> Answer:
@@ -148,6 +152,17 @@ class Answers:
                 "words": self._words(solution),
             },
         }
+
+    def _note(self, instance: Instance) -> str:
+        """Return in which way a curve differs from the answer beside it."""
+        choices = instance.choices
+        if instance.objective != "throughput":
+            return f"The curve is that of throughput; the answer, that of {instance.objective}."
+        if not choices.uniform:
+            return "The curve is that of one configuration at a time, unlike the answer."
+        if not choices.whole_sequences:
+            return "The curve is that of whole sequences, unlike the answer."
+        return ""
 
     def _words(self, solution: Solution) -> str:
         banded = solution.throughput_range_tok_s is not None

@@ -55,7 +55,10 @@ class Chooser:
 
 @dataclass(frozen=True)
 class _Number:
-    """How a slider reads its number, and how far it goes: between ends, or by ratios of `base`."""
+    """How a slider reads its number, and how far it goes: between ends, or by ratios of `base`.
+
+    With `no_more` it goes no higher than that. `unknown` is where it stands for want of a base.
+    """
 
     key: str
     label: str
@@ -67,6 +70,7 @@ class _Number:
     whole: bool = False
     may_end: bool = False
     unknown: float | None = None
+    no_more: bool = False
 
 
 def _of(figure: Figure | None, scale: float = 1.0) -> float | None:
@@ -90,7 +94,7 @@ NUMBERS = (
             lambda one: _of(one.rack.accelerator.hbm_bandwidth)),
     _Number("limits.accelerator_power", "accelerator power limit", "W",
             "what an accelerator may draw, which it holds by lowering its clock", "rack",
-            lambda one: _of(one.accelerator_limit, 1e3)),
+            lambda one: _of(one.accelerator_limit, 1e3), no_more=True),
     _Number("rack.accelerator.scale_up_bandwidth", "scale-up links", "TB/s",
             "of an accelerator, per direction", "rack",
             lambda one: _of(one.rack.accelerator.scale_up_bandwidth) or None),
@@ -134,7 +138,7 @@ def _sliders(now: Instance, base: Instance) -> list[Slider]:
         middle = own if own is not None else one.unknown
         if middle is None or (own == 0 and not one.may_end):
             continue
-        least, most = one.ends or (middle / RATIO, middle * RATIO)
+        least, most = one.ends or (middle / RATIO, middle * (1.0 if one.no_more else RATIO))
         held = [end for end in (middle, value) if end]
         found.append(
             Slider(

@@ -149,7 +149,7 @@ async function drawFrontier() {
     marks.push({ speed: mark.speed, value, low: share[0], high: share[1], slow: speeds[0], fast: speeds[1],
       words: mark.words });
   }
-  const floor = parseFloat(shown().changes["limits.min_speed"] ?? baseOf("limits.min_speed"));
+  const floor = valueOfControl("limits.min_speed");
   if (floor > 0) { floors.push({ speed: floor }); }
   drawLegend(new Set(lines.map((row) => row.limit)));
   await put(views.frontier, { lines, ribbons, marks, floors });
@@ -168,7 +168,7 @@ function drawLegend(limits) {
   }));
 }
 
-function baseOf(key) {
+function valueOfControl(key) {
   const found = (known[state.shown].controls || []).find((one) => one.key === key);
   return found ? found.value : NaN;
 }
@@ -239,7 +239,9 @@ const followLines = new Follower(async () => {
 function summary() {
   const line = known[state.shown].line;
   if (line && !line.points.length) { return "Nothing can be served by this rack at any speed."; }
-  return answered && answered.mark ? `${nameOf(state.shown)}: ${answered.mark.words}, limited by ${answered.mark.limit}` : "";
+  if (!answered || !answered.mark) { return ""; }
+  const note = line && line.note ? `. ${line.note}` : "";
+  return `${nameOf(state.shown)}: ${answered.mark.words}, limited by ${answered.mark.limit}${note}`;
 }
 
 const followAnswer = new Follower(async () => {
@@ -327,15 +329,17 @@ function button(text, press, title = "") {
   return made;
 }
 
+const valueIn = (control, text) => (control.kind === "list" ? text : parseFloat(text));
 const SHARED = new Set(["question", "prices"]);
 const OF_THE_RACK = /^(rack\.|limits\.power$|limits\.accelerator_power$|choices\.lpu_units$)/;
 
 // Set a key of the shown curve, or of all curves that know it where it is part of the question.
 function change(key, text, group = "question") {
   state.curves.forEach((curve, at) => {
-    const knows = (known[at].controls || []).some((one) => one.key === key);
-    if (at !== state.shown && !(SHARED.has(group) && knows)) { return; }
+    const control = (known[at].controls || []).find((one) => one.key === key);
+    if (at !== state.shown && !(SHARED.has(group) && control)) { return; }
     if (text === null) { delete curve.changes[key]; } else { curve.changes[key] = text; }
+    if (control) { control.value = text === null ? control.base : valueIn(control, text); }
   });
   drawChanges();
   follow();

@@ -26,7 +26,7 @@ class Told:
 
 
 def explore(
-    files: Sequence[Path | str],
+    files: Sequence[str],
     overrides: Sequence[str],
     told: Told,
     *,
@@ -62,7 +62,7 @@ def explore(
     sources, curves = sources_of([Path(one) for one in files if not _is_address(one)])
     for one in files:
         if _is_address(one):
-            curves += curves_in(str(one))
+            curves += curves_in(one)
     curves = [_changed(one, overrides) for one in curves or [Curve("gb200_nvl72")]]
     if len(curves) > MOST_CURVES:
         raise InputError(f"explore: {len(curves)} curves; a page shows {MOST_CURVES} at most")
@@ -108,8 +108,8 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _is_address(one: Path | str) -> bool:
-    return str(one).startswith(("http:/", "https:/"))
+def _is_address(one: str) -> bool:
+    return one.startswith(("http://", "https://"))
 
 
 def _changed(curve: Curve, overrides: Sequence[str]) -> Curve:
