@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 
 import pandas as pd
 import pyomo.environ as pyo
@@ -13,6 +14,7 @@ from rich.table import Table
 import hbmopt
 from builders import INSTANCES
 from commands import invoke
+from hbmopt.notebook import Answer
 from hbmopt.report.notebook import answer_html
 from hbmopt.report.notebook.table_html import html_of
 from hbmopt.report.tables import Text
@@ -42,8 +44,14 @@ ANSWERS = {
     "Check": lambda: hbmopt.check(H100, 100, 30),
     "Explanation": lambda: hbmopt.explain(H100),
     "Prediction": lambda: hbmopt.predict(STEPS),
+    "CalibrationFit": lambda: hbmopt.calibrate(STEPS),
     "Plan": plan,
+    "Sizing": lambda: hbmopt.size(H100, users=3000, speed=30),
+    "FleetPlan": lambda: hbmopt.solve_fleet("readme_hall"),
+    "Page": lambda: hbmopt.report_page("closed_form"),
 }
+FRAMED = {"Page"}
+"""Answers that are pages already."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,25 @@ def test_an_answer_is_one_short_line_at_a_prompt(name, answers):
     assert len(text) < 400
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+def test_every_public_answer_shows_itself():
+    public = [getattr(hbmopt, name) for name in hbmopt.__all__]
+    kinds = {one.__name__ for one in public if isinstance(one, type) and issubclass(one, Answer)}
+    assert kinds == {name.removeprefix("no ") for name in ANSWERS}
+
+
+def test_a_page_is_shown_in_a_frame_that_reaches_nothing_around_it(answers):
+    page = answers["Page"]
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, given: tags.append((tag, dict(given)))
+    parser.feed(page._repr_html_())
+    ((tag, given),) = tags
+    assert tag == "iframe"
+    assert given["srcdoc"] == page.html
+    assert "allow-same-origin" not in given["sandbox"]
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS.keys() - FRAMED))
 def test_an_answer_is_well_formed_html_with_its_tables(name, answers):
     root, text = read(answers[name]._repr_html_())
     assert root.get("class") == "hbmopt"
