@@ -213,13 +213,14 @@ def test_no_report_is_loaded_before_somebody_asks_for_one():
     program = (
         "import sys, hbmopt; found = hbmopt.solve('closed_form'); text = repr(found); "
         "early = [one for one in sys.modules if one.startswith('hbmopt.report')]; "
-        "html = found._repr_html_(); "
-        "print(len(early), 'hbmopt.report.notebook' in sys.modules, html.startswith('<div'))"
+        "html = found._repr_html_(); drawn = hbmopt.frontier('closed_form')._repr_html_(); "
+        "print(len(early), 'hbmopt.report.notebook' in sys.modules, html.startswith('<div'), "
+        "'altair' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
     )
-    assert run.stdout == "0 True True\n"
+    assert run.stdout == "0 True True False\n"
 
 
 @pytest.mark.parametrize("wide", [80, 120])

@@ -1,5 +1,6 @@
 """The tables of each kind of answer."""
 
+import html
 from functools import singledispatch
 
 from rich.console import Group, RenderableType
@@ -40,13 +41,14 @@ def answer_html(answer: object) -> Html:
 
 def _framed(page: Page) -> Html:
     """Return a page in a frame of its own, whose scripts reach nothing of the notebook around."""
-    return element(
+    frame = element(
         "iframe",
-        srcdoc=page.html,
         title=repr(page),
         sandbox="allow-scripts allow-popups allow-downloads",
         style="width: 100%; height: 80vh; border: 1px solid rgba(128, 128, 128, 0.5)",
     )
+    # Its texts are visible already, and a program must stay as it is.
+    return Html(frame.replace("<iframe", f'<iframe srcdoc="{html.escape(page.html)}"', 1))
 
 
 @singledispatch
