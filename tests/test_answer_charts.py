@@ -8,6 +8,7 @@ import pytest
 
 import hbmopt
 from commands import invoke
+from fleets import SMALL
 from hbmopt.errors import InputError
 from hbmopt.report import charts
 from hbmopt.report.charts import fleet_cost_chart, fleet_power_chart, fleet_token_chart
@@ -17,26 +18,6 @@ ONE = "closed_form"
 WHOLE = "choices.whole_sequences=true"
 FLOORS = "limits.min_speed=10 tok/s/user,20 tok/s/user"
 HOSTILE = '</script><script>alert("&")</script><!--\u202e\x1b[2J'
-FLEET = {
-    "kind": "fleet",
-    "name": "small",
-    "objective": "racks",
-    "classes": {
-        "chat": {
-            "llm": "qwen3_32b",
-            "workload": {"context": 4096},
-            "min_speed": "30 tok/s/user",
-            "throughput": "10k tok/s",
-        }
-    },
-    "racks": {
-        "h200": {
-            "rack": "hgx_h200",
-            "at_most": 9,
-            "choices": {"clocks": [1.0], "kv_formats": ["fp8"], "tensor_parallel": [4]},
-        }
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +27,7 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def fleet():
-    return hbmopt.solve_fleet(FLEET)
+    return hbmopt.solve_fleet(SMALL)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +80,7 @@ def test_a_fleet_is_drawn_by_kind(fleet):
 
 
 def test_what_cannot_be_drawn_is_told_in_one_line(drawn, fleet):
-    none = hbmopt.solve_fleet(FLEET, {"classes.chat.throughput": "1M tok/s"})
+    none = hbmopt.solve_fleet(SMALL, {"classes.chat.throughput": "1M tok/s"})
     assert not none.feasible
     nothing = hbmopt.frontier(ONE, [WHOLE, "limits.min_speed=1000000 tok/s/user"])
     for call, message in (

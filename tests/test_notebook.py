@@ -14,6 +14,7 @@ from rich.table import Table
 import hbmopt
 from builders import INSTANCES
 from commands import invoke
+from fleets import SMALL
 from hbmopt.notebook import Answer
 from hbmopt.report.notebook import answer_html
 from hbmopt.report.notebook.table_html import html_of
@@ -21,6 +22,7 @@ from hbmopt.report.tables import Text
 
 H100 = INSTANCES / "h100.yaml"
 STEPS = INSTANCES / "measured" / "decode_steps_pure.csv"
+PAGE = """<!doctype html>\n<p title="a &amp; b">\u200b</p><script>'\t<'</script>\n"""
 HOSTILE = '<script>alert("&")</script>\u202e\x1b[2J'
 
 
@@ -47,8 +49,8 @@ ANSWERS = {
     "CalibrationFit": lambda: hbmopt.calibrate(STEPS),
     "Plan": plan,
     "Sizing": lambda: hbmopt.size(H100, users=3000, speed=30),
-    "FleetPlan": lambda: hbmopt.solve_fleet("readme_hall"),
-    "Page": lambda: hbmopt.report_page("closed_form"),
+    "FleetPlan": lambda: hbmopt.solve_fleet(SMALL),
+    "Page": lambda: hbmopt.Page(hbmopt.solve("closed_form"), PAGE),
 }
 FRAMED = {"Page"}
 """Answers that are pages already."""
@@ -213,7 +215,8 @@ def test_no_report_is_loaded_before_somebody_asks_for_one():
     program = (
         "import sys, hbmopt; found = hbmopt.solve('closed_form'); text = repr(found); "
         "early = [one for one in sys.modules if one.startswith('hbmopt.report')]; "
-        "html = found._repr_html_(); drawn = hbmopt.frontier('closed_form')._repr_html_(); "
+        "html = found._repr_html_(); "
+        "drawn = hbmopt.frontier('closed_form', 'choices.whole_sequences=true')._repr_html_(); "
         "print(len(early), 'hbmopt.report.notebook' in sys.modules, html.startswith('<div'), "
         "'altair' in sys.modules)"
     )
