@@ -20,6 +20,28 @@ MOST_RACKS = 4
 PARTS = 20
 """Parts into which the demand of a class is divided among two types."""
 
+SMALL = {
+    "kind": "fleet",
+    "name": "small",
+    "objective": "racks",
+    "classes": {
+        "chat": {
+            "llm": "qwen3_32b",
+            "workload": {"context": 4096},
+            "min_speed": "30 tok/s/user",
+            "throughput": "10k tok/s",
+        }
+    },
+    "racks": {
+        "h200": {
+            "rack": "hgx_h200",
+            "at_most": 9,
+            "choices": {"clocks": [1.0], "kv_formats": ["fp8"], "tensor_parallel": [4]},
+        }
+    },
+}
+"""A fleet that is solved at once."""
+
 
 def small_fleet(seed):
     """Return a fleet of two types, two classes and at most four racks for each of both."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 
 import pandas as pd
 import pyomo.environ as pyo
@@ -13,12 +14,15 @@ from rich.table import Table
 import hbmopt
 from builders import INSTANCES
 from commands import invoke
+from fleets import SMALL
+from hbmopt.notebook import Answer
 from hbmopt.report.notebook import answer_html
 from hbmopt.report.notebook.table_html import html_of
 from hbmopt.report.tables import Text
 
 H100 = INSTANCES / "h100.yaml"
 STEPS = INSTANCES / "measured" / "decode_steps_pure.csv"
+PAGE = """<!doctype html>\n<p title="a &amp; b">\u200b</p><script>'\t<'</script>\n"""
 HOSTILE = '<script>alert("&")</script>\u202e\x1b[2J'
 
 
@@ -42,8 +46,14 @@ ANSWERS = {
     "Check": lambda: hbmopt.check(H100, 100, 30),
     "Explanation": lambda: hbmopt.explain(H100),
     "Prediction": lambda: hbmopt.predict(STEPS),
+    "CalibrationFit": lambda: hbmopt.calibrate(STEPS),
     "Plan": plan,
+    "Sizing": lambda: hbmopt.size(H100, users=3000, speed=30),
+    "FleetPlan": lambda: hbmopt.solve_fleet(SMALL),
+    "Page": lambda: hbmopt.Page(hbmopt.solve("closed_form"), PAGE),
 }
+FRAMED = {"Page"}
+"""Answers that are pages already."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +76,25 @@ def test_an_answer_is_one_short_line_at_a_prompt(name, answers):
     assert len(text) < 400
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+def test_every_public_answer_shows_itself():
+    public = [getattr(hbmopt, name) for name in hbmopt.__all__]
+    kinds = {one.__name__ for one in public if isinstance(one, type) and issubclass(one, Answer)}
+    assert kinds == {name.removeprefix("no ") for name in ANSWERS}
+
+
+def test_a_page_is_shown_in_a_frame_that_reaches_nothing_around_it(answers):
+    page = answers["Page"]
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, given: tags.append((tag, dict(given)))
+    parser.feed(page._repr_html_())
+    ((tag, given),) = tags
+    assert tag == "iframe"
+    assert given["srcdoc"] == page.html
+    assert "allow-same-origin" not in given["sandbox"]
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS.keys() - FRAMED))
 def test_an_answer_is_well_formed_html_with_its_tables(name, answers):
     root, text = read(answers[name]._repr_html_())
     assert root.get("class") == "hbmopt"
@@ -188,12 +216,14 @@ def test_no_report_is_loaded_before_somebody_asks_for_one():
         "import sys, hbmopt; found = hbmopt.solve('closed_form'); text = repr(found); "
         "early = [one for one in sys.modules if one.startswith('hbmopt.report')]; "
         "html = found._repr_html_(); "
-        "print(len(early), 'hbmopt.report.notebook' in sys.modules, html.startswith('<div'))"
+        "drawn = hbmopt.frontier('closed_form', 'choices.whole_sequences=true')._repr_html_(); "
+        "print(len(early), 'hbmopt.report.notebook' in sys.modules, html.startswith('<div'), "
+        "'altair' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
     )
-    assert run.stdout == "0 True True\n"
+    assert run.stdout == "0 True True False\n"
 
 
 @pytest.mark.parametrize("wide", [80, 120])

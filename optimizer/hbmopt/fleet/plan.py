@@ -1,13 +1,14 @@
 """The answer of a fleet: racks, pools, classes, periods, and what more of everything is worth."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from hbmopt.basics import brief, counted, show
-from hbmopt.notebook import Answer
+from hbmopt.notebook import Answer, chart_of
 from hbmopt.results import plain
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 
@@ -212,6 +213,22 @@ class FleetPlan(Answer):
                         }
                     )
         return found
+
+    def chart(self, kind: Literal["power", "tokens", "cost"] = "power") -> "alt.LayerChart":
+        """Return a chart of the plan, as its report has it.
+
+        Parameters
+        ----------
+        kind
+            ``power`` of the site or output ``tokens`` by period, stacked by pools; or what an hour
+            of the fleet costs by part, and what it earns: ``cost``.
+
+        Raises
+        ------
+        InputError
+            Where the packages that draw charts are missing, or there is no plan.
+        """
+        return cast("alt.LayerChart", chart_of(self, kind=kind))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""

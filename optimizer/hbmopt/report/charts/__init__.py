@@ -20,6 +20,7 @@ from hbmopt.report.charts.chart_files import (
     sweep_chart,
     write_chart,
 )
+from hbmopt.report.charts.compared import comparison_chart
 from hbmopt.report.charts.swept import check_sweep_chart
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "chart_along",
     "check_chart_path",
     "check_sweep_chart",
+    "comparison_chart",
     "fleet_cost_chart",
     "fleet_curve_chart",
     "fleet_power_chart",

@@ -1,16 +1,19 @@
 """The tables of each kind of answer."""
 
+import html
 from functools import singledispatch
 
 from rich.console import Group, RenderableType
 
 from hbmopt.fleet import FleetPlan
-from hbmopt.report.html import Html
+from hbmopt.report.html import Html, element
 from hbmopt.report.notebook.table_html import html_of
+from hbmopt.report.page import Page
 from hbmopt.report.tables import (
     Text,
     check_tables,
     comparison_tables,
+    fit_tables,
     fleet_tables,
     frontier_tables,
     plan_tables,
@@ -21,7 +24,7 @@ from hbmopt.report.tables import (
     sweep_table,
 )
 from hbmopt.results import Plan, Solution
-from hbmopt.studies.accuracy import Prediction
+from hbmopt.studies.accuracy import CalibrationFit, Prediction
 from hbmopt.studies.claim import Check
 from hbmopt.studies.comparison import Comparison
 from hbmopt.studies.conflict import Explanation, explanation_text
@@ -33,7 +36,19 @@ from hbmopt.studies.sweep import Sweep
 
 def answer_html(answer: object) -> Html:
     """Return an answer as HTML in which every text is escaped."""
-    return html_of(content(answer))
+    return _framed(answer) if isinstance(answer, Page) else html_of(content(answer))
+
+
+def _framed(page: Page) -> Html:
+    """Return a page in a frame of its own, whose scripts reach nothing of the notebook around."""
+    frame = element(
+        "iframe",
+        title=repr(page),
+        sandbox="allow-scripts allow-popups allow-downloads",
+        style="width: 100%; height: 80vh; border: 1px solid rgba(128, 128, 128, 0.5)",
+    )
+    # Its texts are visible already, and a program must stay as it is.
+    return Html(frame.replace("<iframe", f'<iframe srcdoc="{html.escape(page.html)}"', 1))
 
 
 @singledispatch
@@ -90,6 +105,11 @@ def _(answer: Explanation) -> RenderableType:
 @content.register
 def _(answer: Prediction) -> RenderableType:
     return prediction_tables(answer)
+
+
+@content.register
+def _(answer: CalibrationFit) -> RenderableType:
+    return fit_tables(answer)
 
 
 @content.register

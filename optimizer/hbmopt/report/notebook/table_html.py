@@ -15,6 +15,8 @@ WIDE = 1000
 
 FAINT = "opacity: 0.65"
 PARAGRAPH = "margin: 0.2em 0"
+DRAWING = "font-family: var(--jp-code-font-family, monospace)"
+"""Some notebooks have a font of unequal letters in what they are told to leave as it stands."""
 
 
 def html_of(content: RenderableType) -> Html:
@@ -43,7 +45,7 @@ def _parts(content: object, console: Console) -> Iterator[Html]:
 def _texts(text: AnyText) -> Iterator[Html]:
     """Return a paragraph for each line, or the lines as they stand where none may wrap."""
     if text.no_wrap:
-        yield element("pre", text.plain)
+        yield element("pre", text.plain, style=DRAWING)
         return
     for line in text.split("\n"):
         if line.plain.strip():

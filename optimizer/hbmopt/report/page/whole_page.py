@@ -12,6 +12,7 @@ from hbmopt.documents import Document
 from hbmopt.errors import InputError
 from hbmopt.fleet import Fleet, FleetPlan, fleet_of, plan_of
 from hbmopt.instance import Instance, Overrides, Source, is_fleet, load_document, validate
+from hbmopt.notebook import Answer
 from hbmopt.report.charts import (
     frontier_chart,
     power_curve_chart,
@@ -67,7 +68,7 @@ CONTENTS = {
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Answer):
     """A report as one HTML page, and the solution or the plan of a fleet that it is about."""
 
     solution: Solution | FleetPlan

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
-    from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table
+    from hbmopt.report.tables.calibration_file import calibration_yaml, fit_table, fit_tables
     from hbmopt.report.tables.catalogue_report import (
         catalogue_overview,
         entry_text,
@@ -93,6 +93,7 @@ __all__ = [
     "demand_table",
     "entry_text",
     "fit_table",
+    "fit_tables",
     "fleet_cost_rows",
     "fleet_tables",
     "frontier_tables",
@@ -179,6 +180,7 @@ __getattr__ = on_first_use(
         "cost_rows": "economics_report",
         "entry_text": "catalogue_report",
         "fit_table": "calibration_file",
+        "fit_tables": "calibration_file",
         "input_row": "solution_report",
         "price_of": "sweep_report",
         "render": "output",

@@ -148,10 +148,11 @@ def band_lines(band: ErrorBand) -> list[str]:
 
 def fit_table(fit: CalibrationFit, *, width: int | None, color: bool) -> str:
     """Return what a fit is worth: constants, and errors on fitted and on held-out rows."""
-    return printed(_fit_tables(fit), width or WIDTH, color=color)
+    return printed(fit_tables(fit), width or WIDTH, color=color)
 
 
-def _fit_tables(fit: CalibrationFit) -> RenderableType:
+def fit_tables(fit: CalibrationFit) -> RenderableType:
+    """Return rows that were fitted and left out, and the errors."""
     fitted = [one for one in fit.steps if not one.contradicts]
     text = Text(f"{fit.name}: {len(fitted)} rows fitted")
     dropped = len(fit.steps) - len(fitted)

@@ -32,6 +32,7 @@ from hbmopt.instance import (
     universal,
 )
 from hbmopt.models.quantities import number
+from hbmopt.notebook import Answer
 from hbmopt.studies.accuracy.constant_fits import (
     NARROWER,
     Draw,
@@ -76,7 +77,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class CalibrationFit:
+class CalibrationFit(Answer):
     """Fitted constants, the power law, and the errors on held-out rows."""
 
     name: str

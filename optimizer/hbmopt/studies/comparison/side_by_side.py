@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import SkipValidation
 
@@ -22,7 +22,7 @@ from hbmopt.instance import (
     load,
     load_document,
 )
-from hbmopt.notebook import Answer
+from hbmopt.notebook import Answer, chart_of
 from hbmopt.results import ConfigurationResult, Solution, configuration_of, plain, solve
 from hbmopt.studies.comparison.generation_law import (
     HOLDS,
@@ -38,6 +38,7 @@ from hbmopt.studies.comparison.row import ComparisonRow
 from hbmopt.studies.comparison.varied import VariedInstances, varied_instances
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 NOT_YET = ("announced", "press", "estimate")
@@ -86,6 +87,19 @@ class Comparison(Answer):
         import pandas as pd  # 0.3 s that only frames need
 
         return pd.DataFrame([row.flat() for row in self.rows]).set_index("name")
+
+    def chart(self) -> "alt.LayerChart":
+        """Return the chart that ``hbmopt compare --plot`` draws.
+
+        Throughput of an accelerator over its HBM size times HBM bandwidth, relative to the first
+        instance, with the fitted `law` where there is one.
+
+        Raises
+        ------
+        InputError
+            Where the packages that draw charts are missing, or none of them serves anything.
+        """
+        return cast("alt.LayerChart", chart_of(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""

@@ -1,6 +1,6 @@
 """The frontier: the most throughput at every speed per user."""
 
-from hbmopt.studies.frontier.normalisation import Normalisation, millions, normalisation
+from hbmopt.studies.frontier.normalisation import PER, Normalisation, millions, normalisation
 from hbmopt.studies.frontier.speed_frontier import (
     MOST_RUNGS,
     NOT_BY_SPEED,
@@ -14,6 +14,7 @@ from hbmopt.studies.frontier.speed_frontier import (
 __all__ = [
     "MOST_RUNGS",
     "NOT_BY_SPEED",
+    "PER",
     "Frontier",
     "FrontierPoint",
     "FrontierSegment",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from hbmopt.instance import (
     rack_name,
     usd_per_million,
 )
-from hbmopt.notebook import Answer
+from hbmopt.notebook import Answer, chart_of
 from hbmopt.plan import best_outline, best_point, found_at
 from hbmopt.points import Envelope, Outline, all_points
 from hbmopt.results import (
@@ -45,6 +45,7 @@ from hbmopt.results import (
 from hbmopt.studies.frontier.normalisation import millions, normalisation
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 
@@ -412,6 +413,33 @@ class Frontier(Answer):
         import pandas as pd  # 0.3 s that only frames need
 
         return pd.DataFrame([segment_row(one) for one in self.segments])
+
+    def chart(
+        self,
+        *others: "Frontier",
+        kind: Literal["frontier", "steps", "elasticities"] = "frontier",
+        per: Literal["rack", "accelerator", "mw", "usd"] = "rack",
+    ) -> "alt.LayerChart":
+        """Return the chart that ``hbmopt frontier --plot`` draws.
+
+        Parameters
+        ----------
+        others
+            Frontiers to draw beside this one.
+        kind
+            The ``frontier``; or along one the parts of the decode ``steps``, or the
+            ``elasticities``: what 1 % more of each input is worth.
+        per
+            What the throughput of a frontier is divided by: ``mw`` is that drawn, ``usd`` are
+            million USD of price.
+
+        Raises
+        ------
+        InputError
+            Where the packages that draw charts are missing, nothing can be served on one of the
+            frontiers, or a price is not known.
+        """
+        return cast("alt.LayerChart", chart_of(self, *others, kind=kind, per=per))
 
     def to_dict(self, speeds: Sequence[float] | None = None) -> dict[str, Any]:
         """Return plain data, as JSON has it, with the ladder at `speeds` or at round ones."""

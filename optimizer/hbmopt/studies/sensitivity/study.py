@@ -10,7 +10,7 @@ import fnmatch
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from hbmopt.instance import (
     load,
     numbers_of,
 )
-from hbmopt.notebook import Answer
+from hbmopt.notebook import Answer, chart_of
 from hbmopt.plan import Reached, hopeful, most_of_each, search
 from hbmopt.program import (
     PricedRack,
@@ -49,6 +49,7 @@ from hbmopt.studies.sensitivity.price_range import (
 )
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 MOST_LISTED = 3
@@ -111,6 +112,18 @@ class Sensitivity(Answer):
             if one.name == name:
                 return one
         raise InputError(f"{name}: {nearest(name, [one.name for one in self.numbers])}")
+
+    def chart(self) -> "alt.LayerChart":
+        """Return the tornado that ``hbmopt sensitivity --plot`` draws.
+
+        What a step of each number does to the objective, the largest first.
+
+        Raises
+        ------
+        InputError
+            Where the packages that draw charts are missing, or no number is worth anything.
+        """
+        return cast("alt.LayerChart", chart_of(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON structure (`schemas/sensitivity.schema.json`)."""

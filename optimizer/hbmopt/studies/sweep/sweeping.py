@@ -32,7 +32,7 @@ from hbmopt.instance import (
     parse_variation,
     points,
 )
-from hbmopt.notebook import Answer
+from hbmopt.notebook import Answer, chart_of
 from hbmopt.studies.sweep.files import Row, format_of, frame_of, write_rows
 from hbmopt.studies.sweep.journal import Journal, partial_of
 from hbmopt.studies.sweep.rows import Rows
@@ -46,6 +46,7 @@ from hbmopt.studies.sweep.workers import (
 )
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 PROGRESS_AFTER = 1.0
@@ -95,6 +96,20 @@ class Sweep(Answer):
     def frame(self) -> "pd.DataFrame":
         """The rows as a frame."""
         return frame_of(self.rows, self.columns)
+
+    def chart(self) -> "alt.LayerChart | alt.VConcatChart":
+        """Return the chart that ``hbmopt sweep --plot`` draws.
+
+        Of one variation the curve of the objective with, where it has one, the price of what
+        varies, and bars where the values are names; of two variations a heat map.
+
+        Raises
+        ------
+        InputError
+            Where the packages that draw charts are missing, for more variations, for two that were
+            zipped, or where nothing can be served.
+        """
+        return chart_of(self)
 
     def write(self, file: BinaryIO, style: str) -> None:
         """Write the rows to a file in the format ``csv``, ``jsonl`` or ``parquet``."""
