@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.completing import measured as measured_completions
 from hbmopt.cli.destination import destination, protect
 from hbmopt.cli.options import llm_configs_option, output_to
 from hbmopt.cli.progress import counter
@@ -13,7 +14,12 @@ CALIBRATION = {".yaml": "yaml", ".yml": "yaml"}
 
 
 @click.command()
-@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@click.argument(
+    "measured",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    shell_complete=measured_completions,
+)
 @llm_configs_option
 @click.option(
     "--chips", metavar="NAMES", help="Fit only rows of these accelerators, separated by commas."

@@ -7,13 +7,13 @@ import click
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
 from hbmopt.cli.fleets import solve_and_show
-from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.options import format_option, instance_or_fleet_argument, output_option, set_option
 from hbmopt.cli.progress import counter
 from hbmopt.cli.question import asked_document
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @set_option
 @format_option
 @output_option

@@ -6,6 +6,7 @@ from typing import cast
 import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.completing import numbers
 from hbmopt.cli.destination import destination
 from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
 from hbmopt.cli.question import question
@@ -27,6 +28,7 @@ from hbmopt.cli.question import question
 @click.option(
     "--solve-for",
     metavar="PATH",
+    shell_complete=numbers,
     help="How much of one number is enough: rack.accelerator.hbm_capacity, context, speed.",
 )
 @format_option

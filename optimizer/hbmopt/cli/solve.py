@@ -9,7 +9,7 @@ from hbmopt.cli.destination import destination
 from hbmopt.cli.fleets import solve_and_show, worst_case
 from hbmopt.cli.options import (
     format_option,
-    instance_argument,
+    instance_or_fleet_argument,
     output_option,
     set_option,
     worst_option,
@@ -18,7 +18,7 @@ from hbmopt.cli.question import asked_document
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @set_option
 @worst_option
 @format_option
