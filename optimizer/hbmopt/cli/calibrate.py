@@ -40,11 +40,9 @@ def calibrate(
 
     answer = destination(output, formats=CALIBRATION)
     protect([measured, *([llm_configs] if llm_configs is not None else [])], output=output)
-    progress = counter("fits")
     chosen = [one.strip() for one in chips.split(",")] if chips is not None else None
-    found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
-    if progress is not None:
-        progress(1, 1)
+    with counter("fits") as progress:
+        found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
     width = answer.width
     click.echo(fit_table(found, width=width, color=width is not None), err=True, nl=False)
     answer.emit(calibration_yaml(found))

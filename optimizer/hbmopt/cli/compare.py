@@ -65,7 +65,8 @@ def compare(
         found = varied_instances(documents, variations)
     else:
         found = VariedInstances(tuple(map(validate, documents)))
-    comparison = solved_comparison(found, progress=counter("instances"))
+    with counter("instances") as progress:
+        comparison = solved_comparison(found, progress=progress)
     answer.show(render_comparison, comparison)
     if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
         from hbmopt.report.charts import generation_chart

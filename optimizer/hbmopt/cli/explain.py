@@ -34,6 +34,7 @@ def explain(
     document = asked_document(instance, overrides, output=output)
     if is_fleet(document):
         return solve_and_show(document, answer)
-    explanation = explain_instance(validate(document), progress=counter("parts"))
-    answer.emit(render_explanation(explanation, answer.style))
+    with counter("parts") as progress:
+        explanation = explain_instance(validate(document), progress=progress)
+    answer.show(render_explanation, explanation)
     return SOLVED if explanation.chosen is not None else INFEASIBLE

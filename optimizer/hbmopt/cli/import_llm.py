@@ -55,7 +55,7 @@ def import_llm(
     if answer.style == "yaml":
         answer.emit(entry_yaml(llm))
     elif answer.style == "table":
-        answer.emit(facts_table(llm, account))
+        answer.emit(facts_table(llm, account, answer.width))
     else:
         answer.emit(json.dumps(facts(llm, account), indent=2) + "\n")
     if answer.style == "yaml":

@@ -42,10 +42,11 @@ def report(
     overrides = worst_case(instance, overrides, worst)
     document = asked_document(instance, overrides, output=output)
     command_line = _command(instance, output, overrides)
-    if is_fleet(document):
-        page = report_page(instance, overrides, command=command_line, progress=counter("parts"))
-    else:
-        page = report_page(validate(document), command=command_line, progress=counter("parts"))
+    with counter("parts") as progress:
+        if is_fleet(document):
+            page = report_page(instance, overrides, command=command_line, progress=progress)
+        else:
+            page = report_page(validate(document), command=command_line, progress=progress)
     answer.emit(page.html)
     return SOLVED if page.feasible else INFEASIBLE
 

@@ -64,14 +64,16 @@ def sensitivity(
 
     check_plot(plot)
     answer = destination(output, style)
-    found = study(
-        question(instance, overrides, output=output, plot=plot),
-        step=parse_step(step),
-        top=top,
-        only=only,
-        resolve=not no_resolve,
-        progress=counter("numbers"),
-    )
+    asked = question(instance, overrides, output=output, plot=plot)
+    with counter("numbers") as progress:
+        found = study(
+            asked,
+            step=parse_step(step),
+            top=top,
+            only=only,
+            resolve=not no_resolve,
+            progress=progress,
+        )
     answer.show(render_sensitivity, found)
     if plot is not None and found.feasible:
         from hbmopt.report.charts import sensitivity_chart
