@@ -68,7 +68,7 @@ def _line(words: Callable[[float], str], after: float) -> Iterator[None]:
     done, begun = threading.Event(), time.monotonic()
 
     def draw() -> None:
-        drawn, wait = 0, after
+        drawn, room, wait = 0, 0, after
         with suppress(OSError, ValueError):  # nobody looks any more
             while not done.wait(wait):
                 wait, room = EVERY, shutil.get_terminal_size().columns - 1
@@ -76,7 +76,8 @@ def _line(words: Callable[[float], str], after: float) -> Iterator[None]:
                 _write(f"\r{text:<{min(drawn, room)}}")
                 drawn = len(text)
             if drawn:
-                _write(f"\r{'':<{drawn}}\r")
+                # A terminal shows Ctrl-C as two letters behind it.
+                _write(f"\r{'':<{min(drawn + 2, room)}}\r")
 
     drawing = threading.Thread(target=draw, name="hbmopt-progress", daemon=True)
     drawing.start()

@@ -46,7 +46,9 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
     ends = [
         value for row in rows for value in (row["change"], row["expected"]) if value is not None
     ]
-    margin = 0.12 * (max([*ends, 0.0]) - min([*ends, 0.0]))
+    # Labels that say how large a step is are longer.
+    beside = 0.2 if any("(" in row["text"] for row in rows) else 0.12
+    margin = beside * (max([*ends, 0.0]) - min([*ends, 0.0]))
     across = round_domain([min([*ends, 0.0]) - margin, max([*ends, 0.0]) + margin], zero=True)
     order = list(dict.fromkeys(row["label"] for row in rows))
     sides = [f"{step} less of it", f"{step} more of it"]

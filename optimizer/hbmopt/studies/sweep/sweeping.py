@@ -320,21 +320,20 @@ class _Progress:
         # Only long sweeps need it.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task
-        from rich.text import Text
 
         sweep, begun = self, time.monotonic() - PROGRESS_AFTER
 
         class Words(ProgressColumn):
             """How far it is by now."""
 
-            def render(self, task: Task) -> Text:
+            def render(self, task: Task) -> str:
                 task.completed = sweep._done
                 left = sweep._remaining.seconds()
                 spent = f"{duration(time.monotonic() - begun)} so far"
                 text = f"about {duration(left)} left" if left is not None else spent
-                return Text(f"{sweep._done:,} of {sweep._points:,} points, {text}")
+                return f"{sweep._done:,} of {sweep._points:,} points, {text}"
 
-        shown = Progress(BarColumn(20), Words(), console=Console(stderr=True), transient=True)
+        shown = Progress(BarColumn(10), Words(), console=Console(stderr=True), transient=True)
         shown.add_task("", total=self._points, completed=self._done)
         shown.start()
         self._shown = shown
