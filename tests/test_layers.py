@@ -172,7 +172,7 @@ def test_only_the_door_names_a_module_of_another_room_to_load_it_later():
     assert set(found.values()) == {"__name__"}
 
 
-@pytest.mark.parametrize("room", ["points", "results", "plan", "report.tables"])
+@pytest.mark.parametrize("room", ["documents", "points", "results", "plan", "report.tables"])
 def test_no_name_that_a_room_shows_is_that_of_a_module_in_it(room):
     """A module that was imported would be found in place of what is loaded on first use."""
     face = (folder(room) / "__init__.py").read_text(encoding="utf-8")

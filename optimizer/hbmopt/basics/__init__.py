@@ -3,10 +3,11 @@
 from hbmopt.basics.calling import verb
 from hbmopt.basics.csv_text import csv_text, write_csv
 from hbmopt.basics.files import check_different, check_not_read, check_writable, write, writing
+from hbmopt.basics.layout import aligned, wrapped
 from hbmopt.basics.lazy_sequence import Chosen, Combinations, Computed, Joined, LazySequence, Places
 from hbmopt.basics.plain_text import Plain, one_line, visible, visible_in, visible_json
 from hbmopt.basics.processes import begin_worker, interrupts_held
-from hbmopt.basics.progress import Parts, Progress
+from hbmopt.basics.progress import Parts, Progress, Remaining, Told, duration, tells_nobody
 from hbmopt.basics.rounding import round_step
 from hbmopt.basics.text_file import MILLION, exists, is_file, read_text
 from hbmopt.basics.wording import (
@@ -41,6 +42,9 @@ __all__ = [
     "Places",
     "Plain",
     "Progress",
+    "Remaining",
+    "Told",
+    "aligned",
     "begin_worker",
     "brief",
     "check_different",
@@ -48,6 +52,7 @@ __all__ = [
     "check_writable",
     "counted",
     "csv_text",
+    "duration",
     "elasticity_text",
     "exists",
     "input_name",
@@ -62,10 +67,12 @@ __all__ = [
     "show",
     "shown",
     "signed",
+    "tells_nobody",
     "verb",
     "visible",
     "visible_in",
     "visible_json",
+    "wrapped",
     "write",
     "write_csv",
     "writing",

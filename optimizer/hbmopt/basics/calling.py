@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Callable
 from functools import cache, wraps
 from reprlib import Repr
-from typing import ParamSpec, TypeVar
-
-from pydantic import ConfigDict, ValidationError, validate_call
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from hbmopt.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -28,10 +29,14 @@ def verb(function: Callable[Parameters, Returned]) -> Callable[Parameters, Retur
     @cache
     def checked() -> Callable[..., Returned]:
         # Made at the first call, as it takes a millisecond.
+        from pydantic import ConfigDict, validate_call
+
         return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
 
     @wraps(function)
     def call(*arguments: Parameters.args, **options: Parameters.kwargs) -> Returned:
+        from pydantic import ValidationError  # only what is called needs it: 0.2 s
+
         named = signature.bind(*arguments, **options).arguments
         try:
             return checked()(**named)
@@ -43,7 +48,7 @@ def verb(function: Callable[Parameters, Returned]) -> Callable[Parameters, Retur
     return call
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: "ValidationError") -> str:
     """Return the first argument that is wrong, and what it should be."""
     found = error.errors(include_url=False)
     name = found[0]["loc"][0]

@@ -4,6 +4,7 @@ What all commands have in common: how they end (`command`), where an answer goes
 format (`destination`), how an instance is named and changed (`options`, `question`).
 """
 
+import os
 import sys
 from importlib import import_module
 
@@ -11,6 +12,7 @@ import click
 
 from hbmopt import __version__
 from hbmopt.cli.command import BAD_INPUT, INTERRUPTED, say
+from hbmopt.cli.completing import ASKS
 from hbmopt.standard_output import hold_standard_streams, not_written
 
 COMMANDS = {
@@ -18,6 +20,7 @@ COMMANDS = {
     "catalog": "catalog",
     "check": "check",
     "compare": "compare",
+    "completion": "completion",
     "explain": "explain",
     "explore": "explore",
     "export": "export",
@@ -72,6 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a wrong call is one line on stderr and exit code 2."""
     hold_standard_streams()
     code = 0
+    if ASKS in os.environ:
+        from hbmopt.cli.shells import know_shells  # only when a shell asks
+
+        know_shells()
     try:
         cli.main(args=arguments, prog_name="hbmopt", standalone_mode=False)
     except click.UsageError as error:

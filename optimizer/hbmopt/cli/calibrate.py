@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.completing import measured as measured_completions
 from hbmopt.cli.destination import destination, protect
 from hbmopt.cli.options import llm_configs_option, output_to
 from hbmopt.cli.progress import counter
@@ -13,7 +14,12 @@ CALIBRATION = {".yaml": "yaml", ".yml": "yaml"}
 
 
 @click.command()
-@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@click.argument(
+    "measured",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    shell_complete=measured_completions,
+)
 @llm_configs_option
 @click.option(
     "--chips", metavar="NAMES", help="Fit only rows of these accelerators, separated by commas."
@@ -34,11 +40,9 @@ def calibrate(
 
     answer = destination(output, formats=CALIBRATION)
     protect([measured, *([llm_configs] if llm_configs is not None else [])], output=output)
-    progress = counter("fits")
     chosen = [one.strip() for one in chips.split(",")] if chips is not None else None
-    found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
-    if progress is not None:
-        progress(1, 1)
+    with counter("fits") as progress:
+        found = fit(measured, llm_configs=llm_configs, chips=chosen, name=name, progress=progress)
     width = answer.width
     click.echo(fit_table(found, width=width, color=width is not None), err=True, nl=False)
     answer.emit(calibration_yaml(found))

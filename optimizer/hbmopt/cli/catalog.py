@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.completing import entries, kinds
 from hbmopt.cli.destination import ANSWER, destination
 from hbmopt.cli.options import format_option, output_option
 from hbmopt.errors import InputError, nearest
@@ -14,8 +15,8 @@ ENTRY = {**ANSWER, ".yaml": "table", ".yml": "table"}
 
 
 @click.command()
-@click.argument("kind", required=False)
-@click.argument("name", required=False)
+@click.argument("kind", required=False, shell_complete=kinds)
+@click.argument("name", required=False, shell_complete=entries)
 @click.option(
     "--sort",
     "column",

@@ -56,6 +56,7 @@ def check(
 
     answer = destination(output, style)
     asked = question(instance, planned(overrides, worst), output=output)
-    found = check_claim(asked, batch, speed, power, progress=counter("parts"))
+    with counter("parts") as progress:
+        found = check_claim(asked, batch, speed, power, progress=progress)
     answer.show(render_check, found)
     return SOLVED if found.possible else INFEASIBLE

@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.completing import instances as instance_completions
+from hbmopt.cli.completing import variations
 from hbmopt.cli.destination import destination, protect
 from hbmopt.cli.options import format_option, output_option, plot_option, set_option
 from hbmopt.cli.plot import check_plot, draw
@@ -12,12 +14,19 @@ from hbmopt.cli.progress import counter
 
 
 @click.command()
-@click.argument("instances", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "instances",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=instance_completions,
+)
 @click.option(
     "--vary",
     "variations",
     multiple=True,
     metavar="KEY=VALUES",
+    shell_complete=variations,
     help="Each instance once for every value, as of sweep: rack=*, llm=a,b. Several make a grid.",
 )
 @set_option
@@ -56,7 +65,8 @@ def compare(
         found = varied_instances(documents, variations)
     else:
         found = VariedInstances(tuple(map(validate, documents)))
-    comparison = solved_comparison(found, progress=counter("instances"))
+    with counter("instances") as progress:
+        comparison = solved_comparison(found, progress=progress)
     answer.show(render_comparison, comparison)
     if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
         from hbmopt.report.charts import generation_chart

@@ -7,13 +7,13 @@ import click
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
 from hbmopt.cli.fleets import solve_and_show
-from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.options import format_option, instance_or_fleet_argument, output_option, set_option
 from hbmopt.cli.progress import counter
 from hbmopt.cli.question import asked_document
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @set_option
 @format_option
 @output_option
@@ -34,6 +34,7 @@ def explain(
     document = asked_document(instance, overrides, output=output)
     if is_fleet(document):
         return solve_and_show(document, answer)
-    explanation = explain_instance(validate(document), progress=counter("parts"))
-    answer.emit(render_explanation(explanation, answer.style))
+    with counter("parts") as progress:
+        explanation = explain_instance(validate(document), progress=progress)
+    answer.show(render_explanation, explanation)
     return SOLVED if explanation.chosen is not None else INFEASIBLE

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.completing import with_ending
 from hbmopt.cli.destination import wrote
 from hbmopt.cli.options import instance_argument, set_option
 from hbmopt.cli.question import question
@@ -13,7 +14,9 @@ from hbmopt.errors import InputError
 
 @click.command()
 @instance_argument
-@click.argument("program", type=click.Path(path_type=Path))
+@click.argument(
+    "program", type=click.Path(path_type=Path), shell_complete=with_ending(".mps", ".lp")
+)
 @set_option
 @command
 def export(instance: Path, program: Path, overrides: tuple[str, ...]) -> int:

@@ -27,13 +27,14 @@ def worst_case(source: Path, overrides: tuple[str, ...], worst: str | None) -> t
 
 def solve_and_show(document: "Document", answer: Destination) -> int:
     """Print the plan of a fleet, or what is in its way, and return the exit code."""
-    from hbmopt.fleet import fleet_of, plan_of
-    from hbmopt.report.tables import render_fleet
+    with stages("reading") as told:
+        from hbmopt.fleet import fleet_of, plan_of  # a second, which is told as well
 
-    fleet = fleet_of(document)
-    with stages() as told:
+        fleet = fleet_of(document)
         plan = plan_of(fleet, document, progress=told)
     # Entries of its classes and racks may be files, which are known by now.
     protect(document.files, output=answer.path)
+    from hbmopt.report.tables import render_fleet
+
     answer.show(render_fleet, plan)
     return SOLVED if plan.feasible else INFEASIBLE

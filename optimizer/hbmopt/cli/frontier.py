@@ -17,6 +17,7 @@ from hbmopt.cli.options import (
     worst_option,
 )
 from hbmopt.cli.plot import check_plot, draw
+from hbmopt.cli.progress import SHOWN_AFTER, stages
 from hbmopt.cli.question import question
 from hbmopt.errors import InputError
 
@@ -74,7 +75,8 @@ def frontier(
     answer = destination(output, style)
     loaded = question(instance, planned(overrides, worst), output=output, plot=plot)
     normalisation(per, loaded)  # a price that is missing is told before the work
-    drawn = frontier_of(loaded)
+    with stages("drawing the frontier", SHOWN_AFTER):
+        drawn = frontier_of(loaded)
     answer.show(partial(render_frontier, speeds=chosen, per=per), drawn)
     if plot is not None and drawn.feasible:
         from hbmopt.report.charts import chart_along

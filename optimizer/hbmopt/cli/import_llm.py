@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command
+from hbmopt.cli.completing import with_ending
 from hbmopt.cli.destination import TABLE, destination, protect
 from hbmopt.cli.options import output_to
 
@@ -12,7 +13,7 @@ ENTRY = {".yaml": "yaml", ".yml": "yaml"} | {".json": "json"} | {".txt": TABLE["
 
 
 @click.command("import-llm")
-@click.argument("source", metavar="CONFIG")
+@click.argument("source", metavar="CONFIG", shell_complete=with_ending(".json", ".gguf"))
 @click.option(
     "--checkpoint-format",
     metavar="FORMAT",
@@ -54,7 +55,7 @@ def import_llm(
     if answer.style == "yaml":
         answer.emit(entry_yaml(llm))
     elif answer.style == "table":
-        answer.emit(facts_table(llm, account))
+        answer.emit(facts_table(llm, account, answer.width))
     else:
         answer.emit(json.dumps(facts(llm, account), indent=2) + "\n")
     if answer.style == "yaml":

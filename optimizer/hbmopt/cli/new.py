@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import SOLVED, command, say
+from hbmopt.cli.completing import instance_names, with_ending
 from hbmopt.cli.destination import destination
 from hbmopt.errors import InputError
 
@@ -12,12 +13,13 @@ INSTANCE = {".yaml": "yaml", ".yml": "yaml"}
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), shell_complete=with_ending(".yaml"))
 @click.option(
     "--from",
     "shipped_name",
     metavar="NAME",
     default="h200",
+    shell_complete=instance_names,
     show_default=True,
     help="The shipped instance to start from; hbmopt catalog instances lists them.",
 )

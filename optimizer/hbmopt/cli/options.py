@@ -6,16 +6,26 @@ from typing import TypeVar
 
 import click
 
+from hbmopt.cli.completing import instances, instances_and_fleets, settings
+
 Command = TypeVar("Command", bound=Callable[..., object])
 
-instance_argument = click.argument("instance", type=click.Path(path_type=Path))
+instance_argument = click.argument(
+    "instance", type=click.Path(path_type=Path), shell_complete=instances
+)
 """A file, or the name of a shipped instance."""
+
+instance_or_fleet_argument = click.argument(
+    "instance", type=click.Path(path_type=Path), shell_complete=instances_and_fleets
+)
+"""A file, or the name of a shipped instance or fleet."""
 
 set_option = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=settings,
     help='Change a field of the instance: --set limits.power="90 kW". May be repeated.',
 )
 worst_option = click.option(

@@ -5,18 +5,27 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.completing import calibrations
+from hbmopt.cli.completing import measured as measured_completions
 from hbmopt.cli.destination import destination, protect
 from hbmopt.cli.options import format_option, llm_configs_option, output_option
+from hbmopt.cli.progress import SHOWN_AFTER, stages
 
 
 @click.command()
-@click.argument("measured", metavar="CSV", type=click.Path(path_type=Path))
+@click.argument(
+    "measured",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    shell_complete=measured_completions,
+)
 @llm_configs_option
 @click.option(
     "--calibration",
     default="universal",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=calibrations,
     help="universal, calibrated (by chip and layout), spec_sheet, or a calibration file.",
 )
 @click.option(
@@ -44,8 +53,9 @@ def predict(
     answer = destination(output, style)
     read = [measured, Path(calibration), *([llm_configs] if llm_configs is not None else [])]
     protect(read, output=output)
-    found = predict_steps(
-        measured, llm_configs=llm_configs, calibration=calibration, recorded_only=recorded_only
-    )
+    with stages("predicting", SHOWN_AFTER):
+        found = predict_steps(
+            measured, llm_configs=llm_configs, calibration=calibration, recorded_only=recorded_only
+        )
     answer.show(render_prediction, found)
     return SOLVED if found.summary.predicted else INFEASIBLE

@@ -8,7 +8,7 @@ import click
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
 from hbmopt.cli.destination import destination
 from hbmopt.cli.fleets import worst_case
-from hbmopt.cli.options import instance_argument, output_to, set_option, worst_option
+from hbmopt.cli.options import instance_or_fleet_argument, output_to, set_option, worst_option
 from hbmopt.cli.progress import counter
 from hbmopt.cli.question import asked_document
 from hbmopt.errors import InputError
@@ -17,7 +17,7 @@ PAGE = {".html": "html", ".htm": "html", "": "html"}
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @output_to("Write the page to FILE, such as report.html, instead of standard output.")
 @set_option
 @worst_option
@@ -42,10 +42,11 @@ def report(
     overrides = worst_case(instance, overrides, worst)
     document = asked_document(instance, overrides, output=output)
     command_line = _command(instance, output, overrides)
-    if is_fleet(document):
-        page = report_page(instance, overrides, command=command_line, progress=counter("parts"))
-    else:
-        page = report_page(validate(document), command=command_line, progress=counter("parts"))
+    with counter("parts") as progress:
+        if is_fleet(document):
+            page = report_page(instance, overrides, command=command_line, progress=progress)
+        else:
+            page = report_page(validate(document), command=command_line, progress=progress)
     answer.emit(page.html)
     return SOLVED if page.feasible else INFEASIBLE
 

@@ -11,12 +11,13 @@ from hbmopt.cli.options import output_to
 
 @click.command()
 @click.argument(
-    "kind", type=click.Choice(["instance", "solution", "sensitivity", "check", "explanation"])
+    "kind",
+    type=click.Choice(["instance", "fleet", "solution", "sensitivity", "check", "explanation"]),
 )
 @output_to("Write to FILE (.json) instead of the terminal.")
 @command
 def schema(kind: str, output: Path | None) -> int:
-    """Print the JSON Schema of instances (for editors) or of an answer."""
+    """Print the JSON Schema of instances or fleets (for editors), or of an answer."""
     from hbmopt.report.tables import schema_text
 
     destination(output, formats=JSON).emit(schema_text(kind))

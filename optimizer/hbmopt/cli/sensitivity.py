@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import INFEASIBLE, INTERRUPTED, SOLVED, command, say
+from hbmopt.cli.completing import numbers
 from hbmopt.cli.destination import destination
 from hbmopt.cli.options import (
     format_option,
@@ -31,7 +32,10 @@ from hbmopt.cli.question import question
 )
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only what is worth most.")
 @click.option(
-    "--only", metavar="PATTERN", help="Only numbers with this in their path: hbm, limits.*, *peak*."
+    "--only",
+    metavar="PATTERN",
+    shell_complete=numbers,
+    help="Only numbers with this in their path: hbm, limits.*, *peak*.",
 )
 @click.option("--no-resolve", is_flag=True, help="Prices and ranges alone, without the steps.")
 @format_option
@@ -60,14 +64,16 @@ def sensitivity(
 
     check_plot(plot)
     answer = destination(output, style)
-    found = study(
-        question(instance, overrides, output=output, plot=plot),
-        step=parse_step(step),
-        top=top,
-        only=only,
-        resolve=not no_resolve,
-        progress=counter("numbers"),
-    )
+    asked = question(instance, overrides, output=output, plot=plot)
+    with counter("numbers") as progress:
+        found = study(
+            asked,
+            step=parse_step(step),
+            top=top,
+            only=only,
+            resolve=not no_resolve,
+            progress=progress,
+        )
     answer.show(render_sensitivity, found)
     if plot is not None and found.feasible:
         from hbmopt.report.charts import sensitivity_chart

@@ -6,8 +6,10 @@ from typing import cast
 import click
 
 from hbmopt.cli.command import INFEASIBLE, SOLVED, command
+from hbmopt.cli.completing import numbers
 from hbmopt.cli.destination import destination
 from hbmopt.cli.options import format_option, instance_argument, output_option, set_option
+from hbmopt.cli.progress import SHOWN_AFTER, stages
 from hbmopt.cli.question import question
 
 
@@ -27,6 +29,7 @@ from hbmopt.cli.question import question
 @click.option(
     "--solve-for",
     metavar="PATH",
+    shell_complete=numbers,
     help="How much of one number is enough: rack.accelerator.hbm_capacity, context, speed.",
 )
 @format_option
@@ -53,13 +56,15 @@ def size(
     from hbmopt.studies.sizing import size as sizing_of
 
     answer = destination(output, style)
-    found = sizing_of(
-        question(instance, overrides, output=output),
-        users=users,
-        speed=speed,
-        demand=demand,
-        least=cast("Least", least),
-        solve_for=solve_for,
-    )
+    asked = question(instance, overrides, output=output)
+    with stages("sizing", SHOWN_AFTER):
+        found = sizing_of(
+            asked,
+            users=users,
+            speed=speed,
+            demand=demand,
+            least=cast("Least", least),
+            solve_for=solve_for,
+        )
     answer.show(render_sizing, found)
     return SOLVED if found.feasible else INFEASIBLE

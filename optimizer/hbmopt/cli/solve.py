@@ -9,16 +9,17 @@ from hbmopt.cli.destination import destination
 from hbmopt.cli.fleets import solve_and_show, worst_case
 from hbmopt.cli.options import (
     format_option,
-    instance_argument,
+    instance_or_fleet_argument,
     output_option,
     set_option,
     worst_option,
 )
+from hbmopt.cli.progress import SHORTLY, SHOWN_AFTER, stages
 from hbmopt.cli.question import asked_document
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @set_option
 @worst_option
 @format_option
@@ -38,14 +39,17 @@ def solve(
 
     Exit code 0: solved; 1: infeasible, with the limits that conflict; 2: bad input.
     """
-    from hbmopt.instance import is_fleet, validate
-    from hbmopt.report.tables import render
-    from hbmopt.results import solve as solve_instance
-
     answer = destination(output, style)
-    document = asked_document(instance, worst_case(instance, overrides, worst), output=output)
+    with stages("reading", SHORTLY):
+        from hbmopt.instance import is_fleet, validate  # a second, which is told as well
+
+        document = asked_document(instance, worst_case(instance, overrides, worst), output=output)
     if is_fleet(document):
         return solve_and_show(document, answer)
-    solution = solve_instance(validate(document))
+    with stages("solving", SHOWN_AFTER):
+        from hbmopt.report.tables import render
+        from hbmopt.results import solve as solve_instance
+
+        solution = solve_instance(validate(document))
     answer.show(render, solution)
     return SOLVED if solution.feasible else INFEASIBLE

@@ -6,19 +6,21 @@ from pathlib import Path
 import click
 
 from hbmopt.cli.command import INFEASIBLE, INTERRUPTED, SOLVED, command, say
+from hbmopt.cli.completing import variations
 from hbmopt.cli.destination import Destination, destination, protect, wrote
-from hbmopt.cli.options import instance_argument, output_to, plot_option, set_option
+from hbmopt.cli.options import instance_or_fleet_argument, output_to, plot_option, set_option
 from hbmopt.cli.plot import check_plot, draw
 
 
 @click.command()
-@instance_argument
+@instance_or_fleet_argument
 @click.option(
     "--vary",
     "variations",
     multiple=True,
     required=True,
     metavar="KEY=VALUES",
+    shell_complete=variations,
     help='What varies: limits.power="60 kW:600 kW:20 kW", llm=a,b or rack=*. Several make a grid.',
 )
 @click.option("--zip", "zipped", is_flag=True, help="Take values together instead of a grid.")

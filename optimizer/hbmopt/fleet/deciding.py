@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from hbmopt.basics import Told, counted, tells_nobody
 from hbmopt.demand import Array
 from hbmopt.errors import SolverError
 from hbmopt.fleet.feasibility import unserved
@@ -131,7 +132,12 @@ class Decided:
         return sum(self.value("band_rate", pool, period, band) for band in bands)
 
 
-def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> Decided:
+def decide(
+    data: FleetData,
+    pools: Sequence[Pool],
+    gap: float | None = None,
+    told: Told = tells_nobody,
+) -> Decided:
     """Return the best plan of a fleet.
 
     Raises
@@ -140,22 +146,29 @@ def decide(data: FleetData, pools: Sequence[Pool], gap: float | None = None) -> 
         If there is none.
     """
     few, wanted = _few(data, pools), _wanted(data, pools, gap)
-    best = _decided(data, pools, wanted)
+    best = _decided(data, pools, wanted, told)
     for share in FINER:
         # Finer lines help where these promise more than racks make, not where racks are whole.
         if best.gap <= wanted or (not few and best.missed <= best.gap / 2.0):
             break
         used = {pool for pool, _ in best.operations}
         curves = [one for place in used if isinstance(one := pools[place].curve, LoadCurve)]
+        behind = _Behind(told, _so_far(best, wanted))
+        behind("finer load curves")
         if not refine(curves, share):
             continue
         try:
-            found = _decided(with_lines(best.program.data, pools), pools, wanted)
+            found = _decided(
+                with_lines(best.program.data, pools),
+                pools,
+                wanted,
+                behind,
+            )
         except InfeasiblePlanError:
             break  # the plan that there is keeps the cap, and others do not
         best = best.or_better(found)
     best = replace(best, bound=max(best.bound, best.objective))
-    return _banded(best, pools, wanted) if few and best.gap > wanted else best
+    return _banded(best, pools, wanted, told) if few and best.gap > wanted else best
 
 
 def decidable(data: FleetData, pools: Sequence[Pool]) -> bool:
@@ -167,6 +180,22 @@ def decidable(data: FleetData, pools: Sequence[Pool]) -> bool:
     return True
 
 
+def _so_far(best: Decided, wanted: float) -> str:
+    """Say how good a plan there is, and how good is enough."""
+    return f"gap {best.gap:.2%}, wanted {wanted:.2%}"
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """Tells what is being done behind how far it is."""
+
+    told: Told
+    before: str
+
+    def __call__(self, what: str) -> None:
+        self.told(f"{self.before}; {what}")
+
+
 def _few(data: FleetData, pools: Sequence[Pool]) -> bool:
     return len(pools) * len(data.periods) <= FEWEST
 
@@ -175,7 +204,7 @@ def _wanted(data: FleetData, pools: Sequence[Pool], gap: float | None) -> float:
     return gap if gap is not None else (CLOSE if _few(data, pools) else GAP)
 
 
-def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
+def _banded(best: Decided, pools: Sequence[Pool], wanted: float, told: Told) -> Decided:
     """Return a plan of which the power is bounded closely, in bands around what its racks make.
 
     A rack that makes a rate draws at least what the lower end of its band takes.
@@ -184,6 +213,7 @@ def _banded(best: Decided, pools: Sequence[Pool], wanted: float) -> Decided:
     for _ in range(MOST_BANDED):
         if best.gap <= wanted or slow > 1:
             break
+        told(f"{_so_far(best, wanted)}; closing in on it")
         data, before = _split(found, pools), best.gap
         if data is None:
             break
@@ -256,22 +286,26 @@ def with_lines(data: FleetData, pools: Sequence[Pool]) -> FleetData:
     return replace(data, bands=tuple(bands))
 
 
-def _decided(data: FleetData, pools: Sequence[Pool], gap: float) -> Decided:
+def _decided(
+    data: FleetData, pools: Sequence[Pool], gap: float, told: Told = tells_nobody
+) -> Decided:
     if unserved(data):
         raise InfeasiblePlanError("no type of rack serves a class that has to be served")
+    told("writing the program")
     program = FleetProgram(data)
-    bound = program.tighten()
+    bound = program.tighten(told)
     exact = len(pools) * len(data.periods) <= EXACT
     held, found = data, None
     for _ in range(MOST_REPAIRS):
         now = program if held is data else _capped(program, held)
         try:
-            point, proven = _whole(now, gap * TAKEN)
+            point, proven = _whole(now, gap * TAKEN, told)
         except InfeasiblePlanError:
             if found is None:
                 raise
             break
         bound = min(bound, proven) if held is data else bound
+        told("running whole racks")
         # Told by the program with the caps that there are, not those that it took to keep them.
         found = _operated(program, pools, point, bound, exact=exact)
         over = _over(found, data)
@@ -376,8 +410,9 @@ def _operated(
     return replace(found, objective=objective)
 
 
-def _whole(program: FleetProgram, gap: float) -> tuple[Array, float]:
+def _whole(program: FleetProgram, gap: float, told: Told) -> tuple[Array, float]:
     """Return a plan of whole racks by the lines, and what none is better than."""
+    told("whole racks")
     whole, data = program.program, program.data
     racks = [program.column("band_racks", *index) for index in data.indices()]
     bought = [place for place in whole.integer if place not in set(racks)]
@@ -386,10 +421,12 @@ def _whole(program: FleetProgram, gap: float) -> tuple[Array, float]:
         if not answer.found:
             raise InfeasiblePlanError("no plan of whole racks serves the fleet")
         return answer.point, answer.bound
-    return _by_period(program, bought, gap)
+    return _by_period(program, bought, gap, told)
 
 
-def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tuple[Array, float]:
+def _by_period(
+    program: FleetProgram, bought: Sequence[int], gap: float, told: Told
+) -> tuple[Array, float]:
     """Decide what is bought with parts of racks in every period, then each period on it.
 
     Periods in which whole racks are too few are decided together with what is bought.
@@ -409,6 +446,7 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
         for period in periods:
             if period in short:
                 continue
+            told(f"whole racks: period {period + 1} of {len(periods)}")
             columns = own[period]
             part = part_of(whole, columns, rows_of(whole, columns), whole.cost[columns], point)
             # What a period may lose is its share of what the plan may.
@@ -422,6 +460,7 @@ def _by_period(program: FleetProgram, bought: Sequence[int], gap: float) -> tupl
         if not worse:
             return point, bound
         short |= worse
+        told(f"purchases with {counted(len(short), 'period')}")
         columns = np.concatenate([shared, *(own[period] for period in sorted(short))])
         answer = _together(program, columns, first.point, JOINT_GAP * gap)
         if not answer.found:

@@ -12,6 +12,7 @@ open, until that is a small share of the rack's power.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hbmopt.basics import Told, counted, tells_nobody
 from hbmopt.demand import Aim, rack_data
 from hbmopt.documents import Figure
 from hbmopt.errors import SolverError
@@ -169,8 +170,9 @@ def resting_kw(instance: Instance) -> float:
     return rack_kw(instance, resting_power(rack_data(instance)))
 
 
-def load_curves(instances: Sequence[Instance]) -> list[LoadCurve | None]:
+def load_curves(instances: Sequence[Instance], told: Told = tells_nobody) -> list[LoadCurve | None]:
     """Return the load curves of racks for classes, None where a rack serves nobody."""
+    told(f"load curves: the most of {counted(len(instances), 'pool')}")
     most = best_points(instances)
     curves = [
         None if point is None else _undrawn(instance, point)
@@ -182,7 +184,7 @@ def load_curves(instances: Sequence[Instance]) -> list[LoadCurve | None]:
         drawn, best_points([one.instance for one in drawn], aims=aims), strict=True
     ):
         one.draw(None, 0.0, point)
-    refine(drawn, FINE)
+    refine(drawn, FINE, told)
     return curves
 
 
@@ -191,7 +193,7 @@ def _undrawn(instance: Instance, point: ServingPoint) -> LoadCurve:
     return LoadCurve(instance, idle, curve_point(instance, idle, point))
 
 
-def refine(curves: Sequence[LoadCurve], share: float) -> bool:
+def refine(curves: Sequence[LoadCurve], share: float, told: Told = tells_nobody) -> bool:
     """Draw lines until curves leave no more than a share of the power open; whether any was drawn.
 
     All curves are asked at one go, line by line.
@@ -205,6 +207,7 @@ def refine(curves: Sequence[LoadCurve], share: float) -> bool:
         ]
         if not asking:
             return drawn
+        told(f"load curves: {len(curves) - len(asking)} of {len(curves)} drawn")
         drawn = True
         beyond = [max(0.0, one.low.rate / one.chord - one.low.kw) for _, one in asking]
         aims = [one.aim(more) for (one, _), more in zip(asking, beyond, strict=True)]

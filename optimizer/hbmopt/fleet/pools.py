@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from hbmopt.basics import Told, tells_nobody
 from hbmopt.documents import Document
 from hbmopt.errors import InputError
 from hbmopt.fleet.arrivals import Arrivals
@@ -124,7 +125,9 @@ class NoPool:
     reason: str
 
 
-def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]]:
+def pools_of(
+    fleet: Fleet, document: Document, told: Told = tells_nobody
+) -> tuple[list[Pool], list[NoPool]]:
     """Return all pools of a fleet, and the pairs of class and type that there is none of.
 
     Raises
@@ -135,8 +138,11 @@ def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]
     asked = list[tuple[str, str, str, float, Instance]]()
     prefilling = list[Pool]()
     missing = list[NoPool]()
+    pairs = sum(len(one.racks or fleet.racks) for one in fleet.classes.values())
     for name, one in fleet.classes.items():
         for kind in one.racks or fleet.racks:
+            pairs_done = len({(pool[1], pool[0]) for pool in asked})
+            told(f"reading: {pairs_done} of {pairs} classes on types of rack")
             for stage, shared in _stages(one.prefill):
                 instance = instance_of(fleet, document, name, kind, shared=shared)
                 for kept in KEPT if one.sessions is not None else (0.0,):
@@ -149,7 +155,7 @@ def pools_of(fleet: Fleet, document: Document) -> tuple[list[Pool], list[NoPool]
                     prefilling.append(pool)
                 else:
                     missing.append(NoPool(kind, name, "no way computes its prompts in time"))
-    curves = load_curves([instance for *_, instance in asked])
+    curves = load_curves([instance for *_, instance in asked], told)
     found = list[Pool]()
     for (kind, name, stage, kept, _), curve in zip(asked, curves, strict=True):
         if curve is not None:

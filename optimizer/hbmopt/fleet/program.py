@@ -19,6 +19,7 @@ import pyomo.core as pyo
 from numpy.typing import NDArray
 from pyomo.repn import generate_standard_repn
 
+from hbmopt.basics import Told, tells_nobody
 from hbmopt.demand import Array
 from hbmopt.models.fleet.fleet import declare_fleet
 from hbmopt.models.fleet.objective import objective_of
@@ -144,7 +145,7 @@ class FleetProgram:
         """Solve without whole racks."""
         return highs.solve(program or self.program, integers=False)
 
-    def tighten(self) -> float:
+    def tighten(self, told: Told = tells_nobody) -> float:
         """Add cuts until none gains; return what no plan exceeds.
 
         Raises
@@ -156,7 +157,8 @@ class FleetProgram:
         if not answer.optimal:
             raise InfeasiblePlanError("no plan serves the fleet")
         bound = answer.objective
-        for _ in range(MOST_CUT_ROUNDS):
+        for turn in range(1, MOST_CUT_ROUNDS + 1):
+            told(f"bounding every plan: round {turn}")
             cuts, gained = self._cuts(answer)
             if not cuts:
                 break

@@ -1,9 +1,9 @@
 """`solve_fleet`: the best plan of a fleet, and what it rests on."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from hbmopt.basics import verb
+from hbmopt.basics import Told, tells_nobody, verb
 from hbmopt.demand import PER_HOUR
 from hbmopt.documents import UNCERTAIN, Document
 from hbmopt.fleet.conflict import conflict_of
@@ -43,7 +43,7 @@ def solve_fleet(
     overrides: Overrides = None,
     *,
     gap: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Told | None = None,
 ) -> FleetPlan:
     """Return the best plan of a fleet: what to buy, and what every rack does in every period.
 
@@ -75,16 +75,14 @@ def plan_of(
     document: Document,
     *,
     gap: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Told | None = None,
 ) -> FleetPlan:
     """Return the best plan of a fleet that was read from a document."""
-    started, told = time.perf_counter(), progress or (lambda _: None)
-    told("looking at every class on every type of rack")
-    pools, missing = pools_of(fleet, document)
+    started, told = time.perf_counter(), progress or tells_nobody
+    pools, missing = pools_of(fleet, document, told)
     data = fleet_data(fleet, pools)
-    told("deciding")
     try:
-        decided = decide(data, pools, gap)
+        decided = decide(data, pools, gap, told)
     except InfeasiblePlanError:
         told("looking for what is in the way")
         conflict = conflict_of(fleet, document, data, pools, missing)

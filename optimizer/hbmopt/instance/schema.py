@@ -59,7 +59,7 @@ from hbmopt.instance.error_band import Known, what_is_known
 from hbmopt.instance.hardware import PowerLaw, Rack
 from hbmopt.instance.objective import OBJECTIVES, Objective
 from hbmopt.instance.question import Setting, described
-from hbmopt.llm import BITS_PER_CACHE_ELEMENT, Llm
+from hbmopt.llm import BITS_PER_CACHE_ELEMENT, BITS_PER_WEIGHT, Llm
 
 
 def problem_at(key: str, message: str) -> PydanticCustomError:
@@ -264,13 +264,17 @@ class KvCompression(StrictModel):
     )
 
 
+WeightFormat: TypeAlias = Annotated[str, Field(examples=list(BITS_PER_WEIGHT))]
+CacheFormat: TypeAlias = Annotated[str, Field(examples=list(BITS_PER_CACHE_ELEMENT))]
+
+
 class Choices(StrictModel):
     """What the solver may choose from. A list left out means: whatever is possible."""
 
-    weight_formats: list[str] | None = Field(
+    weight_formats: list[WeightFormat] | None = Field(
         default=None, description="default: the model's native one"
     )
-    kv_formats: list[str] = Field(
+    kv_formats: list[CacheFormat] = Field(
         default_factory=lambda: ["fp8"], min_length=1, description="formats of the KV cache"
     )
     kv_compressions: list[KvCompression] = Field(

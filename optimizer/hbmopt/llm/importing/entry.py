@@ -1,12 +1,12 @@
 """An imported model as a file of the catalogue, and as the numbers that follow from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
 import yaml
 
-from hbmopt.basics import one_line, visible
+from hbmopt.basics import aligned, one_line, visible, wrapped
 from hbmopt.llm import COMPONENTS, Llm
 from hbmopt.llm.importing.keys import Account
 
@@ -14,6 +14,12 @@ CONTEXTS = {"8k": 8192, "128k": 131_072, "1M": 1_048_576}
 """Contexts that cache sizes are quoted at, in tokens."""
 
 CACHE_FORMATS = ("bf16", "fp8")
+
+WIDTH = 96
+"""Width of lists of keys where there is no terminal."""
+
+MOST_BYTES_IN_MB = 1e11
+"""Size from which on it is told in GB."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -156,71 +162,88 @@ def _keys(account: Account) -> dict[str, Any]:
     }
 
 
-def facts_table(llm: Llm, account: Account | None = None) -> str:
-    """Return the same numbers as text."""
-    found = facts(llm)
+def facts_table(llm: Llm, account: Account | None = None, width: int | None = None) -> str:
+    """Return the same numbers as text, no wider than a terminal where one is given."""
     lines = [summary(llm), ""]
-    lines.append(f"{'component':<16}{'parameters':>20}{'format':>18}{'GB':>12}")
+    lines += aligned(_parameters(llm), right=(1, 2, 3))
+    lines += ["", *aligned(_sequences(llm), right=range(1, len(CONTEXTS) + 1))]
+    if llm.note:
+        lines += ["", llm.note]
+    if account is not None:
+        lines += account_lines(account, width or WIDTH)
+    return wrapped(visible("\n".join(lines) + "\n"), width)
+
+
+def _parameters(llm: Llm) -> list[list[str]]:
+    """Return a row for each component: parameters, format and GB."""
+    found = facts(llm)
+    rows = [["component", "parameters", "format", "GB"]]
     for component in COMPONENTS:
         count = found["parameters"][component]
         if count:
             size = found["resident_bytes"][component] / 1e9
             stored = found["component_formats"][component]
-            lines.append(f"{component:<16}{count:>20,}{stored:>18}{size:>12,.3f}")
+            rows.append([component, f"{count:,}", stored, f"{size:,.3f}"])
             for other, apart in found["stored_apart"].get(component, {}).items():
-                lines.append(f"{'  of which':<16}{round(apart):>20,}{other:>18}")
-    lines.append(f"{'total':<16}{found['total_parameters']:>20,}")
+                rows.append(["  of which", f"{round(apart):,}", other])
+    rows.append(["total", f"{found['total_parameters']:,}"])
     if llm.mixture:
-        lines.append(f"{'active':<16}{found['active_parameters']:>20,}")
+        rows.append(["active", f"{found['active_parameters']:,}"])
     if llm.draft:
         each = f"{found['draft_parameters']:,} x {found['draft_modules']}"
-        lines.append(f"{'draft modules':<16}{each:>20}")
-        size = llm.draft_bytes(llm.native_format) / 1e9
-        lines[-1] += f"{'':>18}{size * llm.draft.modules:>12,.3f}"
-    lines.append(f"{'checkpoint':<16}{'':>38}{found['checkpoint_bytes'] / 1e9:>12,.3f}")
-    lines += ["", f"{'per sequence':<24}" + "".join(f"{name:>14}" for name in CONTEXTS)]
+        size = llm.draft_bytes(llm.native_format) * llm.draft.modules / 1e9
+        rows.append(["draft modules", each, "", f"{size:,.3f}"])
+    rows.append(["checkpoint", "", "", f"{found['checkpoint_bytes'] / 1e9:,.3f}"])
+    return rows
+
+
+def _sequences(llm: Llm) -> list[list[str]]:
+    """Return a row for what a sequence of some contexts keeps, reads and computes."""
+    found = facts(llm)
+    rows = [["per sequence", *CONTEXTS]]
     for kv_format in CACHE_FORMATS:
         for what, label in (("kv_held_bytes", "held"), ("kv_read_bytes", "read per token")):
-            values = found[what][kv_format].values()
-            named = f"KV {kv_format} {label}"
-            lines.append(f"{named:<24}" + "".join(f"{one / 1e6:>11,.2f} MB" for one in values))
+            values = list(found[what][kv_format].values())
+            rows.append(_in_unit(f"KV {kv_format} {label}", values))
     flops = found["attention_flops"].values()
-    lines.append(f"{'attention':<24}" + "".join(f"{one / 1e9:>11,.2f} GF" for one in flops))
-    lines.append(f"{'matrix products':<24}{found['matmul_flops'] / 1e9:>11,.2f} GFLOP per token")
+    rows.append(["attention, GFLOP", *(f"{one / 1e9:,.2f}" for one in flops)])
+    rows.append(["matrix products, GFLOP", f"{found['matmul_flops'] / 1e9:,.2f}"])
     if found["state_bytes"]:
-        lines.append(f"{'recurrent state':<24}{found['state_bytes'] / 1e6:>11,.2f} MB")
-    if llm.note:
-        lines += ["", llm.note]
-    if account is not None:
-        lines += account_lines(account)
-    return visible("\n".join(lines) + "\n")
+        rows.append(_in_unit("recurrent state", [found["state_bytes"]]))
+    return rows
 
 
-def account_lines(account: Account) -> list[str]:
+def _in_unit(label: str, sizes: Sequence[float]) -> list[str]:
+    """Return a row of bytes in MB, or in GB where that would take many digits."""
+    unit, size = ("GB", 1e9) if max(sizes) >= MOST_BYTES_IN_MB else ("MB", 1e6)
+    return [f"{label}, {unit}", *(f"{one / size:,.2f}" for one in sizes)]
+
+
+def account_lines(account: Account, width: int = WIDTH) -> list[str]:
     """Return what became of the keys of a configuration, as lines of text."""
-    lines = ["", "keys that decided", *_wrapped(", ".join(account.decided))]
+    lines = ["", "keys that decided", *_wrapped(", ".join(account.decided), width)]
     if account.tallies:
         lines += ["", "of these keys counts how many, not where or how it is rounded"]
         for key, said in account.tallies.items():
-            lines += _wrapped(f"{key}: {said}")
+            lines += _wrapped(f"{key}: {said}", width)
     reasons: dict[str, list[str]] = {}
     for key, reason in account.ignored.items():
         reasons.setdefault(reason, []).append(key)
     if reasons:
         lines += ["", "keys that were ignored, and why"]
         for reason, keys in reasons.items():
-            lines += [f"  {reason}:", *_wrapped(", ".join(keys), indent=4)]
+            lines += [f"  {reason}:", *_wrapped(", ".join(keys), width, indent=4)]
     if account.left_out:
         lines += ["", "parts that were left out"]
         lines += [f"  {part} ({key})" for key, part in account.left_out.items()]
     return lines
 
 
-def _wrapped(text: str, indent: int = 2) -> list[str]:
+def _wrapped(text: str, width: int, indent: int = 2) -> list[str]:
     space = " " * indent
     return wrap(
         text,
-        96,
+        width,
         initial_indent=space,
         subsequent_indent=space,
         break_long_words=False,

@@ -46,7 +46,9 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
     ends = [
         value for row in rows for value in (row["change"], row["expected"]) if value is not None
     ]
-    margin = 0.12 * (max([*ends, 0.0]) - min([*ends, 0.0]))
+    # Labels that say how large a step is are longer.
+    beside = 0.2 if any("(" in row["text"] for row in rows) else 0.12
+    margin = beside * (max([*ends, 0.0]) - min([*ends, 0.0]))
     across = round_domain([min([*ends, 0.0]) - margin, max([*ends, 0.0]) + margin], zero=True)
     order = list(dict.fromkeys(row["label"] for row in rows))
     sides = [f"{step} less of it", f"{step} more of it"]
@@ -118,7 +120,7 @@ def _rows(found: Sensitivity, one: NumberPrice) -> Iterator[dict[str, Any]]:
             "solved": bool(one.steps),
         }
         if step is not None:
-            yield common | _solved_row(step, one)
+            yield common | _solved_row(step, one, found.step)
         elif not one.steps and one.elasticity:
             expected = 100.0 * sign * found.step * one.elasticity
             to = f"{show(one.value * (1.0 + sign * found.step))} {one.unit}".rstrip()
@@ -131,10 +133,13 @@ def _rows(found: Sensitivity, one: NumberPrice) -> Iterator[dict[str, Any]]:
             }
 
 
-def _solved_row(step: Resolved, one: NumberPrice) -> dict[str, Any]:
+def _solved_row(step: Resolved, one: NumberPrice, asked: float) -> dict[str, Any]:
     text = "no plan"
     if step.change is not None:
         text = f"{100 * step.change:+.1f} %{' *' if step.other_configuration else ''}"
+    # Of whole things there is no step of just the size asked for.
+    other = step.other_than(asked)
+    text += f" ({other}: {show(step.value)})" if other else ""
     return {
         "change": 100.0 * step.change if step.change is not None else 0.0,
         "expected": 100.0 * step.expected if step.expected is not None else None,

@@ -10,9 +10,15 @@ from hbmopt.documents import parse_document
 from hbmopt.errors import InputError
 from hbmopt.instance import ErrorBand, QuantileBand, StepError
 from hbmopt.report.tables.output import printed
-from hbmopt.report.tables.prediction_report import add_errors, error_table
+from hbmopt.report.tables.prediction_report import error_table
 from hbmopt.report.tables.table_text import Text
-from hbmopt.studies.accuracy import NARROWER, CalibrationFit, PowerConstants, constants
+from hbmopt.studies.accuracy import (
+    NARROWER,
+    CalibrationFit,
+    ErrorSummary,
+    PowerConstants,
+    constants,
+)
 
 WIDTH = 110
 DIGITS = 3
@@ -161,18 +167,19 @@ def fit_tables(fit: CalibrationFit) -> RenderableType:
     if fit.skipped:
         line, reason = fit.skipped[0]
         text.append(f", {len(fit.skipped)} not used (the first, line {line}: {reason})")
-    table = error_table("")
+    groups = list[tuple[str, ErrorSummary]]()
     for mode in sorted({one.mode for one in fitted}, reverse=True):
         name = mode.replace("_", " ")
-        add_errors(table, f"{name}, fitted rows", fit.fitted_error(mode))
+        groups.append((f"{name}, fitted rows", fit.fitted_error(mode)))
         if fit.held_out is not None:
-            add_errors(table, f"{name}, held out", fit.held_out_error(mode))
-    if fit.held_out is None:
-        table.add_row("one series, so nothing can be held out")
-    else:
+            groups.append((f"{name}, held out", fit.held_out_error(mode)))
+    if fit.held_out is not None:
         held = fit.held_out
         title = f"all held-out rows ({held.count} {held.groups})"
-        add_errors(table, title, fit.held_out_error())
+        groups.append((title, fit.held_out_error()))
     if fit.power is not None and fit.held_out_power:
-        add_errors(table, "power, held-out series", fit.power_error())
-    return Group(text, table, Text())
+        groups.append(("power, held-out series", fit.power_error()))
+    parts: list[RenderableType] = [text, error_table("", groups)]
+    if fit.held_out is None:
+        parts.append(Text(" one series, so nothing can be held out"))
+    return Group(*parts, Text())

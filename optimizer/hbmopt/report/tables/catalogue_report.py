@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from hbmopt.basics import csv_text, show
+from hbmopt.basics import aligned, csv_text, show, wrapped
 from hbmopt.documents import catalogue, shipped
 from hbmopt.instance import (
     KINDS,
@@ -42,7 +42,7 @@ def render_catalogue(
     if style == "json":
         return json_text(_plain(table))
     if table.kind in (shipped.INSTANCES, shipped.FLEETS):
-        return _questions(table)
+        return _questions(table, width)
     return printed(catalogue_tables(table), width or WIDTH, color=color)
 
 
@@ -84,11 +84,11 @@ def _plain(table: CatalogueTable) -> dict[str, Any]:
     return {"kind": table.kind, "columns": columns, "entries": entries}
 
 
-def _questions(table: CatalogueTable) -> str:
+def _questions(table: CatalogueTable, width: int | None) -> str:
     """Return instances with their questions, a line each: those are what tells them apart."""
-    width = max((len(one.name) for one in table.entries), default=0)
-    lines = [f"{one.name:<{width}}  {one.facts['question']}".rstrip() for one in table.entries]
-    return "".join(f"{line}\n" for line in lines)
+    lines = aligned([[one.name, str(one.facts["question"])] for one in table.entries])
+    longest = max((len(one.name) for one in table.entries), default=0)
+    return wrapped("".join(f"{line}\n" for line in lines), width, indent=longest + 2)
 
 
 def catalogue_tables(table: CatalogueTable) -> RenderableType:

@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from hbmopt.basics import SCOPES, STEP_NAMES, counted, made, show, shown
+from hbmopt.report.tables.fitted_table import Column, FittedTable, RemarkTable
 from hbmopt.report.tables.solution_report import clock_text, step_times_text, titled
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.claim import Check, ClosestPoint, Premise
@@ -48,76 +49,62 @@ def _verdict(found: Check) -> RenderableType:
     return Text.assemble((first + ":", "bold"), rest)
 
 
-def _table(title: str, *columns: str) -> Table:
-    """Return an empty table; columns whose name starts with > hold numbers, with ! names.
-
-    Where the terminal is narrow, neither is cut: the other columns wrap.
-    """
-    table = titled(title)
-    for column in columns:
-        right, whole = column.startswith(">"), column.startswith((">", "!"))
-        table.add_column(
-            column.lstrip(">!"),
-            justify="right" if right else "left",
-            no_wrap=whole,
-            overflow="fold",
-        )
-    return table
-
-
-def _claim(found: Check, point: ClosestPoint) -> Table:
+def _claim(found: Check, point: ClosestPoint) -> RemarkTable:
     claim = found.claim
-    table = _table("The claim, and the configuration that comes closest", "!", ">", "")
-    table.show_header = False
-    table.add_row("requests", f"{claim.batch:,.10g}", "decoding at once in the rack")
-    table.add_row("speed", f"{claim.speed_tok_s_user:,.6g} tok/s", "per user, mean over time")
-    table.add_row("throughput", f"{claim.throughput_tok_s:,.10g} tok/s", "output tokens")
+    rows = [
+        ("requests", f"{claim.batch:,.10g}", "decoding at once in the rack"),
+        ("speed", f"{claim.speed_tok_s_user:,.6g} tok/s", "per user, mean over time"),
+        ("throughput", f"{claim.throughput_tok_s:,.10g} tok/s", "output tokens"),
+    ]
     if claim.power_w is not None:
         whose = "as claimed" if claim.power_is_claimed else "limit of the instance"
         scope = SCOPES[claim.power_scope]
-        table.add_row("power", f"{claim.power_w / 1e3:,.5g} kW", f"{whose}, {scope}")
+        rows.append(("power", f"{claim.power_w / 1e3:,.5g} kW", f"{whose}, {scope}"))
     if claim.tok_s_per_mw is not None:
-        table.add_row("efficiency", f"{show(claim.tok_s_per_mw)} tok/s/MW", "at that power")
+        rows.append(("efficiency", f"{show(claim.tok_s_per_mw)} tok/s/MW", "at that power"))
     used = f"{found.accelerators_used} of {found.accelerators} accelerators run"
     if found.accelerators_used == found.accelerators:
         used = f"all {counted(found.accelerators, 'accelerator')} run"
-    table.add_row("replicas", str(point.replicas), f"{point.configuration}; {used}")
+    rows.append(("replicas", str(point.replicas), f"{point.configuration}; {used}"))
     spare = point.replicas * point.batch - claim.batch
     note = "sequence" if point.batch == 1 else "sequences"
     note += " each" if point.replicas > 1 else ""
     if spare > 0.5:
         note += f", {spare:,.10g} place{'' if spare == 1 else 's'} to spare"
-    table.add_row("batch", f"{show(point.batch, 7)}", note)
+    rows.append(("batch", f"{show(point.batch, 7)}", note))
     if any(part.clock < 1.0 for part in point.clocks):
-        table.add_row("clock", "", clock_text(point.clocks))
-    return table
+        rows.append(("clock", "", clock_text(point.clocks)))
+    return RemarkTable("The claim, and the configuration that comes closest", rows)
 
 
-def _limits(found: Check) -> Table:
-    table = _table("Limits at the claim", "!limit", ">used", ">of", "unit", ">", "")
-    for row in found.limits:
-        missing = Text(f"needs {row.missing:.3g} x", style="bold") if row.missing else ""
-        table.add_row(
-            row.name,
-            show(row.usage),
-            show(row.limit),
-            row.unit,
-            f"{row.utilization:.0%}",
-            missing,
-        )
-    return table
+def _limits(found: Check) -> FittedTable:
+    rows = found.limits
+    missing = [f"needs {row.missing:.3g} x" if row.missing else "" for row in rows]
+    return FittedTable(
+        [
+            Column("limit", [row.name for row in rows], right=False),
+            Column("used", [show(row.usage) for row in rows]),
+            Column("of", [show(row.limit) for row in rows]),
+            Column("unit", [row.unit for row in rows], right=False, rank=2),
+            Column("", [f"{row.utilization:.0%}" for row in rows]),
+            Column("", missing, right=False, rank=1, style="bold"),
+        ],
+        "Limits at the claim",
+    )
 
 
-def _step(point: ClosestPoint) -> Table:
+def _step(point: ClosestPoint) -> RemarkTable:
     taken, left = show(point.step_ms, 3), show(point.step_allowed_ms)
-    title = f"A step takes {taken} ms; the speed leaves {left}"
-    table = _table(title, "!", ">", "")
-    table.show_header = False
-    for name, spent in sorted(point.step_breakdown_ms.items(), key=lambda part: -part[1]):
-        if spent > 0:
-            share = f"{spent / point.step_allowed_ms:.0%} of the time there is"
-            table.add_row(STEP_NAMES.get(name, name), f"{show(spent, 3)} ms", share)
-    return table
+    rows = [
+        (
+            STEP_NAMES.get(name, name),
+            f"{show(spent, 3)} ms",
+            f"{spent / point.step_allowed_ms:.0%} of the time there is",
+        )
+        for name, spent in sorted(point.step_breakdown_ms.items(), key=lambda part: -part[1])
+        if spent > 0
+    ]
+    return RemarkTable(f"A step takes {taken} ms; the speed leaves {left}", rows)
 
 
 def _needs(found: Check, point: ClosestPoint) -> list[RenderableType]:
@@ -152,8 +139,10 @@ def _power(found: Check, point: ClosestPoint) -> Table:
     def kilowatt(watt: float) -> str:
         return f"{made(watt / 1e3, banded=found.banded, digits=4)} kW"
 
-    table = _table(f"Power there: {kilowatt(point.power_w)}, {scope}", "", ">")
+    table = titled(f"Power there: {kilowatt(point.power_w)}, {scope}")
     table.show_header = False
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
     for name, watt in point.power_breakdown_w.items():
         if watt > 0:
             table.add_row(POWER_NAMES[name], kilowatt(watt))
@@ -176,22 +165,31 @@ POWER_NAMES = {
 }
 
 
-def _reachable(found: Check) -> Table:
-    priced = any(row.full_usd_per_million is not None for row in found.reachable)
-    cost = (">USD per M",) if priced else ()
-    columns = ("", ">requests", ">tok/s/user", ">tok/s", ">kW", *cost, "configuration")
-    table = _table("Within reach", *columns)
-    for row in found.reachable:
-        table.add_row(
-            row.what,
-            f"{row.batch:,.6g}",
-            made(row.speed_tok_s_user, banded=found.banded, digits=4),
-            made(row.throughput_tok_s, banded=found.banded),
-            made(row.power_w / 1e3, banded=found.banded, digits=4),
-            *([shown(row.full_usd_per_million, 3)] if priced else []),
-            row.configuration,
-        )
-    return table
+def _reachable(found: Check) -> FittedTable:
+    rows, banded = found.reachable, found.banded
+    priced = any(row.full_usd_per_million is not None for row in rows)
+    costs = [shown(row.full_usd_per_million, 3) for row in rows]
+    speeds = [made(row.speed_tok_s_user, banded=banded, digits=4) for row in rows]
+    return FittedTable(
+        [
+            Column("", [row.what for row in rows], right=False),
+            Column("requests", [f"{row.batch:,.6g}" for row in rows]),
+            Column("tok/s/user", speeds),
+            Column("tok/s", [made(row.throughput_tok_s, banded=banded) for row in rows], rank=2),
+            Column(
+                "kW", [made(row.power_w / 1e3, banded=banded, digits=4) for row in rows], rank=1
+            ),
+            *([Column("USD per M", costs, rank=4)] if priced else []),
+            Column(
+                "configuration",
+                [row.configuration for row in rows],
+                right=False,
+                least=24,
+                rank=3,
+            ),
+        ],
+        "Within reach",
+    )
 
 
 def _premises(found: Check) -> list[RenderableType]:
@@ -199,11 +197,15 @@ def _premises(found: Check) -> list[RenderableType]:
     steady = [one for one in found.premises if one.turns_at is None]
     parts: list[RenderableType] = []
     if turning:
-        columns = ("!input", ">now", "!status", ">turns at", "note")
-        table = _table("The verdict rests on these uncertain inputs", *columns)
-        for one in turning[:MOST_PREMISES]:
-            table.add_row(one.input, one.value, one.status, _turn(one), one.note)
-        parts.append(table)
+        shown_ones = turning[:MOST_PREMISES]
+        columns = [
+            Column("input", [one.input for one in shown_ones], right=False),
+            Column("now", [one.value for one in shown_ones], rank=1),
+            Column("status", [one.status for one in shown_ones], right=False, rank=2),
+            Column("turns at", [_turn(one) for one in shown_ones]),
+            Column("note", [one.note for one in shown_ones], right=False, least=24, rank=3),
+        ]
+        parts.append(FittedTable(columns, "The verdict rests on these uncertain inputs"))
     if steady:
         count = f"{len(steady)} more uncertain input{'' if len(steady) == 1 else 's'}"
         verb = "does not turn it" if len(steady) == 1 else "do not turn it"

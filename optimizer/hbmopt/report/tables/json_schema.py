@@ -1,4 +1,4 @@
-"""The JSON Schemas that ship with hbmopt: instances for editors, results for programs."""
+"""The JSON Schemas that ship: instances and fleets for editors, results for programs."""
 
 import json
 from collections.abc import Callable
@@ -57,6 +57,15 @@ def instance_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def fleet_schema() -> dict[str, Any]:
+    """Derive the schema of a fleet file; racks, llms and what is chosen are as of an instance."""
+    from hbmopt.fleet import Fleet
+
+    schema = Fleet.model_json_schema()
+    schema["title"] = "hbmopt fleet"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def solution_schema() -> dict[str, Any]:
     """Derive the schema of `Solution.to_dict` from its classes."""
     from hbmopt.results import Solution
@@ -99,6 +108,7 @@ def sensitivity_schema() -> dict[str, Any]:
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "instance": instance_schema,
+    "fleet": fleet_schema,
     "solution": solution_schema,
     "sensitivity": sensitivity_schema,
     "check": check_schema,

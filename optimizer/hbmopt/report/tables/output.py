@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hbmopt.basics import csv_text, visible
+from hbmopt.basics import csv_text
 from hbmopt.results import Solution
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ def render(solution: Solution, style: str, *, width: int | None, color: bool) ->
     return printed(solution_tables(solution), width or TABLE_WIDTH, color=color)
 
 
-def render_explanation(explanation: "Explanation", style: str) -> str:
+def render_explanation(
+    explanation: "Explanation",
+    style: str,
+    *,
+    width: int | None = None,
+    color: bool = False,  # noqa: ARG001 -- as all others
+) -> str:
     """Return an explanation as text in the style ``table``, ``json`` or ``csv``."""
     if style == "json":
         return json_text(explanation.to_dict())
@@ -37,7 +43,7 @@ def render_explanation(explanation: "Explanation", style: str) -> str:
         return csv_text(explanation.rows())
     from hbmopt.studies.conflict import explanation_text
 
-    return visible(explanation_text(explanation))
+    return explanation_text(explanation, width)
 
 
 def render_check(check: "Check", style: str, *, width: int | None, color: bool) -> str:

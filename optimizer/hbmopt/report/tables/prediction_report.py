@@ -1,19 +1,23 @@
 """Tables of predictions: errors by chip, model and layout, and why rows were left out."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from hbmopt.basics import csv_text
 from hbmopt.instance import EXPERT_PARALLEL, TENSOR_PARALLEL
+from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.output import json_text, printed
 from hbmopt.report.tables.solution_report import titled
 from hbmopt.report.tables.table_text import Text
 from hbmopt.studies.accuracy import ErrorSummary, PredictedStep, Prediction, flat
 
 WIDTH = 110
+LEAST_NAME = 16
+"""Width from which on names of groups of several words wrap."""
+
 MODES = {
     TENSOR_PARALLEL: "attention split over all ranks",
     EXPERT_PARALLEL: "attention-data parallel, experts spread",
@@ -44,21 +48,17 @@ def prediction_tables(prediction: Prediction) -> RenderableType:
         f"{every.predicted} of {every.rows} rows predicted, constants: {prediction.calibration}"
     )
     parts: list[RenderableType] = [text, Text()]
-    overall = error_table("rows", "Step time, predicted / measured - 1")
-    add_errors(overall, "all", every)
+    overall = [("all", every)]
     if recorded.compared and recorded.compared != every.compared:
-        add_errors(overall, "with a recorded context", recorded)
-    parts += [overall, Text()]
+        overall.append(("with a recorded context", recorded))
+    parts += [error_table("rows", overall, "Step time, predicted / measured - 1"), Text()]
     if prediction.within_band is not None:
         share = f"{prediction.within_band:.0%} of measured steps lie in their band of four in five"
         parts += [Text(share), Text()]
     for title in ("chip", "model", "layout"):
-        groups = prediction.by(partial(_group, title))
-        table = error_table(title, f"By {title} (recorded contexts)")
-        for name, summary in groups.items():
-            add_errors(table, name, summary)
+        groups = list(prediction.by(partial(_group, title)).items())
         if groups:
-            parts += [table, Text()]
+            parts += [error_table(title, groups, f"By {title} (recorded contexts)"), Text()]
     if power.rows:
         parts += [_power(prediction), Text()]
     return Group(*parts, *_reasons(prediction.rows))
@@ -71,37 +71,30 @@ def _group(title: str, row: PredictedStep) -> str | None:
     return {"chip": row.accelerator, "model": row.llm, "layout": MODES[row.mode]}[title]
 
 
-def error_table(first: str, title: str | None = None) -> Table:
-    """Return an empty table of errors, one row per group; `first` heads their names.
-
-    Names of chips and models are one word, which a narrow terminal must not cut.
-    """
-    table = titled(title)
-    table.add_column(first, no_wrap=first in ("chip", "model"), overflow="fold")
-    for name in ("rows", "median |error|", "mean |error|", "90th percentile", "bias (median)"):
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def add_errors(table: Table, name: str, summary: ErrorSummary) -> None:
-    """Add a row of errors to an `error_table`."""
-    table.add_row(
-        name,
-        str(summary.compared),
-        percent(summary.median_abs_error),
-        percent(summary.mean_abs_error),
-        percent(summary.p90_abs_error),
-        percent(summary.bias, sign=True),
+def error_table(
+    first: str, groups: Sequence[tuple[str, ErrorSummary]], title: str | None = None
+) -> FittedTable:
+    """Return a table of errors, one row per group; `first` heads their names."""
+    found = [summary for _, summary in groups]
+    return FittedTable(
+        [
+            Column(first, [name for name, _ in groups], right=False, least=LEAST_NAME),
+            Column("rows", [str(one.compared) for one in found]),
+            Column("median |error|", [percent(one.median_abs_error) for one in found]),
+            Column("mean |error|", [percent(one.mean_abs_error) for one in found], rank=2),
+            Column("90th percentile", [percent(one.p90_abs_error) for one in found], rank=1),
+            Column("bias (median)", [percent(one.bias, sign=True) for one in found], rank=1),
+        ],
+        title,
     )
 
 
-def _power(prediction: Prediction) -> Table:
-    table = error_table("rows", "Power at the measured step rate, predicted / measured - 1")
+def _power(prediction: Prediction) -> FittedTable:
     comparable, every = prediction.power, prediction.power_of_all
-    add_errors(table, "all", every)
+    groups = [("all", every)]
     if comparable.compared != every.compared:
-        add_errors(table, "step time within a factor 1.5, or context recorded", comparable)
-    return table
+        groups.append(("step time within a factor 1.5, or context recorded", comparable))
+    return error_table("rows", groups, "Power at the measured step rate, predicted / measured - 1")
 
 
 def _reasons(rows: tuple[PredictedStep, ...]) -> list[RenderableType]:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from hbmopt.basics import csv_text, elasticity_text, made, show, signed
 from hbmopt.instance import TOGETHER
+from hbmopt.report.tables.fitted_table import Column, FittedTable
 from hbmopt.report.tables.output import json_text, printed
-from hbmopt.report.tables.solution_report import titled
-from hbmopt.report.tables.table_text import Text
+from hbmopt.report.tables.table_text import Indented, Text
 from hbmopt.studies.sensitivity import (
     AT_BOUND,
     COLUMNS,
@@ -42,11 +41,12 @@ def sensitivity_table(found: Sensitivity, width: int = WIDTH) -> RenderableType:
         return Group(*parts, Text.assemble(("Infeasible: ", "bold"), reason))
     if found.advice:
         parts.append(Text("What to buy next", style="bold"))
-        parts += [Text(f"  {sentence}") for sentence in found.advice]
+        parts += [Indented(sentence) for sentence in found.advice]
         parts.append(Text())
     shown = [one for one in found.numbers if not one.idle]
     if shown:
-        parts += [_prices(found, shown, width), Text(), *_notes(shown, width)]
+        prices = _prices(found, shown)
+        parts += [prices, Text(), *_notes(found, shown, ranges=TO in prices.shown(width))]
     idle = [_idle(one) for one in found.numbers if one.idle]
     parts += _listed("Worth nothing here", idle)
     parts += _listed("Not read by any configuration of this instance", found.unused)
@@ -68,46 +68,42 @@ def _heading(found: Sensitivity) -> Text:
     return text
 
 
-PER = "per"
-WIDTHS = {"at the nearer end": 150, "now": 100, PER: 118, "holds from": 118, "to": 118}
-"""Widths from which on columns are shown that not all terminals have room for."""
+TO = "to"
+"""Heads the upper end of the range of a price."""
 
 
-def _prices(found: Sensitivity, shown: Sequence[NumberPrice], width: int) -> Table:
+def _prices(found: Sensitivity, shown: Sequence[NumberPrice]) -> FittedTable:
     steps = any(one.steps for one in shown)
     title = "What each number is worth: price and range with configuration and replicas held"
     if steps:
         title += ", and the optimum a step away with everything free"
-    columns: dict[str, list[str]] = {
-        "number": [_name(one) for one in shown],
-        "now": [f"{show(one.value)} {one.unit}".strip() for one in shown],
-        "price": [_price(one) for one in shown],
-        PER: [_per(one) for one in shown],
-        "% per %": [_elasticity(one) for one in shown],
-        "holds from": [_end(one.low, one) for one in shown],
-        "to": [_end(one.high, one) for one in shown],
-        "at the nearer end": [_reason(one) for one in shown],
-    }
-    if steps:
-        columns[f"{-100 * found.step:g} %"] = [_step(one.down) for one in shown]
-        columns[f"+{100 * found.step:g} %"] = [_step(one.up) for one in shown]
-    columns = {
-        name: cells
-        for name, cells in columns.items()
-        if any(cells) and width >= WIDTHS.get(name, 0)
-    }
-    table = titled(title)
-    for name in columns:
-        words = name in ("number", PER, "at the nearer end")
-        table.add_column(
-            f"{found.objective_unit} per" if name == PER else name,
-            justify="left" if words else "right",
-            style="dim" if words and name != "number" else "",
-            no_wrap=name != "at the nearer end",
-        )
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    return table
+    less, more = f"{-100 * found.step:g} %", f"+{100 * found.step:g} %"
+    columns = [
+        Column("number", [_name(one) for one in shown], right=False),
+        Column("now", [f"{show(one.value)} {one.unit}".strip() for one in shown], rank=4),
+        Column("price", [_price(one) for one in shown], rank=2),
+        Column(
+            f"{found.objective_unit} per",
+            [_per(one) for one in shown],
+            right=False,
+            rank=5,
+            style="dim",
+        ),
+        Column("% per %", [_elasticity(one) for one in shown], rank=1),
+        Column("holds from", [_end(one.low, one) for one in shown], rank=6),
+        Column(TO, [_end(one.high, one) for one in shown], rank=6),
+        Column(
+            "at the nearer end",
+            [_reason(one) for one in shown],
+            right=False,
+            least=20,
+            rank=7,
+            style="dim",
+        ),
+        Column(less, [_step(one.down, found.step) for one in shown], rank=3),
+        Column(more, [_step(one.up, found.step) for one in shown], rank=3),
+    ]
+    return FittedTable([one for one in columns if any(one.cells)], title)
 
 
 def _name(one: NumberPrice) -> str:
@@ -151,26 +147,41 @@ def _reason(one: NumberPrice) -> str:
     return str(min(ends)[1]) if ends else ""
 
 
-def _step(step: Resolved | None) -> str:
+def _step(step: Resolved | None, asked: float) -> str:
     if step is None:
         return ""
+    where = f"at {show(step.value)}: " if step.other_than(asked) else ""
     if step.change is None:
-        return "no plan" if step.status == "infeasible" else step.status
+        return where + ("no plan" if step.status == "infeasible" else step.status)
     # Aligned: a mark stands to the right of all figures.
-    return f"{100 * step.change:+.2f} %{'*' if step.other_configuration else ' '}"
+    return f"{where}{100 * step.change:+.2f} %{'*' if step.other_configuration else ' '}"
 
 
 MOST_LISTED = 8
 
 
-def _notes(shown: Sequence[NumberPrice], width: int) -> list[RenderableType]:
+def _notes(
+    found: Sensitivity, shown: Sequence[NumberPrice], *, ranges: bool
+) -> list[RenderableType]:
     """Say what the marks mean, and which configurations win a step away."""
     notes: list[RenderableType] = []
     if any(one.unit_price_below is not None for one in shown):
         notes.append(_dim("a | b: the price of less is a, that of more is b."))
     ends = [end for one in shown for end in (one.low, one.high) if end is not None]
-    if width >= WIDTHS["to"] and any(end.reason is None for end in ends):
+    if ranges and any(end.reason is None for end in ends):
         notes.append(_dim("...: as far as was looked for, a tenth or ten times the number."))
+    uneven = [
+        f"{one.name} {show(step.value)} is {step.other_than(found.step)}"
+        for one in shown
+        for step in one.steps
+        if step.other_than(found.step)
+    ]
+    if uneven:
+        asked = f"{100 * found.step:g} %"
+        reason = f"at a number: counts are whole and bounds end steps, which are not {asked} then:"
+        notes.append(_dim(reason))
+        notes += [Indented(one, 3, style="dim") for one in uneven[:MOST_LISTED]]
+        notes += _more(uneven)
     winners = [
         (one, step)
         for one in shown
@@ -181,10 +192,14 @@ def _notes(shown: Sequence[NumberPrice], width: int) -> list[RenderableType]:
         notes.append(_dim("*: another configuration wins there, which the price does not know:"))
     for one, step in winners[:MOST_LISTED]:
         value = f"{show(step.value)} {one.unit}".strip()
-        notes.append(_dim(f"   {one.name} {value}: {step.configuration}"))
-    if len(winners) > MOST_LISTED:
-        notes.append(_dim(f"   and {len(winners) - MOST_LISTED} more in --format json"))
+        notes.append(Indented(f"{one.name} {value}: {step.configuration}", 3, style="dim"))
+    notes += _more(winners)
     return [*notes, Text()] if notes else []
+
+
+def _more(listed: Sequence[object]) -> list[RenderableType]:
+    hidden = len(listed) - MOST_LISTED
+    return [_dim(f"   and {hidden} more in --format json")] if hidden > 0 else []
 
 
 def _idle(one: NumberPrice) -> str:

@@ -18,7 +18,7 @@ from hbmopt.basics import (
 )
 from hbmopt.instance import OBJECTIVES
 from hbmopt.report.tables.economics_report import COST_TITLE, cost_row, cost_rows
-from hbmopt.report.tables.fitted_table import Column, FittedTable
+from hbmopt.report.tables.fitted_table import Column, FittedTable, RemarkTable
 from hbmopt.report.tables.table_text import Text
 from hbmopt.results import (
     Certificate,
@@ -37,13 +37,13 @@ def solution_tables(solution: Solution) -> RenderableType:
     """Return the tables of a solution, or the conflict that rules one out."""
     if solution.conflict is not None:
         return Group(_heading(solution), Text(), *_conflict(solution))
-    summary = grid("Optimum", summary_rows(solution))
+    summary = RemarkTable("Optimum", summary_rows(solution))
     parts: list[RenderableType] = [_heading(solution), Text(), summary, Text()]
     for configuration in solution.configurations:
-        rows = grid("Configuration", configuration_rows(configuration))
+        rows = RemarkTable("Configuration", configuration_rows(configuration))
         parts += [rows, Text(), _step(configuration), Text(), _kernels(configuration), Text()]
     if solution.economics is not None:
-        parts += [grid(COST_TITLE, cost_rows(solution)), Text()]
+        parts += [RemarkTable(COST_TITLE, cost_rows(solution)), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
         certificate = Text("Certificate  ", style="bold")
@@ -83,18 +83,6 @@ def titled(title: str | None) -> Table:
     return Table(
         title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
     )
-
-
-def grid(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    """Return rows of name, number and remark as a table."""
-    table = titled(title)
-    table.show_header = False
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(style="dim")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def step_times_text(accuracy: StepAccuracy) -> str:
@@ -215,12 +203,20 @@ def _cache_text(one: ConfigurationResult) -> str:
     return text
 
 
-def _step(one: ConfigurationResult) -> Table:
-    rows = [
-        (name, f"{show(milliseconds, 3)} ms", f"{share:4.0%} " + "█" * round(24 * share))
-        for name, milliseconds, share in step_parts(one)
-    ]
-    return grid(step_title(one), rows)
+def _step(one: ConfigurationResult) -> FittedTable:
+    parts = step_parts(one)
+
+    def bars(longest: int) -> list[str]:
+        return [f"{share:4.0%} " + "█" * round(longest * share) for _, _, share in parts]
+
+    return FittedTable(
+        [
+            Column("", [name for name, _, _ in parts], right=False),
+            Column("", [f"{show(milliseconds, 3)} ms" for _, milliseconds, _ in parts]),
+            Column("", bars(24), right=False, style="dim", briefer=[bars(12), bars(0)]),
+        ],
+        step_title(one),
+    )
 
 
 KERNELS = {
@@ -230,8 +226,8 @@ KERNELS = {
 }
 
 
-def _kernels(one: ConfigurationResult) -> Table:
-    return grid(KERNELS_TITLE, kernel_rows(one))
+def _kernels(one: ConfigurationResult) -> RemarkTable:
+    return RemarkTable(KERNELS_TITLE, kernel_rows(one))
 
 
 KERNELS_TITLE = "Kernels, each the longer of reading and arithmetic"
@@ -371,9 +367,7 @@ def _estimates(estimates: tuple[Estimate, ...]) -> list[RenderableType]:
         return []
     rows = [(one.input, one.value, f"{one.status}: {one.note}".rstrip(": ")) for one in estimates]
     hidden = len(rows) - MOST_ESTIMATES
-    table = grid("Rests on numbers that may turn out otherwise", [])
-    for row in rows[:MOST_ESTIMATES]:
-        table.add_row(*row)
+    table = RemarkTable("Rests on numbers that may turn out otherwise", rows[:MOST_ESTIMATES])
     if hidden > 0:
         return [table, Text(f"  and {hidden} more in --format json (provenance)", style="dim")]
     return [table]

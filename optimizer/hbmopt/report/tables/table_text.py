@@ -7,7 +7,8 @@ care, to which they print.
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import rich.text
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
 
 from hbmopt.basics import visible
 
@@ -50,6 +51,18 @@ class Text(rich.text.Text):
         """Add a text."""
         super().append(visible(text) if isinstance(text, str) else text, style)
         return self
+
+
+class Indented:
+    """A text that is set in, all of its lines."""
+
+    def __init__(self, text: str, indent: int = 2, style: str = "") -> None:
+        self.text, self.indent, self.style = text, indent, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = Text(" " * self.indent + self.text, style=self.style)
+        fits = whole.cell_len <= options.max_width
+        yield whole if fits else Padding(Text(self.text, style=self.style), (0, 0, 0, self.indent))
 
 
 class TextConsole(Console):

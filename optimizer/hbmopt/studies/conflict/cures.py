@@ -35,6 +35,9 @@ from hbmopt.plan import best_of_each, best_point, found_at
 from hbmopt.points import PRECISION, Target, TargetSearch, last, one_replica
 from hbmopt.program import resting_power, solve_program
 
+WIDTH = 100
+"""Width of lists of names where there is no terminal."""
+
 DIGITS = 4
 """Significant digits that a change is rounded to."""
 
@@ -175,7 +178,7 @@ def cure_rows(cures: Cures) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def cure_lines(cures: Cures) -> list[str]:
+def cure_lines(cures: Cures, width: int = WIDTH) -> list[str]:
     """Return cures as lines of text, the smallest relative change first."""
     lines = []
     if cures.found:
@@ -190,7 +193,7 @@ def cure_lines(cures: Cures) -> list[str]:
     if cures.without:
         lines.append("What does not help alone, however far it goes:")
         names = ", ".join(one.name for one in cures.without)
-        lines += wrap(names, 100, initial_indent="  ", subsequent_indent="  ")
+        lines += wrap(names, width, initial_indent="  ", subsequent_indent="  ")
     return lines
 
 

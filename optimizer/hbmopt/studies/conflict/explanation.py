@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hbmopt.basics import Parts, Progress, brief, counted, made, range_text, verb
+from hbmopt.basics import Parts, Progress, brief, counted, made, range_text, verb, visible, wrapped
 from hbmopt.demand import aim_of
 from hbmopt.instance import OBJECTIVES, Instance, Objective, Overrides, Source, load
 from hbmopt.notebook import Answer
 from hbmopt.plan import Found, best_of_each, search
 from hbmopt.results import Conflict, explain_conflict, plain, step_accuracy
-from hbmopt.studies.conflict.cures import Cures, cure_lines, cures_of_infeasible, option
+from hbmopt.studies.conflict.cures import WIDTH, Cures, cure_lines, cures_of_infeasible, option
 
 
 @dataclass(frozen=True)
@@ -189,12 +189,12 @@ def _conflict(instance: Instance, found: Found) -> Conflict:
     return explain_conflict(instance, found.configurations, found.rejections)
 
 
-def explanation_text(explanation: Explanation) -> str:
-    """Return an explanation as text."""
+def explanation_text(explanation: Explanation, width: int | None = None) -> str:
+    """Return an explanation as text, no wider than a terminal where one is given."""
     lines, ends = list[str](), explanation.throughput_range_tok_s
     banded, tokens = ends is not None, explanation.objective == "throughput"
     if explanation.chosen is None:
-        lines += ["No configuration meets all limits.", *_conflict_lines(explanation)]
+        lines += ["No configuration meets all limits.", *_conflict_lines(explanation, width)]
     else:
         unit, least = explanation.objective_unit, OBJECTIVES[explanation.objective].least
         lines += [
@@ -224,10 +224,10 @@ def explanation_text(explanation: Explanation) -> str:
             lines += [f"      {name}" for name in rejected.configurations[:4]]
             if len(rejected.configurations) > 4:
                 lines.append(f"      and {len(rejected.configurations) - 4} more")
-    return "\n".join(lines) + "\n"
+    return wrapped(visible("\n".join(lines) + "\n"), width)
 
 
-def _conflict_lines(explanation: Explanation) -> list[str]:
+def _conflict_lines(explanation: Explanation, width: int | None) -> list[str]:
     """Say why nothing can run, and what single changes would help."""
     lines = []
     if explanation.conflict is not None:
@@ -235,7 +235,7 @@ def _conflict_lines(explanation: Explanation) -> list[str]:
         if explanation.conflict.limits:
             lines.append(explanation.conflict.limits_text())
     if explanation.cures is not None:
-        lines += ["", *cure_lines(explanation.cures)]
+        lines += ["", *cure_lines(explanation.cures, width or WIDTH)]
     return lines
 
 

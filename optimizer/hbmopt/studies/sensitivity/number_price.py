@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hbmopt.basics import show
+
+EVEN = 1e-6
+"""Difference from the step that was asked for that is rounding."""
+
 SMALL = 5e-4
 """Relative change of the objective below which a step is worth nothing."""
 
@@ -24,6 +29,8 @@ class Resolved:
 
     `amount` is the objective there and `change` how it differs from the plan's, relative to that;
     `expected` is what the price alone says. `throughput_tok_s` is known where it is the objective.
+    `share` is the step that was taken, relative to the number; it is not the one that was asked for
+    where a count has to be whole or a bound is nearer, and None from 0.
     """
 
     value: float
@@ -35,6 +42,13 @@ class Resolved:
     configuration: str | None = None
     other_configuration: bool = False
     message: str = ""
+    share: float | None = None
+
+    def other_than(self, step: float) -> str:
+        """Say how large the step is, as ``12.5 % less``; "" where it is the one asked for."""
+        if self.share is None or abs(abs(self.share) - step) <= EVEN:
+            return ""
+        return f"{show(abs(100.0 * self.share), 3)} % {'less' if self.share < 0 else 'more'}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,7 @@ class NumberPrice:
             row[f"range_{side}"] = end.value if end is not None else None
             row[f"range_{side}_reason"] = end.reason if end is not None else None
         for side, step in (("down", self.down), ("up", self.up)):
-            for key in ("value", "status", "expected", "change", "configuration"):
+            for key in ("value", "share", "status", "expected", "change", "configuration"):
                 row[f"{side}_{key}"] = getattr(step, key) if step is not None else None
             row[f"{side}_other_configuration"] = step.other_configuration if step else None
         return row

@@ -414,6 +414,7 @@ class _Study:
         if moved is None or (share < 0 and number.amount == 0.0):
             return None
         quoted, expected = moved * number.quoted, None
+        taken = moved / number.amount - 1.0 if number.amount else None
         base = self.solution.objective_amount or 0.0
         if price.unit_price is not None:
             side = price.unit_price_below if share < 0 else price.unit_price_above
@@ -428,10 +429,11 @@ class _Study:
             try:
                 solution = priced_solution(number.at(self.instance, moved))
             except HbmoptError as error:
-                return Resolved(quoted, "failed", expected, message=" ".join(str(error).split()))
+                message = " ".join(str(error).split())
+                return Resolved(quoted, "failed", expected, message=message, share=taken)
             if solution.objective_amount is None:
                 reason = solution.conflict.summary if solution.conflict else ""
-                return Resolved(quoted, "infeasible", expected, message=reason)
+                return Resolved(quoted, "infeasible", expected, message=reason, share=taken)
             amount, wins = solution.objective_amount, _configurations(solution)
         return Resolved(
             value=quoted,
@@ -442,6 +444,7 @@ class _Study:
             throughput_tok_s=amount if self.instance.objective == "throughput" else None,
             configuration=wins,
             other_configuration=wins != self.configuration,
+            share=taken,
         )
 
     def _is_read(self, number: InstanceNumber) -> bool:

@@ -7,6 +7,7 @@ rows to the last bit, and so does a sweep that was interrupted and goes on.
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -19,7 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hbmopt import __version__
-from hbmopt.basics import Chosen, brief, check_not_read, counted, is_file, verb, writing
+from hbmopt.basics import (
+    Chosen,
+    Remaining,
+    brief,
+    check_not_read,
+    counted,
+    duration,
+    is_file,
+    verb,
+    writing,
+)
 from hbmopt.errors import HbmoptError, InputError
 from hbmopt.instance import (
     Overrides,
@@ -305,45 +316,47 @@ class _Progress:
     """How far a sweep is, on stderr; nothing for a short one or off a terminal."""
 
     def __init__(self, points: int, done: int, *, wanted: bool) -> None:
-        self._wanted = wanted and sys.stderr.isatty()
-        self._begun = time.monotonic()
-        self._points, self._first, self._done = points, done, done
+        self._points, self._done = points, done
+        self._remaining = Remaining()
         self._shown: Any = None
+        self._begin: threading.Timer | None = None
+        if wanted and sys.stderr.isatty():
+            self._begin = threading.Timer(PROGRESS_AFTER, self._show)
+            self._begin.daemon = True
+            self._begin.start()
 
     def advance(self) -> None:
         """Count one more point."""
         self._done += 1
-        if not self._wanted or time.monotonic() - self._begun < PROGRESS_AFTER:
-            return
-        if self._shown is None:
-            self._shown, self._task = self._bar()
-        spent = time.monotonic() - self._begun
-        left = spent / (self._done - self._first) * (self._points - self._done)
-        self._shown.update(self._task, completed=self._done, left=_duration(left))
+        if self._begin is not None:
+            self._remaining.tell(self._done, self._points)
 
-    def _bar(self) -> tuple[Any, Any]:
+    def _show(self) -> None:
         # Only long sweeps need it.
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task
 
-        shown = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("points, {task.fields[left]} left"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        task = shown.add_task("", total=self._points, left="")
+        sweep, begun = self, time.monotonic() - PROGRESS_AFTER
+
+        class Words(ProgressColumn):
+            """How far it is by now."""
+
+            def render(self, task: Task) -> str:
+                task.completed = sweep._done
+                left = sweep._remaining.seconds()
+                spent = f"{duration(time.monotonic() - begun)} so far"
+                text = f"about {duration(left)} left" if left is not None else spent
+                return f"{sweep._done:,} of {sweep._points:,} points, {text}"
+
+        shown = Progress(BarColumn(10), Words(), console=Console(stderr=True), transient=True)
+        shown.add_task("", total=self._points, completed=self._done)
         shown.start()
-        return shown, task
+        self._shown = shown
 
     def close(self) -> None:
         """Take the bar away."""
+        if self._begin is not None:
+            self._begin.cancel()
+            self._begin.join()
         if self._shown is not None:
             self._shown.stop()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

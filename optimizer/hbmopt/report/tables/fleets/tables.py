@@ -6,10 +6,9 @@ from rich.console import Group, RenderableType
 
 from hbmopt.basics import csv_text, show, shown, signed
 from hbmopt.fleet import ClassResult, FleetConflict, FleetPlan, PeriodResult, PoolResult
-from hbmopt.report.tables.fitted_table import Column, FittedTable
+from hbmopt.report.tables.fitted_table import Column, FittedTable, RemarkTable
 from hbmopt.report.tables.fleets import facts
 from hbmopt.report.tables.output import json_text, printed
-from hbmopt.report.tables.solution_report import grid
 from hbmopt.report.tables.table_text import Text
 
 WIDTH = 150
@@ -48,7 +47,7 @@ def fleet_tables(plan: FleetPlan) -> RenderableType:
     parts: list[RenderableType] = [
         _heading(plan),
         Text(),
-        grid("Answer", answer_rows(plan)),
+        RemarkTable("Answer", answer_rows(plan)),
         Text(),
         racks_table(plan),
         Text(),
@@ -61,7 +60,7 @@ def fleet_tables(plan: FleetPlan) -> RenderableType:
         Text(),
     ]
     if plan.cost is not None:
-        parts += [grid(COST_TITLE, fleet_cost_rows(plan)), Text()]
+        parts += [RemarkTable(COST_TITLE, fleet_cost_rows(plan)), Text()]
     if plan.limits:
         parts += [limits_table(plan), Text()]
     return Group(*parts, *_notes(plan), _seconds(plan))
