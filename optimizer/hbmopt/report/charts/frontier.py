@@ -66,14 +66,15 @@ SPEED = "speed, tok/s per user"
 
 def hovers(*, banded: bool) -> list[alt.Tooltip]:
     """Return what is hovered of a point, with as many digits as are known."""
+    digits = made_format(banded=banded, digits=4)
     return tooltips(
         ("instance", "instance", ""),
-        ("speed", "speed (tok/s per user)", ",.4~r"),
+        ("speed", "speed (tok/s per user)", digits),
         ("throughput", "throughput (tok/s)", made_format(banded=banded)),
         ("batch", "batch (sequences)", ",.6~r"),
-        ("power_kw", "power (kW)", made_format(banded=banded, digits=4)),
+        ("power_kw", "power (kW)", digits),
         ("limit", "limited by", ""),
-        ("price", "price of speed (tok/s per tok/s/user)", ",.4~r"),
+        ("price", "price of speed (tok/s per tok/s/user)", digits),
         ("configuration", "configuration", ""),
     )
 

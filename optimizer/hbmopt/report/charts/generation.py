@@ -26,6 +26,7 @@ from hbmopt.report.charts.style import (
     heading,
     inline,
     layered,
+    made_format,
     resource_label,
     resource_scales,
     tooltips,
@@ -107,10 +108,10 @@ def _hover(points: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     return tooltips(
         ("name", "rack", ""),
         ("year", "year", ""),
-        ("throughput", "throughput (tok/s)", ",.6~r"),
+        ("throughput", "throughput (tok/s)", made_format(banded=True)),
         ("size", "HBM size (GB)", ",.6~r"),
         ("bandwidth", "HBM bandwidth (TB/s)", ",.5~r"),
-        ("made", f"throughput, times {first}", ",.4~r"),
+        ("made", f"throughput, times {first}", made_format(banded=True)),
         ("product", f"size x bandwidth, times {first}", ",.4~r"),
         ("limit", "limited by", ""),
     )

@@ -159,7 +159,13 @@ def curve_panels(
         ("throughput", f"{measured} ({reached})", made_format(banded=_banded(drawn))),
     )
     if curve.price is not None:
-        hover += tooltips(("price", f"{curve.one_more} ({reached})", ",.4~r"))
+        hover += tooltips(
+            (
+                "price",
+                f"{curve.one_more} ({reached})",
+                made_format(banded=_banded(drawn), digits=4),
+            )
+        )
     hover += _detail_hover(drawn)
     legend = alt.Legend(title=LIMITED_BY)
 
@@ -384,7 +390,13 @@ def heat_map_cells(
     }
     hover = [
         *tooltips(("x", x_label, ""), ("y", y_label, "")),
-        *tooltips(("value", value_label, "" if named else ",.5~r")),
+        *tooltips(
+            (
+                "value",
+                value_label,
+                "" if named else made_format(banded=_banded(solved), digits=5),
+            )
+        ),
         *_detail_hover(solved),
     ]
     if named:

@@ -73,8 +73,8 @@ def tornado(found: Sensitivity, most: int = MOST_ROWS) -> alt.LayerChart:
         tooltip=tooltips(
             ("label", "number", ""),
             ("to", "solved at", ""),
-            ("change", f"change of {sought} (%)", "+.2f"),
-            ("expected", "what the price says (%)", "+.2f"),
+            ("change", f"change of {sought} (%)", "+.1f"),
+            ("expected", "what the price says (%)", "+.1f"),
             ("price", "price", ""),
             ("configuration", "configuration", ""),
         ),
@@ -110,7 +110,9 @@ def _rows(found: Sensitivity, one: NumberPrice) -> Iterator[dict[str, Any]]:
     """Yield a row for less and one for more of a number, changes in %."""
     name = f"{one.name} (all)" if one.name in TOGETHER and one.unit == "%" else one.name
     label = name if one.unit == "%" else f"{name}  {show(one.value)} {one.unit}".rstrip()
-    price = f"{show(one.unit_price or 0.0)} {one.unit_price_unit or ''}"
+    banded = found.throughput_range_tok_s is not None
+    worth = made(one.unit_price or 0.0, banded=banded, digits=4)
+    price = f"{worth} {one.unit_price_unit or ''}"
     for word, sign, step in (("less", -1.0, one.down), ("more", 1.0, one.up)):
         common = {
             "label": label,

@@ -69,7 +69,9 @@ function shaped(source, width, room) {
       rows(whole, data ?? panel.data ?? whole.data).every(({ text }) =>
         wide(text, font, 11) < width / encoding.x.sort.length - 2));
   }
-  for (const axis of axes(whole)) { if (!axis.labelBaseline) { axis.labelOverlap = true; } }
+  for (const axis of axes(whole)) {
+    if (!axis.labelBaseline) { Object.assign(axis, { labelOverlap: true, labelSeparation: 3 }); }
+  }
   if (narrow) {
     for (const legend of legends(whole)) {
       if (Array.isArray(legend.title)) { legend.title = legend.title.join(" "); }
@@ -98,7 +100,7 @@ function shaped(source, width, room) {
       (text) => wide(text, font, 16, "bold"));
     if (title.subtitle) {
       // A line that ends no sentence was broken for the width of the picture.
-      const lines = title.subtitle.join("\\n").replace(/([^.?!:])\\n/g, "$1 ").split("\\n");
+      const lines = title.subtitle.join("\\n").replace(/([^.?!])\\n/g, "$1 ").split("\\n");
       title.subtitle = wrapped(lines, space, (text) => wide(text, font));
     }
   }
@@ -110,7 +112,7 @@ function decluttered(place) {
   for (const text of place.querySelectorAll("svg.marks .mark-text text")) {
     if (!text.textContent.trim()) { continue; }
     const box = text.getBoundingClientRect();
-    const touches = kept.some((other) => box.left < other.right && other.left < box.right &&
+    const touches = kept.some((other) => box.left < other.right + 2 && other.left < box.right + 2 &&
       box.top + 2 < other.bottom - 2 && other.top + 2 < box.bottom - 2);
     if (touches) { text.setAttribute("visibility", "hidden"); } else { kept.push(box); }
   }

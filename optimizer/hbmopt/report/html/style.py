@@ -10,7 +10,7 @@ COLOURS = f"""
 :root {{ color-scheme: dark; --paper: {NIGHT}; --ink: #e9e9ec; --grey: #b0b0b6; --line: #3c3d43;
   --blue: #6cb8f0; --pale: #24262b; --warm: #33251c; --warning: #f08a48; }}
 {DARK_CHARTS}
-svg.marks > rect:first-child {{ fill: none; }}
+svg.marks {{ background: none !important; }}
 #vg-tooltip-element.vg-tooltip, .vega-embed .vega-actions {{ color: var(--ink);
   background: var(--pale); border-color: var(--line); }}
 #vg-tooltip-element.vg-tooltip table tr td.key {{ color: var(--grey); }}
@@ -42,7 +42,8 @@ nav ul { list-style: none; margin: .8rem 0 0; padding: 0; display: flex; flex-wr
   gap: .2rem 1rem; font-size: .9rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem;
   margin: 1rem 0; }
-.figures div { background: var(--pale); border-radius: .4rem; padding: .6rem .8rem; }
+.figures div { background: var(--pale); border-radius: .4rem; padding: .6rem .8rem;
+  overflow-wrap: anywhere; }
 .figures dt { color: var(--grey); font-size: .85rem; }
 .figures dd { margin: 0; font-size: 1.1rem; font-weight: 600; }
 .figures dd.remark { font-size: .8rem; font-weight: 400; }

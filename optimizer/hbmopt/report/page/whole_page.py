@@ -31,7 +31,7 @@ from hbmopt.report.html import (
 )
 from hbmopt.report.page.fleet_page import fleet_body
 from hbmopt.report.page.fleet_sections import FLEET_CONTENTS, fleet_heading
-from hbmopt.report.page.power_curve import power_caps, power_rows
+from hbmopt.report.page.power_curve import drawn_row, power_caps, power_rows
 from hbmopt.report.page.sections import (
     alternatives_section,
     answer,
@@ -54,6 +54,9 @@ from hbmopt.studies.sensitivity import upgrades
 
 FLEET_PARTS = 2
 """Those of a page on a fleet, beside the points of its curves."""
+
+NEAR_KW = 1e-3
+"""Share of its power within which a point of the curve of caps is that of the answer."""
 
 KNOWN_PARTS = 12
 """Parts that every page has, as they are counted while it is made."""
@@ -203,8 +206,10 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     for one in upgrades(instance, solution):
         bought.append(one)
         done.add()
-    power = Html()
+    power, drawn_kw = Html(), (solution.power_w or 0.0) / 1e3
     if rows:
+        if all(abs(row["power_kw"] - drawn_kw) > NEAR_KW * drawn_kw for row in rows):
+            rows.append(drawn_row(solution))
         caps_drawn = power_curve_chart(rows, answer=solution, cap_kw=instance.power_cap_kw)
         power = chart_figure(caps_drawn)
     steps, curve = Html(), []
