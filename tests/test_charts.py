@@ -22,7 +22,7 @@ from hbmopt.report.charts.chart_files import (
     write_chart,
 )
 from hbmopt.report.charts.generation import slope_of
-from hbmopt.report.charts.labels import Box, placed
+from hbmopt.report.charts.labels import Box, Place, placed
 from hbmopt.report.charts.style import (
     RESOURCE_COLOURS,
     RESOURCE_SHAPES,
@@ -371,12 +371,15 @@ def test_one_generation_has_no_fit_and_those_without_a_plan_are_named():
 
 
 def test_labels_cover_neither_each_other_nor_leave_a_better_place_unused():
-    one, two = Box(0, 0, 40, 10), Box(0, 20, 40, 30)
+    one = Place(Box(0, 0, 40, 10), "left", 9, 0)
+    two = Place(Box(0, 20, 40, 30), "left", 9, 0)
     assert placed([[(one, 0.0), (two, 1.0)], [(one, 0.0), (two, 1.0)]]) in (
         [one, two],
         [two, one],
     )
     assert placed([[(one, 9.0)]], worst=4.0) == [None]
+    # No label covers another, even where that leaves one out.
+    assert placed([[(one, 0.0)], [(one, 0.0)]]) == [one, None]
 
 
 @pytest.mark.parametrize(

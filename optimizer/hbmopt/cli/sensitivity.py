@@ -78,7 +78,7 @@ def sensitivity(
     if plot is not None and found.feasible:
         from hbmopt.report.charts import sensitivity_chart
 
-        draw(plot, sensitivity_chart(found))
+        draw(plot, sensitivity_chart(found, top))
     if found.interrupted:
         where = "above" if answer.path is None else f"in {answer.path}"
         say(f"interrupted; what was done is {where}")

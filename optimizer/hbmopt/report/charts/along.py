@@ -29,6 +29,7 @@ from hbmopt.report.charts.style import (
     inline,
     layered,
     linear,
+    made_format,
     resource_label,
     resource_scales,
     round_domain,
@@ -46,6 +47,7 @@ SMALL = 5e-3
 def step_bars(frontier: Frontier) -> alt.LayerChart:
     """Return the parts of the decode step at speeds along a frontier."""
     points = _rungs(drawable(frontier))
+    digits = made_format(banded=frontier.likely is not None, digits=4)
     rows, totals = [], []
     for one in points:
         parts = {name: ms for name, ms in one.step_breakdown_ms.items() if ms > 0}
@@ -96,9 +98,9 @@ def step_bars(frontier: Frontier) -> alt.LayerChart:
             tooltip=[
                 *tooltips(
                     ("part", "part", ""),
-                    ("ms", "time (ms)", ",.4~r"),
-                    ("share", "share of the step", ".1%"),
-                    ("total", "step (ms)", ",.4~r"),
+                    ("ms", "time (ms)", digits),
+                    ("share", "share of the step", ".0%"),
+                    ("total", "step (ms)", digits),
                 ),
                 *hovers(banded=frontier.likely is not None)[1:],
             ],

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hbmopt.basics import check_writable, write
 from hbmopt.errors import InputError, nearest
-from hbmopt.report.html import chart_page, specified
+from hbmopt.report.html import chart_page, for_pictures, picture, specified
 from hbmopt.studies.frontier import Frontier
 
 if TYPE_CHECKING:
     import altair as alt
 
     from hbmopt.fleet import FleetPlan
+    from hbmopt.results import Solution
     from hbmopt.studies.sensitivity import Sensitivity
     from hbmopt.studies.sweep import Sweep
 
@@ -29,11 +30,14 @@ PNG_SCALE = 2.0
 """Pixels per unit of the chart: sharp on screens and in print."""
 
 
-def frontier_chart(frontiers: Sequence[Frontier], per: str = "rack") -> "alt.LayerChart":
+def frontier_chart(
+    frontiers: Sequence[Frontier], per: str = "rack", answer: "Solution | None" = None
+) -> "alt.LayerChart":
     """Return the most throughput at every speed, coloured by what limits it.
 
     Marks are the ends of segments. Several frontiers are told apart by the style of their lines.
     Throughput is that of the ``rack``, or per ``accelerator``, ``mw`` (drawn) or ``usd``.
+    An `answer` of the same question is ringed, with its range of four of five cases.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def frontier_chart(frontiers: Sequence[Frontier], per: str = "rack") -> "alt.Lay
         frontier_layers,  # altair takes 0.3 s that only charts need
     )
 
-    return frontier_layers(frontiers, per)
+    return frontier_layers(frontiers, per, answer)
 
 
 def step_breakdown_chart(frontier: Frontier) -> "alt.LayerChart":
@@ -85,18 +89,26 @@ def chart_along(frontier: Frontier, kind: str, per: str = "rack") -> "alt.LayerC
 
 
 def power_curve_chart(
-    rows: Rows, *, title: str = "Throughput under a power cap, and its price", subtitle: str = ""
+    rows: Rows,
+    *,
+    title: str = "Throughput under a power cap, and its price",
+    subtitle: str = "",
+    answer: "Solution | None" = None,
+    cap_kw: float | None = None,
 ) -> "alt.VConcatChart":
     """Return throughput over power caps, and under it what one more kW is worth.
 
-    Rows have `power_kw`, `throughput_tok_s`, `price_tok_s_per_kw`, `limiting_resource` and
-    `status`; where the status is not ``optimal``, nothing can be served at that cap.
+    An `answer` is ringed at the power that it draws, with its range of four of five cases, and
+    `cap_kw` is a dashed line. Rows have `power_kw`, `throughput_tok_s`, `price_tok_s_per_kw`,
+    `limiting_resource` and `status`; where the status is not ``optimal``, nothing can be served
+    at that cap.
     """
     require_packages()
     # altair takes 0.3 s that only charts need
-    from hbmopt.report.charts.sweep import POWER_CURVE, curve_panels
+    from hbmopt.report.charts.sweep import curve_panels, power_curve
 
-    return cast("alt.VConcatChart", curve_panels(rows, POWER_CURVE, title, subtitle))
+    curve = power_curve(answer, cap_kw)
+    return cast("alt.VConcatChart", curve_panels(rows, curve, title, subtitle))
 
 
 def fleet_power_chart(plan: "FleetPlan") -> "alt.LayerChart":
@@ -201,8 +213,10 @@ def generation_chart(
     return generation_layers(rows, (title, subtitle), basis, fitted=fitted)
 
 
-def sensitivity_chart(found: "Sensitivity") -> "alt.LayerChart":
+def sensitivity_chart(found: "Sensitivity", top: int | None = None) -> "alt.LayerChart":
     """Return a tornado: what a step of each number does to throughput, the largest first.
+
+    The `top` numbers, else as many as a page has room for.
 
     Raises
     ------
@@ -210,9 +224,10 @@ def sensitivity_chart(found: "Sensitivity") -> "alt.LayerChart":
         Where no number is worth anything.
     """
     require_packages()
-    from hbmopt.report.charts.tornado import tornado  # altair takes 0.3 s that only charts need
+    # altair takes 0.3 s that only charts need
+    from hbmopt.report.charts.tornado import MOST_ROWS, tornado
 
-    return tornado(found)
+    return tornado(found, MOST_ROWS if top is None else top)
 
 
 def write_chart(chart: "Chart", path: Path) -> None:
@@ -229,9 +244,10 @@ def write_chart(chart: "Chart", path: Path) -> None:
 
     specification = specified(chart)
     if suffix == ".png":
-        write(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE), path, "--plot")
+        drawn = for_pictures(specification)
+        write(vl_convert.vegalite_to_png(drawn, scale=PNG_SCALE), path, "--plot")
     elif suffix == ".svg":
-        write(vl_convert.vegalite_to_svg(specification), path, "--plot")
+        write(picture(specification), path, "--plot")
     else:
         write(chart_page(specification), path, "--plot")
 

@@ -12,11 +12,19 @@ from hbmopt.basics import show
 from hbmopt.demand import Array
 from hbmopt.errors import InputError
 from hbmopt.instance import llm_name, rack_name
-from hbmopt.report.charts.labels import LETTER, LETTER_HEIGHT, Box, covering, placed
+from hbmopt.report.charts.answer import Mark, mark_layers, marked, ring_note
+from hbmopt.report.charts.labels import (
+    LETTER_HEIGHT,
+    WIDTHS,
+    Labelled,
+    covering,
+    label_layers,
+    place_beside,
+    placed,
+)
 from hbmopt.report.charts.style import (
     DASHES,
     HEIGHT,
-    INK,
     LIKELY,
     LIMITED_BY,
     WIDTH,
@@ -34,6 +42,7 @@ from hbmopt.report.charts.style import (
     round_domain,
     tooltips,
 )
+from hbmopt.results import Solution
 from hbmopt.studies.frontier import Frontier, FrontierPoint, Normalisation, normalisation
 
 MOST_POINTS = 600
@@ -57,20 +66,23 @@ SPEED = "speed, tok/s per user"
 
 def hovers(*, banded: bool) -> list[alt.Tooltip]:
     """Return what is hovered of a point, with as many digits as are known."""
+    digits = made_format(banded=banded, digits=4)
     return tooltips(
         ("instance", "instance", ""),
-        ("speed", "speed (tok/s per user)", ",.4~r"),
+        ("speed", "speed (tok/s per user)", digits),
         ("throughput", "throughput (tok/s)", made_format(banded=banded)),
         ("batch", "batch (sequences)", ",.6~r"),
-        ("power_kw", "power (kW)", made_format(banded=banded, digits=4)),
+        ("power_kw", "power (kW)", digits),
         ("limit", "limited by", ""),
-        ("price", "price of speed (tok/s per tok/s/user)", ",.4~r"),
+        ("price", "price of speed (tok/s per tok/s/user)", digits),
         ("configuration", "configuration", ""),
     )
 
 
-def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.LayerChart:
-    """Return frontiers coloured by what limits them."""
+def frontier_layers(
+    frontiers: Sequence[Frontier], per: str = "rack", answer: Solution | None = None
+) -> alt.LayerChart:
+    """Return frontiers coloured by what limits them, with a ring around the answer."""
     drawn = [drawable(one) for one in frontiers]
     if not drawn:
         raise InputError("a chart of frontiers needs one at least")
@@ -86,9 +98,12 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     ribbons = [row for one in named for row in likely_rows(*one)] if likely_too else []
     limits = [segment.limiting_resource for one in drawn for segment in one.segments]
     colours, shapes = resource_scales(limits)
-    across = round_domain(row["speed"] for row in [*lines, *ribbons])
+    mark = _mark(answer, quoted[0], ranged=likely_too) if answer is not None else None
+    spots = mark.spots if mark is not None else []
+    speeds = [row["speed"] for row in [*lines, *ribbons]]
+    across = round_domain([*speeds, *(speed for speed, _ in spots)])
     made = [*(row["value"] for row in lines), *(row["high"] for row in ribbons)]
-    up = round_domain(made, zero=True)
+    up = round_domain([*made, *(value for _, value in spots)], zero=True)
     x = alt.X("speed:Q", title=SPEED, scale=linear(across), axis=axis(across))
     y = alt.Y("value:Q", title=quoted[0].label, scale=linear(up), axis=axis(up))
     banded = all(one.likely is not None for one in drawn)
@@ -137,9 +152,30 @@ def frontier_layers(frontiers: Sequence[Frontier], per: str = "rack") -> alt.Lay
     )
     likely = ribbon(alt.Chart(inline(ribbons)).encode(x=x, detail=["instance:N"]))
     layers: list[alt.Chart] = [*([likely] if ribbons else []), curve, touched, breaks]
+    if mark is not None:
+        layers += mark_layers(mark, ("speed", "value"), x, y)
     if len(drawn) > 1:
-        layers.append(_direct_labels(named, across, up).encode(x=x, y=y))
-    return finished(layered(layers, WIDTH, HEIGHT), _title(drawn, quoted[0], likely=bool(ribbons)))
+        for kind, width in WIDTHS:
+            beside = _direct_labels(named, (across, width), up)
+            look = Labelled(x, y, ("speed", "value"), LABEL_SIZE, bold=True)
+            layers += label_layers(beside, look, kind)
+    title = _title(drawn, quoted[0], mark, likely=bool(ribbons))
+    return finished(layered(layers, WIDTH, HEIGHT), title)
+
+
+def _mark(answer: Solution, quoted: Normalisation, *, ranged: bool) -> Mark:
+    """Return where a plan stands. Its range lies on the line through the origin.
+
+    Where steps take longer it is as much slower for everyone as it makes less.
+    """
+    made, speed = answer.throughput_tok_s or 0.0, answer.speed_tok_s_user or 0.0
+    value = quoted.value(made, (answer.power_w or 0.0) / 1e3)
+    known, speeds = answer.throughput_range_tok_s, answer.speed_range_tok_s_user
+    ends = None
+    if ranged and known is not None and speeds is not None:
+        low, high = ((one, value * of / made) for one, of in zip(speeds, known, strict=True))
+        ends = (low, high)
+    return marked(answer, (speed, value), ends)
 
 
 def drawable(frontier: Frontier) -> Frontier:
@@ -244,54 +280,50 @@ def hover_row(point: FrontierPoint, name: str) -> dict[str, Any]:
 
 
 def _direct_labels(
-    named: Sequence[tuple[Frontier, str, Array]], across: Ends, up: Ends
-) -> alt.Chart:
+    named: Sequence[tuple[Frontier, str, Array]], across: tuple[Ends, int], up: Ends
+) -> list[dict[str, Any]]:
     """Return the names of frontiers beside their lines, clear of all lines."""
+    (first, last), width = across
 
-    def pixels(frontier: Frontier, values: Array, count: int) -> list[tuple[float, float]]:
-        along = _length(frontier.speeds, values)
-        at = np.minimum(np.searchsorted(along, np.linspace(0, 1, count)), len(along) - 1)
-        right = (frontier.speeds[at] - across[0]) / (across[1] - across[0]) * WIDTH
-        down = (1.0 - values[at] / up[1]) * HEIGHT
-        return list(zip(right.tolist(), down.tolist(), strict=True))
+    def along(frontier: Frontier, values: Array, count: int) -> list[tuple[float, float]]:
+        """Return speeds and values evenly along a line."""
+        share = _length(frontier.speeds, values)
+        at = np.minimum(np.searchsorted(share, np.linspace(0, 1, count)), len(share) - 1)
+        return list(zip(frontier.speeds[at].tolist(), values[at].tolist(), strict=True))
 
-    high = LABEL_SIZE * LETTER_HEIGHT
-    names = [name for _, name, _ in named]
-    curves = [pixels(one, values, 300) for one, _, values in named]
-    choices = []
+    def pixel(speed: float, value: float) -> tuple[float, float]:
+        return (speed - first) / (last - first) * width, (1.0 - value / up[1]) * HEIGHT
+
+    lift = 6.0 + LABEL_SIZE * LETTER_HEIGHT / 2
+    curves = [[pixel(*one) for one in along(curve, values, 300)] for curve, _, values in named]
+    anchors, choices = [], []
     for index, (frontier, name, values) in enumerate(named):
-        wide = len(name) * LABEL_SIZE * LETTER
-        own = curves[index]
         other = [spot for place, curve in enumerate(curves) if place != index for spot in curve]
-        boxes = []
-        for x, y in pixels(frontier, values, 60):
-            boxes.append(Box(x + 8, y - 6 - high, x + 8 + wide, y - 6))
-            boxes.append(Box(x - 8 - wide, y + 6, x - 8, y + 6 + high))
+        beside = along(frontier, values, 60)
+        anchors.append([spot for spot in beside for _ in range(2)])
+        places = [
+            place_beside(pixel(*spot), name, LABEL_SIZE, offset, bold=True)
+            for spot in beside
+            for offset in ((8.0, -lift), (-8.0, lift))
+        ]
         # A name closer to another line than to its own would be read as that line's.
         costs = [
-            1000.0 * box.outside(WIDTH, HEIGHT)
-            + 50.0 * covering(box, own + other, 4.0)
-            + 5.0 * covering(box, other, 16.0)
+            1000.0 * place.box.outside(width, HEIGHT)
+            + 50.0 * covering(place.box, curves[index] + other, 4.0)
+            + 5.0 * covering(place.box, other, 16.0)
             + 0.01 * rank
-            for rank, box in enumerate(boxes)
+            for rank, place in enumerate(places)
         ]
-        choices.append(list(zip(boxes, costs, strict=True)))
+        choices.append(list(zip(places, costs, strict=True)))
     # The legend names what has no place of its own.
-    places = placed(choices, worst=UNCLEAR)
-    rows = [
-        {
-            "name": name,
-            "speed": across[0] + box.left / WIDTH * (across[1] - across[0]),
-            "value": up[1] * (1.0 - (box.top + box.bottom) / 2 / HEIGHT),
-        }
-        for name, box in zip(names, places, strict=True)
-        if box is not None
-    ]
-    texts = alt.Chart(inline(rows)).mark_text(
-        align="left", baseline="middle", fontSize=LABEL_SIZE, fontWeight="bold", color=INK
-    )
-    labels: alt.Chart = texts.encode(text="name:N")
-    return labels
+    rows = []
+    for (_, name, _), spots, options, place in zip(
+        named, anchors, choices, placed(choices, worst=UNCLEAR), strict=True
+    ):
+        if place is not None:
+            speed, value = spots[[one for one, _ in options].index(place)]
+            rows.append({"name": name, "speed": speed, "value": value} | place.row())
+    return rows
 
 
 def _names(frontiers: Sequence[Frontier]) -> list[str]:
@@ -323,7 +355,7 @@ def likely_rows(frontier: Frontier, name: str, values: Array) -> Iterator[dict[s
 
 
 def _title(
-    frontiers: Sequence[Frontier], quoted: Normalisation, *, likely: bool
+    frontiers: Sequence[Frontier], quoted: Normalisation, mark: Mark | None, *, likely: bool
 ) -> alt.TitleParams:
     settings = list(dict.fromkeys(setting(one) for one in frontiers))
     if len(frontiers) > 1:
@@ -333,6 +365,8 @@ def _title(
     lines = [*(f"{one}." for one in settings), marks]
     if likely:
         lines.append(f"Grey: {LIKELY}")
+    if mark is not None:
+        lines.append(ring_note(mark))
     if quoted.per == "mw":
         lines.append("Of the plans with the most throughput, at the power that each draws.")
     best = frontiers[0].best_of_it

@@ -8,9 +8,17 @@ import altair as alt
 import numpy as np
 
 from hbmopt.errors import InputError
-from hbmopt.report.charts.labels import Box, boxes_around, covering, placed
+from hbmopt.report.charts.labels import (
+    LEADING,
+    WIDTHS,
+    Labelled,
+    Place,
+    covering,
+    label_layers,
+    placed,
+    places_around,
+)
 from hbmopt.report.charts.style import (
-    INK,
     LIMITED_BY,
     WIDTH,
     Ends,
@@ -18,6 +26,7 @@ from hbmopt.report.charts.style import (
     heading,
     inline,
     layered,
+    made_format,
     resource_label,
     resource_scales,
     tooltips,
@@ -64,15 +73,16 @@ def generation_layers(
             ),
         )
     )
-    labels = (
-        alt.Chart(inline(_labels(points, lines, across, up)))
-        .mark_text(align="left", baseline="middle", fontSize=LABEL_SIZE, color=INK)
-        .encode(x=x, y=y, text="name:N")
-    )
+    look = Labelled(x, y, ("product", "made"), LABEL_SIZE)
+    labels = [
+        layer
+        for kind, width in WIDTHS
+        for layer in label_layers(_labels(points, lines, (across, width), (up, TALL)), look, kind)
+    ]
     missing = [str(row["name"]) for row in rows if row not in solved]
     notes = [subtitle] if subtitle else []
     notes += [f"Not shown, for nothing can be served: {', '.join(missing)}."] if missing else []
-    return finished(layered([drawn, marks, labels], WIDTH, TALL), heading(title, notes))
+    return finished(layered([drawn, marks, *labels], WIDTH, TALL), heading(title, notes))
 
 
 def _points(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -98,10 +108,10 @@ def _hover(points: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     return tooltips(
         ("name", "rack", ""),
         ("year", "year", ""),
-        ("throughput", "throughput (tok/s)", ",.6~r"),
+        ("throughput", "throughput (tok/s)", made_format(banded=True)),
         ("size", "HBM size (GB)", ",.6~r"),
         ("bandwidth", "HBM bandwidth (TB/s)", ",.5~r"),
-        ("made", f"throughput, times {first}", ",.4~r"),
+        ("made", f"throughput, times {first}", made_format(banded=True)),
         ("product", f"size x bandwidth, times {first}", ",.4~r"),
         ("limit", "limited by", ""),
     )
@@ -173,39 +183,41 @@ def _lines(
 def _labels(
     points: Sequence[Mapping[str, Any]],
     lines: Sequence[Mapping[str, Any]],
-    across: Ends,
-    up: Ends,
+    across: tuple[Ends, int],
+    up: tuple[Ends, int],
 ) -> list[dict[str, Any]]:
     """Return the names of the points where they cover neither each other nor points and lines."""
+    (ends, width), (heights, tall) = across, up
 
     def pixel(one: Mapping[str, Any]) -> tuple[float, float]:
-        right = math.log(one["product"] / across[0]) / math.log(across[1] / across[0])
-        return right * WIDTH, (1.0 - math.log(one["made"] / up[0]) / math.log(up[1] / up[0])) * TALL
+        right = math.log(one["product"] / ends[0]) / math.log(ends[1] / ends[0])
+        high = math.log(one["made"] / heights[0]) / math.log(heights[1] / heights[0])
+        return right * width, (1.0 - high) * tall
 
     spots, path = [pixel(one) for one in points], [pixel(one) for one in lines]
-    choices: list[list[tuple[Box, float]]] = []
-    for spot, one in zip(spots, points, strict=True):
-        boxes = boxes_around(*spot, one["name"], LABEL_SIZE, gap=9.0)
-        choices.append(
-            [
-                (
-                    box,
-                    1000.0 * box.outside(WIDTH, TALL)
-                    + 300.0 * covering(box, spots, 6.0)
-                    + 30.0 * covering(box, path, 1.0)
-                    # A name near another point would be read as that one's.
-                    + 60.0 * covering(box, [other for other in spots if other != spot], 18.0)
-                    + rank,
-                )
-                for rank, box in enumerate(boxes)
-            ]
+
+    def cost(place: Place, rank: int, spot: tuple[float, float]) -> float:
+        box, others = place.box, [other for other in spots if other != spot]
+        own = box.distance(*spot)
+        # A name that another point is as near to would be read as that one's, but for a line.
+        doubtful = sum(box.distance(*other) < own + 3.0 for other in others)
+        return (
+            1000.0 * box.outside(width, tall)
+            + 300.0 * covering(box, spots, 5.0)
+            + 30.0 * covering(box, path, 1.0)
+            + (LEADING + 4.0 * doubtful if place.led else 60.0 * doubtful)
+            + rank
         )
+
+    choices = [
+        [
+            (place, cost(place, rank, spot))
+            for rank, place in enumerate(places_around(*spot, one["name"], LABEL_SIZE, gap=9.0))
+        ]
+        for spot, one in zip(spots, points, strict=True)
+    ]
     return [
-        {
-            "name": one["name"],
-            "product": across[0] * (across[1] / across[0]) ** (box.left / WIDTH),
-            "made": up[0] * (up[1] / up[0]) ** (1.0 - (box.top + box.bottom) / 2 / TALL),
-        }
-        for one, box in zip(points, placed(choices), strict=True)
-        if box is not None
+        {"name": one["name"], "product": one["product"], "made": one["made"]} | place.row()
+        for one, place in zip(points, placed(choices, worst=300.0), strict=True)
+        if place is not None
     ]

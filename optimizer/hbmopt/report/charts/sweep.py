@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -10,6 +10,7 @@ import altair as alt
 from hbmopt.basics import made, range_text, round_step, show
 from hbmopt.errors import InputError
 from hbmopt.instance import OBJECTIVES
+from hbmopt.report.charts.answer import Mark, mark_layers, marked, ring_note
 from hbmopt.report.charts.style import (
     EXTENT,
     GREY,
@@ -32,6 +33,7 @@ from hbmopt.report.charts.style import (
     round_domain,
     tooltips,
 )
+from hbmopt.results import Solution
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,19 +43,27 @@ PANEL = 210
 HATCH = "M-1,-0.5L-0.5,-1M-1,0L0,-1M-1,0.5L0.5,-1M-1,1L1,-1M-0.5,1L1,-0.5M0,1L1,0M0.5,1L1,0.5"
 """Slanted lines over a square, for cells where nothing can be served."""
 
+ON_COLOUR = "#111111"
+"""Ink of what stands on colours, which stay where the page is dark."""
+
 MOST_NUMBERS = 200
 """Cells up to which each has its number written in it."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a curve is drawn over, by key and title, and the price that is drawn below it."""
+    """What a curve is drawn over, by key and title, and the price that is drawn below it.
+
+    `answer` is ringed where it stands, and `limit` is a dashed line with its name.
+    """
 
     x: str
     label: str
     price: str | None = None
     price_label: str = ""
     one_more: str = ""
+    answer: Mark | None = None
+    limit: tuple[float, str] | None = None
 
 
 POWER_CURVE = Curve(
@@ -63,6 +73,20 @@ POWER_CURVE = Curve(
     "price of the cap, tok/s per kW",
     "one more kW",
 )
+
+
+def power_curve(answer: Solution | None, cap_kw: float | None) -> Curve:
+    """Return the curve of power caps, with the answer at the power that it draws, and its cap."""
+    if answer is None or answer.objective_amount is None:
+        return POWER_CURVE
+    drawn, known = (answer.power_w or 0.0) / 1e3, answer.throughput_range_tok_s
+    ends = None
+    if known is not None and answer.objective_unit == TOKENS:
+        ends = ((drawn, known[0]), (drawn, known[1]))
+    mark = marked(answer, (drawn, answer.objective_amount), ends)
+    limit = (cap_kw, f"the cap, {show(cap_kw)} kW") if cap_kw is not None else None
+    return replace(POWER_CURVE, answer=mark, limit=limit)
+
 
 DETAILS = (
     ("speed_tok_s_user", "speed", "speed (tok/s per user)", ",.4~r"),
@@ -116,7 +140,10 @@ def curve_panels(
     solved = [row for row in ordered if _served(row)]
     if not solved:
         raise InputError("the curve is empty: nothing can be served at any of these points")
-    across = round_domain([float(row[curve.x]) for row in ordered])
+    marks = curve.answer.spots if curve.answer is not None else []
+    limits = [curve.limit[0]] if curve.limit is not None else []
+    named = [float(row[curve.x]) for row in ordered]
+    across = round_domain([*named, *limits, *(at for at, _ in marks)])
     colours, shapes = resource_scales(row.get("limiting_resource") for row in solved)
     drawn: list[dict[str, Any]] = [
         {curve.x: float(row[curve.x]), "throughput": _reached(row)}
@@ -132,7 +159,13 @@ def curve_panels(
         ("throughput", f"{measured} ({reached})", made_format(banded=_banded(drawn))),
     )
     if curve.price is not None:
-        hover += tooltips(("price", f"{curve.one_more} ({reached})", ",.4~r"))
+        hover += tooltips(
+            (
+                "price",
+                f"{curve.one_more} ({reached})",
+                made_format(banded=_banded(drawn), digits=4),
+            )
+        )
     hover += _detail_hover(drawn)
     legend = alt.Legend(title=LIMITED_BY)
 
@@ -140,6 +173,7 @@ def curve_panels(
         parts = 5 if height == PANEL else 10
         ranged = field == "throughput" and _banded(drawn)
         highest = [row["high"] for row in drawn] if ranged else []
+        highest += [made for _, made in marks] if field == "throughput" else []
         up = round_domain([*(row[field] for row in drawn), *highest], zero=True, parts=parts)
         x = alt.X(
             f"{curve.x}:Q",
@@ -155,17 +189,26 @@ def curve_panels(
             if field == "throughput"
             else base.mark_rule(color=GREY, strokeWidth=1.5).encode(y2=alt.datum(0))
         )
-        marks = base.mark_point(filled=True, size=58, opacity=1.0).encode(
+        points = base.mark_point(filled=True, size=58, opacity=1.0).encode(
             color=alt.Color("limit:N", scale=colours, legend=legend),
             shape=alt.Shape("limit:N", scale=shapes, legend=legend),
             tooltip=hover,
         )
-        layers = [*_empty(ordered, curve.x, across, x, height), line, marks]
+        layers = [*_empty(ordered, curve.x, across, x, height), line, points]
         if ranged:
             layers.insert(0, ribbon(base))
+        if limits:
+            cap = alt.Chart(inline([{curve.x: one} for one in limits]))
+            layers.append(cap.mark_rule(color=INK, strokeDash=[5, 3], strokeWidth=1.3).encode(x=x))
+        if curve.answer is not None and field == "throughput":
+            layers += mark_layers(curve.answer, (curve.x, field), x, y)
         return layered(layers, WIDTH, height)
 
     notes = [f"Grey: {LIKELY}"] if all("low" in row for row in drawn) else []
+    if curve.answer is not None:
+        notes.append(ring_note(curve.answer, f", at the {curve.label.partition(', ')[0]} it needs"))
+    if curve.limit is not None:
+        notes.append(f"Dashed: {curve.limit[1]}.")
     top = heading(title, [*([subtitle] if subtitle else []), *notes])
     if curve.price is None:
         return finished(
@@ -347,7 +390,13 @@ def heat_map_cells(
     }
     hover = [
         *tooltips(("x", x_label, ""), ("y", y_label, "")),
-        *tooltips(("value", value_label, "" if named else ",.5~r")),
+        *tooltips(
+            (
+                "value",
+                value_label,
+                "" if named else made_format(banded=_banded(solved), digits=5),
+            )
+        ),
         *_detail_hover(solved),
     ]
     if named:
@@ -378,10 +427,10 @@ def heat_map_cells(
         dark = [cell for cell in solved if cell["value"] <= middle]
         light = [cell for cell in solved if cell["value"] > middle]
         layers += [
-            alt.Chart(inline(some))
-            .mark_text(fontSize=11, color=ink)
+            alt.Chart(inline(some), name=f"numbers_{ink}")
+            .mark_text(fontSize=11, color=colour)
             .encode(**position, text="text:N", tooltip=hover)
-            for some, ink in ((dark, "white"), (light, INK))
+            for some, ink, colour in ((dark, "light", "white"), (light, "dark", ON_COLOUR))
             if some
         ]
     if failed:
@@ -445,7 +494,7 @@ def _hatched(
         alt.Chart(data)
         .mark_rect(color="#eeeeee", stroke="white", strokeWidth=1)
         .encode(**position, tooltip=shown),
-        alt.Chart(data)
+        alt.Chart(data, name="hatching")
         .mark_point(
             shape=HATCH, size=(size - 4) ** 2, stroke=GREY, strokeWidth=1, filled=False, opacity=1.0
         )

@@ -24,7 +24,7 @@ from hbmopt.report.charts.style import (
 from hbmopt.studies.sensitivity import SMALL, NumberPrice, Resolved, Sensitivity
 
 MOST_ROWS = 24
-"""Numbers that a tornado shows."""
+"""Numbers that a tornado shows where nobody says how many."""
 
 ROW = 30
 """Pixels of a row: one bar for less, one for more."""
@@ -32,13 +32,13 @@ ROW = 30
 LESS, MORE = "#E69F00", "#0072B2"
 
 
-def tornado(found: Sensitivity) -> alt.LayerChart:
+def tornado(found: Sensitivity, most: int = MOST_ROWS) -> alt.LayerChart:
     """Return two bars per number: the change of throughput for a step less and a step more of it.
 
     Bars are solved anew where that was asked for, and ticks are what the price alone says. A star
     marks steps at which another configuration wins.
     """
-    rows = [row for one in _shown(found) for row in _rows(found, one)]
+    rows = [row for one in _shown(found, most) for row in _rows(found, one)]
     if not rows:
         raise InputError("the chart is empty: no number of this instance is worth anything")
     step = f"{100 * found.step:g} %"
@@ -75,8 +75,8 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
         tooltip=tooltips(
             ("label", "number", ""),
             ("to", "solved at", ""),
-            ("change", f"change of {sought} (%)", "+.2f"),
-            ("expected", "what the price says (%)", "+.2f"),
+            ("change", f"change of {sought} (%)", "+.1f"),
+            ("expected", "what the price says (%)", "+.1f"),
             ("price", "price", ""),
             ("configuration", "configuration", ""),
         ),
@@ -90,16 +90,17 @@ def tornado(found: Sensitivity) -> alt.LayerChart:
             )
         )
     layers += [_labels(rows, y, offset, right=side) for side in (True, False)]
-    zero = alt.Chart(inline([{"zero": 0.0}])).mark_rule(color=GREY).encode(x=alt.X("zero:Q"))
+    zero = alt.Chart(inline([{"zero": 0.0}]), name="zero_wide").mark_rule(color=GREY)
+    zero = zero.encode(x=alt.X("zero:Q"))
     chart = layered([zero, *layers], WIDTH, ROW * len(order))
     return finished(chart, heading("What each number is worth", _subtitle(found, solved=solved)))
 
 
-def _shown(found: Sensitivity) -> list[NumberPrice]:
+def _shown(found: Sensitivity, most: int) -> list[NumberPrice]:
     """Return the numbers with the longest bars."""
     sized = [(max(map(abs, _changes(found, one)), default=0.0), one) for one in found.numbers]
     kept = sorted((pair for pair in sized if pair[0] > SMALL), key=lambda pair: -pair[0])
-    return [one for _, one in kept[:MOST_ROWS]]
+    return [one for _, one in kept[:most]]
 
 
 def _changes(found: Sensitivity, one: NumberPrice) -> Iterator[float]:
@@ -111,7 +112,9 @@ def _rows(found: Sensitivity, one: NumberPrice) -> Iterator[dict[str, Any]]:
     """Yield a row for less and one for more of a number, changes in %."""
     name = f"{one.name} (all)" if one.name in TOGETHER and one.unit == "%" else one.name
     label = name if one.unit == "%" else f"{name}  {show(one.value)} {one.unit}".rstrip()
-    price = f"{show(one.unit_price or 0.0)} {one.unit_price_unit or ''}"
+    banded = found.throughput_range_tok_s is not None
+    worth = made(one.unit_price or 0.0, banded=banded, digits=4)
+    price = f"{worth} {one.unit_price_unit or ''}"
     for word, sign, step in (("less", -1.0, one.down), ("more", 1.0, one.up)):
         common = {
             "label": label,
@@ -170,7 +173,7 @@ def _labels(rows: list[dict[str, Any]], y: alt.Y, offset: alt.YOffset, *, right:
 def _subtitle(found: Sensitivity, *, solved: bool) -> list[str]:
     banded = found.throughput_range_tok_s is not None
     reached = made(found.objective_amount or 0.0, banded=banded)
-    lines = [f"{found.llm} on {found.rack}: {reached} {found.objective_unit}"]
+    lines = [f"{found.llm} on {found.rack}: {reached} {found.objective_unit}."]
     if not solved:
         return [*lines, "By the prices alone, with configuration and replicas held."]
     return [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbmopt.basics import Plain, visible, visible_in
 from hbmopt.report.html.markup import Html, data_script, element, page, script
+from hbmopt.report.html.pictures import picture
 from hbmopt.report.html.style import CHART_SCRIPT, CHART_STYLE
 
 if TYPE_CHECKING:
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     Chart = alt.LayerChart | alt.VConcatChart
 
 PADDING = 12
-"""Pixels around a chart: its edge is that of the page but for as much."""
-
-NARROWEST = 230
-"""Pixels that the plot of a chart needs at least."""
+"""Pixels right of a chart: its other edges are those of the page."""
 
 
 def specified(chart: "Chart") -> dict[str, Any]:
@@ -60,18 +58,15 @@ def chart_page(specification: dict[str, Any]) -> str:
     return page(head, body)
 
 
-def chart_figure(chart: "Chart", *, narrowest: int = NARROWEST) -> Html:
+def chart_figure(chart: "Chart") -> Html:
     """Return a chart as a figure whose caption is the chart's own title."""
-    import vl_convert  # 30 MB that only charts need
-
     specification = specified(chart)
     title = specification.pop("title")
     name, notes = " ".join(title["text"]), " ".join(title.get("subtitle", []))
     specification["description"] = name
-    specification["config"]["padding"] = {"left": 0, "right": PADDING, "top": 4, "bottom": 4}
-    picture = vl_convert.vegalite_to_svg(specification)
-    width = round(float(picture.partition('width="')[2].partition('"')[0]))
-    address = "data:image/svg+xml;base64," + b64encode(picture.encode()).decode()
+    specification["config"]["padding"] = {"left": 2, "right": PADDING, "top": 4, "bottom": 4}
+    drawn = picture(specification, dark=True)
+    address = "data:image/svg+xml;base64," + b64encode(drawn.encode()).decode()
     return element(
         "figure",
         element("h3", name),
@@ -79,8 +74,6 @@ def chart_figure(chart: "Chart", *, narrowest: int = NARROWEST) -> Html:
         element("figcaption", notes),
         data_script(specification),
         data_chart="",
-        data_width=str(width),
-        data_least=str(narrowest),
     )
 
 

@@ -24,9 +24,6 @@ from hbmopt.report.page.fleet_sections import (
     racks_section,
 )
 
-NARROWEST_BARS = 420
-"""Pixels that bars of periods need for their names; narrower screens scroll."""
-
 
 def fleet_body(fleet: Fleet, plan: FleetPlan, document: Document, done: Parts) -> list[Html]:
     """Return the sections of a fleet."""
@@ -39,7 +36,7 @@ def fleet_body(fleet: Fleet, plan: FleetPlan, document: Document, done: Parts) -
     figures = []
     if len(plan.periods) > 1:
         charts = (fleet_power_chart(plan), fleet_token_chart(plan))
-        figures = [chart_figure(one, narrowest=NARROWEST_BARS) for one in charts]
+        figures = [chart_figure(one) for one in charts]
     return [
         fleet_answer(plan),
         racks_section(plan),

@@ -11,7 +11,7 @@ from hbmopt.instance import Instance
 from hbmopt.points import has_formula
 from hbmopt.program import resting_power
 from hbmopt.report.tables import configuration_text
-from hbmopt.results import priced_solution, solutions
+from hbmopt.results import Solution, priced_solution, solutions
 from hbmopt.studies.sweep import answer_row
 
 BY_FORMULA, BY_SEARCH = 24, 7
@@ -43,11 +43,20 @@ def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]
     """Yield the rows of `hbmopt.charts.power_curve_chart` at caps in kW."""
     solved = solutions([_under(instance, cap) for cap in caps])
     for cap, row in zip(caps, map(answer_row, solved), strict=True):
-        yield row | {
-            "power_kw": cap,
-            "price_tok_s_per_kw": row.get("price_power_cap"),
-            "configuration": configuration_text(row),
-        }
+        yield _row(row, cap)
+
+
+def drawn_row(answer: Solution) -> dict[str, Any]:
+    """Return the row of an answer at the power that it draws: a cap there would not change it."""
+    return _row(answer_row(answer), (answer.power_w or 0.0) / 1e3)
+
+
+def _row(row: dict[str, Any], cap: float) -> dict[str, Any]:
+    return row | {
+        "power_kw": cap,
+        "price_tok_s_per_kw": row.get("price_power_cap"),
+        "configuration": configuration_text(row),
+    }
 
 
 def _under(instance: Instance, cap: float | None) -> Instance:

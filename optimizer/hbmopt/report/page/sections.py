@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, made, range_text, show, signed
+from hbmopt.basics import INPUT_NAMES, SCOPES, input_name, made, range_text, show
 from hbmopt.documents import Figure, catalogue, format_path
 from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.report.html import Html, element, joined, table
@@ -40,6 +40,11 @@ LIMIT_NAMES = INPUT_NAMES | {
     "accelerators": "accelerators",
     "lpu_units": "LPUs",
 }
+
+KEPT = frozenset(
+    {"accelerators", "hbm_capacity", "hbm_reserve", "lpu_units", "max_batch", "min_batch"}
+)
+"""Limits whose use is counted: no measured step or power makes it another one."""
 
 
 def paragraph(text: str, class_: str = "") -> Html:
@@ -176,7 +181,7 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
             made(one.tok_s_per_mw, banded=banded) if one.tok_s_per_mw is not None else "",
             show(one.batch, 7),
             made(one.power_w / 1e3, banded=banded, digits=4),
-            show(one.price_of_speed),
+            made(one.price_of_speed, banded=banded, digits=4),
             input_name(one.limiting_resource) or "nothing",
             f"{one.replicas} x {one.configuration}",
         )
@@ -207,19 +212,20 @@ def frontier_section(drawn: Frontier, figure: str, note: str) -> Html:
 
 def limits_section(solution: Solution) -> Html:
     """Return what one more unit of each input is worth, and how much of each limit is used."""
-    prices = [
-        (name, now, f"{worth} {unit}" if worth != "0" else "0", elasticity)
-        for name, now, worth, unit, elasticity in map(input_row, solution.inputs)
-    ]
+    prices = []
+    for one in solution.inputs:
+        name, now, _, unit, elasticity = input_row(one)
+        worth = f"{_signed(solution, one.unit_price)} {unit}" if one.unit_price else "0"
+        prices.append((name, now, worth, elasticity))
     limits = [
         (
             LIMIT_NAMES.get(row.name, row.name),
-            show(row.usage),
+            show(row.usage) if row.name in KEPT else made_text(solution, row.usage, 4),
             limit_text(row),
             row.unit,
             f"{row.utilization:.0%}",
             element("span", "binds", class_="binds") if row.binding else "",
-            f"{signed(row.unit_price)} {row.unit_price_unit}" if row.unit_price else "",
+            f"{_signed(solution, row.unit_price)} {row.unit_price_unit}" if row.unit_price else "",
         )
         for row in solution.constraints
     ]
@@ -239,6 +245,11 @@ def limits_section(solution: Solution) -> Html:
     )
 
 
+def _signed(solution: Solution, price: float) -> str:
+    """Return a price with its sign, in as many digits as its plan is known to."""
+    return ("+" if price > 0 else "") + made_text(solution, price, 4)
+
+
 def power_section(instance: Instance, solution: Solution, figure: str) -> Html:
     """Return the curve of power caps."""
     if not figure:
@@ -248,7 +259,9 @@ def power_section(instance: Instance, solution: Solution, figure: str) -> Html:
     words = f"The cap is {show(cap)} kW ({SCOPES[solution.power_scope]})" if cap else "Nothing caps"
     price = next((one.unit_price for one in solution.inputs if one.name == "power_cap"), 0.0)
     if price > 0:
-        words += f", and one more kW is worth {show(price)} {solution.objective_unit}."
+        words += (
+            f", and one more kW is worth {made_text(solution, price, 4)} {solution.objective_unit}."
+        )
     elif cap:
         words += f"; the optimum draws {drawn} kW, so more is "
         words += "worth nothing."
@@ -316,7 +329,8 @@ def _bought(one: Upgrade, solution: Solution) -> Html:
     unit = found.unit_price_unit.partition(" per ")[2]
     less = found.name in LESS_IS_BETTER
     of = solution.objective_unit
-    price = f"{show(abs(found.unit_price))} {of} {'lost ' if less else ''}per {unit}"
+    worth = made_text(solution, abs(found.unit_price), 4)
+    price = f"{worth} {of} {'lost ' if less else ''}per {unit}"
     return joined(
         element(
             "strong",

@@ -19,10 +19,20 @@ from hbmopt.report.charts import (
     require_packages,
     step_breakdown_chart,
 )
-from hbmopt.report.html import SCRIPT, STYLE, Bundle, Html, chart_figure, element, page, script
+from hbmopt.report.html import (
+    PRINTING,
+    SCRIPT,
+    STYLE,
+    Bundle,
+    Html,
+    chart_figure,
+    element,
+    page,
+    script,
+)
 from hbmopt.report.page.fleet_page import fleet_body
 from hbmopt.report.page.fleet_sections import FLEET_CONTENTS, fleet_heading
-from hbmopt.report.page.power_curve import power_caps, power_rows
+from hbmopt.report.page.power_curve import drawn_row, power_caps, power_rows
 from hbmopt.report.page.sections import (
     alternatives_section,
     answer_section,
@@ -46,11 +56,11 @@ from hbmopt.studies.sensitivity import upgrades
 FLEET_PARTS = 2
 """Those of a page on a fleet, beside the points of its curves."""
 
+NEAR_KW = 1e-3
+"""Share of its power within which a point of the curve of caps is that of the answer."""
+
 KNOWN_PARTS = 12
 """Parts that every page has, as they are counted while it is made."""
-
-NARROWEST_BARS = 560
-"""Pixels that the bars of the step need for their labels; narrower screens scroll."""
 
 CONTENTS = {
     "answer": "Answer",
@@ -197,12 +207,18 @@ def _served(instance: Instance, solution: Solution, done: Parts) -> list[Html]:
     for one in upgrades(instance, solution):
         bought.append(one)
         done.add()
-    power = chart_figure(power_curve_chart(rows)) if rows else Html()
+    power, drawn_kw = Html(), (solution.power_w or 0.0) / 1e3
+    if rows:
+        if all(abs(row["power_kw"] - drawn_kw) > NEAR_KW * drawn_kw for row in rows):
+            rows.append(drawn_row(solution))
+        caps_drawn = power_curve_chart(rows, answer=solution, cap_kw=instance.power_cap_kw)
+        power = chart_figure(caps_drawn)
     steps, curve = Html(), []
     if drawn is not None:
         bars = step_breakdown_chart(drawn)
-        steps = chart_figure(bars, narrowest=NARROWEST_BARS)
-        curve = [frontier_section(drawn, chart_figure(frontier_chart([drawn])), note)]
+        steps = chart_figure(bars)
+        speeds = frontier_chart([drawn], answer=solution)
+        curve = [frontier_section(drawn, chart_figure(speeds), note)]
     return [
         answer_section(instance, solution),
         cost_section(solution),
@@ -253,6 +269,7 @@ def _document(
         element("header", top, element("nav", element("ul", *links), aria_label="Contents")),
         element("main", *sections),
         ending,
+        script(PRINTING),
         *([script(bundle.text())] if charts else []),
     ]
     return page(head, body)
