@@ -87,13 +87,10 @@ function lineKey(curve) {
 
 // --- drawing ---------------------------------------------------------------------------------
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
 const views = {};
 
 async function embed(place, specification) {
-  const themed = structuredClone(specification);
-  if (dark.matches) { themed.config = { ...themed.config, ...start.dark }; }
-  const { view } = await vegaEmbed(place, themed, {
+  const { view } = await vegaEmbed(place, specification, {
     // Without rows, as before the first answer, scales have no extent, of which Vega would warn.
     renderer: "svg", actions: false, logLevel: ERRORS
   });
@@ -574,7 +571,7 @@ async function begin() {
   follow();
 }
 
-async function drawAgain() {
+async function drawCharts() {
   const places = document.querySelectorAll("#power .chart");
   views.frontier = await embed("#frontier .chart", start.charts.frontier);
   views.power = await embed(places[0], start.charts.power);
@@ -583,8 +580,7 @@ async function drawAgain() {
 
 for (const name of start.sources) { element("#source").add(new Option(name, name)); }
 if (matchMedia("(max-width: 56rem)").matches) { element("#panel").open = false; }
-await drawAgain();
+await drawCharts();
 element("#frontier .chart").addEventListener("click", clicked);
-dark.addEventListener("change", async () => { await drawAgain(); await drawFrontier(); settle(); });
 addEventListener("hashchange", () => { if (location.hash !== address()) { begin(); } });
 await begin();

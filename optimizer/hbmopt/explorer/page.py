@@ -53,7 +53,6 @@ class Assets:
                 "per": PER,
                 "unknown": drawn.unknown,
                 "colours": drawn.colours,
-                "dark": drawn.dark,
                 "charts": {name: specified(chart) for name, chart in charts.items()},
             }
         )

@@ -34,18 +34,6 @@ SPEED, POWER = "speed, tok/s per user", "power cap, kW"
 CORNERS = 400
 """Corners that are drawn of one curve."""
 
-DARK = {
-    "axis": {
-        "labelColor": "#dddddd",
-        "titleColor": "#dddddd",
-        "gridColor": "#3a3a3e",
-        "domainColor": "#8c8c8c",
-        "tickColor": "#8c8c8c",
-    },
-    "legend": {"labelColor": "#dddddd", "titleColor": "#dddddd"},
-}
-"""What the configuration of a chart says otherwise on a dark page."""
-
 
 @dataclass(frozen=True)
 class LiveCharts:
@@ -56,13 +44,12 @@ class LiveCharts:
     price: alt.LayerChart
     unknown: str
     colours: dict[str, str]
-    dark: dict[str, dict[str, str]]
 
 
 def live_charts() -> LiveCharts:
     """Return the charts, without rows."""
     colours = {resource_label(name): colour for name, colour in RESOURCE_COLOURS.items()}
-    return LiveCharts(_frontier(), _power(), _price(), NOTHING, colours | {NOTHING: GREY}, DARK)
+    return LiveCharts(_frontier(), _power(), _price(), NOTHING, colours | {NOTHING: GREY})
 
 
 def live_line(frontier: Frontier, per: str) -> dict[str, Any]:
