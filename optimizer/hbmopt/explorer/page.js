@@ -5,6 +5,7 @@ const DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 
 const STEPS = 1000;
 const ERRORS = 1;
 const PARTS = 4;
+const OTHER = "#A6761D";
 const SETTLED_MS = 250;
 const session = crypto.randomUUID();
 const element = (selector) => document.querySelector(selector);
@@ -158,9 +159,10 @@ function drawLegend(limits) {
   if (element("#legend").dataset.names === names.join()) { return; }
   element("#legend").dataset.names = names.join();
   element("#legend").replaceChildren(...names.map((name) => {
-    const row = document.createElement("li"), line = document.createElement("i");
-    line.style.setProperty("--limit", start.colours[name] || "#A6761D");
-    row.append(line, name);
+    const row = document.createElement("li");
+    // As a mark of a chart, whose colours are others in the dark.
+    row.innerHTML = `<svg class="marks" viewBox="0 0 22 4"><rect width="22" height="4" fill="${start.colours[name] || OTHER}"/></svg>`;
+    row.append(name);
     return row;
   }));
 }
