@@ -27,7 +27,7 @@ from hbmopt.report.page import (
     report_page,
     step_section,
 )
-from hbmopt.results import Solution, solve
+from hbmopt.results import Solution, priced_solution
 from hbmopt.studies.conflict import explain
 from hbmopt.studies.frontier import Frontier, frontier
 
@@ -72,12 +72,12 @@ class Answers:
     def answer(self, curve: Curve) -> Answer:
         """Return the optimum of a curve in words, with limits, prices, costs and kernels."""
         instance = self._instance(curve)
-        return self._told(instance, solve(instance))
+        return self._told(instance, priced_solution(instance))
 
     def plan(self, curve: Curve, speed: float) -> Answer:
         """Return the plan at a point of a curve: the optimum at that speed."""
         instance = self._instance(curve).at_floor(speed)
-        return self._told(instance, solve(instance))
+        return self._told(instance, priced_solution(instance))
 
     def cures(self, curve: Curve) -> Answer:
         """Return the smallest changes under which something can be served."""

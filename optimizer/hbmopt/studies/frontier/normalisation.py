@@ -41,6 +41,11 @@ class Normalisation:
             return float(self.aim.amount(throughput, power_kw, 0.0, 0.0))
         return throughput / (power_kw / 1e3 if self.divisor is None else self.divisor)
 
+    @property
+    def by_power(self) -> bool:
+        """Whether it depends on the power that is drawn, which takes time to find."""
+        return self.aim is not None or self.divisor is None
+
     def values(self, throughputs: "Array", powers_kw: "Array") -> "Array":
         """Return throughputs in tok/s, each at the power drawn there, in `unit`."""
         if self.aim is not None:

@@ -236,7 +236,8 @@ class Frontier(Answer):
         if per == "mw" and (self._outline.power_kw <= 0).any():
             raise InputError("--per mw: the rack draws no power; set static_power or a power law")
         quoted = normalisation(per, self.instance)
-        return quoted.values(self.throughputs, self.powers_kw)
+        powers = self.powers_kw if quoted.by_power else np.zeros(len(self))
+        return quoted.values(self.throughputs, powers)
 
     def throughput(self, speed: float) -> float:
         """Return the throughput at a speed floor in tok/s per user, 0 where none meets it."""
