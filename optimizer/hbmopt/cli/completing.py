@@ -168,7 +168,7 @@ def _values(keys: "Keys", key: str, begun: str) -> list[str]:
 
 def _given(ctx: click.Context) -> Mapping[str, Any]:
     """Return what the line gives. Click reads none of it where it ends in an option."""
-    words = list(ctx.obj or ())
+    words: list[str] = list(ctx.obj or ())
     if not words or not words[-1].startswith("-") or ctx.info_name not in words:
         return ctx.params
     own = words[words.index(ctx.info_name) + 1 : -1]
