@@ -1,6 +1,8 @@
 """Time from a slider of the explorer to the frontier that is drawn anew, in headless Chromium.
 
     python benchmarks/explore_latency.py [INSTANCE] [--changes N]
+    python benchmarks/explore_latency.py h100 --memory     # over 2,000 changes
+    python benchmarks/explore_latency.py h100 --sessions   # twenty that move at once
 
 Sliders are moved one step at a time, each waiting for its frontier, and then dragged: an event
 every 16 ms, as a hand makes them, each timed until a frontier of its own or of a later position is
@@ -8,14 +10,20 @@ on the screen.
 """
 
 import argparse
+import http.client
+import json
+import re
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from browser import running
+from browser import Browser, running
 
 SLIDERS = (
     "limits.power",
@@ -67,6 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("instance", nargs="?", default="gb200_nvl72")
     parser.add_argument("--changes", type=int, default=60, help="of each slider, in each way")
+    parser.add_argument("--memory", action="store_true", help="megabytes over 2,000 changes")
+    parser.add_argument("--sessions", action="store_true", help="times of twenty sessions at once")
     asked = parser.parse_args()
     command = [sys.executable, "-m", "hbmopt", "explore", asked.instance, "--no-browser"]
     with (
@@ -75,18 +85,79 @@ def main() -> None:
         running(profile) as browser,
     ):
         assert server.stdout is not None
-        browser.driver.get(server.stdout.readline().strip())
-        browser.driver.set_script_timeout(300)
-        browser.until("return document.body.dataset.settled")
-        print(f"{'slider':<32} {'':<8} {'median':>8} {'p95':>8} {'longest':>8}  ms")
-        for way, every in (("steps", 0), ("dragged", 16)):
-            together = []
-            for key in SLIDERS:
-                times = browser.driver.execute_async_script(MOVE, key, asked.changes, every)
-                together += times
-                print(row(key, way, times))
-            print(row("all", way, together))
+        address = server.stdout.readline().strip()
+        if asked.sessions:
+            sessions(address, asked.instance)
+        else:
+            browser.driver.set_script_timeout(600)
+            browser.driver.get(address)
+            browser.until("return document.body.dataset.settled", seconds=60)
+            if asked.memory:
+                memory(browser, server.pid)
+            else:
+                latency(browser, asked.changes)
         server.terminate()
+
+
+def latency(browser: Browser, changes: int) -> None:
+    """Print the times of each slider, a step at a time and dragged."""
+    print(f"{'slider':<32} {'':<8} {'median':>8} {'p95':>8} {'longest':>8}  ms")
+    for way, every in (("steps", 0), ("dragged", 16)):
+        together = []
+        for key in SLIDERS:
+            times = browser.driver.execute_async_script(MOVE, key, changes, every)
+            together += times
+            print(row(key, way, times))
+        print(row("all", way, together))
+
+
+def memory(browser: Browser, server: int) -> None:
+    """Print what the server, its processes and the page hold over 2,000 changes."""
+    print(f"{'changes':>8} {'server':>8} {'processes':>10} {'page':>8}  MB")
+    for done in range(0, 2001, 250):
+        if done:
+            key = SLIDERS[done // 250 % len(SLIDERS)]
+            browser.driver.execute_async_script(MOVE, key, 250, 0)
+        browser.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+        page = browser.run("return performance.memory.usedJSHeapSize") / 1e6
+        below = sum(resident(one) for one in children(server))
+        print(f"{done:>8} {resident(server):8.0f} {below:10.0f} {page:8.1f}")
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that one has begun, and those that these have."""
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    found = [int(one) for one in listed]
+    return found + [below for one in found for below in children(one)]
+
+
+def resident(process: int) -> float:
+    """Return the megabytes that a process alone holds."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+    return sum(int(one) for one in re.findall(r"Private_\w+: +([0-9]+) kB", text)) / 1e3
+
+
+def sessions(address: str, instance: str) -> None:
+    """Print how long twenty sessions wait that each move a slider fifty times."""
+
+    def session(number: int) -> list[float]:
+        place, times = urlsplit(address), []
+        connection = http.client.HTTPConnection(place.netloc)
+        for at in range(50):
+            changes = {"rack.accelerator.hbm_capacity": f"{60 + number + 0.3 * at:.1f} GB"}
+            body = {"session": str(number), "curve": {"source": instance, "changes": changes}}
+            begun = time.perf_counter()
+            connection.request("POST", f"{place.path}line", json.dumps(body))
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200
+            times.append(1e3 * (time.perf_counter() - begun))
+        return times
+
+    with ThreadPoolExecutor(20) as pool:
+        times = [one for each in pool.map(session, range(20)) for one in each]
+    print(f"{'':<41} {'median':>8} {'p95':>8} {'longest':>8}  ms")
+    print(row("twenty sessions at once", "", times))
 
 
 def row(name: str, way: str, times: list[float]) -> str:

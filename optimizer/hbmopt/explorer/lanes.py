@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from typing import Any, TypeAlias
 
 from hbmopt.basics import begin_worker, interrupts_held
@@ -38,7 +39,7 @@ class Lane:
     def __init__(self, sources: Sources, nice: int = 0) -> None:
         self._sources, self._nice = sources, nice
         self._waiting: asyncio.Queue[Job] = asyncio.Queue(MOST_WAITING)
-        self._pool = self._begun()
+        self._pool: ProcessPoolExecutor | None = None
         self._task = asyncio.create_task(self._serve())
 
     async def answer(self, name: str, *arguments: Any) -> Answer:
@@ -57,6 +58,8 @@ class Lane:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        # Beside what the page asks for meanwhile: what answers takes a second to import.
+        self._pool = await asyncio.to_thread(self._begun)
         while True:
             future, name, arguments = await self._waiting.get()
             if future.done():  # given up while it waited
@@ -65,7 +68,7 @@ class Lane:
                 found = await loop.run_in_executor(self._pool, _answered, name, arguments)
             except BrokenProcessPool:
                 self._stop()
-                self._pool = self._begun()
+                self._pool = await asyncio.to_thread(self._begun)
                 message = "the process that answers ended (out of memory?); it was begun anew"
                 _settle(future, SolverError(message))
             except Exception as error:  # told by whoever asked
@@ -75,20 +78,30 @@ class Lane:
                     future.set_result(found)
 
     def _begun(self) -> ProcessPoolExecutor:
-        """Return a process that is on its way: its imports take a second."""
-        context = multiprocessing.get_context("spawn")
+        """Return a process that is on its way."""
         pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=_begin, initargs=(self._sources, self._nice)
+            1, mp_context=_context(), initializer=_begin, initargs=(self._sources, self._nice)
         )
         with interrupts_held():
             pool.submit(_ready)
         return pool
 
     def _stop(self) -> None:
+        if self._pool is None:
+            return
         workers = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+
+
+def _context() -> BaseContext:
+    """Return how processes begin: from one that has imported everything, where there is such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([Answers.__module__])
+    return context
 
 
 def _settle(future: "asyncio.Future[Answer]", error: Exception) -> None:
