@@ -183,6 +183,10 @@ def test_texts_of_a_picture_take_the_room_they_were_given_in_any_font(charts):
     assert len(texts) > 10
     assert all("textLength=" in one for one in texts)
     assert text_width("iiii", 10) < text_width("WWWW", 10) < text_width("WWWW", 10, bold=True) + 1
+    titled = picture(specified(charts["frontier"]))
+    lines = re.findall(r"<tspan [^>]*>[^<]+</tspan>", titled)
+    assert len(lines) >= 3
+    assert all("textLength=" in one for one in lines)
     # What narrow screens get is left out, and what stands in its place is drawn once.
     assert specified(charts["generations"])["layer"][-1]["name"] == "labels_narrow"
     names = re.findall(r">(H100|A100)</text>", picture(specified(charts["generations"])))
