@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 from accuracy_rows import Judged
 
-from hbmopt.report.charts.style import INK, inline
+from hbmopt.report.charts.style import INK, finished, heading, inline, layered
 
 COLOURS = {
     "NVIDIA Hopper": "#0072B2",
@@ -54,8 +54,8 @@ def scatter_chart(rows: Sequence[Judged]) -> alt.HConcatChart:
             .encode(
                 x=alt.X("measured:Q", scale=log, axis=ticks, title="measured step, ms"),
                 y=alt.Y("predicted:Q", scale=log, axis=ticks, title="predicted step, ms"),
-                color=alt.Color("family:N", scale=colour, title=None),
-                shape=alt.Shape("family:N", scale=shape, title=None),
+                color=alt.Color("family:N", scale=colour, title="chips"),
+                shape=alt.Shape("family:N", scale=shape, title="chips"),
             )
         )
         lines = [
@@ -75,13 +75,10 @@ def scatter_chart(rows: Sequence[Judged]) -> alt.HConcatChart:
         ]
         panel = alt.layer(*lines, marks).properties(width=PANEL, height=PANEL, title=title)
         panels.append(panel)
-    return alt.hconcat(*panels).properties(
-        title=alt.TitleParams(
-            ["Predicted against measured decode steps"],
-            subtitle=["solid: equal; dashed: 30 % more and less"],
-            anchor="start",
-        )
+    title = heading(
+        "Predicted against measured decode steps", ["Solid: equal; dashed: 30 % more and less."]
     )
+    return finished(alt.hconcat(*panels), title)
 
 
 def error_chart(rows: Sequence[Judged]) -> alt.LayerChart:
@@ -117,19 +114,20 @@ def error_chart(rows: Sequence[Judged]) -> alt.LayerChart:
                 axis=alt.Axis(format="%"),
                 title="rows within it",
             ),
-            color=alt.Color("family:N", scale=colour, title=None),
+            color=alt.Color(
+                "family:N",
+                scale=colour,
+                legend=alt.Legend(title="chips", symbolType="stroke", symbolSize=400),
+            ),
             strokeDash=alt.StrokeDash(
                 "constants:N",
                 scale=alt.Scale(
                     domain=["calibrated, held out", "universal"], range=[[1, 0], [4, 3]]
                 ),
-                title=None,
+                legend=alt.Legend(title="constants", symbolType="stroke", symbolSize=400),
             ),
         )
     )
     lines.mark.clip = True
-    return alt.layer(lines).properties(
-        width=2 * PANEL,
-        height=PANEL,
-        title=alt.TitleParams(["How many steps lie within an error"], anchor="start"),
-    )
+    drawn = layered([lines], 2 * PANEL, PANEL)
+    return finished(drawn, heading("How many steps lie within an error"))

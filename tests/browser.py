@@ -23,6 +23,7 @@ SWITCHES = (
 )
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 NEEDED = "the tests of pages need Chromium: apt-get install chromium chromium-driver"
+OWN = ("file:", "data:", "blob:", "chrome:")
 TOOLTIP = """
 const shown = document.querySelector("#vg-tooltip-element.visible");
 return shown ? shown.innerText : "";
@@ -67,14 +68,17 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self):
-        """Return the addresses that were asked for, but for files and what stands in the page."""
+        """Return the addresses that were asked for, but for files and what stands in the page.
+
+        The empty page on which a browser starts is its own as well.
+        """
         asked = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 asked.append(message["params"]["request"]["url"])
         assert any(address.startswith("file:") for address in asked)  # else nothing is watched
-        return [one for one in asked if not one.startswith(("file:", "data:", "blob:"))]
+        return [one for one in asked if not one.startswith(OWN)]
 
 
 @contextmanager

@@ -199,13 +199,16 @@ def _labels(
     def cost(place: Place, rank: int, spot: tuple[float, float]) -> float:
         box, others = place.box, [other for other in spots if other != spot]
         own = box.distance(*spot)
-        # A name that another point is as near to would be read as that one's, but for a line.
-        doubtful = sum(box.distance(*other) < own + 3.0 for other in others)
+        # A name that another point is as near to would be read as that one's; one at the end of
+        # a line, where another point touches it.
+        near = 9.0 if place.led else own + 3.0
+        doubtful = sum(box.distance(*other) < near for other in others)
         return (
             1000.0 * box.outside(width, tall)
             + 300.0 * covering(box, spots, 5.0)
             + 30.0 * covering(box, path, 1.0)
-            + (LEADING + 4.0 * doubtful if place.led else 60.0 * doubtful)
+            + (LEADING if place.led else 0.0)
+            + 60.0 * doubtful
             + rank
         )
 

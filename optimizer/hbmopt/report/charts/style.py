@@ -110,7 +110,7 @@ MENU = {
 }
 """The HTML is drawn with lines that print sharply; its menu saves pictures, and leads nowhere."""
 
-Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
+Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart, alt.HConcatChart)
 
 
 def resource_label(name: str | None) -> str:

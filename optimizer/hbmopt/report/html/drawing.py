@@ -136,6 +136,7 @@ async function draw(place, source) {
   drawnAs.get(place)?.view?.finalize();
   drawnAs.set(place, { room, view });
   decluttered(place);
+  place.dataset.drawn = String(room);
 }
 // Draws a chart, and again whenever its place gets another width.
 async function keep(place, source) {

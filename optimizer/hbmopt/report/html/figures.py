@@ -3,6 +3,7 @@
 import os
 import sys
 from base64 import b64encode
+from functools import cache
 from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,6 @@ def _specified(value: Plain, key: str) -> Plain:
 
 def chart_page(specification: dict[str, Any]) -> str:
     """Return a page of one chart, which can be hovered and needs no network."""
-    import vl_convert  # 30 MB that only charts need
-
     head = [
         element("title", " ".join(specification["title"]["text"])),
         Html(f"<style>{CHART_STYLE}</style>"),
@@ -53,9 +52,17 @@ def chart_page(specification: dict[str, Any]) -> str:
     body = [
         element("div", id="chart"),
         data_script(specification, id="specification"),
-        script(str(vl_convert.javascript_bundle(CHART_SCRIPT))),
+        script(bundled(CHART_SCRIPT)),
     ]
     return page(head, body)
+
+
+@cache
+def bundled(script: str) -> str:
+    """Return a script with the Vega that it uses, which takes a second."""
+    import vl_convert  # 30 MB that only charts need
+
+    return str(vl_convert.javascript_bundle(script))
 
 
 def chart_figure(chart: "Chart") -> Html:
@@ -109,9 +116,6 @@ class Bundle:
 
     def text(self) -> str:
         """Return the script, once it is bundled."""
-        bundled, _ = self._process.communicate()
-        if self._process.returncode != 0:
-            import vl_convert  # where no process can be started
-
-            bundled = str(vl_convert.javascript_bundle(self._script))
-        return bundled
+        found, _ = self._process.communicate()
+        # Where no process can be started, this one does it.
+        return found if self._process.returncode == 0 else bundled(self._script)

@@ -11,7 +11,10 @@ from hbmopt.report.html.letters import known, text_width
 NARROW = "_narrow"
 """What the name of a layer ends in that is for narrow screens alone, which pictures are not."""
 
-TEXT = re.compile(r"<text ([^>]*)>([^<]*)</text>")
+TEXT = re.compile(r"<text [^>]*>.*?</text>", re.DOTALL)
+LINE = re.compile(r"<(text|tspan)([^>]*)>([^<]+)</")
+"""A text of one line, or a line of a text."""
+
 SIZE = re.compile(r'font-size="([\d.]+)px"')
 
 
@@ -50,11 +53,19 @@ def picture(specification: dict[str, Any], *, dark: bool = False) -> str:
 
 
 def _fixed(found: re.Match[str]) -> str:
-    attributes, text = found[1], html.unescape(found[2])
-    size = SIZE.search(attributes)
-    bold = 'font-weight="bold"' in attributes
-    if size is None or not text.strip() or not known(text, bold=bold):
-        return found[0]
-    width = text_width(text, float(size[1]), bold=bold)
-    room = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text {attributes} {room}>{found[2]}</text>"
+    """Return a text whose lines are as wide as in Arial."""
+    drawn = found[0]
+    size, bold = SIZE.search(drawn), 'font-weight="bold"' in drawn
+    if size is None:
+        return drawn
+    points = float(size[1])
+
+    def line(part: re.Match[str]) -> str:
+        text = html.unescape(part[3])
+        if not text.strip() or not known(text, bold=bold):
+            return part[0]
+        width = text_width(text, points, bold=bold)
+        room = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+        return f"<{part[1]}{part[2]} {room}>{part[3]}</"
+
+    return LINE.sub(line, drawn)

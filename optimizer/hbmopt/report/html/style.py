@@ -11,10 +11,12 @@ COLOURS = f"""
   --blue: #6cb8f0; --pale: #24262b; --warm: #33251c; --warning: #f08a48; }}
 {DARK_CHARTS}
 svg.marks {{ background: none !important; }}
-#vg-tooltip-element.vg-tooltip, .vega-embed .vega-actions {{ color: var(--ink);
-  background: var(--pale); border-color: var(--line); }}
+#vg-tooltip-element.vg-tooltip, .vega-embed .vega-actions {{ color: var(--ink) !important;
+  background: var(--pale) !important; border-color: var(--line) !important; }}
 #vg-tooltip-element.vg-tooltip table tr td.key {{ color: var(--grey); }}
-.vega-embed .vega-actions::before, .vega-embed .vega-actions::after {{ display: none; }}
+.vega-embed .vega-actions::before, .vega-embed .vega-actions::after {{
+  display: none !important; }}
+.vega-embed .vega-actions a:hover {{ background: var(--line) !important; }}
 .vega-embed .vega-actions a {{ color: var(--ink) !important; }}
 .vega-embed summary {{ background: var(--pale) !important; color: var(--ink) !important;
   border-color: var(--line) !important; }}
@@ -49,7 +51,6 @@ nav ul { list-style: none; margin: .8rem 0 0; padding: 0; display: flex; flex-wr
 .figures dd.remark { font-size: .8rem; font-weight: 400; }
 figure { margin: .6rem 0; }
 .scrolled, .chart:not(.vega-embed) { overflow-x: auto; }
-.scrolled thead .number { white-space: normal; }
 .chart svg.marks { max-width: 100%; height: auto; }
 .chart.vega-embed { display: block; }
 .chart.vega-embed.has-actions { padding-right: 0; }
@@ -61,6 +62,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0;
 thead th { color: var(--grey); font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .number { text-align: right; white-space: nowrap; }
+thead .number { white-space: normal; }
 .binds { font-weight: 600; }
 .bar { display: inline-block; height: .8em; background: var(--blue);
   width: max(.05rem, calc(12rem * var(--share))); }
@@ -82,6 +84,7 @@ footer { margin-top: 2.5rem; color: var(--grey); font-size: .85rem; border-top: 
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, .vega-embed details { display: none; }
+  table { font-size: 8pt; }
   figure, tr, li, .figures div, .conflict { break-inside: avoid; }
   h2, h3, thead, summary, figcaption { break-after: avoid; }
   footer, figcaption, .lead + * { break-before: avoid; }

@@ -220,7 +220,10 @@ def limits_section(solution: Solution) -> Html:
     limits = [
         (
             LIMIT_NAMES.get(row.name, row.name),
-            show(row.usage) if row.name in KEPT else made_text(solution, row.usage, 4),
+            # What binds is used as far as it is given.
+            show(row.usage)
+            if row.binding or row.name in KEPT
+            else made_text(solution, row.usage, 4),
             limit_text(row),
             row.unit,
             f"{row.utilization:.0%}",
