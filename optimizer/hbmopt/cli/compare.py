@@ -69,20 +69,7 @@ def compare(
         comparison = solved_comparison(found, progress=progress)
     answer.show(render_comparison, comparison)
     if plot is not None and any(row.tok_s_per_accelerator for row in comparison.rows):
-        from hbmopt.report.charts import generation_chart
+        from hbmopt.report.charts import comparison_chart
 
-        rows = [
-            {
-                "name": row.name,
-                "year": row.year,
-                "throughput_tok_s": row.tok_s_per_accelerator,
-                "hbm_size_gb": row.hbm_gb,
-                "hbm_bandwidth_tb_s": row.hbm_tb_s,
-                "limiting_resource": row.limiting_resource,
-            }
-            for row in comparison.rows
-        ]
-        law = comparison.law
-        note = "" if law is not None else f"No line is fitted: {comparison.law_missing}."
-        draw(plot, generation_chart(rows, subtitle=note, fitted=law is not None))
+        draw(plot, comparison_chart(comparison))
     return SOLVED if comparison.feasible else INFEASIBLE

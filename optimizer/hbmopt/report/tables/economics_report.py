@@ -1,6 +1,6 @@
 """What tokens cost, in rows of name, number and remark."""
 
-from hbmopt.basics import BAND_DIGITS, range_text, rounded, show
+from hbmopt.basics import BAND_DIGITS, made, range_text, rounded, show
 from hbmopt.results import LoadResult, RackEconomics, Solution, TokenCost
 
 COST_TITLE = "What it costs, in USD per million output tokens"
@@ -40,7 +40,7 @@ def cost_rows(solution: Solution) -> list[tuple[str, str, str]]:
     if known.load is not None:
         name = f"of the load, {_share(known)}"
         rows.append((name, cost_text(solution, known.load), _parts(known.load)))
-        rows += _hours(known)
+        rows += _hours(solution, known)
     mine = known.cost
     if mine.input_usd_per_million is not None and mine.output_usd_per_million is not None:
         rows.append(
@@ -52,8 +52,8 @@ def cost_rows(solution: Solution) -> list[tuple[str, str, str]]:
                 "split by time",
             )
         )
-    hourly = f"{show(known.usd_per_hour)} USD"
-    drawn = f"of the rack at its peak, which draws {show(known.rack_power_w / 1e3)} kW"
+    hourly = f"{_known(solution, known.usd_per_hour)} USD"
+    drawn = f"of the rack at its peak, which draws {_known(solution, known.rack_power_w / 1e3)} kW"
     rows.append(("an hour", hourly, drawn))
     rows.append(("rests on", "", known.statement))
     return rows
@@ -79,18 +79,24 @@ def _parts(cost: TokenCost) -> str:
     )
 
 
-def _hours(known: RackEconomics) -> list[tuple[str, str, str]]:
+def _known(solution: Solution, amount: float) -> str:
+    """Write what a rack draws or costs with no more digits than are known."""
+    return made(amount, banded=solution.throughput_range_tok_s is not None, digits=4)
+
+
+def _hours(solution: Solution, known: RackEconomics) -> list[tuple[str, str, str]]:
     """Return what each load costs and draws; of many loads the largest and the smallest."""
     shown = known.hours
     if len(shown) > NAMED_HOURS:
         shown = (*known.hours[: NAMED_HOURS - 1], known.hours[-1])
-    return [(f"  {one.share:.0%} of the peak", _usd(one), _drawn(one)) for one in shown]
+    return [(f"  {one.share:.0%} of the peak", _usd(one), _drawn(solution, one)) for one in shown]
 
 
 def _usd(one: LoadResult) -> str:
     return f"{show(one.usd_per_million, 3)} USD" if one.usd_per_million is not None else "idle"
 
 
-def _drawn(one: LoadResult) -> str:
+def _drawn(solution: Solution, one: LoadResult) -> str:
     running = f"{one.replicas} replica{'' if one.replicas == 1 else 's'} running"
-    return f"{one.time:.0%} of the time, on {show(one.rack_power_w / 1e3)} kW with {running}"
+    power = _known(solution, one.rack_power_w / 1e3)
+    return f"{one.time:.0%} of the time, on {power} kW with {running}"

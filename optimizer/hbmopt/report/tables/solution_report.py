@@ -46,8 +46,9 @@ def solution_tables(solution: Solution) -> RenderableType:
         parts += [RemarkTable(COST_TITLE, cost_rows(solution)), Text()]
     parts += [_inputs(solution), Text(), _constraints(solution.constraints), Text()]
     if solution.certificate is not None:
-        certificate = Text("Certificate  ", style="bold")
-        certificate.append(certificate_text(solution, solution.certificate), style="")
+        certificate = Text()
+        certificate.append("Certificate  ", style="bold")
+        certificate.append(certificate_text(solution, solution.certificate))
         parts += [certificate, Text()]
     parts += _estimates(solution.provenance)
     return Group(*parts)
