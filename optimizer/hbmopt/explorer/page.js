@@ -253,6 +253,7 @@ const followAnswer = new Follower(async () => {
     document.title = (place.querySelector("h1") || { textContent: "" }).textContent + " - hbmopt explore";
     say(summary());
     if (known[state.shown].line) { await drawFrontier(); }
+    await put(views.power, { marks: ring() });
   } catch (error) {
     answered = null;
     element("#answer").textContent = "";
@@ -291,8 +292,7 @@ async function stretchesOf(curve, at, signal) {
 async function powerOf(curve, signal) {
   const { caps, cap } = await ask("caps", curve, {}, signal);
   element("#power").hidden = !caps.length;
-  const mark = answered && answered.mark;
-  const marks = mark ? [{ power_kw: cap || mark.power_kw, throughput: mark.throughput }] : [];
+  const limits = cap ? [{ power_kw: cap }] : [];
   let rows = [];
   // The ends first, then what lies between, as each part can be given up.
   for (let stride = 0; stride < PARTS && caps.length; stride += 1) {
@@ -300,9 +300,14 @@ async function powerOf(curve, signal) {
     if (!part.length) { continue; }
     rows = rows.concat((await ask("power", curve, { caps: part }, signal)).rows);
     rows.sort((one, other) => one.power_kw - other.power_kw);
-    await put(views.power, { rows, marks });
+    await put(views.power, { rows, marks: ring(), caps: limits });
     await put(views.price, { rows });
   }
+}
+
+function ring() {
+  const mark = answered && answered.mark;
+  return mark ? [{ power_kw: mark.power_kw, throughput: mark.throughput }] : [];
 }
 
 async function curesOf(curve, signal) {
@@ -377,7 +382,7 @@ async function restart(at) {
 }
 
 const digits = (value) => Number(value.toPrecision(3));
-const written = (value) => (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) && value ? value.toPrecision(4).replace(/\.?0+(e|$)/, "$1") : String(Number(value.toPrecision(6)));
+const written = (value) => (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) && value ? value.toPrecision(4).replace(/\.?0+(e|$)/, "$1") : String(Number(value.toPrecision(4)));
 
 function sliderControl(one) {
   const box = document.createElement("div");

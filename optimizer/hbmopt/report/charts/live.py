@@ -14,6 +14,7 @@ from hbmopt.report.charts.frontier import AS_LIKELY, likely_rows, thinned
 from hbmopt.report.charts.style import (
     DASHES,
     GREY,
+    INK,
     NOTHING,
     RESOURCE_COLOURS,
     RIBBON,
@@ -129,17 +130,17 @@ def _frontier() -> alt.LayerChart:
         .encode(x=alt.X("speed:Q"))
     )
     marks = alt.Chart(alt.NamedData("marks"))
-    likely = marks.mark_rule(strokeWidth=1.5, color=GREY).encode(
+    likely = marks.mark_rule(strokeWidth=1.6, color=INK).encode(
         x=alt.X("slow:Q"), y=alt.Y("low:Q"), x2="fast:Q", y2="high:Q"
     )
-    mark = marks.mark_point(filled=True, size=110, opacity=1.0, color="#D55E00").encode(
-        x=alt.X("speed:Q"), y=alt.Y("value:Q"), tooltip=tooltips(("words", "the plan", ""))
+    mark = _ring(marks).encode(
+        x=alt.X("speed:Q"), y=alt.Y("value:Q"), tooltip=tooltips(("words", "ring", ""))
     )
     return _finished([ribbon, lines, floor, likely, mark, touched], HEIGHT)
 
 
 def _power() -> alt.LayerChart:
-    """Return throughput over power caps, from `rows` and `marks`."""
+    """Return throughput over power caps, from `rows`, `marks` and `caps`."""
     colours, _ = resource_scales([*INPUT_NAMES, None])
     x = alt.X("power_kw:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=_axis())
     y = alt.Y("throughput:Q", title="tok/s", scale=alt.Scale(zero=True), axis=_axis())
@@ -151,12 +152,13 @@ def _power() -> alt.LayerChart:
         color=alt.Color("limit:N", scale=colours, legend=None),
         tooltip=_hovers(),
     )
-    mark = (
-        alt.Chart(alt.NamedData("marks"))
-        .mark_point(size=160, strokeWidth=2, color="#D55E00")
-        .encode(x=x, y=y)
+    cap = (
+        alt.Chart(alt.NamedData("caps"))
+        .mark_rule(color=GREY, strokeDash=[4, 4])
+        .encode(x=alt.X("power_kw:Q"))
     )
-    return _finished([line, points, mark], LOW)
+    mark = _ring(alt.Chart(alt.NamedData("marks"))).encode(x=x, y=y)
+    return _finished([line, cap, points, mark], LOW)
 
 
 def _price() -> alt.LayerChart:
@@ -169,6 +171,14 @@ def _price() -> alt.LayerChart:
         x=x, y=y, tooltip=_hovers()
     )
     return _finished([steps, points], LOW)
+
+
+def _ring(marks: alt.Chart) -> alt.Chart:
+    """Return a ring around the answer, as in the charts of reports."""
+    found: alt.Chart = marks.mark_point(
+        shape="circle", size=170, filled=False, color=INK, strokeWidth=2.2, opacity=1.0
+    )
+    return found
 
 
 def _hovers() -> list[alt.Tooltip]:
