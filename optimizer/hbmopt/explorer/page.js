@@ -382,7 +382,7 @@ async function restart(at) {
 }
 
 const digits = (value) => Number(value.toPrecision(3));
-const written = (value) => (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) && value ? value.toPrecision(4).replace(/\.?0+(e|$)/, "$1") : String(Number(value.toPrecision(4)));
+const written = (value, whole) => String(Number(value.toPrecision(whole ? 9 : 4)));
 
 function sliderControl(one) {
   const box = document.createElement("div");
@@ -406,7 +406,7 @@ function sliderControl(one) {
     return one.whole ? Math.max(1, Math.round(value)) : value;
   };
   const show = (value) => {
-    number.value = value === null ? "" : written(value);
+    number.value = value === null ? "" : written(value, one.whole);
     range.value = placed(value === null ? Math.sqrt(one.least * one.most) : value);
     number.placeholder = "not known";
     box.classList.toggle("changed", one.key in shown().changes);
@@ -417,7 +417,7 @@ function sliderControl(one) {
   };
   range.addEventListener("input", () => {
     const value = valued(Number(range.value));
-    number.value = written(value);
+    number.value = written(value, one.whole);
     set(value);
   });
   number.addEventListener("change", () => {
