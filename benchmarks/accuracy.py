@@ -48,6 +48,7 @@ from hbmopt.studies.accuracy.measured_steps import read_measured_steps, recorded
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
+    Prediction,
     predict,
     summarised,
 )
@@ -96,9 +97,15 @@ def fitted_families() -> list[Family]:
     return found
 
 
+@cache
+def universal_prediction() -> Prediction:
+    """Return what the universal constants predict of every measured row."""
+    return predict(MEASURED)
+
+
 def judged_rows(families: list[Family]) -> list[Judged]:
     """Return the rows with a recorded context; errors are predicted / measured - 1."""
-    universal = predict(MEASURED)
+    universal = universal_prediction()
     ideal = {row.line: row.error for row in predict(MEASURED, calibration="spec_sheet").rows}
     rows = {row.line: row for row in universal.rows}
     found = []
@@ -614,7 +621,7 @@ def document_text(fit: CalibrationFit, families: list[Family], rows: list[Judged
     """Return the document."""
     used = [one for one in rows if not one.contradicts]
     nvidia = [one for one in rows if one.row.accelerator.startswith("nvidia")]
-    universal = predict(MEASURED)
+    universal = universal_prediction()
     blocks = {
         "rows": str(len(rows)),
         "series": str(len({one.series for family in families for one in family.fit.steps})),
