@@ -84,17 +84,18 @@ class Family:
         )
 
 
+@cache
+def fitted_family(name: str) -> Family:
+    """Fit an entry of the catalogue to the chips that it names."""
+    entry = yaml.safe_load((CALIBRATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+    fit = calibrate(MEASURED, chips=entry["accelerators"], name=name)
+    return Family(name, entry["title"], tuple(entry.get("same_architecture") or ()), fit)
+
+
 def fitted_families() -> list[Family]:
     """Fit every entry of the catalogue that names chips."""
-    found = []
-    for path in sorted(CALIBRATIONS.glob("*.yaml")):
-        if path.stem in UNFITTED:
-            continue
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fit = calibrate(MEASURED, chips=entry["accelerators"], name=path.stem)
-        relatives = tuple(entry.get("same_architecture") or ())
-        found.append(Family(path.stem, entry["title"], relatives, fit))
-    return found
+    names = (path.stem for path in sorted(CALIBRATIONS.glob("*.yaml")))
+    return [fitted_family(name) for name in names if name not in UNFITTED]
 
 
 @cache

@@ -55,8 +55,8 @@ def test_every_verb_takes_every_kind_of_source(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_takes_overrides_in_every_form(verb):
-    changes = {"limits.min_speed": "40 tok/s/user", "choices.weight_formats": ["fp8"]}
-    texts = ["limits.min_speed=40 tok/s/user", "choices.weight_formats=[fp8]"]
+    changes = {"limits.min_speed": "40 tok/s/user", "choices.replica_accelerators": [4]}
+    texts = ["limits.min_speed=40 tok/s/user", "choices.replica_accelerators=[4]"]
     call = VERBS[verb]
     wanted = call(hbmopt.load(H100, changes))
     assert call(H100, overrides=changes) == wanted
