@@ -31,7 +31,7 @@ def test_no_grid_point_beats_the_optimum(mapping):
     assert solution.certificate.violation <= 1e-6
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(small_instances(lpus=False))
 def test_without_offload_the_grid_reaches_the_optimum(mapping):
     # Every whole batch, layout and replica count is on the grid then, and with one power to

@@ -97,7 +97,7 @@ def test_an_override_of_an_instance_leaves_it_as_it_was():
 
 
 def test_a_page_is_that_of_a_changed_instance():
-    changes = {"limits.min_speed": "40 tok/s/user", "choices.weight_formats": ["fp8"]}
+    changes = {"limits.min_speed": "40 tok/s/user", "choices.replica_accelerators": [4]}
     page = hbmopt.report_page(load_document(H100).value, changes)
     assert page.solution.batch == hbmopt.solve("h100", changes).batch
 

@@ -13,7 +13,7 @@ import hbmopt
 
 SCRIPT = Path(neighbour.__file__)
 VERBS = list(neighbour.VERBS)
-BESIDE_SWEEPS = ("appsi_highs", "threads=0", "threads=4")
+BESIDE_SWEEPS = ("appsi_highs", "threads=0")
 """Sweeps solve in processes of their own, which take a while to start; one of each kind will do."""
 
 
