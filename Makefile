@@ -16,6 +16,9 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 
 BROWSER := chromium chromium-driver
 
+# Tests start hundreds of processes; each would compile anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help solve environment test test-newest test-lowest compatibility lock browser clean mypy pyright \
   environment-newest environment-lowest try-newest try-lowest
 

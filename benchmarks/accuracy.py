@@ -48,6 +48,7 @@ from hbmopt.studies.accuracy.measured_steps import read_measured_steps, recorded
 from hbmopt.studies.accuracy.prediction import (
     ErrorSummary,
     PredictedStep,
+    Prediction,
     predict,
     summarised,
 )
@@ -83,22 +84,29 @@ class Family:
         )
 
 
+@cache
+def fitted_family(name: str) -> Family:
+    """Fit an entry of the catalogue to the chips that it names."""
+    entry = yaml.safe_load((CALIBRATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+    fit = calibrate(MEASURED, chips=entry["accelerators"], name=name)
+    return Family(name, entry["title"], tuple(entry.get("same_architecture") or ()), fit)
+
+
 def fitted_families() -> list[Family]:
     """Fit every entry of the catalogue that names chips."""
-    found = []
-    for path in sorted(CALIBRATIONS.glob("*.yaml")):
-        if path.stem in UNFITTED:
-            continue
-        entry = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fit = calibrate(MEASURED, chips=entry["accelerators"], name=path.stem)
-        relatives = tuple(entry.get("same_architecture") or ())
-        found.append(Family(path.stem, entry["title"], relatives, fit))
-    return found
+    names = (path.stem for path in sorted(CALIBRATIONS.glob("*.yaml")))
+    return [fitted_family(name) for name in names if name not in UNFITTED]
+
+
+@cache
+def universal_prediction() -> Prediction:
+    """Return what the universal constants predict of every measured row."""
+    return predict(MEASURED)
 
 
 def judged_rows(families: list[Family]) -> list[Judged]:
     """Return the rows with a recorded context; errors are predicted / measured - 1."""
-    universal = predict(MEASURED)
+    universal = universal_prediction()
     ideal = {row.line: row.error for row in predict(MEASURED, calibration="spec_sheet").rows}
     rows = {row.line: row for row in universal.rows}
     found = []
@@ -614,7 +622,7 @@ def document_text(fit: CalibrationFit, families: list[Family], rows: list[Judged
     """Return the document."""
     used = [one for one in rows if not one.contradicts]
     nvidia = [one for one in rows if one.row.accelerator.startswith("nvidia")]
-    universal = predict(MEASURED)
+    universal = universal_prediction()
     blocks = {
         "rows": str(len(rows)),
         "series": str(len({one.series for family in families for one in family.fit.steps})),

@@ -73,13 +73,14 @@ OTHER_ATTENTION = st.sampled_from(
 
 
 @st.composite
-def small_instances(draw, lpus=True):
+def small_instances(draw, lpus=None):
     """Racks of a few accelerators with a few dozen sequences, dense or mixture of experts.
 
-    Contexts are long, and racks with LPUs small, so that a brute force stays brief.
+    With LPUs, without or, as it is drawn, either. Contexts are long, and racks with LPUs small, so
+    that a brute force stays brief.
     """
     mixture = draw(st.booleans())
-    lpus = lpus and draw(st.booleans())
+    lpus = draw(st.booleans()) if lpus is None else lpus
     parameters = {
         "attention": draw(st.floats(0.5e9, 3e9)),
         "dense_ffn": draw(st.sampled_from([0.0, 2e9])),

@@ -1,11 +1,12 @@
 import csv
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
-from builders import INSTANCES
+from builders import INSTANCES, ROOT
 from commands import runner
 from hbmopt.cli import cli
 from hbmopt.instance.calibration import (
@@ -17,7 +18,7 @@ from hbmopt.instance.calibration import (
 )
 from hbmopt.instance.schema import load
 from hbmopt.report.tables.calibration_file import calibration_yaml
-from hbmopt.studies.accuracy.calibrating import calibrate, folds
+from hbmopt.studies.accuracy.calibrating import folds
 from hbmopt.studies.accuracy.constant_fits import (
     PRIOR,
     Draw,
@@ -29,6 +30,9 @@ from hbmopt.studies.accuracy.constant_fits import (
     fit_steps,
 )
 from hbmopt.studies.accuracy.prediction import predict
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import accuracy
 
 MEASURED = INSTANCES / "measured" / "decode_steps.csv"
 
@@ -164,12 +168,8 @@ FAMILIES = ("nvidia_hopper", "nvidia_blackwell", "amd_mi300", "amd_mi355")
 
 @pytest.fixture(scope="module")
 def fits():
-    found = {}
-    for name in FAMILIES:
-        path = INSTANCES / "catalog" / "calibrations" / f"{name}.yaml"
-        chips = yaml.safe_load(path.read_text(encoding="utf-8"))["accelerators"]
-        found[name] = calibrate(MEASURED, chips=chips, name=name)
-    return found
+    """Fits that the tests of the document need as well."""
+    return {name: accuracy.fitted_family(name).fit for name in FAMILIES}
 
 
 def test_no_series_is_both_fitted_and_tested(fits):

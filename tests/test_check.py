@@ -201,7 +201,9 @@ def test_a_claim_that_only_a_lower_clock_keeps_is_possible():
         }
     )
     # At the full one alone 278.2 tok/s/user are the most.
-    for speed, possible in ((280, True), (335, True), (336, False)):
+    search = TargetSearch(instance)
+    assert search.closest(search.target(432, 280)).serves(search.target(432, 280))
+    for speed, possible in ((335, True), (336, False)):
         found = hbmopt.check(instance, 432, speed)
         assert found.possible == possible
         assert found.reachable[0].speed_tok_s_user == pytest.approx(335.798, rel=1e-4)

@@ -228,7 +228,8 @@ def test_standard_output_that_cannot_be_written_is_one_line(arguments, closed):
 @pytest.mark.parametrize("arguments", ["solve closed_form", "--help", "catalog", "schema instance"])
 def test_a_reader_that_has_seen_enough_is_no_error(arguments):
     command = f"set -o pipefail; $hbmopt {arguments} | true"
-    for _ in range(3):
+    # What takes a moment may be faster than the reader; the others never are.
+    for _ in range(3 if arguments == "--help" else 1):
         outcome = run(command)
         assert (outcome.returncode, outcome.stderr) == (0, "")
 

@@ -59,7 +59,7 @@ def drawn(request):
 
 def test_the_frontier_equals_independent_solves(drawn):
     slowest, fastest = float(drawn.speeds[0]), float(drawn.speeds[-1])
-    chosen = np.random.default_rng(1).uniform(slowest, fastest * 1.02, 12)
+    chosen = np.random.default_rng(1).uniform(slowest, fastest * 1.02, 8)
     for speed in (*chosen, slowest, fastest):
         solution = solved_at(drawn.instance, float(speed) * (1 - 1e-9))
         assert drawn.throughput(float(speed) * (1 - 1e-9)) == pytest.approx(

@@ -10,7 +10,7 @@ from hbmopt.documents.document import read_document
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(any_instances())
 def test_any_instance_gets_a_right_verdict(mapping):
     assert verdict(mapping) in ("optimal", "infeasible", "invalid")

@@ -48,11 +48,6 @@ def test_answers_beside_another_user_of_highs(place):
     assert json.loads(run(other, first, verb)) == alone(verb)
 
 
-@pytest.mark.parametrize("first", ["hbmopt", "other"])
-def test_each_may_come_first(first):
-    assert json.loads(run("threads=2", first, "solve")) == alone("solve")
-
-
 def test_the_first_solve_of_a_process_prints_nothing(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -499,7 +499,7 @@ def networked(draw):
     return mapping | {"rack": rack, "choices": choices, "limits": limits}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=16, deadline=None, suppress_health_check=SLOW)
 @given(networked())
 def test_a_grid_reaches_the_optimum_over_a_network(mapping):
     instance = hbmopt.load(mapping)
@@ -510,7 +510,7 @@ def test_a_grid_reaches_the_optimum_over_a_network(mapping):
         assert solution.certificate.violation <= 1e-6
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
 @given(networked(), st.floats(1.0, 20.0))
 def test_more_network_never_hurts(mapping, factor):
     instance = hbmopt.load(mapping)

@@ -17,7 +17,7 @@ NOTHING = 1e-6
 """Throughput, in tok/s, that is rounding: a cap that equals what idle devices draw leaves some."""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(small_instances())
 def test_no_grid_point_beats_the_optimum(mapping):
     instance = hbmopt.load(mapping)
@@ -31,7 +31,7 @@ def test_no_grid_point_beats_the_optimum(mapping):
     assert solution.certificate.violation <= 1e-6
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(small_instances(lpus=False))
 def test_without_offload_the_grid_reaches_the_optimum(mapping):
     # Every whole batch, layout and replica count is on the grid then, and with one power to

@@ -162,7 +162,9 @@ def test_a_chart_file_can_be_hovered_and_asks_for_nothing(browser, tmp_path):
 
 def test_an_infeasible_instance_has_a_page_too(browser, tmp_path):
     path = tmp_path / "report.html"
-    outcome = invoke("report", H200, "-o", str(path), "--set", "limits.min_speed=900 tok/s/user")
+    changes = ("--set", "limits.min_speed=900 tok/s/user")
+    changes += ("--set", "choices.replica_accelerators=[4, 8]")
+    outcome = invoke("report", H200, "-o", str(path), *changes)
     assert (outcome.exit_code, outcome.stderr) == (1, "")
     browser.open(path)
     shown = browser.run("return document.querySelector('#answer').innerText")

@@ -134,12 +134,12 @@ def test_the_power_limit_alone_has_the_price_of_its_row():
     )
     row = next(one for one in hbmopt.solve(instance).constraints if one.name == "accelerator_power")
     assert row.elasticity > 0.1
-    found = hbmopt.sensitivity(instance, resolve=False)
+    found = hbmopt.sensitivity(instance, only="accelerator", resolve=False)
     assert found.number(ACCELERATOR_POWER).unit_price == pytest.approx(row.unit_price, rel=1e-6)
     # A higher TDP is a higher limit, but draws more at rest; with a limit of its own only that.
     assert 0 < found.number("rack.accelerator.tdp").unit_price < row.unit_price
     limited = hbmopt.load(instance, {"rack.accelerator.power_limit": "400 W"})
-    found = hbmopt.sensitivity(limited, resolve=False)
+    found = hbmopt.sensitivity(limited, only="accelerator", resolve=False)
     row = next(one for one in hbmopt.solve(limited).constraints if one.name == "accelerator_power")
     assert found.number(ACCELERATOR_POWER).unit_price == pytest.approx(row.unit_price, rel=1e-6)
     assert found.number("rack.accelerator.tdp").unit_price < 0
@@ -371,12 +371,13 @@ def test_the_command_writes_table_json_and_csv(tmp_path):
     assert "rack.accelerator.hbm_bandwidth" in table.stdout
     assert "+800" in table.stdout
     assert "10 % less of it" in drawn.read_text(encoding="utf-8")
-    found = json.loads(invoke(CLOSED_FORM, "--format", "json").stdout)
+    rack = ("--only", "rack")
+    found = json.loads(invoke(CLOSED_FORM, *rack, "--format", "json").stdout)
     jsonschema.Draft202012Validator(json.loads(schema_text("sensitivity"))).validate(found)
     prices = {one["name"]: one for one in found["numbers"]}
     assert prices["rack.accelerator.hbm_capacity"]["unit_price"] == pytest.approx(8.0)
     output = tmp_path / "prices.csv"
-    assert invoke(CLOSED_FORM, "--format", "csv", "--output", output).exit_code == 0
+    assert invoke(CLOSED_FORM, *rack, "--format", "csv", "--output", output).exit_code == 0
     rows = list(csv.DictReader(io.StringIO(output.read_text(encoding="utf-8"))))
     assert len(rows) == len(found["numbers"])
     assert {row["name"] for row in rows} == set(prices)

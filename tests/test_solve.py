@@ -135,7 +135,7 @@ RELAXATIONS = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=18, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(small_instances(), st.sampled_from(sorted(RELAXATIONS)))
 def test_relaxing_a_limit_never_lowers_throughput(mapping, key):
     instance = hbmopt.load(mapping)

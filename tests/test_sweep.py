@@ -198,14 +198,7 @@ def test_any_number_of_processes_gives_the_same_bytes(undisturbed, tmp_path):
 
 
 @DASK
-def test_a_local_dask_cluster_gives_the_same_bytes(undisturbed, tmp_path):
-    outcome = run_driver(tmp_path, "--dask", "local", "--jobs", "2").communicate()
-    assert outcome == ("", "")
-    assert (tmp_path / "rows.csv").read_bytes() == undisturbed[".csv"]
-
-
-@DASK
-def test_a_local_dask_cluster_runs_beside_another(undisturbed, tmp_path):
+def test_a_local_dask_cluster_beside_another_gives_the_same_bytes(undisturbed, tmp_path):
     """The port of another cluster's dashboard is taken: nothing is said about it."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

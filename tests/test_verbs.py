@@ -55,8 +55,8 @@ def test_every_verb_takes_every_kind_of_source(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_takes_overrides_in_every_form(verb):
-    changes = {"limits.min_speed": "40 tok/s/user", "choices.weight_formats": ["fp8"]}
-    texts = ["limits.min_speed=40 tok/s/user", "choices.weight_formats=[fp8]"]
+    changes = {"limits.min_speed": "40 tok/s/user", "choices.replica_accelerators": [4]}
+    texts = ["limits.min_speed=40 tok/s/user", "choices.replica_accelerators=[4]"]
     call = VERBS[verb]
     wanted = call(hbmopt.load(H100, changes))
     assert call(H100, overrides=changes) == wanted
@@ -97,7 +97,7 @@ def test_an_override_of_an_instance_leaves_it_as_it_was():
 
 
 def test_a_page_is_that_of_a_changed_instance():
-    changes = {"limits.min_speed": "40 tok/s/user", "choices.weight_formats": ["fp8"]}
+    changes = {"limits.min_speed": "40 tok/s/user", "choices.replica_accelerators": [4]}
     page = hbmopt.report_page(load_document(H100).value, changes)
     assert page.solution.batch == hbmopt.solve("h100", changes).batch
 

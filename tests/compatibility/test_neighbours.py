@@ -13,6 +13,8 @@ import hbmopt
 
 SCRIPT = Path(neighbour.__file__)
 VERBS = list(neighbour.VERBS)
+BESIDE_SWEEPS = ("appsi_highs", "threads=0")
+"""Sweeps solve in processes of their own, which take a while to start; one of each kind will do."""
 
 
 def printed(*arguments):
@@ -38,7 +40,9 @@ def test_all_verbs_in_one_process_beside_another_user_of_highs(place, alone):
     other, turn = list(neighbour.NEIGHBOURS)[place], place % len(VERBS)
     first = ("other", "hbmopt")[place % 2]
     verbs = VERBS[turn:] + VERBS[:turn]  # each is the first one somewhere
-    assert json.loads(printed(other, first, *verbs)) == alone
+    if other not in BESIDE_SWEEPS:
+        verbs.remove("sweep")
+    assert json.loads(printed(other, first, *verbs)) == {verb: alone[verb] for verb in verbs}
 
 
 NAMES = ("h100", "a100", "b200", "closed_form", "deepseek_r1_h200", "h200_kv_compression")
@@ -54,8 +58,8 @@ def answer(place):
 
 
 def test_many_threads_get_the_numbers_of_one():
-    # Each of 8 threads solves 15 instances; those that recur are solved anew.
-    places = range(8 * 15)
+    # Of 8 threads; those that recur are solved anew.
+    places = range(len(NAMES) * 5 * 2)
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(answer, places))
     different = len(NAMES) * 5

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import TypeVar
 
 import numpy as np
@@ -47,19 +47,25 @@ def plain(tree: Tree) -> Tree:
     if isinstance(tree, np.ndarray | np.generic):
         return float(tree) if np.ndim(tree) == 0 else tree  # type: ignore[return-value]
     parts = tree if isinstance(tree, tuple) else _parts(tree)
-    changed = tuple(part if type(part) is float else plain(part) for part in parts)
-    if all(map(is_, changed, parts)):
+    changed: list[object] | None = None
+    for place, part in enumerate(parts):
+        if type(part) is float:
+            continue
+        made = plain(part)
+        if made is not part:
+            changed = list(parts) if changed is None else changed
+            changed[place] = made
+    if changed is None:
         return tree
-    return changed if isinstance(tree, tuple) else type(tree)(*changed)  # type: ignore[return-value]
+    return tuple(changed) if isinstance(tree, tuple) else type(tree)(*changed)  # type: ignore[return-value]
 
 
 def replaced(tree: Tree, change: Callable[[float], object]) -> Tree:
     """Return the tree with every number, as `collect` knows it, replaced by what it changes to."""
     if isinstance(tree, float | np.ndarray):
         return change(tree)  # type: ignore[return-value,arg-type]
-    if isinstance(tree, tuple):
-        return tuple(replaced(item, change) for item in tree)  # type: ignore[return-value]
-    if is_dataclass(tree) and not isinstance(tree, type):
-        changed = {part.name: replaced(getattr(tree, part.name), change) for part in fields(tree)}
-        return type(tree)(**changed)
-    return tree
+    parts = tree if isinstance(tree, tuple) else _parts(tree)
+    if not parts:
+        return tree
+    changed = [change(part) if type(part) is float else replaced(part, change) for part in parts]
+    return tuple(changed) if isinstance(tree, tuple) else type(tree)(*changed)  # type: ignore[return-value]
