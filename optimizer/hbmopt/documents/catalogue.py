@@ -30,6 +30,12 @@ def entry(kind: str, name: str) -> Document:
     if name not in known:
         hint = nearest(name, known, _said(kind))
         raise InputError(f"no {name!r} among the catalogue's {kind}; {hint}")
+    return _read(kind, name).copied()
+
+
+@cache
+def _read(kind: str, name: str) -> Document:
+    """Read a file once: many instances name the same few entries."""
     return read_document(_file(kind, name))
 
 

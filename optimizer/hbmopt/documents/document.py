@@ -48,6 +48,10 @@ class Document:
     files: set[Path] = field(default_factory=set)
     changes: list[str] = field(default_factory=list)
 
+    def copied(self) -> "Document":
+        """Return a copy that can be changed without changing this one."""
+        return Document(_copied(self.value), dict(self.origins), set(self.files), [*self.changes])
+
     def origin(self, path: KeyPath) -> Origin:
         """Return the origin of `path`, or of the nearest enclosing key that has one."""
         for length in range(len(path), -1, -1):
@@ -112,6 +116,12 @@ class Document:
             node[str(path[-1])] = value
         else:
             raise self.error(path[:-1], "holds a plain value, so nothing can be set below")
+
+
+def _copied(value: Value) -> Value:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _list_index(step: str | int, items: list[Value], document: Document, path: KeyPath) -> int:

@@ -57,17 +57,18 @@ class Answers:
 
     def line(self, curve: Curve, per: str) -> Answer:
         """Return the corners of a frontier, its ends, and the range of four of five cases."""
-        found = self._frontier(curve)
+        instance = self._instance(curve)
+        found = self._frontier(curve, instance)
         named = {
-            "rack": rack_name(found.instance.rack),
-            "llm": llm_name(found.instance.llm),
-            "note": self._note(self._instance(curve)),
+            "rack": rack_name(instance.rack),
+            "llm": llm_name(instance.llm),
+            "note": self._note(instance),
         }
         return named | live_line(found, per)
 
     def limits(self, curve: Curve) -> Answer:
         """Return what limits along a frontier: the speed from which on each stretch runs."""
-        return {"stretches": live_limits(self._frontier(curve))}
+        return {"stretches": live_limits(self._frontier(curve, self._instance(curve)))}
 
     def answer(self, curve: Curve) -> Answer:
         """Return the optimum of a curve in words, with limits, prices, costs and kernels."""
@@ -111,9 +112,8 @@ class Answers:
     def _instance(self, curve: Curve) -> Instance:
         return self._sources.instance(curve)
 
-    def _frontier(self, curve: Curve) -> Frontier:
+    def _frontier(self, curve: Curve, instance: Instance) -> Frontier:
         """Return the frontier of a curve from the slowest speed on, for a drawing."""
-        instance = self._instance(curve)
         choices = instance.choices.model_copy(update={"uniform": True, "whole_sequences": True})
         asked = instance.model_copy(update={"choices": choices, "objective": "throughput"})
         asked = asked.at_floor(FIRST_SPEED)

@@ -253,11 +253,8 @@ class BatchRanges:
             left_over, gaps = gaps.take(~promising), gaps.take(promising)
         found = left_over.joined(self._looked(gaps.take(~gaps.exact)))
         known_ones = gaps.take(gaps.exact)
-        parts = [
-            self._split(float(left), float(right))
-            for left, right in zip(known_ones.left, known_ones.right, strict=True)
-        ]
-        owners, left, right = _neighbours(known_ones.owner, parts)
+        place, left, right = _split(known_ones.left, known_ones.right, whole=self._whole)
+        owners = known_ones.owner[place]
         if len(owners):
             found = found.joined(self._between(owners, left, right))
         self._gaps = found
@@ -283,18 +280,6 @@ class BatchRanges:
             made=counts * gaps.right * then,
             exact=np.ones(len(gaps.left), dtype=bool),
         )
-
-    def _split(self, left: float, right: float) -> Array:
-        """Return the batches that split a range, its ends among them; none where it is done."""
-        if not self._whole:
-            if right <= left * (1.0 + NOT_BETTER):
-                return np.zeros(0)
-            return np.linspace(left, right, SPLIT + 1)
-        if right - left <= 1.0:
-            return np.zeros(0)
-        if right - left <= ALL_BETWEEN:
-            return np.arange(left, right + 1.0)
-        return np.unique(np.round(np.geomspace(left, right, SPLIT + 1)))
 
     def drawn_kw(self, points: Points, first: int) -> Array:
         """Return the least kW that the rack draws at points, whose owners count from `first`."""
@@ -336,13 +321,30 @@ def _first_look(first: Array, last: Array, *, whole: bool) -> tuple[Whole, Array
     return owners[1:][same], batch[:-1][same], batch[1:][same]
 
 
-def _neighbours(owners: Whole, batches: Sequence[Array]) -> tuple[Whole, Array, Array]:
-    """Return the ranges between neighbouring batches of configurations; of one batch, itself."""
-    pairs = [(one, one) if len(one) == 1 else (one[:-1], one[1:]) for one in batches]
-    counts = np.array([len(left) for left, _ in pairs], dtype=np.int64)
-    lefts: list[Array] = [np.zeros(0), *(left for left, _ in pairs)]
-    rights: list[Array] = [np.zeros(0), *(right for _, right in pairs)]
-    return np.repeat(owners, counts), np.concatenate(lefts), np.concatenate(rights)
+def _split(left: Array, right: Array, *, whole: bool) -> tuple[Whole, Array, Array]:
+    """Return the parts of ranges and which range each is one of; none of those that are done.
+
+    Short ranges of whole batches are split into all of them, longer ones at about one ratio.
+    """
+    if whole:
+        done, short = right - left <= 1.0, right - left <= ALL_BETWEEN
+    else:
+        done = right <= left * (1.0 + NOT_BETTER)
+        short = np.zeros(len(left), dtype=bool)
+    parts = np.where(done, 0, np.where(short, right - left, SPLIT)).astype(np.int64)
+    owner = np.repeat(np.arange(len(left)), parts)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts)
+    first, last, steps = left[owner], right[owner], parts[owner]
+
+    def batch(at: Whole) -> Array:
+        share = at / steps
+        if not whole:
+            return np.asarray(first + (last - first) * share)
+        return np.where(short[owner], first + at, np.round(first * (last / first) ** share))
+
+    begins, ends = batch(place), batch(place + 1)
+    held = ends > begins
+    return owner[held], begins[held], ends[held]
 
 
 def best_of_each(points: Points) -> Points:

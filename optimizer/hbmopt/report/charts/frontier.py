@@ -345,13 +345,19 @@ def likely_rows(frontier: Frontier, name: str, values: Array) -> Iterator[dict[s
     if frontier.likely is None:
         return
     low, high = frontier.likely
-    fastest = float((frontier.speeds * high).max())
-    for speed in np.linspace(float((frontier.speeds * low).min()), fastest, RIBBON_POINTS):
-        reached = [
-            float(np.max(values * share, initial=0.0, where=frontier.speeds * share >= speed))
-            for share in (low, high)
-        ]
-        yield {"instance": name, "speed": float(speed), "low": reached[0], "high": reached[1]}
+    slowest, fastest = (frontier.speeds * low).min(), (frontier.speeds * high).max()
+    speeds = np.linspace(float(slowest), float(fastest), RIBBON_POINTS)
+    ends = (_best_at(speeds, frontier.speeds * share, values * share) for share in (low, high))
+    for speed, least, most in zip(speeds.tolist(), *(one.tolist() for one in ends), strict=True):
+        yield {"instance": name, "speed": speed, "low": least, "high": most}
+
+
+def _best_at(speeds: Array, reached: Array, values: Array) -> Array:
+    """Return the best value of the points that reach each speed, 0 where none does."""
+    order = np.argsort(-reached)
+    best = np.concatenate([[0.0], np.maximum.accumulate(values[order])])
+    count = np.searchsorted(-reached[order], -speeds, side="right")
+    return np.asarray(best[count])
 
 
 def _title(
