@@ -436,9 +436,9 @@ return [...document.querySelectorAll("#frontier .chart svg .mark-line path")]
   .map((path) => path.getAttribute("d")).join("|");
 """
 POINT = """
-const marks = [...document.querySelectorAll("#frontier .chart svg .mark-symbol path")];
-const box = marks[Math.floor(marks.length / 2)].getBoundingClientRect();
-return [box.left + box.width / 2, box.top + box.height / 2];
+const path = document.querySelector("#frontier .chart svg .mark-line path");
+const at = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());
+return [at.x, at.y];
 """
 
 
@@ -497,6 +497,10 @@ def test_a_point_of_the_curve_is_clicked_for_its_plan(page):
         "Input.dispatchMouseEvent",
         {"type": "mouseReleased", "x": x, "y": y, "button": "left", "clickCount": 1},
     )
+    page.driver.execute_cdp_cmd(
+        "Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x + 1, "y": y + 1}
+    )
+    assert "tok/s per user" in page.until("return document.querySelector('#hover').innerText")
     speed = float(page.until("return document.querySelector('#plan').dataset.speed || ''"))
     asked = hbmopt.load(FAST).at_floor(speed * (1 - 1e-9))
     made = hbmopt.solve(asked)

@@ -5,6 +5,7 @@ const DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 
 const STEPS = 1000;
 const ERRORS = 1;
 const PARTS = 4;
+const NEAR = 40;
 const FEW_CORES = (navigator.hardwareConcurrency || 2) <= 2;
 const OTHER = "#A6761D";
 const SETTLED_MS = 250;
@@ -123,13 +124,9 @@ async function drawFrontier() {
   state.curves.forEach((curve, at) => {
     const { line, stretches } = known[at];
     if (!line || !line.points.length) { return; }
-    const limit = (speed) => {
-      const found = stretches && stretches.find((one) => speed <= one.to * (1 + 1e-9));
-      return found ? found.limit : start.unknown;
-    };
     let last = null, segment = 0;
     line.points.forEach((point) => {
-      const name = limit(point.speed);
+      const name = limitOf(stretches, point.speed);
       if (last !== null && name !== last.limit) {
         // A stretch begins where the one before ends.
         segment += 1;
@@ -173,9 +170,11 @@ function valueOfControl(key) {
   return found ? found.value : NaN;
 }
 
-// The nearest point of all curves to where the chart was clicked.
-function clicked(event) {
-  const box = element("#frontier .chart svg").getBoundingClientRect();
+// The point of all curves that is nearest to the pointer: where it stands, and how far away.
+function nearest(event) {
+  const picture = element("#frontier .chart svg");
+  if (!picture) { return null; }
+  const box = picture.getBoundingClientRect();
   const [left, top] = views.frontier.origin();
   const [x, y] = [views.frontier.scale("x"), views.frontier.scale("y")];
   const [across, down] = [event.clientX - box.left - left, event.clientY - box.top - top];
@@ -183,10 +182,34 @@ function clicked(event) {
   state.curves.forEach((_, at) => {
     for (const point of (known[at].line || { points: [] }).points) {
       const away = Math.hypot(x(point.speed) - across, y(point.value) - down);
-      if (!best || away < best.away) { best = { at, away, speed: point.speed }; }
+      if (!best || away < best.away) { best = { at, away, ...point }; }
     }
   });
+  return best;
+}
+
+function clicked(event) {
+  const best = nearest(event);
   if (best) { showPlan(best.at, best.speed); }
+}
+
+// One text follows the pointer, so that curves need no marks of their own to be hovered.
+function hovered(event) {
+  const best = nearest(event), place = element("#hover");
+  place.hidden = !best || best.away > NEAR;
+  if (place.hidden) { return; }
+  const limit = limitOf(known[best.at].stretches, best.speed);
+  place.textContent = `${nameOf(best.at)}: ${short(best.throughput, 3)} tok/s at ${short(best.speed, 4)} ` +
+    `tok/s per user${limit === start.unknown ? "" : `, limited by ${limit}`}`;
+  const box = element("#frontier .chart").getBoundingClientRect();
+  place.style.top = `${event.clientY - box.top + 14}px`;
+  place.style.left = `${Math.max(0, Math.min(event.clientX - box.left + 14, box.width - place.offsetWidth))}px`;
+}
+
+const short = (value, count) => Number(value.toPrecision(count)).toLocaleString("en");
+function limitOf(stretches, speed) {
+  const found = stretches && stretches.find((one) => speed <= one.to * (1 + 1e-9));
+  return found ? found.limit : start.unknown;
 }
 
 async function showPlan(at, speed) {
@@ -263,14 +286,19 @@ const followAnswer = new Follower(async () => {
     say(error.message, true);
   }
   document.body.dataset.told = String(asked);
+  if (asked === Number(document.body.dataset.asked)) { settle(); }
 });
 
 // What takes longer follows when nothing has moved for a moment, and is given up when it does.
 let patience = null, slow = new AbortController();
-function settle() {
+function giveUp() {
   clearTimeout(patience);
   slow.abort();
   slow = new AbortController();
+}
+
+function settle() {
+  giveUp();
   const signal = slow.signal;
   patience = setTimeout(async () => {
     const quiet = (error) => { if (error.name !== "AbortError" && !(error instanceof Refused)) { throw error; } };
@@ -324,7 +352,7 @@ function follow() {
   document.body.dataset.asked = String(Number(document.body.dataset.asked || 0) + 1);
   followLines.go();
   if (!FEW_CORES) { followAnswer.go(); }
-  settle();
+  giveUp();
 }
 
 // --- controls --------------------------------------------------------------------------------
@@ -592,5 +620,7 @@ for (const name of start.sources) { element("#source").add(new Option(name, name
 if (matchMedia("(max-width: 56rem)").matches) { element("#panel").open = false; }
 await drawCharts();
 element("#frontier .chart").addEventListener("click", clicked);
+element("#frontier .chart").addEventListener("pointermove", hovered);
+element("#frontier .chart").addEventListener("pointerleave", () => { element("#hover").hidden = true; });
 addEventListener("hashchange", () => { if (location.hash !== address()) { begin(); } });
 await begin();

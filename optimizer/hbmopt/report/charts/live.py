@@ -110,20 +110,6 @@ def _frontier() -> alt.LayerChart:
             detail=["curve:N", "segment:N"],
         )
     )
-    touched = (
-        alt.Chart(alt.NamedData("lines"))
-        .mark_point(filled=True, size=90, opacity=0.0)
-        .encode(
-            x=x,
-            y=y,
-            tooltip=tooltips(
-                ("curve", "curve", ""),
-                ("speed", "speed (tok/s per user)", ",.4~r"),
-                ("throughput", "throughput (tok/s)", ",.3~r"),
-                ("limit", "limited by", ""),
-            ),
-        )
-    )
     floor = (
         alt.Chart(alt.NamedData("floors"))
         .mark_rule(color=GREY, strokeDash=[4, 4])
@@ -136,7 +122,7 @@ def _frontier() -> alt.LayerChart:
     mark = _ring(marks).encode(
         x=alt.X("speed:Q"), y=alt.Y("value:Q"), tooltip=tooltips(("words", "ring", ""))
     )
-    return _finished([ribbon, lines, floor, likely, mark, touched], HEIGHT)
+    return _finished([ribbon, lines, floor, likely, mark], HEIGHT)
 
 
 def _power() -> alt.LayerChart:
