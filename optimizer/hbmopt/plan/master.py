@@ -239,7 +239,7 @@ class Master:
         InfeasiblePlanError
             If there is none.
         SolverError
-            If HiGHS stops without a proof.
+            If HiGHS stops without a proof, or many rounds neither find a plan nor rule one out.
         """
         relaxed = self._priced_in()
         for rack, ranges in zip(self._racks, self._ranges, strict=True):

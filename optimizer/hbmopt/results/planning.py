@@ -192,7 +192,7 @@ class _Steps:
         try:
             found = Master(around, racks, tolerance=self._tolerance, near=self._plan).run()
         except (InfeasiblePlanError, SolverError):
-            # There is no plan then, or none was found: that one is there now is not changed by it.
+            # One unit more has no plan, or none was found; the plan that there is stands.
             return row
         if not found.proven(self._tolerance):
             return row
