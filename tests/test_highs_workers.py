@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import highspy
@@ -102,6 +103,18 @@ def test_a_program_that_is_refused_leaves_its_worker_as_it_was():
         highs.solve(program(1e15), integers=False)
     assert highs.solve(program(2.0), integers=False).objective == 1.5
     assert workers() == before
+
+
+@pytest.mark.parametrize("least", [2.0, 0.0])
+def test_what_ends_without_a_proof_is_infeasible_if_it_is_so_without_its_costs(monkeypatch, least):
+    statuses = {highspy.HighsModelStatus.kUnbounded: "unbounded"}
+    monkeypatch.setattr(highs, "_STATUS", statuses)
+    tight = replace(program(), row_lower=np.array([least]), column_upper=np.ones(1))
+    if least:
+        assert highs.solve(tight, integers=False).status == "infeasible"
+    else:
+        with pytest.raises(SolverError, match="stopped without a proof"):
+            highs.solve(tight, integers=False)
 
 
 def test_a_worker_that_was_left_in_the_middle_is_not_used_again():

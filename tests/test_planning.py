@@ -3,8 +3,10 @@
 import pyomo.environ as pyo
 import pytest
 
+import halls
 import hbmopt
 from builders import INSTANCES
+from hbmopt.plan import Master, UserModel, rack_blocks
 
 SMALL = {"choices.replica_accelerators": [8, 36]}
 
@@ -148,3 +150,111 @@ def test_a_model_that_is_not_linear_says_so():
 def test_racks_are_a_whole_number(count, said):
     with pytest.raises(hbmopt.InputError, match=said):
         hbmopt.rack_block(INSTANCES / "closed_form.yaml", racks_at_most=count)
+
+
+def hall_of(kinds, power, least):
+    hall = pyo.ConcreteModel()
+    hall.rack = pyo.Block(
+        list(kinds),
+        rule=lambda _, name: hbmopt.rack_block(*kinds[name][:2], racks_at_most=kinds[name][2]),
+    )
+    racks = list(hall.rack.values())
+    hall.power = pyo.Constraint(expr=sum(rack.power for rack in racks) <= power)
+    hall.least = pyo.Constraint(
+        list(least), rule=lambda _, name: hall.rack[name].racks >= least[name]
+    )
+    hall.tokens = pyo.Objective(expr=sum(rack.throughput for rack in racks), sense=pyo.maximize)
+    return hall
+
+
+def hall_with_owned_racks():
+    changes = {
+        "llm": "gpt_oss_120b",
+        "limits.min_speed": "40 tok/s/user",
+        "choices.kv_formats": ["fp8"],
+        "choices.tensor_parallel": [1],
+        "choices.replica_accelerators": [8],
+    }
+    lengths = {"workload": {"prompt": 2048, "output": 16384}}
+    kinds = {
+        "h200": (INSTANCES / "h200.yaml", changes, 9),
+        "h100": ({"rack": "dgx_h100"}, changes | lengths, 4),
+    }
+    return hall_of(kinds, 60, {"h100": 2})
+
+
+def hall_of_two_generations():
+    changes = {
+        "llm": "qwen3_32b",
+        "workload.context": 4096,
+        "limits.min_speed": "33 tok/s/user",
+        "choices.kv_formats": ["fp8"],
+        "choices.replica_accelerators": [1, 2, 4],
+    }
+    kinds = {
+        "h200": ({"rack": "hgx_h200"}, changes, 9),
+        "b200": ({"rack": "dgx_b200"}, changes, 3),
+    }
+    return hall_of(kinds, 50, {})
+
+
+def best_plan(hall):
+    """Return the plan of a hall without its prices, and leave the hall at it."""
+    blocks = rack_blocks(hall)
+    (objective,) = hall.component_data_objects(pyo.Objective, active=True)
+    read = UserModel(hall, blocks, objective)
+    found = Master(read.around, [block.contents.columns for block in blocks]).run()
+    read.leave(found, blocks)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("build", "objective"),
+    [(hall_with_owned_racks, 420_660.69), (hall_of_two_generations, 123_107.08)],
+)
+def test_a_batch_that_is_left_between_two_others_is_one_of_a_plan(build, objective):
+    # The bound ran in such a batch round after round, and no plan was offered that has it.
+    hall = build()
+    found = best_plan(hall)
+    assert found.proven(1e-6)
+    assert found.rounds < 10
+    assert found.objective == pytest.approx(objective, rel=1e-6)
+    assert halls.row_that_is_broken(hall)[1] <= 1e-6
+
+
+def test_a_plan_is_found_where_the_relaxation_offers_none():
+    # With the batches of the relaxation, and those beside them, no whole racks keep all rows.
+    drawn = halls.Hall(56)
+    least_kw = -best_plan(drawn.model()).objective
+    assert least_kw <= drawn.best_of_others() * (1 + halls.CLOSE)
+
+
+def test_a_plan_that_is_not_proven_states_its_gap(monkeypatch):
+    monkeypatch.setattr("hbmopt.plan.master.MOST_ROUNDS", 1)
+    plan = hbmopt.solve_model(hall_with_owned_racks())
+    assert plan.status == "feasible"
+    assert 1e-6 < plan.gap < 1e-2
+    assert plan.objective < 420_660 < plan.bound
+    assert f"feasible, gap {plan.gap:.1e}" in repr(plan)
+    # What a plan that is not proven changes may be less than what can be.
+    assert all(row.next_unit is None for row in plan.constraints if row.name == "power")
+
+
+def test_a_plan_outlives_steps_that_end_without_one(monkeypatch):
+    class LostStep(Master):
+        def run(self):
+            if self._near is not None:
+                raise hbmopt.SolverError("HiGHS stopped without a proof")
+            return super().run()
+
+    monkeypatch.setattr("hbmopt.results.planning.Master", LostStep)
+    hall = hall_of_one()
+    hall.cap = pyo.Constraint(expr=hall.rack.power <= 7.5)
+    plan = hbmopt.solve_model(hall)
+    assert plan.status == "optimal"
+    assert all(row.next_unit is None for row in plan.constraints)
+
+
+@pytest.mark.parametrize("seed", [7, 15, 73])
+def test_no_hall_of_whole_racks_is_better(seed):
+    assert halls.check(seed) is not None

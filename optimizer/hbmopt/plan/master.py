@@ -129,6 +129,10 @@ class MasterPlan:
     power_counts: tuple[bool, ...] = ()
     """By rack, whether one more kW would change anything, with all integers held."""
 
+    def proven(self, tolerance: float) -> bool:
+        """Whether no plan is better by more than a relative tolerance."""
+        return self.bound - self.objective <= tolerance * max(1.0, abs(self.objective))
+
 
 class ProgramRows:
     """Rows of a program that are added one by one to those that there are."""
@@ -228,14 +232,14 @@ class Master:
         self._best: MasterPlan | None = None
 
     def run(self) -> MasterPlan:
-        """Return the best plan.
+        """Return the best plan, with what is proven of it: after many rounds that may be a gap.
 
         Raises
         ------
         InfeasiblePlanError
             If there is none.
         SolverError
-            If HiGHS stops without a proof, or the plan is not proven after many rounds.
+            If HiGHS stops without a proof, or many rounds neither find a plan nor rule one out.
         """
         relaxed = self._priced_in()
         for rack, ranges in zip(self._racks, self._ranges, strict=True):
@@ -243,19 +247,28 @@ class Master:
             rack.first = list(ranges)
         near = relaxed if self._near is None else self._near.running
         self._offer(self._beside(near))
+        bound = self._relaxed
         for rounds in range(1, MOST_ROUNDS + 1):
             self._keep_promising()
             answer, placed = self._solved(self._bundles(), integers=True)
             if answer is None:
-                break
-            bound, running = max(answer.bound, answer.objective), self._running(answer, placed)
-            if bound - self._reached <= self._margin:
-                return self._finished(bound, rounds)
-            self._cut(running)
-            self._offer(self._cut_groups())
+                if self._best is None:
+                    raise InfeasiblePlanError(NO_PLAN)
+                # Against a plan that was found: what was proven before it stands.
+                return self._finished(self._best, bound, rounds)
+            # No plan is better than any round's bound.
+            bound = min(bound, max(answer.bound, answer.objective))
+            running = self._running(answer, placed)
+            if all(one.group.exact for own in running for one in own):
+                self._keep(answer, running)
+            if bound - self._reached > self._margin:
+                self._cut(running)
+                self._offer(self._cut_groups())
+            if self._best is not None and bound - self._reached <= self._margin:
+                return self._finished(self._best, bound, rounds)
         if self._best is None:
-            raise InfeasiblePlanError(NO_PLAN)
-        raise SolverError(f"the best plan is not proven after {MOST_ROUNDS} rounds")
+            raise SolverError(f"no plan was found in {MOST_ROUNDS} rounds, and none is ruled out")
+        return self._finished(self._best, bound, MOST_ROUNDS)
 
     @property
     def _reached(self) -> float:
@@ -263,12 +276,10 @@ class Master:
 
     @property
     def _margin(self) -> float:
-        return self._tolerance * max(1.0, abs(self._reached))
+        """What a plan may be better by; as long as there is none, nothing."""
+        return self._tolerance * max(1.0, abs(self._reached)) if self._best is not None else 0.0
 
-    def _finished(self, bound: float, rounds: int) -> MasterPlan:
-        best = self._best
-        if best is None:
-            raise InfeasiblePlanError(NO_PLAN)
+    def _finished(self, best: MasterPlan, bound: float, rounds: int) -> MasterPlan:
         bound, counts = max(bound, best.objective), self._power_counts(best)
         return MasterPlan(best.objective, bound, best.values, best.running, rounds, counts)
 
@@ -519,9 +530,11 @@ class Master:
         """Cut the batch out of each bundle that runs which a plan like that would have."""
         for position, (rack, used) in enumerate(zip(self._racks, running, strict=True)):
             for one in used:
-                if one.group.exact:
-                    continue
                 shape, owner = one.group.place
+                if one.group.exact:
+                    # One batch may be left of a bundle between two cuts; plans may have it as well.
+                    self._cuts[position][shape].add((owner, one.group.lowest))
+                    continue
                 wanted = self._wanted(rack, one)
                 self._cuts[position][shape].add((owner, wanted))
                 # Where it is a mix of batches, the bundle is cut between them.
@@ -586,14 +599,17 @@ class Master:
     def _offer(self, groups: list[list[Group]]) -> None:
         """Solve with groups of single batches; keep the plan if it is the best so far."""
         answer, placed = self._solved(groups, integers=True)
-        if answer is None:
-            return
+        if answer is not None:
+            self._keep(answer, self._running(answer, placed))
+
+    def _keep(self, answer: highs.Answer, running: list[list[RunningGroup]]) -> None:
+        """Keep the plan of an answer whose groups are of single batches, if it is the best."""
         if self._best is None or answer.objective > self._best.objective:
             self._best = MasterPlan(
                 answer.objective,
                 math.inf,
                 answer.point[: len(self._around.program.cost)],
-                tuple(tuple(own) for own in self._running(answer, placed)),
+                tuple(tuple(own) for own in running),
                 0,
             )
 

@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -290,9 +290,7 @@ def _solved(
     solver.HandleUserInterrupt = integers
     status, stopped, unit = None, "", _unit(program)
     for presolve, tolerance in INTEGER_TRIALS if integers else TRIALS:
-        solver.setOptionValue("presolve", presolve)
-        solver.setOptionValue("primal_feasibility_tolerance", tolerance)
-        solver.setOptionValue("dual_feasibility_tolerance", tolerance)
+        _set_trial(solver, presolve, tolerance)
         solver.run()
         status = _STATUS.get(solver.getModelStatus())
         if status is None and nodes is not None and solver.getModelStatus() in _GIVEN_UP:
@@ -301,6 +299,8 @@ def _solved(
             break
         stopped = solver.modelStatusToString(solver.getModelStatus())
         solver.clearSolver()
+    if status is None and not integers and _has_no_point(solver, program):
+        status = "infeasible"
     if status is None:
         raise SolverError(f"HiGHS stopped without a proof: {stopped}")
     empty = np.empty(0)
@@ -318,6 +318,27 @@ def _solved(
         activity=np.array(solution.row_value),
         bound=unit * (info.mip_dual_bound if mixed else info.objective_function_value),
     )
+
+
+def _has_no_point(solver: _Silent, program: Program) -> bool:
+    """Whether it is proven that no point keeps the rows, whatever it is worth.
+
+    Where a program is infeasible by little, its costs can keep the simplex method from the proof.
+    """
+    _load(solver, replace(program, cost=np.zeros_like(program.cost)), integers=False)
+    for presolve, tolerance in TRIALS:
+        _set_trial(solver, presolve, tolerance)
+        solver.run()
+        if solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
+            return True
+        solver.clearSolver()
+    return False
+
+
+def _set_trial(solver: _Silent, presolve: str, tolerance: float) -> None:
+    solver.setOptionValue("presolve", presolve)
+    solver.setOptionValue("primal_feasibility_tolerance", tolerance)
+    solver.setOptionValue("dual_feasibility_tolerance", tolerance)
 
 
 FAR_FROM_ONE = 2.0**20

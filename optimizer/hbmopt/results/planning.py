@@ -12,7 +12,7 @@ import pyomo.environ as pyo
 
 from hbmopt.basics import brief, counted, show, verb
 from hbmopt.demand import Array
-from hbmopt.errors import InputError
+from hbmopt.errors import InputError, SolverError
 from hbmopt.notebook import Answer
 from hbmopt.plan import (
     Master,
@@ -32,6 +32,9 @@ from hbmopt.results.solution import ConstraintResult, InputResult, price_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+
+OPTIMAL, FEASIBLE = "optimal", "feasible"
+"""Status of a plan that is proven to be best, and of the best one that was found."""
 
 MOST_LISTED = 6
 """Blocks that a plan in one line names."""
@@ -53,7 +56,11 @@ class PlannedRack:
 
 @dataclass(frozen=True)
 class Plan(Answer):
-    """The optimum of a planning model, with the price of every row and hardware input."""
+    """The optimum of a planning model, with the price of every row and hardware input.
+
+    `status` is ``optimal`` where that is proven to the tolerance that was asked for. Else it is
+    ``feasible``: the plan is the best that was found, and none is better than `bound`.
+    """
 
     status: str
     objective: float
@@ -68,8 +75,14 @@ class Plan(Answer):
         listed = [f"{one.name} {one.racks}" for one in self.racks[:MOST_LISTED]]
         hidden = len(self.racks) - MOST_LISTED
         more = f"and {counted(hidden, 'more block')}" if hidden > 0 else ""
+        status = self.status if self.status == OPTIMAL else f"{self.status}, gap {self.gap:.1e}"
         objective = f"objective {show(self.objective, 7)}"
-        return brief("Plan", self.status, objective, f"racks: {', '.join(listed)}", more)
+        return brief("Plan", status, objective, f"racks: {', '.join(listed)}", more)
+
+    @property
+    def gap(self) -> float:
+        """Return how much better a plan could be at most, as a share of the objective."""
+        return abs(self.bound - self.objective) / max(1.0, abs(self.objective))
 
     @property
     def prices(self) -> "pd.DataFrame":
@@ -101,7 +114,8 @@ def solve_model(
     objective_unit
         How to call a unit of the objective in the table of prices.
     tolerance
-        Relative gap between the plan and the proven bound at which refinement stops.
+        Relative gap between the plan and the proven bound at which refinement stops. Where it is
+        not reached, the plan says so: its `status` is ``feasible``, and `gap` is what is proven.
 
     Raises
     ------
@@ -134,7 +148,7 @@ def solve_model(
     steps = _Steps(read, racks, names, found, tolerance)
     constraints = tuple(steps.taken(one) for one in constraints)
     return Plan(
-        "optimal",
+        OPTIMAL if found.proven(tolerance) else FEASIBLE,
         read.sign * found.objective + read.constant,
         read.sign * found.bound + read.constant,
         planned,
@@ -177,7 +191,10 @@ class _Steps:
             racks[place] = RackColumns(changed)
         try:
             found = Master(around, racks, tolerance=self._tolerance, near=self._plan).run()
-        except InfeasiblePlanError:
+        except (InfeasiblePlanError, SolverError):
+            # One unit more has no plan, or none was found; the plan that there is stands.
+            return row
+        if not found.proven(self._tolerance):
             return row
         return replace(row, next_unit=self._read.sign * (found.objective - self._plan.objective))
 
