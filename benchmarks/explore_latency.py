@@ -4,9 +4,9 @@
     python benchmarks/explore_latency.py h100 --memory     # over 2,000 changes
     python benchmarks/explore_latency.py h100 --sessions   # twenty that move at once
 
-Sliders are moved one step at a time, each waiting for its frontier, and then dragged: an event
-every 16 ms, as a hand makes them, each timed until a frontier of its own or of a later position is
-on the screen.
+Sliders are moved one step at a time, each once the frontier and the answer of the one before are
+there, and then dragged: an event every 16 ms, as a hand makes them, each timed until a frontier of
+its own or of a later position is on the screen.
 """
 
 import argparse
@@ -37,6 +37,7 @@ MOVE = """
 const [key, changes, every, done] = arguments;
 const range = document.querySelector(`[data-key="${key}"] input[type=range]`);
 const drawn = () => Number(document.body.dataset.drawn || 0);
+const told = () => Number(document.body.dataset.told || 0);
 const asked = () => Number(document.body.dataset.asked || 0);
 const painted = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
 const pause = (ms) => new Promise((go) => setTimeout(go, ms));
@@ -54,7 +55,7 @@ for (let at = 1; at <= changes; at += 1) {
   range.dispatchEvent(new Event("input", { bubbles: true }));
   waiting.push({ asked: asked(), begun });
   if (every > 0) { await pause(every); }
-  else { while (waiting.length) { await pause(2); } await pause(20); }
+  else { while (waiting.length || told() < asked()) { await pause(2); } await pause(20); }
 }
 while (waiting.length) { await pause(5); }
 observer.disconnect();

@@ -477,8 +477,8 @@ def test_the_frontier_and_the_answer_follow_a_slider(page):
     page.until(REACHED, "told")
     assert page.run(LINES) != before
     assert page.run("return document.querySelector('#status').innerText") != words
-    assert "rack.accelerator.hbm_bandwidth=" in page.run("return decodeURIComponent(location.hash)")
     page.until(REACHED, "settled")
+    assert "rack.accelerator.hbm_bandwidth=" in page.run("return decodeURIComponent(location.hash)")
     assert "limited by" in page.run("return document.querySelector('#status').innerText")
     assert page.run("return document.querySelectorAll('#legend li').length") >= 1
     assert page.run("return document.querySelectorAll('#power svg .mark-symbol path').length") > 5

@@ -33,8 +33,11 @@ from hbmopt.studies.frontier import Frontier, frontier
 
 Answer: TypeAlias = dict[str, Any]
 
-WITHIN = 0.003
-"""Share by which points may be better that are left out of a drawing: about a pixel."""
+WITHIN, MOVING = 0.003, 0.01
+"""Share by which points may be better that are left out of a drawing, at rest and while it moves.
+
+The first is about a pixel.
+"""
 
 FIRST_SPEED = 1.0
 """Speed in tok/s per user from which on curves are drawn: what is slower nobody reads."""
@@ -48,17 +51,21 @@ class Answers:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._frontiers = OrderedDict[tuple[Curve, float], Frontier]()
+        self._frontiers = OrderedDict[tuple[Curve, float, float], Frontier]()
 
     def question(self, curve: Curve) -> Answer:
         """Return what can be moved and chosen, and the curve without what no longer fits it."""
         asked = settled(self._sources, curve)
         return {"changes": dict(asked.changes), "controls": controls(self._sources, asked)}
 
-    def line(self, curve: Curve, per: str) -> Answer:
+    def moving_line(self, curve: Curve, per: str) -> Answer:
+        """Return what `line` does, less exactly and sooner."""
+        return self.line(curve, per, MOVING)
+
+    def line(self, curve: Curve, per: str, within: float = WITHIN) -> Answer:
         """Return the corners of a frontier, its ends, and the range of four of five cases."""
         instance = self._instance(curve)
-        found = self._frontier(curve, instance)
+        found = self._frontier(curve, instance, within)
         named = {
             "rack": rack_name(instance.rack),
             "llm": llm_name(instance.llm),
@@ -112,16 +119,16 @@ class Answers:
     def _instance(self, curve: Curve) -> Instance:
         return self._sources.instance(curve)
 
-    def _frontier(self, curve: Curve, instance: Instance) -> Frontier:
+    def _frontier(self, curve: Curve, instance: Instance, within: float = WITHIN) -> Frontier:
         """Return the frontier of a curve from the slowest speed on, for a drawing."""
         choices = instance.choices.model_copy(update={"uniform": True, "whole_sequences": True})
         asked = instance.model_copy(update={"choices": choices, "objective": "throughput"})
         asked = asked.at_floor(FIRST_SPEED)
         changes = tuple(one for one in curve.changes if one[0] != "limits.min_speed")
-        key = Curve(curve.source, changes), self._sources.written(curve.source)
+        key = Curve(curve.source, changes), self._sources.written(curve.source), within
         found = self._frontiers.pop(key, None)
         if found is None:
-            found = frontier(asked, within=WITHIN)
+            found = frontier(asked, within=within)
         self._frontiers[key] = found
         while len(self._frontiers) > KEPT:
             self._frontiers.popitem(last=False)

@@ -7,6 +7,7 @@ A page shows up to six of them. Its address holds them all, after the ``#``:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -40,6 +41,11 @@ class Curve:
         return Curve(self.source, tuple((dict(self.changes) | more).items()))
 
 
+@cache
+def _shipped() -> dict[str, Path]:
+    return shipped.names()
+
+
 @dataclass(frozen=True)
 class Sources:
     """The instances that a page may show: files that were named, and all that ship."""
@@ -48,7 +54,7 @@ class Sources:
 
     def path(self, source: str) -> Path:
         """Return the file of a source. Raises `InputError` for what is neither."""
-        known = shipped.names() | dict(self.named)
+        known = _shipped() | dict(self.named)
         if source not in known:
             raise InputError(
                 f"no instance {source!r} here; {nearest(source, known)}; files of your own are "
@@ -72,12 +78,12 @@ class Sources:
     def names(self) -> list[str]:
         """The names of all sources, those that were given first."""
         given = [name for name, _ in self.named]
-        return [*given, *(name for name in shipped.names() if name not in given)]
+        return [*given, *(name for name in _shipped() if name not in given)]
 
 
 def sources_of(files: Sequence[Path]) -> tuple[Sources, list[Curve]]:
     """Return the sources of files or names of shipped instances, and a curve for each."""
-    known, named, curves = shipped.names(), list[tuple[str, Path]](), list[Curve]()
+    known, named, curves = _shipped(), list[tuple[str, Path]](), list[Curve]()
     for file in files:
         path = shipped.found(file)
         name = next((one for one, place in known.items() if place == path), str(file))

@@ -5,6 +5,8 @@ const DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [14, 4], [5, 2, 1, 2, 1, 
 const STEPS = 1000;
 const ERRORS = 1;
 const PARTS = 4;
+const PAUSE_MS = 600;
+const REST_MS = 60;
 const NEAR = 40;
 const FEW_CORES = (navigator.hardwareConcurrency || 2) <= 2;
 const OTHER = "#A6761D";
@@ -245,7 +247,7 @@ const followLines = new Follower(async () => {
     const curve = state.curves[at], own = known[at], key = lineKey(curve);
     if (own.key === key && own.line) { return; }
     try {
-      const line = await ask("line", curve, { per: state.per });
+      const line = await ask("moving_line", curve, { per: state.per });
       // Colours of before stay until those of now are there.
       Object.assign(own, { line, key, problem: "" });
     } catch (error) {
@@ -257,8 +259,7 @@ const followLines = new Follower(async () => {
   drawCurves();
   await drawFrontier();
   document.body.dataset.drawn = String(asked);
-  // Two cores draw a curve and the page; the answer would take one of them away.
-  if (FEW_CORES) { followAnswer.go(); }
+  if (FEW_CORES) { answerSoon(); }
 });
 
 function summary() {
@@ -286,8 +287,17 @@ const followAnswer = new Follower(async () => {
     say(error.message, true);
   }
   document.body.dataset.told = String(asked);
+  toldAt = performance.now();
   if (asked === Number(document.body.dataset.asked)) { settle(); }
 });
+
+// Two cores draw a curve and the page, so that answers to what still moves are fewer there.
+let toldAt = -Infinity, soon = null;
+function answerSoon() {
+  const still = performance.now() - movedAt > REST_MS;
+  soon ??= setTimeout(() => { soon = null; followAnswer.go(); },
+    still ? 0 : toldAt + PAUSE_MS - performance.now());
+}
 
 // What takes longer follows when nothing has moved for a moment, and is given up when it does.
 let patience = null, slow = new AbortController();
@@ -302,6 +312,8 @@ function settle() {
   const signal = slow.signal;
   patience = setTimeout(async () => {
     const quiet = (error) => { if (error.name !== "AbortError" && !(error instanceof Refused)) { throw error; } };
+    await Promise.all(state.curves.map((curve, at) => atRest(curve, at, signal).catch(quiet)));
+    if (signal.aborted) { return; }
     await Promise.all([
       ...state.curves.map((curve, at) => stretchesOf(curve, at, signal).catch(quiet)),
       powerOf(shown(), signal).catch(quiet),
@@ -309,6 +321,15 @@ function settle() {
     ]);
     if (!signal.aborted) { document.body.dataset.settled = document.body.dataset.asked; }
   }, SETTLED_MS);
+}
+
+// A curve that moved was drawn to a per cent.
+async function atRest(curve, at, signal) {
+  const own = known[at], key = lineKey(curve);
+  if (own.line && own.key === key && own.fine !== key) {
+    Object.assign(own, { line: await ask("line", curve, { per: state.per }, signal), fine: key });
+    await drawFrontier();
+  }
 }
 
 async function stretchesOf(curve, at, signal) {
@@ -347,8 +368,16 @@ async function curesOf(curve, signal) {
   if (answered && !answered.mark) { element("#answer").insertAdjacentHTML("beforeend", html); }
 }
 
+// Browsers bear a few changes of an address in a second.
+let noted = null;
+function noteAddress() {
+  noted ??= setTimeout(() => { noted = null; history.replaceState(null, "", address()); }, PAUSE_MS / 3);
+}
+
+let movedAt = -Infinity;
 function follow() {
-  history.replaceState(null, "", address());
+  movedAt = performance.now();
+  noteAddress();
   document.body.dataset.asked = String(Number(document.body.dataset.asked || 0) + 1);
   followLines.go();
   if (!FEW_CORES) { followAnswer.go(); }

@@ -32,7 +32,7 @@ MOST_BYTES = 200_000
 MOST_CAPS = 50
 """Power caps of one question."""
 
-QUICK = ("question", "line", "texts")
+QUICK = ("question", "line", "moving_line", "texts")
 BESIDE = ("answer", "plan")
 SLOW = ("limits", "caps", "power", "cures", "report")
 """Questions by who answers them: the lane of a session, another one beside it, the slow one."""
@@ -196,7 +196,7 @@ async def _data(request: Request) -> dict[str, Any]:
 def _arguments(name: str, data: dict[str, Any]) -> tuple[Any, ...]:
     """Return what a method of `Answers` takes. Raises `InputError` where it is missing or wrong."""
     curve = curve_of(data.get("curve"))
-    if name == "line":
+    if name in ("line", "moving_line"):
         per = data.get("per", PER[0])
         if per not in PER:
             raise InputError(f"per: {per!r} is none of {', '.join(PER)}")

@@ -265,11 +265,9 @@ class BatchRanges:
         if not len(gaps.left):
             return gaps
         source, ends = self.source, np.concatenate([gaps.left, gaps.right])
-        pairs, inverse = np.unique(
-            np.array([np.concatenate([gaps.owner, gaps.owner]), ends]), axis=1, return_inverse=True
-        )
-        speeds = self._evaluate(pairs[0].astype(np.int64), pairs[1])
-        left, right = np.split(inverse.ravel(), 2)
+        owners, batches, place = _once(np.concatenate([gaps.owner, gaps.owner]), ends)
+        speeds = self._evaluate(owners, batches)
+        left, right = np.split(place, 2)
         then = speeds[:, right]
         if source.rows.parts:
             then = self._speeds(BatchRates(source, gaps.owner, gaps.right, gaps.left))
@@ -319,6 +317,17 @@ def _first_look(first: Array, last: Array, *, whole: bool) -> tuple[Whole, Array
     # Of a configuration with one batch the range is that batch.
     same = (owners[1:] == owners[:-1]) & ((batch[1:] > batch[:-1]) | (last == first)[owners[1:]])
     return owners[1:][same], batch[:-1][same], batch[1:][same]
+
+
+def _once(owners: Whole, batches: Array) -> tuple[Whole, Array, Whole]:
+    """Return each pair of owner and batch once, and where each of the given pairs is among them."""
+    order = np.lexsort((batches, owners))
+    owners, batches = owners[order], batches[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (owners[1:] != owners[:-1]) | (batches[1:] != batches[:-1])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.cumsum(new) - 1
+    return owners[new], batches[new], place
 
 
 def _split(left: Array, right: Array, *, whole: bool) -> tuple[Whole, Array, Array]:

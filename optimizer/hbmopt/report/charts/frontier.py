@@ -336,8 +336,10 @@ def _names(frontiers: Sequence[Frontier]) -> list[str]:
     return [f"{name} ({count})" for count, name in enumerate(files, 1)]
 
 
-def likely_rows(frontier: Frontier, name: str, values: Array) -> Iterator[dict[str, Any]]:
-    """Return what plans make in four of five cases at speeds evenly along the axis.
+def likely_rows(
+    frontier: Frontier, name: str, values: Array, count: int = RIBBON_POINTS
+) -> Iterator[dict[str, Any]]:
+    """Return what plans make in four of five cases at so many speeds evenly along the axis.
 
     Where steps take longer than predicted a plan is as much slower for everyone as it makes less,
     so each point moves on the line through the origin; of points moved so, the best at a speed.
@@ -346,7 +348,7 @@ def likely_rows(frontier: Frontier, name: str, values: Array) -> Iterator[dict[s
         return
     low, high = frontier.likely
     slowest, fastest = (frontier.speeds * low).min(), (frontier.speeds * high).max()
-    speeds = np.linspace(float(slowest), float(fastest), RIBBON_POINTS)
+    speeds = np.linspace(float(slowest), float(fastest), count)
     ends = (_best_at(speeds, frontier.speeds * share, values * share) for share in (low, high))
     for speed, least, most in zip(speeds.tolist(), *(one.tolist() for one in ends), strict=True):
         yield {"instance": name, "speed": speed, "low": least, "high": most}

@@ -32,7 +32,7 @@ HEIGHT, LOW = 360, 150
 
 SPEED, POWER = "speed, tok/s per user", "power cap, kW"
 
-CORNERS = 400
+CORNERS = 250
 """Corners that are drawn of one curve."""
 
 
@@ -60,7 +60,7 @@ def live_line(frontier: Frontier, per: str) -> dict[str, Any]:
     values, speeds, made = frontier.normalised(per), frontier.speeds, frontier.throughputs
     kept = thinned(speeds, values, CORNERS)
     places = np.unique(np.concatenate([kept, [0, len(values) - 1]])).tolist()
-    rows = likely_rows(frontier, "", values) if per in AS_LIKELY else ()
+    rows = likely_rows(frontier, "", values, CORNERS // 2) if per in AS_LIKELY else ()
     return {
         "points": [
             {
