@@ -94,7 +94,7 @@ def main() -> None:
             browser.driver.get(address)
             browser.until("return document.body.dataset.settled", seconds=60)
             if asked.memory:
-                memory(browser, server.pid)
+                memory(browser, server.pid, address, asked.instance)
             else:
                 latency(browser, asked.changes)
         server.terminate()
@@ -112,23 +112,42 @@ def latency(browser: Browser, changes: int) -> None:
         print(row("all", way, together))
 
 
-def memory(browser: Browser, server: int) -> None:
-    """Print what the server, its processes and the page hold over 2,000 changes."""
+def memory(browser: Browser, server: int, address: str, instance: str) -> None:
+    """Print what the server, its processes and the page hold over 2,000 changes.
+
+    The page drags its sliders, and each of as many other changes is answered whole.
+    """
     print(f"{'changes':>8} {'server':>8} {'processes':>10} {'page':>8}  MB")
     for done in range(0, 2001, 250):
         if done:
             key = SLIDERS[done // 250 % len(SLIDERS)]
-            browser.driver.execute_async_script(MOVE, key, 250, 0)
+            browser.driver.execute_async_script(MOVE, key, 250, 16)
+            for at in range(done - 250, done):
+                changes = {"rack.accelerator.hbm_capacity": f"{60 + 0.02 * at:.2f} GB"}
+                for name in ("moving_line", "answer"):
+                    asked_of(address, name, instance, changes)
         browser.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
         page = browser.run("return performance.memory.usedJSHeapSize") / 1e6
         below = sum(resident(one) for one in children(server))
-        print(f"{done:>8} {resident(server):8.0f} {below:10.0f} {page:8.1f}")
+        print(f"{done:>8} {resident(server):8.0f} {below:10.0f} {page:8.1f}", flush=True)
+
+
+def asked_of(address: str, name: str, instance: str, changes: dict[str, str]) -> None:
+    """Ask a question of a curve, and wait for the answer."""
+    place = urlsplit(address)
+    connection = http.client.HTTPConnection(place.netloc)
+    body = {"session": "memory", "curve": {"source": instance, "changes": changes}}
+    connection.request("POST", place.path + name, json.dumps(body))
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 200
+    connection.close()
 
 
 def children(process: int) -> list[int]:
     """Return the processes that one has begun, and those that these have."""
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
-    found = [int(one) for one in listed]
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    found = [int(one) for task in tasks for one in task.read_text(encoding="utf-8").split()]
     return found + [below for one in found for below in children(one)]
 
 

@@ -361,6 +361,7 @@ def test_ctrl_c_ends_it_and_its_processes():
         body = {"session": "a", "curve": {"source": FAST}}
         assert ask(found, urlsplit(found).path + "line", body)[0] == 200
         below = children(process.pid)
+        below += [one for child in below for one in children(child)]
         assert below
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
@@ -375,7 +376,8 @@ def test_ctrl_c_ends_it_and_its_processes():
 
 def children(process):
     """Return the processes that one has begun."""
-    return Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [one for task in tasks for one in task.read_text(encoding="utf-8").split()]
 
 
 def lives(process):

@@ -6,7 +6,7 @@ const STEPS = 1000;
 const ERRORS = 1;
 const PARTS = 4;
 const PAUSE_MS = 600;
-const REST_MS = 60;
+const REST_MS = 150;
 const NEAR = 40;
 const FEW_CORES = (navigator.hardwareConcurrency || 2) <= 2;
 const OTHER = "#A6761D";
@@ -291,12 +291,15 @@ const followAnswer = new Follower(async () => {
   if (asked === Number(document.body.dataset.asked)) { settle(); }
 });
 
-// Two cores draw a curve and the page, so that answers to what still moves are fewer there.
-let toldAt = -Infinity, soon = null;
+// Two cores draw a curve and the page, so that answers to what is dragged are fewer there.
+let toldAt = -Infinity, movedAt = -Infinity, dragged = false, soon = null;
 function answerSoon() {
-  const still = performance.now() - movedAt > REST_MS;
-  soon ??= setTimeout(() => { soon = null; followAnswer.go(); },
-    still ? 0 : toldAt + PAUSE_MS - performance.now());
+  soon ??= setTimeout(() => {
+    soon = null;
+    const now = performance.now();
+    if (dragged && now < movedAt + REST_MS && now < toldAt + PAUSE_MS) { answerSoon(); }
+    else { followAnswer.go(); }
+  }, dragged ? REST_MS / 3 : 0);
 }
 
 // What takes longer follows when nothing has moved for a moment, and is given up when it does.
@@ -374,9 +377,10 @@ function noteAddress() {
   noted ??= setTimeout(() => { noted = null; history.replaceState(null, "", address()); }, PAUSE_MS / 3);
 }
 
-let movedAt = -Infinity;
 function follow() {
-  movedAt = performance.now();
+  const now = performance.now();
+  dragged = now < movedAt + REST_MS;
+  movedAt = now;
   noteAddress();
   document.body.dataset.asked = String(Number(document.body.dataset.asked || 0) + 1);
   followLines.go();
@@ -592,7 +596,7 @@ for (const one of document.querySelectorAll("[data-copy]")) {
     } catch (error) { done(error.message); }
   });
 }
-element("#link").addEventListener("click", () => copy(location.href, "Address"));
+element("#link").addEventListener("click", () => copy(location.origin + location.pathname + address(), "Address"));
 element("#save").addEventListener("click", async () => {
   done("the report is being made …");
   try {
