@@ -4,6 +4,7 @@ Each answer takes a curve and returns what JSON can hold. The last frontiers are
 asked next is mostly about one of them.
 """
 
+import math
 from collections import OrderedDict
 from typing import Any, TypeAlias
 
@@ -83,8 +84,10 @@ class Answers:
         return self._told(instance, priced_solution(instance))
 
     def plan(self, curve: Curve, speed: float) -> Answer:
-        """Return the plan at a point of a curve: the optimum at that speed."""
-        instance = self._instance(curve).at_floor(speed)
+        """Return the plan at a point of a curve: the optimum at that speed, in six digits."""
+        step = 10.0 ** (math.floor(math.log10(speed)) - 5) if speed > 0 else 1.0
+        floor = f"{math.floor(speed / step) * step:.6g} tok/s/user"
+        instance = self._instance(curve.changed(limits__min_speed=floor))
         return self._told(instance, priced_solution(instance))
 
     def cures(self, curve: Curve) -> Answer:

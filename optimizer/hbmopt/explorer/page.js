@@ -265,7 +265,8 @@ const followLines = new Follower(async () => {
 function summary() {
   const line = known[state.shown].line;
   if (line && !line.points.length) { return "Nothing can be served by this rack at any speed."; }
-  if (!answered || !answered.mark) { return ""; }
+  if (!answered) { return ""; }
+  if (!answered.mark) { return "Nothing can be served as it is asked: below, what is in the way."; }
   const note = line && line.note ? `. ${line.note}` : "";
   return `${nameOf(state.shown)}: ${answered.mark.words}, limited by ${answered.mark.limit}${note}`;
 }
