@@ -83,7 +83,6 @@ function say(text, wrong = false) {
 }
 
 const shown = () => state.curves[state.shown];
-const sameCurve = (curve) => JSON.stringify(curve);
 // A frontier is the same whatever the floor is.
 function lineKey(curve) {
   const { "limits.min_speed": _, ...changes } = curve.changes;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hbmopt.errors import InputError
 from hbmopt.explorer.curve import MOST_CURVES, Curve, curves_in, sources_of
+from hbmopt.instance import override_parts
 
 ADDRESS = "127.0.0.1"
 SECONDS_TO_END = 1
@@ -114,12 +115,7 @@ def _is_address(one: str) -> bool:
 
 def _changed(curve: Curve, overrides: Sequence[str]) -> Curve:
     """Return a curve with the changes of the command line."""
-    changes = dict(curve.changes)
-    for one in overrides:
-        key, equals, value = one.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f'--set {one}: write it as key=value, such as limits.power="90 kW"')
-        changes[key.strip()] = value.strip()
+    changes = dict(curve.changes) | dict(map(override_parts, overrides))
     return Curve(curve.source, tuple(changes.items()))
 
 

@@ -28,7 +28,7 @@ from hbmopt.fleet.plan import FleetConflict, FleetCure
 from hbmopt.fleet.pools import NoPool, Pool, instance_of, pools_of, prefill_pool
 from hbmopt.fleet.schema import Fleet
 from hbmopt.fleet.sessions import Sessions
-from hbmopt.instance import Rack, copied_document
+from hbmopt.instance import Rack
 from hbmopt.models.fleet.quantities import FleetData
 
 DIGITS = 4
@@ -412,7 +412,7 @@ class _Conflict:
 
         @cache
         def case(value: float) -> Case:
-            document = copied_document(self._document)
+            document = self._document.copied()
             path = ("classes", name, "min_speed")
             document.graft(path, Document(f"{value:.10g} tok/s/user", {(): document.origin(path)}))
             fleet = _with_class(self._fleet, name, min_speed=Figure(value, "speed"))

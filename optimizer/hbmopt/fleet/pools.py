@@ -12,7 +12,7 @@ from hbmopt.fleet.arrivals import Arrivals
 from hbmopt.fleet.load_curve import LoadCurve, load_curves, resting_kw
 from hbmopt.fleet.prefill import PrefillPoint, prefill_points
 from hbmopt.fleet.schema import Fleet
-from hbmopt.instance import Instance, copied_document, resolve_references, validate
+from hbmopt.instance import Instance, resolve_references, validate
 from hbmopt.models.fleet.quantities import Line
 
 
@@ -205,7 +205,7 @@ def instance_of(
 
     def graft(path: tuple[str, ...], *source: str) -> None:
         if document.get(source) is not None:
-            asked.graft(path, copied_document(document.part(source)))
+            asked.graft(path, document.part(source).copied())
 
     def given(path: tuple[str, ...], value: "str | float | bool") -> None:
         asked.graft(path, Document(value, {(): document.origin(("classes", name))}))

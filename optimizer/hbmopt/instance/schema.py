@@ -632,7 +632,7 @@ def _complete_calibration(document: Document) -> Document:
     changes = dict(value or {})
     chip = document.get(("rack", "accelerator", "name"))
     name = entry_for(str(chip)) if _by_chip(changes) else UNIVERSAL
-    complete = copied_document(document)
+    complete = document.copied()
     for part, likely in LIKEWISE.items():
         given = changes.get(part)
         if not isinstance(given, dict):
@@ -643,12 +643,12 @@ def _complete_calibration(document: Document) -> Document:
     changed = complete.get(path)
     changes = dict(changed) if isinstance(changed, dict) else {}
     changes.pop("base", None)
-    constants = copied_document(_calibration(UNIVERSAL))
+    constants = _calibration(UNIVERSAL).copied()
     if isinstance(constants.value, dict) and (name != UNIVERSAL or "name" in changes):
         for name_of_errors in ("errors", "overall", "measured"):
             constants.value.pop(name_of_errors, None)
     if name != UNIVERSAL:
-        own = copied_document(_calibration(name))
+        own = _calibration(name).copied()
         if isinstance(own.value, dict):
             _overlay(constants, own.value, own, ())
     _overlay(constants, changes, complete, path)
@@ -779,13 +779,18 @@ def _overlay(
             merged.graft((key,), part)
 
 
-def apply_override(document: Document, text: str, option: str = "--set") -> None:
-    """Apply one ``key.path=value`` override. Raises `InputError` when it is not of that form."""
-    source = f"{option} {text}"
+def override_parts(text: str, option: str = "--set") -> tuple[str, str]:
+    """Return key and value of ``key.path=value``. Raises `InputError` for another form."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f'{source}: write it as key=value, such as limits.power="90 kW"')
-    _change(document, key.strip(), parse_scalar(value, source), value.strip())
+        raise InputError(f'{option} {text}: write it as key=value, such as limits.power="90 kW"')
+    return key.strip(), value.strip()
+
+
+def apply_override(document: Document, text: str, option: str = "--set") -> None:
+    """Apply one ``key.path=value`` override. Raises `InputError` when it is not of that form."""
+    key, value = override_parts(text, option)
+    _change(document, key, parse_scalar(value, f"{option} {text}"), value)
 
 
 def _change(document: Document, key: str, change: Document, text: str) -> None:
@@ -861,12 +866,6 @@ def _document(source: Source) -> Document:
     if isinstance(document.value, dict):
         document.value.setdefault("name", path.stem)
     return document
-
-
-def copied_document(document: Document) -> Document:
-    """Return a copy that can be changed without changing the document."""
-    parts = dict(document.origins), set(document.files), list(document.changes)
-    return Document(_copied(document.value), *parts)
 
 
 def _copied(value: Any, depth: int = 0) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hbmopt.documents import Document
 from hbmopt.fleet import Fleet, FleetPlan, fleet_of
-from hbmopt.instance import apply_override, copied_document
+from hbmopt.instance import apply_override
 from hbmopt.studies.sweep import Row, fleet_row
 
 DEMANDS = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -61,7 +61,7 @@ def power_points(fleet: Fleet, plan: FleetPlan) -> list[Point]:
 def curve_rows(document: Document, field: str, points: list[Point]) -> Iterator[Row]:
     """Yield the plan at each point as a row, with what varies as `field`."""
     for point in points:
-        changed = copied_document(document)
+        changed = document.copied()
         for change in point.changes:
             apply_override(changed, change)
         yield {field: point.value} | fleet_row(fleet_of(changed), changed)

@@ -10,7 +10,6 @@ from hbmopt.instance import (
     SweepPoint,
     Variation,
     apply_override,
-    copied_document,
     parse_variation,
     points,
     validate,
@@ -57,7 +56,7 @@ def _at(
     document: Document, variations: Sequence[Variation], point: SweepPoint, name: str
 ) -> Instance:
     """Return the instance of a point under a name."""
-    changed = copied_document(document)
+    changed = document.copied()
     for one, value in zip(variations, point.values, strict=True):
         apply_override(changed, f"{one.path}={value}", "--vary")
     changed.graft(("name",), Document(name, {(): Origin("--vary")}))

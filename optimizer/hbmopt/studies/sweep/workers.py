@@ -29,7 +29,6 @@ from hbmopt.instance import (
     Limits,
     SweepPoint,
     apply_override,
-    copied_document,
     described,
     validate,
 )
@@ -136,7 +135,7 @@ class Problem:
 
     def changed(self, values: Sequence[str]) -> Document:
         """Return the document of a point."""
-        document = copied_document(self.document)
+        document = self.document.copied()
         for path, value in zip(self.paths, values, strict=True):
             apply_override(document, f"{path}={value}", "--vary")
         document.changes.clear()  # rows tell what varies, and points that are alike stay so
