@@ -192,7 +192,7 @@ def test_prices_are_what_the_optimum_changes_by_with_integers_held(objective, de
     priced = [one for one in found.numbers if one.elasticity and abs(one.elasticity) > 0.02]
     assert len(priced) > 5
     optimum = search(instance)
-    held = HeldOptimum(optimum.relaxed, program.priced(instance, optimum.relaxed, optimum.around))
+    held = HeldOptimum(optimum.relaxed, optimum.around)
     for one in priced[::2]:  # neighbours in worth are alike
         if one.unit_price_below is not None:
             continue

@@ -43,7 +43,7 @@ def study(path=CLOSED_FORM, changes=None, **options):
 def held(instance):
     """The priced optimum of an instance, as the ranges hold it."""
     found = search(instance)
-    return HeldOptimum(found.relaxed, priced(instance, found.relaxed, found.around))
+    return HeldOptimum(found.relaxed, found.around)
 
 
 def difference(instance, centre, number):

@@ -25,6 +25,7 @@ from hbmopt.demand.coefficients import (
     power_cap,
     rack_data,
     replica_data,
+    structure_of,
 )
 from hbmopt.demand.components import offloadable_components
 from hbmopt.demand.configuration import (
@@ -92,6 +93,7 @@ __all__ = [
     "side_by_side",
     "smallest_batch",
     "step_tokens",
+    "structure_of",
     "usable_hbm",
     "why_not",
 ]

@@ -183,6 +183,11 @@ class Demand:
         return len(full.components), full.offloadable, *absent, reads
 
     @cached_property
+    def structure(self) -> tuple[object, ...]:
+        """What decides which rows and columns a replica has, but for its clocks."""
+        return structure_of(self._full)
+
+    @cached_property
     def replicas_at_most(self) -> float:
         """Replicas that the rack's accelerators and LPUs make up."""
         configuration = self.configuration
@@ -363,6 +368,13 @@ class _Places:
 _PLACES: dict[tuple[int, int, int, bool, bool], _Places] = {}
 """By how many components a replica has, classes of them, offers to offload, whether batches are
 free and whether all traffic stays inside a domain: what decides."""
+
+
+def structure_of(replica: ReplicaData) -> tuple[object, ...]:
+    """Return what decides which rows and columns a replica has, as a key."""
+    kernels = tuple(one.components for one in replica.kernels)
+    absent = replica.max_batch is None, replica.scale_out is None
+    return len(replica.components), kernels, replica.offloadable, *absent
 
 
 def _span(batches: Segment | Point) -> BatchSegment | BatchPoint:

@@ -5,8 +5,9 @@ is free, configuration, replicas and clocks held.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -28,7 +29,12 @@ Polished: TypeAlias = tuple[Operation, Point]
 """An optimum with its batch free, and the point whose first-order model it is the optimum of."""
 
 
-def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> Solving[Polished]:
+def polish(
+    demand: Demand,
+    plan: Operation,
+    precision: float = SAME_BATCH,
+    leave: Callable[[Operation], bool] = lambda _: False,
+) -> Solving[Polished]:
     """Return the local optimum around `plan`, integers fixed and batch free, and its point.
 
     The concave and bilinear terms are replaced by their first-order model at the current point.
@@ -37,6 +43,7 @@ def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> So
     the next point. Should the points not settle, as between two vertices with a smooth optimum
     in between, only steps that improve the exact program are taken, and the model is trusted
     less far after each that does not. A point counts as the same to a relative `precision`.
+    A step at which to `leave` is returned as it is: other clocks are wanted, and it has not settled.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def polish(demand: Demand, plan: Operation, precision: float = SAME_BATCH) -> So
     current = plan
     for _ in range(FREE_STEPS):
         step, point = yield from _step(demand, current, plan, 2.0)
-        if _same(step, point, precision):
+        if _same(step, point, precision) or leave(step):
             return step, point
         current = step
     current, spread = plan, 2.0
@@ -82,7 +89,7 @@ def _step(demand: Demand, current: Operation, plan: Operation, spread: float) ->
         if step.answer.optimal or point.lowest <= smallest_batch(demand.configuration):
             break
         # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
-    if not step.answer.optimal or step.throughput <= 0:
+    if not step.answer.optimal or step.throughput <= 0 or step.total("steps") <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
 
@@ -142,26 +149,37 @@ def _polish_clocks(demand: Demand, near: Operation, precision: float) -> Solving
     turn = 0
     while True:
         some = demand.with_clocks(tuple(listed[one] for one in held))
+        # Which clocks are wanted shows long before the batch has settled.
+        elsewhere = partial(_wants_others, held, len(listed))
         try:
-            step, point = yield from polish(some, near, precision)
+            step, point = yield from polish(some, near, precision, elsewhere)
         except SolverError:
             if len(listed) - 1 in held:
                 raise
             # What the lowest clock does not allow none does.
             held = [*held, len(listed) - 1]
             continue
-        slower = 2 if _power_has_price(step) else 1
-        wanted = {
-            place
-            for one, steps in zip(held, step.clock_steps, strict=True)
-            if steps > 1e-9 * max(step.clock_steps)
-            for place in range(max(one - 1, 0), min(one + slower, len(listed)))
-        }
+        wanted = _wanted(step, held, len(listed))
         if wanted <= set(held):
             return step, point
         # Clocks are let go of, so that few shapes of programs are met; but not for ever.
         held = _with_others(listed, wanted if turn < LET_GO else wanted | set(held))
         near, turn = step, turn + 1
+
+
+def _wanted(step: Operation, held: Sequence[int], clocks: int) -> set[int]:
+    """Return the clocks that run, and those beside them that have to be no better."""
+    slower = 2 if _power_has_price(step) else 1
+    return {
+        place
+        for one, steps in zip(held, step.clock_steps, strict=True)
+        if steps > 1e-9 * max(step.clock_steps)
+        for place in range(max(one - 1, 0), min(one + slower, clocks))
+    }
+
+
+def _wants_others(held: Sequence[int], clocks: int, step: Operation) -> bool:
+    return not _wanted(step, held, clocks) <= set(held)
 
 
 LET_GO = 20

@@ -4,7 +4,7 @@ In: coefficients. Out: an optimum with its multipliers.
 """
 
 from hbmopt.program.declaring import one_at_a_time
-from hbmopt.program.formulas import Array, Entry
+from hbmopt.program.formulas import Array, Entry, Numbers
 from hbmopt.program.linear_model import (
     InfeasiblePlanError,
     LinearReader,
@@ -40,6 +40,7 @@ from hbmopt.program.template import (
     KERNEL_ROWS,
     NEGLIGIBLE,
     STRUCTURAL,
+    WORTH_ARRAYS,
     Filled,
     Label,
     Template,
@@ -66,6 +67,7 @@ __all__ = [
     "NEGLIGIBLE",
     "RUNNING",
     "STRUCTURAL",
+    "WORTH_ARRAYS",
     "Array",
     "Asked",
     "ClockOperation",
@@ -76,6 +78,7 @@ __all__ = [
     "InfeasiblePlanError",
     "Label",
     "LinearReader",
+    "Numbers",
     "Operation",
     "PricedColumn",
     "PricedRack",

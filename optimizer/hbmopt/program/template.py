@@ -18,14 +18,13 @@ import pyomo.core as pyo
 from numpy.typing import NDArray
 from pyomo.repn import generate_standard_repn
 
-from hbmopt.demand import Demand, Point, Segment, collect, replaced
+from hbmopt.demand import Demand, Point, Segment, collect, replaced, structure_of
 from hbmopt.models.objective import TOKENS, Worth
 from hbmopt.models.quantities import (
     BatchPoint,
     BatchSegment,
     ConfigurationData,
     RackData,
-    ReplicaData,
     number,
 )
 from hbmopt.models.rack import declare_rack
@@ -165,15 +164,15 @@ class Filled:
 
 
 def _shape(
-    rack: RackData, replica: ReplicaData, clocks: int, batches: type[BatchSegment | BatchPoint]
+    rack: RackData,
+    structure: tuple[object, ...],
+    clocks: int,
+    batches: type[BatchSegment | BatchPoint],
 ) -> tuple[object, ...]:
     """Return what decides the structure of a program, as a key that is cheap to compare."""
     budgets = tuple(budget.name for budget in rack.budgets)
-    kernels = tuple(one.components for one in replica.kernels)
-    parts = len(replica.components), kernels, replica.offloadable
-    absent = replica.max_batch is None, replica.scale_out is None
     unlimited = rack.power_cap_kw is None, rack.min_tokens_per_ms is None
-    return clocks, *parts, *absent, batches, *unlimited, budgets
+    return clocks, structure, batches, *unlimited, budgets
 
 
 _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
@@ -182,16 +181,16 @@ _TEMPLATES: dict[tuple[object, ...], "Template"] = {}
 def template_of(rack: RackData, configuration: ConfigurationData) -> "Template":
     """Return the template of this shape, extracted when it is met for the first time."""
     clocks = configuration.clocks
-    shape = _shape(rack, clocks[0], len(clocks), type(configuration.batches))
+    shape = _shape(rack, structure_of(clocks[0]), len(clocks), type(configuration.batches))
     known = _TEMPLATES.get(shape)
     return known if known is not None else _extracted(shape, rack, configuration)
 
 
 def template_for(rack: RackData, demand: Demand, batches: Segment | Point) -> "Template":
     """Return the template of the programs of a demand, as `template_of` that of its numbers."""
-    clocks = demand.configuration.clocks
+    clocks = len(demand.configuration.clocks)
     kind = BatchSegment if isinstance(batches, Segment) else BatchPoint
-    known = _TEMPLATES.get(_shape(rack, demand.whole_replica(clocks[0]), len(clocks), kind))
+    known = _TEMPLATES.get(_shape(rack, demand.structure, clocks, kind))
     return known if known is not None else template_of(rack, demand.over(batches))
 
 

@@ -29,7 +29,7 @@ from hbmopt.demand import (
 from hbmopt.documents import Figure, KeyPath
 from hbmopt.instance import LATENCIES, Instance
 from hbmopt.models.quantities import number
-from hbmopt.program import Array, PricedRack, Template, template_of
+from hbmopt.program import WORTH_ARRAYS, Array, Numbers, PricedRack, Template, template_of
 from hbmopt.results.solution import InputResult
 
 Paths = tuple[KeyPath, ...]
@@ -144,11 +144,13 @@ def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
 
 def lagrangians(optimum: PricedRack, instances: Sequence[Instance]) -> Array:
     """Return the Lagrangian of the rack's rows at the optimum, with the numbers of instances."""
-    racks = [replace(rack_data(one), racks=optimum.rack.racks) for one in instances]
+    racks = [
+        collect(replace(rack_data(one), racks=optimum.rack.racks), []) for one in instances
+    ]
     numbers = []
     for column in optimum.columns:
-        each = [Demand(one, column.configuration).over(column.batches) for one in instances]
-        listed = [collect(data, collect(rack, [])) for rack, data in zip(racks, each, strict=True)]
+        each = [Demand(one, column.configuration).numbers(column.batches) for one in instances]
+        listed = [[*rack, *data] for rack, data in zip(racks, each, strict=True)]
         numbers.append(np.array(listed).T)
     return _lagrangian(optimum, numbers) + costs(optimum, instances)
 
@@ -233,7 +235,7 @@ def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
     """
     value = np.zeros(numbers[0].shape[1])
     for position, column in enumerate(optimum.columns):
-        template, at = template_of(optimum.rack, column.data), list(numbers[position])
+        template, at = template_of(optimum.rack, column.data), numbers[position]
         point = np.array([column.values[label] for label in template.columns])
         duals = np.array(
             [
@@ -242,13 +244,20 @@ def _lagrangian(optimum: PricedRack, numbers: Sequence[Array]) -> Array:
             ]
         )
         weights = optimum.throughput_weight, optimum.power_weight, optimum.pace_weight
-        value += lagrangian_of(template, at, point, duals, weights, first=position == 0)
+        first = position == 0
+        if at.shape[1] < WORTH_ARRAYS:
+            value += [
+                lagrangian_of(template, one, point, duals, weights, first=first)
+                for one in at.T.tolist()
+            ]
+        else:
+            value += lagrangian_of(template, list(at), point, duals, weights, first=first)
     return value
 
 
 def lagrangian_of(
     template: Template,
-    numbers: Sequence[Array],
+    numbers: Numbers,
     point: Array,
     duals: Array,
     weights: tuple[float, float, float],
@@ -260,7 +269,7 @@ def lagrangian_of(
     Parameters
     ----------
     numbers
-        Of the program, each an array of variants.
+        Of the program, each one or an array of variants.
     point, duals
         Values of the columns and multipliers of the rows, one or an array for each.
     weights
@@ -268,20 +277,22 @@ def lagrangian_of(
     first
         Whether what the rack has once is counted here.
     """
+    # Plain floats where there is one point: what follows is one number at a time.
+    columns, multipliers = (one.tolist() if one.ndim == 1 else one for one in (point, duals))
     nothing = 0.0 * point
-    value = weights[0] * template.throughput.value(numbers, point)
+    value = weights[0] * template.throughput.value(numbers, columns)
     if weights[2] != 0.0:
-        value = value + weights[2] * template.pace.value(numbers, point)
+        value = value + weights[2] * template.pace.value(numbers, columns)
     for row, (label, slack) in enumerate(zip(template.rows, template.slacks, strict=True)):
         # Rows of a clock at which nothing runs stay 0 whatever their numbers.
         parked = label.clock is not None and not point[template.row_columns(row)].any()
         if duals[row].any() and not parked:
             counted = label.family not in SHARED or first
             once = 0.0 if counted else slack.value(numbers, nothing)
-            value = value + duals[row] * (slack.value(numbers, point) - once)
+            value = value + multipliers[row] * (slack.value(numbers, columns) - once)
     if weights[1] != 0.0:
         once = 0.0 if first else template.power.value(numbers, nothing)
-        value = value + weights[1] * (template.power.value(numbers, point) - once)
+        value = value + weights[1] * (template.power.value(numbers, columns) - once)
     return value
 
 

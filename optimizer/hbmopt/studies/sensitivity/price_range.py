@@ -9,11 +9,12 @@ price as it is does not end a range.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
-from hbmopt.demand import Configuration, Demand, context_regime, smallest_batch
+from hbmopt.demand import Configuration, Demand, Point, context_regime, smallest_batch
 from hbmopt.errors import SolverError
 from hbmopt.instance import Instance, InstanceNumber
 from hbmopt.points import polish_clocks
@@ -84,7 +85,17 @@ class HeldOptimum:
     """The optimum of an instance with configuration and replicas held and the batch free."""
 
     operation: Operation
-    priced: PricedRack
+    around: Point
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that it is the optimum of."""
+        return self.operation.demand.instance
+
+    @cached_property
+    def priced(self) -> PricedRack:
+        """The optimum with its multipliers; few of those on the way to an end are asked for it."""
+        return priced(self.instance, self.operation, self.around)
 
     @property
     def objective(self) -> float:
@@ -94,7 +105,7 @@ class HeldOptimum:
     @cached_property
     def regime(self) -> tuple[bool, ...]:
         """Return which bounds on what a token sees the contexts have passed."""
-        return context_regime(self.priced.instance, self.operation.configuration)
+        return context_regime(self.instance, self.operation.configuration)
 
     def same(self, other: "HeldOptimum") -> bool:
         """Whether both are points of one smooth function."""
@@ -109,7 +120,7 @@ class HeldOptimum:
     def clocks(self) -> tuple[float, ...]:
         """Return the clocks that run, as shares of the full one."""
         places = [one.clock for one in self.pattern if one.family == "running"]
-        listed = self.priced.instance.choices.clocks
+        listed = self.instance.choices.clocks
         return tuple(listed[place] for place in sorted(one for one in places if one is not None))
 
     def margin(self, label: Label) -> float | None:
@@ -121,7 +132,7 @@ class HeldOptimum:
         operation, answer = self.operation, self.operation.answer
         template, clocks = operation.filled.template, range(len(operation.configuration.clocks))
         if label.clock is not None:
-            clock = self.priced.instance.choices.clocks[label.clock]
+            clock = self.instance.choices.clocks[label.clock]
             if clock not in operation.configuration.clocks:
                 return None
             place = operation.configuration.clocks.index(clock)
@@ -151,7 +162,7 @@ class HeldOptimum:
             if label.family in POWER_ROWS:
                 return 1.0 - self.mean_clock
             if label.family == "step_time":
-                return self.mean_clock - self.priced.instance.choices.clocks[-1]
+                return self.mean_clock - self.instance.choices.clocks[-1]
         if price > PRICED:
             return price
         slack = operation.filled.program.row_upper - answer.activity
@@ -166,7 +177,7 @@ class HeldOptimum:
     @cached_property
     def fine(self) -> bool:
         """Whether clocks stand for one that moves smoothly."""
-        listed = self.priced.instance.choices.clocks
+        listed = self.instance.choices.clocks
         return max((high - low for high, low in pairwise(listed)), default=1.0) <= FINE_CLOCKS
 
     @property
@@ -189,7 +200,7 @@ class HeldOptimum:
         """
         operation, found = self.operation, set[Label]()
         template, values = operation.filled.template, operation.values
-        listed, fine = self.priced.instance.choices.clocks, self.fine
+        listed, fine = self.instance.choices.clocks, self.fine
         places: list[int | None] = [None] * len(operation.configuration.clocks)
         if not fine:
             places = [listed.index(clock) for clock in operation.configuration.clocks]
@@ -228,7 +239,7 @@ def held_optimum(instance: Instance, near: Operation) -> Solving[HeldOptimum | N
         return None
     if operation.throughput <= 0.0:
         return None
-    return HeldOptimum(operation, priced(instance, operation, point))
+    return HeldOptimum(operation, point)
 
 
 def _any_clock(instance: Instance, near: Operation) -> Configuration:
@@ -236,15 +247,30 @@ def _any_clock(instance: Instance, near: Operation) -> Configuration:
     return replace(near.configuration, clocks=tuple(instance.choices.clocks))
 
 
-def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: float) -> float:
-    """Return d(objective) / d(amount) at an optimum, where the number has this amount.
+def slopes(
+    optimum: PricedRack, base: Instance, amounts: Sequence[tuple[InstanceNumber, float]]
+) -> list[float]:
+    """Return d(objective) / d(amount) at an optimum, where each number has this amount.
 
     By the envelope theorem: the central difference of the Lagrangian, which is smooth.
     """
-    width = STEP * (abs(amount) or number.scale)
-    ends = [number.at(base, amount + change) for change in (width, -width)]
-    above, below = lagrangians(optimum, ends)
-    return float(above - below) / (2.0 * width)
+    widths = [STEP * (abs(amount) or number.scale) for number, amount in amounts]
+    ends = [
+        number.at(base, amount + change)
+        for (number, amount), width in zip(amounts, widths, strict=True)
+        for change in (width, -width)
+    ]
+    values = lagrangians(optimum, ends)
+    return [
+        float(above - below) / (2.0 * width)
+        for above, below, width in zip(values[::2], values[1::2], widths, strict=True)
+    ]
+
+
+def slope(optimum: PricedRack, base: Instance, number: InstanceNumber, amount: float) -> float:
+    """Return what `slopes` does, of one number."""
+    (found,) = slopes(optimum, base, [(number, amount)])
+    return found
 
 
 _Known = tuple[float, HeldOptimum]
@@ -297,20 +323,21 @@ def price_side(
         beyond, other = outside
         if other is None:
             return Side(good, NO_PLAN, beside)
-        slopes = slope(held.priced, base, number, good), slope(other.priced, base, number, beyond)
-        if crossed == MOST_CROSSED or jumps(number, centre.objective, *slopes):
+        last = slope(held.priced, base, number, good)
+        new = slope(other.priced, base, number, beyond)
+        if crossed == MOST_CROSSED or jumps(number, centre.objective, last, new):
             return Side(good, _change(held, other), beside)
         # Other rows, but the same price: one of several equal optima, or nothing to this number.
         before, good, held = None, beyond, other
         crossed += 1
 
 
-def jumps(number: InstanceNumber, objective: float, *slopes: float) -> bool:
+def jumps(number: InstanceNumber, objective: float, *prices: float) -> bool:
     """Whether prices a hair apart differ by more than curvature can account for."""
-    largest = max(map(abs, slopes))
+    largest = max(map(abs, prices))
     if largest * number.size <= NOTHING * objective:
         return False
-    return max(slopes) - min(slopes) > JUMP * largest
+    return max(prices) - min(prices) > JUMP * largest
 
 
 def _outward(number: InstanceNumber, *, upward: bool) -> list[float]:
@@ -410,7 +437,7 @@ def _named(family: str, after: HeldOptimum) -> str:
     """Return the name of a row as the table of limits has it."""
     if family == "offload_share":
         return "a component's share of 100 % in SRAM"
-    budgets = after.priced.instance.budgets
+    budgets = after.instance.budgets
     if family == "budget" and len(budgets) == 1:
         return budgets[0].name
     return family

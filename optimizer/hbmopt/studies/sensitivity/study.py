@@ -45,7 +45,7 @@ from hbmopt.studies.sensitivity.price_range import (
     Side,
     jumps,
     price_side,
-    slope,
+    slopes,
 )
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ def sensitivity(
         return Sensitivity(conflict=solution.conflict, seconds=seconds, **heading)
     held: HeldOptimum | None = None
     if instance.choices.uniform:
-        optimum = priced(instance, found.relaxed, found.around)
-        held = HeldOptimum(found.relaxed, optimum)
+        held = HeldOptimum(found.relaxed, found.around)
+        optimum = held.priced
     else:
         from hbmopt.results import solve_mixed  # Pyomo's solver interface
 
@@ -276,8 +276,7 @@ class _Study:
     ) -> tuple[tuple[NumberPrice, ...], tuple[str, ...], bool]:
         """Return the prices, the names of numbers that nothing reads, and whether it was cut."""
         priced_ones, unused = list[tuple[InstanceNumber, NumberPrice]](), list[str]()
-        for number in numbers:
-            price = self._price(number)
+        for number, price in zip(numbers, self._prices(numbers), strict=True):
             if not price.elasticity and not price.unit_price and not self._is_read(number):
                 unused.append(number.name)
             else:
@@ -304,21 +303,28 @@ class _Study:
         found.sort(key=lambda one: (one.unit_price is None, -one.worth))
         return tuple(found), tuple(unused), interrupted
 
-    def _price(self, number: InstanceNumber) -> NumberPrice:
-        """Return the price of a number at the optimum itself."""
-        quoted = NumberPrice(
-            name=number.name,
-            section=number.section,
-            value=number.amount * number.quoted,
-            unit=number.unit,
-            status=number.status,
-        )
-        if not number.priced:
-            return quoted
-        rate = slope(self.optimum, self.instance, number, number.amount)
-        if abs(rate) * number.size <= NOTHING * self.optimum.objective:
-            rate = 0.0
-        return self._priced_at(number, quoted, rate)
+    def _prices(self, numbers: Sequence[InstanceNumber]) -> list[NumberPrice]:
+        """Return the prices of numbers at the optimum itself; counts have none."""
+        continuous = [one for one in numbers if one.priced]
+        amounts = [(one, one.amount) for one in continuous]
+        rates = slopes(self.optimum, self.instance, amounts)
+        known = {one.name: rate for one, rate in zip(continuous, rates, strict=True)}
+        found = list[NumberPrice]()
+        for number in numbers:
+            quoted = NumberPrice(
+                name=number.name,
+                section=number.section,
+                value=number.amount * number.quoted,
+                unit=number.unit,
+                status=number.status,
+            )
+            rate = known.get(number.name)
+            if rate is not None:
+                if abs(rate) * number.size <= NOTHING * self.optimum.objective:
+                    rate = 0.0
+                quoted = self._priced_at(number, quoted, rate)
+            found.append(quoted)
+        return found
 
     def _priced_at(self, number: InstanceNumber, price: NumberPrice, rate: float) -> NumberPrice:
         """Return a price with d(throughput) / d(amount) filled in."""
@@ -380,14 +386,14 @@ class _Study:
     ) -> NumberPrice:
         objective = self.optimum.objective
         centre = (price.unit_price or 0.0) / self._unit_price(number, 1.0)
-        slopes = [one.slope for one in (below, above) if one.slope is not None]
-        if slopes and jumps(number, objective, centre, *slopes):
+        beside = [one.slope for one in (below, above) if one.slope is not None]
+        if beside and jumps(number, objective, centre, *beside):
             # The multipliers at a kink are any between those of its sides: quote those instead.
-            price = self._priced_at(number, price, slopes[-1])
-            if len(slopes) == 2:
-                ends = [self._unit_price(number, one) for one in slopes]
+            price = self._priced_at(number, price, beside[-1])
+            if len(beside) == 2:
+                ends = [self._unit_price(number, one) for one in beside]
                 price = replace(price, unit_price_below=ends[0], unit_price_above=ends[1])
-                worth = max(map(abs, slopes)) * number.size / objective
+                worth = max(map(abs, beside)) * number.size / objective
                 price = replace(price, worth=worth)
         return replace(price, low=_end(number, below), high=_end(number, above))
 
