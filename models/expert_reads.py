@@ -18,6 +18,7 @@ In rate space alpha multiplies steps and beta sequence-steps, so both stay linea
 """
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple, cast
 
@@ -33,11 +34,16 @@ class LinearPiece(NamedTuple):
 
 def fullest_of(ranks: float) -> float:
     """Return the expected maximum of so many standard normal variables; of an array, of each."""
+    if np.ndim(ranks) == 0:
+        return _fullest_of(float(ranks))
     counts, places = np.unique(ranks, return_inverse=True)
-    normal = NormalDist()
-    found = [normal.inv_cdf((one - 0.375) / (one + 0.25)) if one > 1 else 0.0 for one in counts]
-    expected = np.array(found)[places.reshape(np.shape(ranks))]
-    return cast("float", expected)
+    found = np.array([_fullest_of(float(one)) for one in counts])
+    return cast("float", found[places.reshape(np.shape(ranks))])
+
+
+@lru_cache
+def _fullest_of(ranks: float) -> float:
+    return NormalDist().inv_cdf((ranks - 0.375) / (ranks + 0.25)) if ranks > 1 else 0.0
 
 
 def rank_spread(experts: float, ranks: float) -> float:

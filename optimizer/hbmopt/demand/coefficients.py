@@ -284,10 +284,15 @@ class Demand:
         if missing:
             # Few of them change with the clock: all clocks take one look.
             listed = collect(self.at_clocks(np.array(missing)), [])
-            for place, clock in enumerate(missing):
-                self._numbers[clock] = [
-                    float(one[place]) if isinstance(one, np.ndarray) else one for one in listed
-                ]
+            changed = [
+                (place, one.tolist())
+                for place, one in enumerate(listed)
+                if isinstance(one, np.ndarray)
+            ]
+            for turn, clock in enumerate(missing):
+                for place, values in changed:
+                    listed[place] = values[turn]
+                self._numbers[clock] = listed.copy()
         for clock in self.configuration.clocks:
             first = len(found)
             found += self._numbers[clock]
@@ -484,7 +489,9 @@ def _replica(instance: Instance, configuration: Configuration, law: PowerLaw) ->
         hbm_tb_per_s=float(accelerator.hbm_bandwidth),
         link_tb_per_s=float(accelerator.scale_up_bandwidth) or 1.0,
         attention_peak_tflops=float(accelerator.peak_flops["bf16"]),
-        components=tuple(component_data(instance, configuration, name, law) for name in names),
+        components=tuple(
+            component_data(instance, configuration, name, tokens, law) for name in names
+        ),
         kernels=kernel_classes(names, attained, slower),
         kv_held_gb=cache.held * fuller,
         kv_read_gb=cache.read * fuller,
@@ -512,7 +519,9 @@ def _replica(instance: Instance, configuration: Configuration, law: PowerLaw) ->
         power=_accelerator_power(instance, configuration, 1.0, law),
         lpu=_lpu_units(instance, configuration),
         offloadable=tuple(names.index(name) for name in offloadable),
-        offloaded=tuple(offloaded_data(instance, configuration, name) for name in offloadable),
+        offloaded=tuple(
+            offloaded_data(instance, configuration, name, tokens) for name in offloadable
+        ),
     )
 
 

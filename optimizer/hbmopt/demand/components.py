@@ -16,7 +16,7 @@ from hbmopt.demand.placement import (
     larger_table,
     stage_imbalance,
 )
-from hbmopt.demand.sequence import GIGA, StepTokens, step_tokens
+from hbmopt.demand.sequence import GIGA, StepTokens
 from hbmopt.demand.step_latency import layer_latency
 from hbmopt.instance import (
     ARITHMETIC,
@@ -113,7 +113,11 @@ def _gflop(model: Llm | Draft, component: str) -> float:
 
 
 def component_data(
-    instance: Instance, configuration: Configuration, component: str, law: PowerLaw
+    instance: Instance,
+    configuration: Configuration,
+    component: str,
+    tokens: StepTokens,
+    law: PowerLaw,
 ) -> ComponentData:
     """Return what one component keeps, reads, computes and draws over a replica, all experts read.
 
@@ -123,7 +127,6 @@ def component_data(
     if component in (DRAFT_DENSE, DRAFT_EXPERTS):
         return _draft_component(instance, configuration, component, law)
     llm, layout, scheme = instance.llm, configuration.layout, configuration.weight_format
-    tokens = step_tokens(instance, configuration)
     fuller, stages = stage_imbalance(llm.layers, layout), 1.0 * layout.pipeline_parallel
     one_copy = llm.loaded_bytes(scheme, component) * GIGA * fuller
     resident = one_copy * copies(llm, layout, component)
@@ -252,14 +255,13 @@ def _visits(llm: Llm, component: str) -> tuple[float, float]:
 
 
 def offloaded_data(
-    instance: Instance, configuration: Configuration, component: str
+    instance: Instance, configuration: Configuration, component: str, tokens: StepTokens
 ) -> OffloadedData:
     """Return what one component keeps, reads and computes on LPUs, all experts read."""
     llm, scheme, offload = instance.llm, configuration.weight_format, instance.rack.offload
     if offload is None:
         raise AssertionError("only racks with LPUs have offloadable components")
     device, latency = offload.device, instance.calibration.latency
-    tokens = step_tokens(instance, configuration)
     visits, passes = tokens.passing, 1.0
     if component == "lm_head":
         passes += _drafts_at_head(llm, tokens)

@@ -37,19 +37,19 @@ def collect(tree: object, found: list[float]) -> list[float]:
     for part in parts:
         if isinstance(part, float):
             found.append(part)
-        else:
+        elif type(part) not in LEAVES:
             collect(part, found)
     return found
 
 
 def plain(tree: Tree) -> Tree:
     """Return the tree with plain floats in place of numpy's, arrays of many numbers as they are."""
-    if isinstance(tree, np.ndarray | np.generic):
+    if isinstance(tree, NUMPY):
         return float(tree) if np.ndim(tree) == 0 else tree  # type: ignore[return-value]
     parts = tree if isinstance(tree, tuple) else _parts(tree)
     changed: list[object] | None = None
     for place, part in enumerate(parts):
-        if type(part) is float:
+        if type(part) in LEAVES:
             continue
         made = plain(part)
         if made is not part:
@@ -58,6 +58,12 @@ def plain(tree: Tree) -> Tree:
     if changed is None:
         return tree
     return tuple(changed) if isinstance(tree, tuple) else type(tree)(*changed)  # type: ignore[return-value]
+
+
+NUMPY = (np.ndarray, np.generic)
+
+LEAVES = frozenset({float, int, str, bool, type(None)})
+"""Types of plain values, which have no parts."""
 
 
 def replaced(tree: Tree, change: Callable[[float], object]) -> Tree:

@@ -24,6 +24,9 @@ Number = float | Array
 SAME_BATCH = 1e-9
 """Relative difference of two batches that are one."""
 
+RUNS = 1e-9
+"""Steps at a clock, as a share of those at the busiest one, from which on it runs."""
+
 
 Polished: TypeAlias = tuple[Operation, Point]
 """An optimum with its batch free, and the point whose first-order model it is the optimum of."""
@@ -83,21 +86,23 @@ def _held(plan: Operation) -> float | None:
 
 def _step(demand: Demand, current: Operation, plan: Operation, spread: float) -> Solving[Polished]:
     """Return the optimum of the first-order model around `current`, and the model's point."""
-    for trusted in (spread, math.inf):
-        point = _first_order(demand, current, trusted)
+    smallest = smallest_batch(demand.configuration)
+    for batch, trusted in ((current.batch, spread), (current.batch, math.inf), (smallest, 2.0)):
+        point = _first_order(demand, current, batch, trusted)
         step = yield Asked(demand, point, _held(plan), plan.worth)
-        if step.answer.optimal or point.lowest <= smallest_batch(demand.configuration):
+        if step.answer.optimal:
             break
         # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
+        # Seen from a large batch a small one reads more experts than it does.
     if not step.answer.optimal or step.throughput <= 0 or step.total("steps") <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point
 
 
-def _first_order(demand: Demand, operation: Operation, spread: float) -> Point:
+def _first_order(demand: Demand, operation: Operation, batch: float, spread: float) -> Point:
     known = dict(zip(operation.configuration.clocks, operation.clock_steps, strict=True))
     steps = tuple(known.get(clock, 0.0) for clock in demand.configuration.clocks)
-    return point_around(demand, operation.batch, operation.offloaded_share, steps, spread)
+    return point_around(demand, batch, operation.offloaded_share, steps, spread)
 
 
 def polish_clocks(
@@ -145,7 +150,8 @@ def _polish_clocks(demand: Demand, near: Operation, precision: float) -> Solving
         As `polish` does.
     """
     listed = demand.configuration.clocks
-    held = _with_others(listed, {listed.index(one) for one in near.configuration.clocks})
+    before = [listed.index(one) for one in near.configuration.clocks]
+    held = _with_others(listed, _wanted(near, before, len(listed)))
     turn = 0
     while True:
         some = demand.with_clocks(tuple(listed[one] for one in held))
@@ -159,27 +165,38 @@ def _polish_clocks(demand: Demand, near: Operation, precision: float) -> Solving
             # What the lowest clock does not allow none does.
             held = [*held, len(listed) - 1]
             continue
-        wanted = _wanted(step, held, len(listed))
+        wanted = _wanted(step, held, len(listed), MOSTLY)
         if wanted <= set(held):
-            return step, point
+            wanted = _wanted(step, held, len(listed))
+            if wanted <= set(held):
+                return step, point
         # Clocks are let go of, so that few shapes of programs are met; but not for ever.
         held = _with_others(listed, wanted if turn < LET_GO else wanted | set(held))
         near, turn = step, turn + 1
 
 
-def _wanted(step: Operation, held: Sequence[int], clocks: int) -> set[int]:
+MOSTLY = 0.05
+"""Steps at a clock, as a share of those at the busiest one, that show where others are wanted.
+
+The way from one batch and mix of clocks to another leaves few at all clocks that it came through.
+"""
+
+
+def _wanted(
+    step: Operation, held: Sequence[int], clocks: int, least: float = RUNS
+) -> set[int]:
     """Return the clocks that run, and those beside them that have to be no better."""
     slower = 2 if _power_has_price(step) else 1
     return {
         place
         for one, steps in zip(held, step.clock_steps, strict=True)
-        if steps > 1e-9 * max(step.clock_steps)
+        if steps > least * max(step.clock_steps)
         for place in range(max(one - 1, 0), min(one + slower, clocks))
     }
 
 
 def _wants_others(held: Sequence[int], clocks: int, step: Operation) -> bool:
-    return not _wanted(step, held, clocks) <= set(held)
+    return not _wanted(step, held, clocks, MOSTLY) <= set(held)
 
 
 LET_GO = 20

@@ -65,6 +65,24 @@ MOST_CROSSED = 5
 MOST_DRAWN = 16
 """Times that an end is drawn on to; what has not been met by then is halved."""
 
+DRAWN_FROM = 3
+"""Amounts from which an end is drawn on."""
+
+BESIDE = 1e-3
+"""Relative distance of a neighbour that says where margins are going."""
+
+REACHED = 20.0
+"""How much farther than that one goes where an amount at an expected end is inside."""
+
+CLOSE = 0.02
+"""Relative distance from which on an end is looked for on both sides."""
+
+LOGARITHMIC = 1e-6
+"""Powers up to this size are the logarithm."""
+
+POWERS, HALVINGS = 8.0, 30
+"""Between which powers of an amount the one that fits is looked for, and how often by halves."""
+
 RUNNING = 1e-6
 """Share of the time, or of the steps, from which on a clock runs or a component is offloaded."""
 
@@ -167,6 +185,12 @@ class HeldOptimum:
             return price
         slack = operation.filled.program.row_upper - answer.activity
         return min(float(slack[row]) for row in rows)
+
+    @property
+    def limits(self) -> frozenset[Label]:
+        """Return the rows that may come to have a price, at any clock."""
+        rows = self.operation.filled.template.rows
+        return frozenset(replace(one, clock=None) for one in rows if one.family not in UNPRICED)
 
     def _takes_time(self, row: Label) -> bool:
         """Whether the class of kernels of a row takes any: one whose work is offloaded has none."""
@@ -363,52 +387,113 @@ def _narrowed(
 ) -> Solving[tuple[_Known, tuple[float, HeldOptimum | None]]]:
     """Return the last amount with the pattern of `inside`, the first without, and the optima.
 
-    The end is sought where what changes there would be nothing, drawn on from two amounts that are
-    inside, `before` and the last one; halves are taken where that is not known or gets nowhere.
+    The end is sought where what changes there would be nothing, drawn on from the last amounts
+    that are inside, `before` among them; halves are taken where that is not known or gets nowhere.
     """
-    (good, held), (bad, other) = inside, outside
-    expected, drawn = False, 0
-    while abs(bad - good) > RESOLUTION * good:
-        # What is expected anew is tried; where that was too far, something nearly as far.
-        tries = []
-        if not expected and drawn < MOST_DRAWN:
-            tries = _around_the_end(before, (good, held), (bad, other))
+    known = [inside] if before is None else [before, inside]
+    bad, other = outside
+    too_far, reached, drawn = False, False, 0
+    while abs(bad - known[-1][0]) > RESOLUTION * known[-1][0]:
+        good, held = known[-1]
+        aside = END * math.copysign(RESOLUTION * good, bad - good)
+        tries, expected = [math.sqrt(good * bad)], None
+        if len(known) == 1:
+            # A neighbour says where things are going.
+            tries = [good + math.copysign(min(BESIDE * good, 0.5 * abs(bad - good)), bad - good)]
+        elif too_far:
+            tries = [good ** (1.0 - NEARLY) * bad**NEARLY]
+        elif drawn < MOST_DRAWN:
+            expected = _expected_end(known, (bad, other))
             drawn += 1
-        aim = NEARLY if expected else 0.5
-        expected = bool(tries)
-        for amount in tries or [good ** (1.0 - aim) * bad**aim]:
-            if not min(good, bad) < amount < max(good, bad):
+        if expected is not None:
+            tries = [expected - aside, expected + aside]
+            if abs(expected - good) > CLOSE * good:
+                # Two neighbours tell little of what is far: first something on the way there.
+                tries = [expected if len(known) > 2 else math.sqrt(good * expected)]
+        elif reached:
+            # Nothing is left of what was to change, and yet it is inside: the end is near.
+            tries = [good + REACHED * aside]
+        too_far, reached = False, False
+        for amount in tries:
+            if not min(known[-1][0], bad) < amount < max(known[-1][0], bad):
                 continue
-            tried = yield from held_optimum(number.at(base, amount), held.operation)
+            tried = yield from held_optimum(number.at(base, amount), known[-1][1].operation)
             if tried is not None and tried.same(held):
-                before, good, held = (good, held), amount, tried
-                expected = False
-            else:
-                bad, other = amount, tried
-    return (good, held), (bad, other)
+                known = [*known, (amount, tried)][-DRAWN_FROM:]
+                reached = expected is not None
+                continue
+            bad, other, too_far = amount, tried, expected is not None and known[-1][0] == good
+            break
+    return known[-1], (bad, other)
 
 
-def _around_the_end(
-    before: _Known | None, inside: _Known, outside: tuple[float, HeldOptimum | None]
-) -> list[float]:
-    """Return amounts just before and just beyond where the pattern is expected to end."""
-    (good, held), (bad, other) = inside, outside
-    if before is None or not before[1].same(held):
-        return []
-    margins = [(before[1].spare_batch, held.spare_batch)]
-    if other is not None:
-        changed = held.pattern ^ other.pattern
-        both = [(before[1].margin(label), held.margin(label)) for label in changed]
-        margins = [(one, two) for one, two in both if one is not None and two is not None]
-    passed = math.log(good / before[0])
-    expected = [last / (first - last) * passed for first, last in margins if first > last > 0.0]
+def _expected_end(
+    known: Sequence[_Known], outside: tuple[float, HeldOptimum | None]
+) -> float | None:
+    """Return where the pattern of amounts that are inside is expected to end, if that is known."""
+    bad, other = outside
+    good, held = known[-1]
+    optima = [one for _, one in known]
+    if not all(one.same(held) for one in optima):
+        return None
+    # Where nothing runs at all beyond, anything may be what ends before.
+    changed = held.pattern ^ other.pattern if other is not None else held.pattern | held.limits
+    margins = [[one.margin(label) for one in optima] for label in changed]
+    if other is None:
+        margins.append([one.spare_batch for one in optima])
+    # As logarithms of the amounts: most of what changes is a product of them.
+    ways = [math.log(amount / good) for amount, _ in known]
     width = math.log(bad / good)
-    near = [one for one in expected if 0.0 < one / width < 1.0]
-    if not near:
-        return []
-    end = good * math.exp(min(near, key=abs))
-    aside = END * math.copysign(RESOLUTION * good, bad - good)
-    return [end - aside, end + aside]
+    ends = [
+        _nothing_at(ways, [one for one in values if one is not None])
+        for values in margins
+        if None not in values
+    ]
+    met = [one for one in ends if one is not None and 0.0 < one / width < 1.0]
+    return good * math.exp(min(met, key=abs)) if met else None
+
+
+def _nothing_at(ways: Sequence[float], margins: Sequence[float]) -> float | None:
+    """Return where a margin that falls is expected to be nothing, in logarithms of the amount.
+
+    It is drawn on as linear in the logarithm through two amounts, and in the power of the amount
+    that fits best through three: coefficients are products and quotients of numbers.
+    """
+    last, now = margins[-2:]
+    if not last > now > 0.0:
+        return None
+    power = _power_through(ways, margins) if len(margins) > 2 else 0.0
+    reached = _grown(ways[-2], power) + last / (last - now) * (
+        _grown(ways[-1], power) - _grown(ways[-2], power)
+    )
+    inside = 1.0 + power * reached
+    if abs(power) < LOGARITHMIC:
+        return reached
+    return math.log(inside) / power if inside > 0.0 else None
+
+
+def _grown(way: float, power: float) -> float:
+    """Return (x ** power - 1) / power of x = exp(way), which is its logarithm at a power of 0."""
+    return way if abs(power) < LOGARITHMIC else math.expm1(power * way) / power
+
+
+def _power_through(ways: Sequence[float], margins: Sequence[float]) -> float:
+    """Return the power of the amount in which three margins are linear, within `POWERS`."""
+    first, last, now = margins[-3:]
+    a, b, c = ways[-3:]
+    if not first > last:
+        return 0.0
+    wanted = (last - now) / (first - last)
+    low, high = -POWERS, POWERS
+    for _ in range(HALVINGS):
+        power = 0.5 * (low + high)
+        one, two, three = (_grown(way, power) for way in (a, b, c))
+        # Seen from where it starts: with a higher power what comes later grows faster.
+        if ((three - two) / (two - one) > wanted) == (c > a):
+            high = power
+        else:
+            low = power
+    return 0.5 * (low + high)
 
 
 def _change(before: HeldOptimum, after: HeldOptimum) -> str:
