@@ -278,6 +278,8 @@ def slopes(
 
     By the envelope theorem: the central difference of the Lagrangian, which is smooth.
     """
+    if not amounts:
+        return []
     widths = [STEP * (abs(amount) or number.scale) for number, amount in amounts]
     ends = [
         number.at(base, amount + change)
