@@ -132,9 +132,16 @@ def resource_scales(names: Iterable[str | None]) -> tuple[alt.Scale, alt.Scale]:
     return alt.Scale(domain=labels, range=colours), alt.Scale(domain=labels, range=shapes)
 
 
+class _Rows(alt.InlineData):
+    """Data of which charts that are put together hold no copies: nobody changes them."""
+
+    def __deepcopy__(self, _: object = None) -> "_Rows":
+        return self
+
+
 def inline(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Return rows as data that stand in the chart itself."""
-    return alt.InlineData(values=[dict(one) for one in rows])
+    return _Rows(values=[dict(one) for one in rows])
 
 
 def ribbon(base: alt.Chart) -> alt.Chart:
@@ -211,11 +218,13 @@ def layered(charts: Sequence[alt.Chart], width: int, height: int) -> alt.LayerCh
 def finished(chart: Finished, title: alt.TitleParams) -> Finished:
     """Return a chart with the look of all: sizes that print, faint grids, labels never cut."""
     font = "Helvetica, Arial, Liberation Sans, sans-serif"
-    styled: Finished = (
-        chart.properties(title=title, usermeta=MENU)
-        .configure(background="white", font=font, padding=12)
-        .configure_view(stroke=None)
-        .configure_axis(
+    # All at one go, as each call copies the whole chart.
+    styled: Finished = chart.properties(title=title, usermeta=MENU).configure(
+        background="white",
+        font=font,
+        padding=12,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
             labelFontSize=12,
             titleFontSize=13,
             titleFontWeight="normal",
@@ -227,8 +236,8 @@ def finished(chart: Finished, title: alt.TitleParams) -> Finished:
             gridColor=FAINT,
             labelLimit=0,
             titleLimit=0,
-        )
-        .configure_legend(
+        ),
+        legend=alt.LegendConfig(
             labelFontSize=12,
             titleFontSize=12,
             titleFontWeight="normal",
@@ -238,8 +247,8 @@ def finished(chart: Finished, title: alt.TitleParams) -> Finished:
             titleLimit=0,
             symbolSize=90,
             rowPadding=4,
-        )
-        .configure_title(
+        ),
+        title=alt.TitleConfig(
             fontSize=16,
             subtitleFontSize=12,
             subtitleColor="#555555",
@@ -247,6 +256,6 @@ def finished(chart: Finished, title: alt.TitleParams) -> Finished:
             offset=14,
             subtitlePadding=5,
             limit=0,
-        )
+        ),
     )
     return styled

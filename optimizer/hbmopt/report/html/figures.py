@@ -27,7 +27,8 @@ def specified(chart: "Chart") -> dict[str, Any]:
     Hidden characters are visible. A title within becomes part of an expression, a program in a
     text: a backslash there stands twice, which an axis shows, and a new line is a space.
     """
-    specification: dict[str, Any] = chart.to_dict()
+    # That charts are valid is tested; asking here takes as long as drawing one.
+    specification: dict[str, Any] = chart.to_dict(validate=False)
     return {key: _specified(value, key) for key, value in specification.items()}
 
 

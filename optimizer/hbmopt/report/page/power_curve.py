@@ -12,7 +12,7 @@ from hbmopt.points import has_formula
 from hbmopt.program import resting_power
 from hbmopt.report.tables import configuration_text
 from hbmopt.results import Solution, priced_solution, solutions
-from hbmopt.studies.sweep import answer_row
+from hbmopt.studies.sweep import Evaluator, answer_row
 
 BY_FORMULA, BY_SEARCH = 24, 7
 """Steps of a curve: where a point has a formula, and where each takes a search."""
@@ -41,8 +41,12 @@ def power_caps(instance: Instance) -> list[float]:
 
 def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `hbmopt.charts.power_curve_chart` at caps in kW."""
-    solved = solutions([_under(instance, cap) for cap in caps])
-    for cap, row in zip(caps, map(answer_row, solved), strict=True):
+    capped = [_under(instance, cap) for cap in caps]
+    if has_formula(instance):
+        rows = (answer() for answer in Evaluator().rows(capped))
+    else:
+        rows = map(answer_row, solutions(capped))
+    for cap, row in zip(caps, rows, strict=True):
         yield _row(row, cap)
 
 
