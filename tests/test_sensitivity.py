@@ -21,7 +21,6 @@ from hbmopt.instance.numbers import ACCELERATOR_POWER, KV_CACHE, PEAKS, WEIGHTS,
 from hbmopt.llm.attention import whole_groups
 from hbmopt.plan import search
 from hbmopt.program import answered
-from hbmopt.program.optimum import priced
 from hbmopt.report.charts.chart_files import sensitivity_chart
 from hbmopt.report.tables.json_schema import schema_text
 from hbmopt.studies.sensitivity.price_range import HeldOptimum, held_optimum, slope

@@ -183,6 +183,11 @@ class Demand:
         return len(full.components), full.offloadable, *absent, reads
 
     @cached_property
+    def rack(self) -> RackData:
+        """What all configurations of the rack share."""
+        return rack_data(self.instance)
+
+    @cached_property
     def structure(self) -> tuple[object, ...]:
         """What decides which rows and columns a replica has, but for its clocks."""
         return structure_of(self._full)
@@ -283,11 +288,11 @@ class Demand:
         missing = [clock for clock in self.configuration.clocks if clock not in self._numbers]
         if missing:
             # Few of them change with the clock: all clocks take one look.
-            listed = collect(self.at_clocks(np.array(missing)), [])
+            listed: list[float] = collect(self.at_clocks(np.array(missing)), [])
             changed = [
-                (place, one.tolist())
+                (place, np.asarray(one).tolist())
                 for place, one in enumerate(listed)
-                if isinstance(one, np.ndarray)
+                if np.ndim(one)
             ]
             for turn, clock in enumerate(missing):
                 for place, values in changed:

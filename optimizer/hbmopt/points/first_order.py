@@ -46,7 +46,7 @@ def polish(
     the next point. Should the points not settle, as between two vertices with a smooth optimum
     in between, only steps that improve the exact program are taken, and the model is trusted
     less far after each that does not. A point counts as the same to a relative `precision`.
-    A step at which to `leave` is returned as it is: other clocks are wanted, and it has not settled.
+    A step at which to `leave` is returned as it is, before it has settled.
 
     Raises
     ------
@@ -182,9 +182,7 @@ The way from one batch and mix of clocks to another leaves few at all clocks tha
 """
 
 
-def _wanted(
-    step: Operation, held: Sequence[int], clocks: int, least: float = RUNS
-) -> set[int]:
+def _wanted(step: Operation, held: Sequence[int], clocks: int, least: float = RUNS) -> set[int]:
     """Return the clocks that run, and those beside them that have to be no better."""
     slower = 2 if _power_has_price(step) else 1
     return {

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmopt.demand import Configuration, Demand, Point, Segment, collect, rack_data
+from hbmopt.demand import Configuration, Demand, Point, Segment, collect
 from hbmopt.models.objective import TOKENS, Worth
 from hbmopt.models.quantities import ConfigurationData, RackData
 from hbmopt.program import highs
@@ -163,7 +163,7 @@ def solve_programs(asked: Sequence[Asked]) -> list[Operation]:
 
 def filled_programs(asked: Sequence[Asked]) -> list[tuple[RackData, Filled]]:
     """Return many programs and the racks that they are of; those of one shape filled together."""
-    racks = [rack_data(one.demand.instance) for one in asked]
+    racks = [one.demand.rack for one in asked]
     shapes: dict[int, tuple[Template, list[int]]] = {}
     for place, (rack, one) in enumerate(zip(racks, asked, strict=True)):
         template = template_for(rack, one.demand, one.batches)

@@ -144,9 +144,7 @@ def worth(optimum: PricedRack, paths: tuple[KeyPath, ...]) -> float:
 
 def lagrangians(optimum: PricedRack, instances: Sequence[Instance]) -> Array:
     """Return the Lagrangian of the rack's rows at the optimum, with the numbers of instances."""
-    racks = [
-        collect(replace(rack_data(one), racks=optimum.rack.racks), []) for one in instances
-    ]
+    racks = [collect(replace(rack_data(one), racks=optimum.rack.racks), []) for one in instances]
     numbers = []
     for column in optimum.columns:
         each = [Demand(one, column.configuration).numbers(column.batches) for one in instances]

@@ -42,10 +42,11 @@ def power_caps(instance: Instance) -> list[float]:
 def power_rows(instance: Instance, caps: list[float]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `hbmopt.charts.power_curve_chart` at caps in kW."""
     capped = [_under(instance, cap) for cap in caps]
-    if has_formula(instance):
-        rows = (answer() for answer in Evaluator().rows(capped))
-    else:
-        rows = map(answer_row, solutions(capped))
+    rows: Iterator[dict[str, Any]] = (
+        (answer() for answer in Evaluator().rows(capped))
+        if has_formula(instance)
+        else map(answer_row, solutions(capped))
+    )
     for cap, row in zip(caps, rows, strict=True):
         yield _row(row, cap)
 

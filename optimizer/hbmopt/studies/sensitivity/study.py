@@ -33,7 +33,6 @@ from hbmopt.program import (
     PricedRack,
     Solving,
     answered_together,
-    priced,
     template_of,
 )
 from hbmopt.results import Conflict, Solution, configuration_of, plain, priced_solution, solution_of
