@@ -15,15 +15,16 @@ from builders import INSTANCES
 from commands import runner
 from hbmopt.basics import show
 from hbmopt.cli import cli
+from hbmopt.demand import Demand, Segment, smallest_batch
 from hbmopt.documents.figure import Figure
 from hbmopt.errors import InputError
 from hbmopt.instance.numbers import ACCELERATOR_POWER, KV_CACHE, PEAKS, WEIGHTS, numbers_of
 from hbmopt.llm.attention import whole_groups
 from hbmopt.plan import search
-from hbmopt.program import answered
+from hbmopt.program import answered, solve_program
 from hbmopt.report.charts.chart_files import sensitivity_chart
 from hbmopt.report.tables.json_schema import schema_text
-from hbmopt.studies.sensitivity.price_range import HeldOptimum, held_optimum, slope
+from hbmopt.studies.sensitivity.price_range import NO_PLAN, HeldOptimum, held_optimum, slope
 from hbmopt.studies.sensitivity.study import parse_step
 
 CLOSED_FORM = INSTANCES / "closed_form.yaml"
@@ -220,6 +221,37 @@ def test_the_price_is_the_slope_within_its_range_and_jumps_at_its_end():
         assert other == pytest.approx(one, rel=0.16)
     for within, beyond in ((inside[0], low * 0.999), (inside[-1], high * 1.001)):
         assert abs(slope_at(beyond) - within) > 0.25 * within
+
+
+@pytest.mark.parametrize("name", ["h200", "deepseek_r1_h200"])
+def test_beyond_the_last_plan_no_batch_runs_and_before_it_one_does(name):
+    instance = load(name)
+    centre = held(instance).operation
+    clocks = instance.choices.clocks
+    some = replace(centre.configuration, clocks=(clocks[0], clocks[len(clocks) // 2], clocks[-1]))
+
+    def runs(changed):
+        demand = Demand(changed, some)
+        least, most = smallest_batch(some), max(demand.largest_batch, 1.0)
+        tried = (
+            solve_program(demand, Segment(batch, batch), centre.replicas)
+            for batch in np.geomspace(least, max(most, least), 60).tolist()
+        )
+        return any(one.answer.optimal and one.total("steps") > 1e-9 for one in tried)
+
+    found = {one.name: one for one in hbmopt.sensitivity(instance, resolve=False).numbers}
+    checked = 0
+    for number in numbers_of(instance):
+        known = found.get(number.name)
+        if known is None or known.low is None:
+            continue
+        for end, outward in ((known.low, 1 / 1.01), (known.high, 1.01)):
+            if end.reason == NO_PLAN:
+                amount = end.value / number.quoted
+                assert not runs(number.at(instance, amount * outward)), number.name
+                assert runs(number.at(instance, amount / outward)), number.name
+                checked += 1
+    assert checked >= 4
 
 
 def test_at_a_kink_both_prices_are_given():
