@@ -20,6 +20,9 @@ from .budgets import PER_SECOND
 from .quantities import RackData
 from .uniform import add_uniform
 
+OF_GROUPS = frozenset({"ways", "whole_racks", "only_if_chosen"})
+"""Rows of which every group has its own; all others are sums over groups."""
+
 
 @dataclass(frozen=True)
 class GroupData:
@@ -47,13 +50,15 @@ def declare_columns(
     groups: Sequence[GroupData],
     *,
     uniform: bool,
+    lpus: bool,
     racks_at_most: float,
     throughput: pyo.Var,
     power: pyo.Var,
 ) -> None:
     """Declare a rack's columns on `block`, and the rows that tie `throughput` and `power` to them.
 
-    ``rack.racks`` is the variable that says how many racks there are.
+    ``rack.racks`` is the variable that says how many racks there are; `lpus` whether replicas may
+    take any.
     """
     racks = rack.racks
     block.configuration = pyo.Block([one.label for one in groups])
@@ -85,10 +90,11 @@ def declare_columns(
     def counted(each: Sequence[float]) -> NumericValue | float:
         return sum(one * part.replicas for one, part in zip(each, parts, strict=True))
 
-    sizes, lpus = [one.accelerators for one in groups], [one.lpu_units for one in groups]
+    sizes = [one.accelerators for one in groups]
     block.accelerators = pyo.Constraint(expr=counted(sizes) <= rack.accelerators * racks)
-    if any(lpus):
-        block.lpu_units = pyo.Constraint(expr=counted(lpus) <= rack.lpu_units * racks)
+    if lpus:
+        units = [one.lpu_units for one in groups]
+        block.lpu_units = pyo.Constraint(expr=counted(units) <= rack.lpu_units * racks)
     if rack.power_cap_kw is not None:
         block.power_cap = pyo.Constraint(expr=power <= rack.power_cap_kw * racks)
     if rack.min_tokens_per_ms is not None:

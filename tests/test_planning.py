@@ -6,7 +6,9 @@ import pytest
 import halls
 import hbmopt
 from builders import INSTANCES
-from hbmopt.plan import Master, UserModel, rack_blocks
+from hbmopt.plan import Master, ProgramRows, UserModel, alone, rack_blocks
+from hbmopt.plan.column_rows import place_columns
+from hbmopt.program import highs
 
 SMALL = {"choices.replica_accelerators": [8, 36]}
 
@@ -59,6 +61,35 @@ def hall_of_two(power):
         expr=sum(rack.throughput for rack in hall.rack.values()), sense=pyo.maximize
     )
     return hall
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("h100", {}),
+        ("h100", {"choices.uniform": False, "limits.power": "6 kW"}),
+        ("cpu_budget", {"limits.min_throughput": "1000 tok/s"}),
+        ("rubin_nvl72_lpx", {"choices.lpu_units": [128, 256], "choices.clocks": [1.0, 0.8]}),
+    ],
+)
+def test_the_rows_of_columns_are_those_of_the_block(name, changes):
+    model = pyo.ConcreteModel()
+    model.rack = hbmopt.rack_block(hbmopt.load(INSTANCES / f"{name}.yaml", changes))
+    model.tokens = pyo.Objective(expr=model.rack.throughput, sense=pyo.maximize)
+    contents = model.rack.contents
+    around = alone()
+    rows = ProgramRows(around.program)
+    place_columns(rows, contents.columns, contents.groups, around.place(0), 1.0)
+    answer = highs.solve(rows.whole(), integers=True)
+    pyo.SolverFactory("appsi_highs").solve(model)
+    assert answer.objective == pytest.approx(pyo.value(model.rack.throughput), rel=1e-6)
+    declared = [*model.rack.program.component_data_objects(pyo.Constraint, descend_into=True)]
+    assert rows.count == len(declared)
+    # Relaxed, every row counts.
+    pyo.TransformationFactory("core.relax_integer_vars").apply_to(model)
+    pyo.SolverFactory("appsi_highs").solve(model)
+    relaxed = highs.solve(rows.whole(), integers=False)
+    assert relaxed.objective == pytest.approx(pyo.value(model.rack.throughput), rel=1e-6)
 
 
 def test_the_price_of_the_halls_power_is_the_difference_of_two_halls():

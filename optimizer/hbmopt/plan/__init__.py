@@ -9,12 +9,12 @@ from hbmopt.first_use import on_first_use
 
 if TYPE_CHECKING:
     from hbmopt.plan.blocks import RackContents, rack_block, rack_blocks
+    from hbmopt.plan.column_rows import ProgramRows
     from hbmopt.plan.columns import RackColumns
     from hbmopt.plan.load import SharedLoad, at_shares
     from hbmopt.plan.master import (
         Master,
         MasterPlan,
-        ProgramRows,
         RunningGroup,
         Surroundings,
         alone,
@@ -71,7 +71,7 @@ __getattr__ = on_first_use(
         "Found": "one_rack",
         "Master": "master",
         "MasterPlan": "master",
-        "ProgramRows": "master",
+        "ProgramRows": "column_rows",
         "RackColumns": "columns",
         "RackContents": "blocks",
         "Reached": "one_rack",

@@ -96,6 +96,7 @@ def declare_groups(block: pyo.Block) -> None:
         columns.fixed_budgets,
         [one.data for one in contents.groups],
         uniform=columns.instance.choices.uniform,
+        lpus=columns.lpus,
         racks_at_most=float(contents.racks_at_most),
         throughput=block.throughput,
         power=block.power,

@@ -156,6 +156,7 @@ class RackColumns:
         found = all_points(instance)
         self.configurations, self.rejections = found.configurations, found.rejections
         self._shapes = found.groups
+        self.lpus = number(self.rack.lpu_units) > 0.0
         self._whole = instance.choices.whole_sequences
         self._floor = float(instance.limits.min_speed) * (1.0 - ALIKE**1.3)
         self.fixed_kw = float(found.groups[0].rows.fixed_kw[0]) if found.groups else 0.0

@@ -1,30 +1,24 @@
 """The master program: racks as columns, inside whatever else has to be decided.
 
-    sum_j q_gj = r_g          replicas of group g run in its ways j
-    r_g <= Rmax_g n           whole replicas fit in each of n racks
-    r_g <= Rmax_g nmax u_g    sum_g u_g <= 1        one configuration, where racks are uniform
-    sum_g size_g r_g <= N n   accelerators, and LPUs likewise
-    fixed n + sum (...) <= capacity n               power under a rack's cap, declared budgets
-    T <= sum_gj tokens_gj q_gj,    P = fixed n + sum_g parked_g r_g + sum_gj power_gj q_gj
-
-The rows of a rack are those of `models`, summed over its columns. Groups over ranges of batches
-bound what any plan makes. The program is solved relaxed first, and ranges are priced in by its
-multipliers until none is worth more than nothing. With whole replicas, neighbouring ranges of a
-configuration are bundled, and the batches that a plan would have are cut out of the bundles that
-the answer uses, until none can be better than a plan of cut out batches by more than a tolerance.
-Ranges that cost the relaxation more than it leaves over the best known plan are part of no better
-plan, and are dropped. So the work depends on kinds of racks, not on their number.
+The rows of a rack are those of `models.columns`. Groups over ranges of batches bound what any plan
+makes. The program is solved relaxed first, and ranges are priced in by its multipliers until none
+is worth more than nothing. With whole replicas, neighbouring ranges of a configuration are bundled,
+and the batches that a plan would have are cut out of the bundles that the answer uses, until none
+can be better than a plan of cut out batches by more than a tolerance. Ranges that cost the
+relaxation more than it leaves over the best known plan are part of no better plan, and are dropped.
+So the work depends on kinds of racks, not on their number.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hbmopt.demand import Array
 from hbmopt.errors import SolverError
 from hbmopt.models.quantities import number
+from hbmopt.plan.column_rows import PlacedColumns, ProgramRows, RackPlace, place_columns
 from hbmopt.plan.columns import Group, Key, RackColumns, Worth, most_per_kw
 from hbmopt.program import InfeasiblePlanError, highs
 
@@ -61,6 +55,10 @@ class Surroundings:
     racks: tuple[int, ...]
     throughput: tuple[int, ...]
     power: tuple[int, ...]
+
+    def place(self, position: int) -> RackPlace:
+        """Return the columns of a rack."""
+        return RackPlace(self.racks[position], self.throughput[position], self.power[position])
 
 
 def alone(token: float = 1.0, kilowatt: float = 0.0, rack: float = 0.0) -> Surroundings:
@@ -132,80 +130,6 @@ class MasterPlan:
     def proven(self, tolerance: float) -> bool:
         """Whether no plan is better by more than a relative tolerance."""
         return self.bound - self.objective <= tolerance * max(1.0, abs(self.objective))
-
-
-class ProgramRows:
-    """Rows of a program that are added one by one to those that there are."""
-
-    def __init__(self, program: highs.Program) -> None:
-        self._program = program
-        self.cost, self.lower = program.cost.tolist(), program.column_lower.tolist()
-        self.upper, self.integer = program.column_upper.tolist(), list(program.integer)
-        self._starts = [int(program.starts[-1])]
-        self._indices, self._values = list[int](), list[float]()
-        self._lower, self._upper = list[float](), list[float]()
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return len(self._program.row_lower) + len(self._lower)
-
-    def column(
-        self, upper: float = highs.INFINITY, lower: float = 0.0, *, integer: bool = False
-    ) -> int:
-        """Add a column, by default from 0 up."""
-        self.cost.append(0.0)
-        self.lower.append(float(lower))
-        self.upper.append(float(upper))
-        if integer:
-            self.integer.append(len(self.cost) - 1)
-        return len(self.cost) - 1
-
-    def row(self, entries: Sequence[tuple[int, float]], upper: float, *, equal: bool) -> int:
-        """Add a row; return its place."""
-        listed = [(place, value) for place, value in entries if abs(value) > SMALL]
-        self._indices += [place for place, _ in listed]
-        self._values += [value for _, value in listed]
-        self._starts.append(self._starts[0] + len(self._indices))
-        self._lower.append(upper if equal else -highs.INFINITY)
-        self._upper.append(upper)
-        return self.count - 1
-
-    def whole(self) -> highs.Program:
-        """Return the program with all rows."""
-        before = self._program
-        return highs.Program(
-            cost=np.array(self.cost),
-            column_lower=np.array(self.lower),
-            column_upper=np.array(self.upper),
-            integer=tuple(self.integer),
-            row_lower=np.concatenate([before.row_lower, self._lower]),
-            row_upper=np.concatenate([before.row_upper, self._upper]),
-            starts=np.concatenate([before.starts, self._starts[1:]]).astype(np.int32),
-            indices=np.concatenate([before.indices, self._indices]).astype(np.int32),
-            values=np.concatenate([before.values, self._values]),
-        )
-
-
-PER_SECOND = 1e3
-"""Milliseconds in a second."""
-
-SMALL = 1e-9
-"""Entries up to this size change nothing; HiGHS would drop them as well."""
-
-
-@dataclass
-class _Placed:
-    """Where a rack's groups and shared rows stand in a program."""
-
-    groups: list[tuple[Group, int, int]] = field(default_factory=list)
-    """Each group with its column of replicas and its first column of ways."""
-    tokens: int = -1
-    power: int = -1
-    accelerators: int = -1
-    lpus: int = -1
-    budgets: list[int] = field(default_factory=list)
-    one: int = -1
 
 
 class Master:
@@ -297,79 +221,20 @@ class Master:
         if not answer.optimal:
             return (True,) * len(placed)
         scale = AHEAD * max(1.0, abs(best.objective))
-        return tuple(abs(float(answer.duals[one.power])) > scale for one in placed)
+        return tuple(abs(one.dual(answer, "power")) > scale for one in placed)
 
     # The program
 
-    def _build(self, groups: list[list[Group]]) -> tuple[highs.Program, list[_Placed]]:
-        rows, placed = ProgramRows(self._around.program), list[_Placed]()
+    def _build(self, groups: list[list[Group]]) -> tuple[highs.Program, list[PlacedColumns]]:
+        rows, placed = ProgramRows(self._around.program), list[PlacedColumns]()
         for position, (rack, own) in enumerate(zip(self._racks, groups, strict=True)):
-            placed.append(self._declare(rows, position, rack, own))
+            place, at_most = self._around.place(position), self._racks_at_most[position]
+            placed.append(place_columns(rows, rack, own, place, at_most))
         return rows.whole(), placed
-
-    def _declare(
-        self, rows: ProgramRows, position: int, rack: RackColumns, groups: list[Group]
-    ) -> _Placed:
-        """Add a rack's columns and rows."""
-        racks = self._around.racks[position]
-        at_most, uniform = self._racks_at_most[position], rack.instance.choices.uniform
-        placed = _Placed()
-        for group in groups:
-            replicas = rows.column(group.most * at_most, integer=True)
-            ways = [rows.column() for _ in group.tokens]
-            placed.groups.append((group, replicas, ways[0]))
-            rows.row([*((way, 1.0) for way in ways), (replicas, -1.0)], 0.0, equal=True)
-            rows.row([(replicas, 1.0), (racks, -float(group.most))], 0.0, equal=False)
-
-        def summed(
-            replica: Sequence[float], ways: Sequence[Sequence[float]]
-        ) -> list[tuple[int, float]]:
-            """Return the entries of a row over all groups."""
-            entries = []
-            for (_, column, first), each, values in zip(placed.groups, replica, ways, strict=True):
-                entries.append((column, each))
-                entries += [(first + way, value) for way, value in enumerate(values)]
-            return entries
-
-        none = [(0.0,) * len(one.tokens) for one in groups]
-        nothing = [0.0] * len(groups)
-        tokens = [tuple(-made for made in one.tokens) for one in groups]
-        made = (self._around.throughput[position], 1.0)
-        placed.tokens = rows.row([made, *summed(nothing, tokens)], 0.0, equal=False)
-        drawn = [tuple(-kilowatt for kilowatt in one.power) for one in groups]
-        power = summed([-one.parked_kw for one in groups], drawn)
-        taken = [(self._around.power[position], 1.0), (racks, -rack.fixed_kw)]
-        placed.power = rows.row([*taken, *power], 0.0, equal=True)
-        sizes = [float(one.configuration.layout.accelerators) for one in groups]
-        all_of = (racks, -number(rack.rack.accelerators))
-        placed.accelerators = rows.row([*summed(sizes, none), all_of], 0.0, equal=False)
-        if number(rack.rack.lpu_units):
-            lpus = [float(one.configuration.lpu_units) for one in groups]
-            all_lpus = (racks, -number(rack.rack.lpu_units))
-            placed.lpus = rows.row([*summed(lpus, none), all_lpus], 0.0, equal=False)
-        if rack.rack.power_cap_kw is not None:
-            cap = [(self._around.power[position], 1.0), (racks, -number(rack.rack.power_cap_kw))]
-            rows.row(cap, 0.0, equal=False)
-        if rack.rack.min_tokens_per_ms is not None:
-            demand = PER_SECOND * number(rack.rack.min_tokens_per_ms)
-            least = [(racks, demand), (self._around.throughput[position], -1.0)]
-            rows.row(least, 0.0, equal=False)
-        for budget, fixed in enumerate(rack.fixed_budgets):
-            used = summed(
-                [one.budgets[budget][0] for one in groups],
-                [one.budgets[budget][1] for one in groups],
-            )
-            placed.budgets.append(rows.row([*used, (racks, fixed - 1.0)], 0.0, equal=False))
-        if uniform and groups:
-            chosen = [rows.column(1.0, integer=True) for _ in groups]
-            for (group, replicas, _), one in zip(placed.groups, chosen, strict=True):
-                rows.row([(replicas, 1.0), (one, -group.most * at_most)], 0.0, equal=False)
-            placed.one = rows.row([(one, 1.0) for one in chosen], 1.0, equal=False)
-        return placed
 
     def _solved(
         self, groups: list[list[Group]], *, integers: bool
-    ) -> tuple[highs.Answer | None, list[_Placed]]:
+    ) -> tuple[highs.Answer | None, list[PlacedColumns]]:
         program, placed = self._build(groups)
         answer = highs.solve(program, integers=integers, gap=self._tolerance / 4.0)
         if answer.status == "infeasible":
@@ -402,7 +267,7 @@ class Master:
                 _worth(answer, one, len(rack.fixed_budgets))
                 for rack, one in zip(self._racks, placed, strict=True)
             ]
-            self._entry = [float(answer.duals[one.one]) if one.one >= 0 else 0.0 for one in placed]
+            self._entry = [one.dual(answer, "one_chosen") for one in placed]
             self._rack = [float(answer.reduced[place]) for place in self._around.racks]
             added = self._added(groups)
             if added:
@@ -564,7 +429,7 @@ class Master:
         ]
 
     def _running(
-        self, answer: highs.Answer, placed: list[_Placed], least: float = RUNS
+        self, answer: highs.Answer, placed: list[PlacedColumns], least: float = RUNS
     ) -> list[list[RunningGroup]]:
         found = []
         for one in placed:
@@ -642,12 +507,10 @@ STARTING_PRICES = (0.0, 0.3, 0.6, 0.9, 0.99)
 """Prices of power at which a rack's first ranges are best, as shares of the most tokens per kW."""
 
 
-def _worth(answer: highs.Answer, placed: _Placed, budgets: int) -> Worth:
-    duals = answer.duals
-    return Worth(
-        float(duals[placed.tokens]),
-        float(duals[placed.power]),
-        float(duals[placed.accelerators]),
-        float(duals[placed.lpus]) if placed.lpus >= 0 else 0.0,
-        tuple(float(duals[one]) for one in placed.budgets[:budgets]),
-    )
+def _worth(answer: highs.Answer, placed: PlacedColumns, budgets: int) -> Worth:
+    def dual(family: str, index: int | None = None) -> float:
+        return placed.dual(answer, family, index)
+
+    # Rows of a list count from 1.
+    shares = tuple(dual("budget", 1 + place) for place in range(budgets))
+    return Worth(dual("tokens"), dual("power"), dual("accelerators"), dual("lpu_units"), shares)

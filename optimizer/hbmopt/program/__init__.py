@@ -4,7 +4,8 @@ In: coefficients. Out: an optimum with its multipliers.
 """
 
 from hbmopt.program.declaring import one_at_a_time
-from hbmopt.program.formulas import Array, Entry, Numbers
+from hbmopt.program.extraction import Label, Row, extracted, label_of, with_parameters
+from hbmopt.program.formulas import Array, Entry, Formulas, Numbers
 from hbmopt.program.linear_model import (
     InfeasiblePlanError,
     LinearReader,
@@ -42,7 +43,6 @@ from hbmopt.program.template import (
     STRUCTURAL,
     WORTH_ARRAYS,
     Filled,
-    Label,
     Template,
     coefficients,
     fill,
@@ -75,6 +75,7 @@ __all__ = [
     "ClockRun",
     "Entry",
     "Filled",
+    "Formulas",
     "InfeasiblePlanError",
     "Label",
     "LinearReader",
@@ -83,6 +84,7 @@ __all__ = [
     "PricedColumn",
     "PricedRack",
     "RackPlan",
+    "Row",
     "RunningColumn",
     "Solving",
     "Template",
@@ -94,9 +96,11 @@ __all__ = [
     "check_linear",
     "coefficients",
     "exposed_time",
+    "extracted",
     "fill",
     "fill_many",
     "filled_programs",
+    "label_of",
     "one_at_a_time",
     "priced",
     "quoted_in",
@@ -110,5 +114,6 @@ __all__ = [
     "step_parts",
     "template_of",
     "violations",
+    "with_parameters",
     "work",
 ]

@@ -23,8 +23,9 @@ from hbmopt.demand import (
 )
 from hbmopt.instance import OBJECTIVES, Instance
 from hbmopt.models.quantities import ConfigurationData, RackData, ReplicaData, number
+from hbmopt.program.extraction import Label
 from hbmopt.program.operation import Operation
-from hbmopt.program.template import KERNEL, KERNEL_ROWS, STRUCTURAL, Label, template_of
+from hbmopt.program.template import KERNEL, KERNEL_ROWS, STRUCTURAL, template_of
 from hbmopt.program.witness import (
     ClockPoint,
     Work,

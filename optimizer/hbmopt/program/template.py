@@ -7,18 +7,16 @@ expression of parameters, and all of them are compiled to one function from numb
 The declaration stays the single source of the mathematics.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyomo.core as pyo
 from numpy.typing import NDArray
 from pyomo.repn import generate_standard_repn
 
-from hbmopt.demand import Demand, Point, Segment, collect, replaced, structure_of
+from hbmopt.demand import Demand, Point, Segment, collect, structure_of
 from hbmopt.models.objective import TOKENS, Worth
 from hbmopt.models.quantities import (
     BatchPoint,
@@ -29,6 +27,7 @@ from hbmopt.models.quantities import (
 )
 from hbmopt.models.rack import declare_rack
 from hbmopt.program.declaring import one_at_a_time
+from hbmopt.program.extraction import Label, extracted, label_of, with_parameters
 from hbmopt.program.formulas import Array, Entry, Formula, Formulas, Numbers
 from hbmopt.program.highs import INFINITY, Program
 
@@ -49,15 +48,6 @@ STRUCTURAL = KERNEL_ROWS | frozenset(
     }
 )
 """Rows that define what a replica is, and are nobody's limit to change."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """The name of a row or column: family, and clock and index where it has them."""
-
-    family: str
-    clock: int | None
-    index: int | None
 
 
 @dataclass(frozen=True)
@@ -378,28 +368,11 @@ TIME_ROWS = ("step_time", "hbm_bandwidth", "compute")
 
 def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Template:
     """Declare a rack of this shape with parameters for numbers, and extract its program."""
-    model = pyo.ConcreteModel()
-    count = len(collect(configuration_shape, collect(rack_shape, [])))
-    model.p = pyo.Param(range(count), mutable=True, initialize=1.0)
-    parameters = iter(model.p.values())
-    rack, configuration = replaced((rack_shape, configuration_shape), lambda _: next(parameters))
+    model, (rack, configuration) = with_parameters((rack_shape, configuration_shape))
     declare_rack(model, rack, [configuration], uniform=False)
-
-    variables = list(model.component_data_objects(pyo.Var, descend_into=True))
-    position = {id(variable): index for index, variable in enumerate(variables)}
-    constraints = list(model.component_data_objects(pyo.Constraint, descend_into=True))
-    starts, indices, entries, constants = [0], list[int](), list[str](), list[str]()
     formulas = Formulas()
-    for constraint in constraints:
-        form = generate_standard_repn(constraint.body, compute_values=False)
-        if not form.is_linear():
-            raise AssertionError(f"{constraint.name} is not linear")
-        bound = constraint.upper if constraint.upper is not None else 0.0
-        indices += [position[id(variable)] for variable in form.linear_vars]
-        entries += map(formulas.term, form.linear_coefs)
-        less = formulas.negative(formulas.term(bound))
-        constants.append(formulas.sum(formulas.term(form.constant), less))
-        starts.append(len(indices))
+    variables, rows = extracted(model, formulas)
+    position = {id(variable): index for index, variable in enumerate(variables)}
     throughput, power, pace, devices = (
         generate_standard_repn(quantity.expr, compute_values=False)
         for quantity in (model.throughput, model.power, model.pace, model.used_accelerators)
@@ -419,56 +392,51 @@ def _extract(rack_shape: RackData, configuration_shape: ConfigurationData) -> Te
         places = [position[id(variable)] for variable in quantity.linear_vars]
         return np.array(places, dtype=np.int32)
 
-    columns = tuple(_label(variable.name) for variable in variables)
-    rows = tuple(_label(constraint.name) for constraint in constraints)
+    columns = tuple(label_of(variable.name) for variable in variables)
+    starts = np.cumsum([0, *(len(row.columns) for row in rows)])
 
     def entries_in(row: int, family: str) -> tuple[int, ...]:
-        span = range(starts[row], starts[row + 1])
         wanted = Label(family, 0, None)
-        return tuple(one for one in span if columns[indices[one]] == wanted)
+        return tuple(
+            int(starts[row]) + place
+            for place, column in enumerate(rows[row].columns)
+            if columns[column] == wanted
+        )
 
     return Template(
         columns=columns,
-        rows=rows,
+        rows=tuple(row.label for row in rows),
         magnitudes=np.array([MAGNITUDES.get(label.family, 0) for label in columns]),
         time_rows=tuple(
-            (entries_in(row, "steps"), entries_in(row, "sequences"))
-            for row, label in enumerate(rows)
+            (entries_in(place, "steps"), entries_in(place, "sequences"))
+            for place, label in enumerate(row.label for row in rows)
             if (label.family in TIME_ROWS and label.clock == 0) or label.family == "budget"
         ),
         lower=np.array([-INFINITY if label.family == "batch_change" else 0.0 for label in columns]),
-        equality=np.array([constraint.equality for constraint in constraints]),
-        starts=np.array(starts, dtype=np.int32),
-        indices=np.array(indices, dtype=np.int32),
+        equality=np.array([row.equality for row in rows]),
+        starts=starts.astype(np.int32),
+        indices=np.array([column for row in rows for column in row.columns], dtype=np.int32),
         token_columns=columns_of(throughput),
         power_columns=columns_of(power),
         pace_columns=columns_of(pace),
         device_columns=columns_of(devices),
         formulas=formulas,
-        sources=(*entries, *constants, *worth_while, formulas.term(power.constant)),
+        sources=(
+            *(entry for row in rows for entry in row.entries),
+            *(row.constant for row in rows),
+            *worth_while,
+            formulas.term(power.constant),
+        ),
         slacks=tuple(
             Formula(
                 formulas,
-                indices[first:last],
-                list(map(formulas.negative, entries[first:last])),
-                formulas.negative(constant),
+                row.columns,
+                list(map(formulas.negative, row.entries)),
+                formulas.negative(row.constant),
             )
-            for first, last, constant in zip(starts[:-1], starts[1:], constants, strict=True)
+            for row in rows
         ),
         throughput=formula(throughput),
         power=formula(power),
         pace=formula(pace),
     )
-
-
-_NAME = re.compile(
-    r"(?:configuration\[0\]\.)?(?:clock\[(?P<clock>\d+)\]\.)?(?P<family>\w+)(?:\[(?P<index>\d+)\])?"
-)
-
-
-def _label(name: str) -> Label:
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise AssertionError(f"unexpected name {name}")
-    clock, index = match["clock"], match["index"]
-    return Label(match["family"], int(clock) if clock else None, int(index) if index else None)

@@ -7,12 +7,14 @@ there are those of the exact program (see `hbmopt.points.polish`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hbmopt.demand import Array, Demand, Point, collect
 from hbmopt.errors import SolverError
-from hbmopt.models.quantities import RackData, number
+from hbmopt.models.quantities import RackData
 from hbmopt.plan import MasterPlan, ProgramRows, RackColumns, RunningGroup, Surroundings
 from hbmopt.points import point_around, settles
 from hbmopt.program import (
@@ -189,8 +191,10 @@ class _Solved:
 
     def priced_power(self, position: int) -> bool:
         """Whether one more kW for a kind of rack is worth anything."""
-        dual = float(self.answer.duals[self._links[position][1]])
-        return abs(dual) > NEARLY * max(1.0, abs(self.answer.objective))
+        cap = self._shared[position].get(Label("power_cap", None, None))
+        rows = [self._links[position][1], *([cap] if cap is not None else [])]
+        most = float(np.abs(self.answer.duals[rows]).max())
+        return most > NEARLY * max(1.0, abs(self.answer.objective))
 
     def racks(self, position: int) -> float:
         """Return how many racks of a kind there are."""
@@ -199,10 +203,12 @@ class _Solved:
     def _declare(
         self, rows: ProgramRows, position: int, rack: RackColumns, own: Sequence[_Held]
     ) -> None:
-        count, numbers = self.racks(position), rack.rack
+        """Add the programs of a rack's groups, with the rows over the rack as sums of theirs."""
+        count = self.racks(position)
+        numbers: RackData = replace(rack.rack, racks=count)
         tokens = [(self._around.throughput[position], 1.0)]
         power = [(self._around.power[position], 1.0)]
-        budgets: list[list[tuple[int, float]]] = [[] for _ in rack.fixed_budgets]
+        sums: dict[Label, tuple[list[tuple[int, float]], float]] = {}
         for one in own:
             filled, data = one.filled, one.demand.over(one.point)
             template, raw = filled.template, coefficients(numbers, data)
@@ -212,52 +218,35 @@ class _Solved:
                     filled.program.column_lower, filled.program.column_upper, strict=True
                 )
             ]
-            first = columns[0]
-            begin = rows.count
+            first, begin = columns[0], rows.count
             for row, label in enumerate(template.rows):
                 span = slice(filled.program.starts[row], filled.program.starts[row + 1])
-                entries = [
-                    (first + int(column), float(value))
-                    for column, value in zip(
-                        filled.program.indices[span], filled.program.values[span], strict=True
-                    )
-                ]
+                entries = _placed(first, filled.program.indices[span], filled.program.values[span])
                 upper = float(filled.program.row_upper[row])
                 kept = label.family not in SHARED
                 equal = kept and bool(template.equality[row])
                 rows.row(entries if kept else [], upper if kept else 0.0, equal=equal)
-                if label.family == "budget" and label.index is not None:
+                if not kept and not template.counting[row]:
+                    # What the rack has once is the same in every group's row.
                     span = slice(template.starts[row], template.starts[row + 1])
-                    budgets[label.index] += [
-                        (first + int(column), float(value * filled.scale[column]))
-                        for column, value in zip(
-                            template.indices[span], raw.values[span], strict=True
-                        )
-                    ]
+                    used = template.indices[span]
+                    added = _placed(first, used, raw.values[span] * filled.scale[used])
+                    known, _ = sums.get(label, ([], 0.0))
+                    sums[label] = known + added, float(raw.upper[row])
             self._placed[id(one)] = filled, first, begin
-            made = 1e3 * raw.cost * filled.scale
-            drawn = template.power.gradient(
-                collect(data, collect(numbers, [])), len(template.columns)
-            )
-            tokens += [(first + place, -float(value)) for place, value in enumerate(made)]
-            power += [
-                (first + place, -float(value)) for place, value in enumerate(drawn * filled.scale)
-            ]
+            places = np.arange(len(template.columns))
+            drawn = template.power.gradient(collect(data, collect(numbers, [])), len(places))
+            tokens += _placed(first, places, -1e3 * raw.cost * filled.scale)
+            power += _placed(first, places, -drawn * filled.scale)
         link = rows.row(tokens, 0.0, equal=False)
         taken = rows.row(power, rack.fixed_kw * count, equal=True)
         self._links.append((link, taken))
-        shared: dict[Label, int] = {}
-        if numbers.power_cap_kw is not None:
-            cap = [(self._around.power[position], 1.0 / number(numbers.power_cap_kw))]
-            shared[Label("power_cap", None, None)] = rows.row(cap, count, equal=False)
-        if numbers.min_tokens_per_ms is not None:
-            demand = 1e3 * number(numbers.min_tokens_per_ms)
-            least = [(self._around.throughput[position], -1.0 / demand)]
-            shared[Label("min_throughput", None, None)] = rows.row(least, -count, equal=False)
-        for index, (entries, fixed) in enumerate(zip(budgets, rack.fixed_budgets, strict=True)):
-            left = count * (1.0 - fixed)
-            shared[Label("budget", None, index)] = rows.row(entries, left, equal=False)
-        self._shared.append(shared)
+        self._shared.append(
+            {
+                label: rows.row(entries, upper, equal=False)
+                for label, (entries, upper) in sums.items()
+            }
+        )
 
     def values(self, held: _Held) -> dict[Label, float]:
         """Return the values of a group's variables."""
@@ -317,8 +306,6 @@ class _Solved:
         tokens, power = self._links[position]
         shared = {Label(name, None, None): 0.0 for name in ("accelerators", "lpu_units")}
         shared |= {label: float(duals[row]) for label, row in self._shared[position].items()}
-        cap = shared.get(Label("power_cap", None, None), 0.0)
-        least = shared.get(Label("min_throughput", None, None), 0.0)
         numbers: RackData = replace(rack.rack, racks=self.racks(position))
         return PricedRack(
             rack=numbers,
@@ -326,11 +313,18 @@ class _Solved:
             instance=rack.instance,
             duals=shared,
             objective=objective,
-            throughput_weight=1e3 * float(duals[tokens])
-            - least / number(numbers.min_tokens_per_ms or 1.0),
-            power_weight=float(duals[power]) + cap / number(numbers.power_cap_kw or 1.0),
+            throughput_weight=1e3 * float(duals[tokens]),
+            power_weight=float(duals[power]),
             objective_unit=unit,
         )
+
+
+def _placed(
+    first: int, columns: NDArray[np.integer[Any]], values: Array
+) -> list[tuple[int, float]]:
+    """Return the entries of a group's columns, the first of which stands at a place."""
+    pairs = zip(columns.tolist(), values.tolist(), strict=True)
+    return [(first + int(column), float(value)) for column, value in pairs]
 
 
 def price_table(
