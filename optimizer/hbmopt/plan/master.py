@@ -112,6 +112,10 @@ class RunningGroup:
         return sum(way * kilowatt for way, kilowatt in pairs) / self.replicas
 
 
+Cut = tuple[int, float]
+"""The place of a configuration in its shape, and a batch."""
+
+
 @dataclass(frozen=True)
 class MasterPlan:
     """The best plan: values of the surroundings' columns, and what runs, by rack.
@@ -126,6 +130,8 @@ class MasterPlan:
     rounds: int
     power_counts: tuple[bool, ...] = ()
     """By rack, whether one more kW would change anything, with all integers held."""
+    cuts: tuple[tuple[RackColumns, tuple[frozenset[Cut], ...]], ...] = ()
+    """By rack, the batches that were cut out of bundles, by shape: where to begin the next time."""
 
     def proven(self, tolerance: float) -> bool:
         """Whether no plan is better by more than a relative tolerance."""
@@ -148,7 +154,7 @@ class Master:
         program = around.program
         self._racks_at_most = [float(program.column_upper[place]) for place in around.racks]
         self._ranges = [list(rack.first) for rack in racks]
-        self._cuts = [[set[tuple[int, float]]() for _ in rack.first] for rack in racks]
+        self._cuts = [[set[Cut]() for _ in rack.first] for rack in racks]
         self._relaxed = math.inf
         self._worth: list[Worth] = []
         self._entry: list[float] = []
@@ -169,6 +175,7 @@ class Master:
         for rack, ranges in zip(self._racks, self._ranges, strict=True):
             # Whatever is asked of the same racks next begins with ranges that are split already.
             rack.first = list(ranges)
+        self._begin_near()
         near = relaxed if self._near is None else self._near.running
         self._offer(self._beside(near))
         bound = self._relaxed
@@ -205,7 +212,9 @@ class Master:
 
     def _finished(self, best: MasterPlan, bound: float, rounds: int) -> MasterPlan:
         bound, counts = max(bound, best.objective), self._power_counts(best)
-        return MasterPlan(best.objective, bound, best.values, best.running, rounds, counts)
+        each = zip(self._racks, self._cuts, strict=True)
+        cuts = tuple((rack, tuple(map(frozenset, own))) for rack, own in each)
+        return MasterPlan(best.objective, bound, best.values, best.running, rounds, counts, cuts)
 
     def _power_counts(self, best: MasterPlan) -> tuple[bool, ...]:
         """Return whether power has a price for each rack with the integers of a plan held."""
@@ -403,18 +412,31 @@ class Master:
                 wanted = self._wanted(rack, one)
                 self._cuts[position][shape].add((owner, wanted))
                 # Where it is a mix of batches, the bundle is cut between them.
-                batch = one.between if rack.instance.choices.whole_sequences else wanted
-                ranges = self._ranges[position][shape]
-                holds = (ranges.owners == owner) & (ranges.lowest <= batch)
-                holds &= ranges.highest >= batch
-                # What is left of its bundle is bounded more closely as well.
-                wide = (ranges.owners == owner) & (ranges.lowest < ranges.highest) & ~holds
-                kept = ranges.take(np.nonzero(~holds & ~wide)[0])
-                kept = kept.joined(rack.parted(shape, ranges.take(np.nonzero(wide)[0])))
-                beside = rack.around(shape, ranges.take(np.nonzero(holds)[0]), batch)
-                kept = kept.joined(rack.parted(shape, beside))
-                self._ranges[position][shape] = kept.joined(rack.single(shape, owner, batch))
-                self._cuts[position][shape].add((owner, batch))
+                whole = rack.instance.choices.whole_sequences
+                self._cut_out(position, shape, (owner, one.between if whole else wanted))
+
+    def _cut_out(self, position: int, shape: int, cut: Cut) -> None:
+        """Cut a batch out of the ranges of its configuration."""
+        (owner, batch), rack = cut, self._racks[position]
+        ranges = self._ranges[position][shape]
+        holds = (ranges.owners == owner) & (ranges.lowest <= batch) & (ranges.highest >= batch)
+        # What is left of its bundle is bounded more closely as well.
+        wide = (ranges.owners == owner) & (ranges.lowest < ranges.highest) & ~holds
+        kept = ranges.take(np.nonzero(~holds & ~wide)[0])
+        kept = kept.joined(rack.parted(shape, ranges.take(np.nonzero(wide)[0])))
+        beside = rack.around(shape, ranges.take(np.nonzero(holds)[0]), batch)
+        kept = kept.joined(rack.parted(shape, beside))
+        self._ranges[position][shape] = kept.joined(rack.single(shape, owner, batch))
+        self._cuts[position][shape].add(cut)
+
+    def _begin_near(self) -> None:
+        """Cut out what the plan of nearly the same has cut out of racks that are as before."""
+        known = self._near.cuts if self._near is not None else ()
+        for position, (rack, shapes) in enumerate(known):
+            if rack is self._racks[position]:
+                for shape, cuts in enumerate(shapes):
+                    for cut in sorted(cuts):
+                        self._cut_out(position, shape, cut)
 
     def _cut_groups(self) -> list[list[Group]]:
         """Return all batches that are cut out, as groups."""

@@ -36,7 +36,7 @@ INFINITY = highspy.kHighsInf
 TOLERANCE, LOOSE = 1e-7, 1e-6
 """How far rows and multipliers may be off: what HiGHS takes, and what a plan is checked to."""
 
-TRIALS = (("off", TOLERANCE), ("choose", TOLERANCE), ("off", LOOSE))
+TRIALS = (("off", TOLERANCE), ("choose", TOLERANCE), ("off", LOOSE), ("choose", LOOSE))
 """Presolve and tolerance of the trials of a program without integers, until one ends in a proof.
 
 Small programs gain nothing from presolve, but where the simplex method alone cannot tell whether a
