@@ -8,10 +8,7 @@ user's own unit.
 
 import pyomo.core as pyo
 
-from .quantities import ConfigurationData, RackData
-
-PER_SECOND = 1000.0
-"""Milliseconds in a second: rates are held per millisecond."""
+from .quantities import PER_SECOND, ConfigurationData, RackData
 
 
 def add_budgets(block: pyo.Block, rack: RackData, configurations: list[ConfigurationData]) -> None:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import pyomo.core as pyo
 from pyomo.core.expr.numvalue import NumericValue
 
-from .budgets import PER_SECOND
-from .quantities import RackData
+from .quantities import PER_SECOND, RackData
 from .uniform import add_uniform
 
 OF_GROUPS = frozenset({"ways", "whole_racks", "only_if_chosen"})

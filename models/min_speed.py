@@ -9,7 +9,7 @@ a second. This row is the parameter of the frontier.
 import pyomo.core as pyo
 
 from .limit import ConfigurationFamily, Limit
-from .quantities import ConfigurationData
+from .quantities import PER_SECOND, ConfigurationData
 
 
 def add_min_speed(block: pyo.Block, configuration: ConfigurationData) -> None:
@@ -21,9 +21,6 @@ def add_min_speed(block: pyo.Block, configuration: ConfigurationData) -> None:
         steps = sum(clock.steps for clock in block.clock.values())
         return replica.min_speed_per_ms * block.replicas <= replica.tokens_per_sequence_step * steps
 
-
-PER_SECOND = 1000.0
-"""Milliseconds in a second: rates are held per millisecond."""
 
 FAMILY = ConfigurationFamily(
     Limit(

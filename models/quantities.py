@@ -23,6 +23,10 @@ def number(value: Number) -> float:
     return value
 
 
+PER_SECOND = 1000.0
+"""Milliseconds in a second: rates are held per millisecond."""
+
+
 @dataclass(frozen=True)
 class ComponentData:
     """One class of weights of a replica, all accelerators and all copies together.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from hbmopt.demand import smallest_batch
 from hbmopt.instance import Instance
 from hbmopt.models.limit import Limit
-from hbmopt.models.quantities import RackData, number
+from hbmopt.models.quantities import PER_SECOND, RackData, number
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.program import Label, PricedColumn, PricedRack, RackPlan, RunningColumn
 from hbmopt.results.solution import ConstraintResult
@@ -21,9 +21,6 @@ BINDING = 1e-6
 
 NO_ELASTICITY = 1e-9
 """Elasticities up to this size are the noise of a difference of nearly equal numbers."""
-
-PER_SECOND = 1e3
-"""Milliseconds in a second."""
 
 PER_STEP = 1e3
 """Microseconds in a ms: a limit on what a step leaves is read per step."""

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from hbmopt.demand import Array, Demand, ExpertReads, collect, rack_data, smallest_batch
 from hbmopt.instance import Instance
 from hbmopt.models.expert_reads import LinearPiece
-from hbmopt.models.quantities import BatchPoint, ConfigurationData, ReplicaData, number
+from hbmopt.models.quantities import (
+    PER_SECOND,
+    BatchPoint,
+    ConfigurationData,
+    ReplicaData,
+    number,
+)
 from hbmopt.models.rack import CLOCK_FAMILIES, CONFIGURATION_FAMILIES
 from hbmopt.points import ManyLimits, Running, Whole, point_around, settles
 from hbmopt.program import (
@@ -38,9 +44,6 @@ from hbmopt.results.prices import (
     quoted,
     slopes,
 )
-
-PER_SECOND = 1e3
-"""Milliseconds, the unit of time of a program, in a second."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hbmopt.demand import Aim, aim_of, rack_data
 from hbmopt.errors import InputError
 from hbmopt.instance import OBJECTIVES, Instance
-from hbmopt.models.quantities import number
+from hbmopt.models.quantities import PER_SECOND, number
 from hbmopt.plan import Found, Master, MasterPlan, RackColumns, Surroundings, alone
 from hbmopt.program import PricedRack, RackPlan, priced, quoted_in, running_column
 from hbmopt.results.plan_prices import price_plan
@@ -15,9 +15,6 @@ GAINED = 1e-6
 
 MOST_FRACTIONS, SAME = 20, 1e-9
 """How often a fraction is taken anew, and the relative difference of two that are one."""
-
-PER_SECOND = 1e3
-"""Milliseconds in a second."""
 
 OF_ONE = ("speed", "accelerators")
 """Objectives that are sought among single configurations alone."""
