@@ -106,11 +106,7 @@ class PeriodResult:
 
 @dataclass(frozen=True)
 class LimitPrice:
-    """A limit of the whole fleet: how much of it is used, and what one more unit is worth.
-
-    `step` is what the objective gains by one more unit where everything is decided anew, None where
-    that was not solved.
-    """
+    """A limit of the whole fleet: how much of it is used, and what one more unit is worth."""
 
     name: str
     unit: str
@@ -118,7 +114,6 @@ class LimitPrice:
     limit: float
     worth: float
     binding: bool
-    step: float | None = None
 
 
 @dataclass(frozen=True)

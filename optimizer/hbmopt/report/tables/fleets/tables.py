@@ -380,9 +380,6 @@ def limits_table(plan: FleetPlan) -> FittedTable:
             [signed(one.worth) if one.worth else "0" for one in limits],
         ),
     ]
-    if any(one.step is not None for one in limits):
-        steps = [signed(one.step) if one.step is not None else "" for one in limits]
-        columns.append(Column("decided\nanew", steps, rank=1))
     return FittedTable(columns, "Limits of the fleet")
 
 
