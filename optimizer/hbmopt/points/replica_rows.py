@@ -228,12 +228,15 @@ class ReplicaRows:
         }
 
     def _found(self, owners: Whole, batches: Array, *, every: bool) -> tuple[Entry, ...]:
-        numbers: list[Entry] = self._numbers[0].tolist()
-        for position in np.nonzero(self._varies)[0].tolist():
-            numbers[position] = self._numbers[owners, position]
+        # Of one configuration numbers are plain, or one for each clock.
+        alone = len(owners) > 0 and bool((owners == owners[0]).all())
+        numbers: list[Entry] = self._numbers[owners[0] if alone else 0].tolist()
+        if not alone:
+            for position in np.nonzero(self._varies)[0].tolist():
+                numbers[position] = self._numbers[owners, position]
         if every:
             for position, by_clock in self._clocked.items():
-                numbers[position] = by_clock[:, owners]
+                numbers[position] = by_clock[:, owners[:1] if alone else owners]
         for experts in self._experts:
             numbers[experts.per_step] = experts.read(owners, batches)
             numbers[experts.per_sequence] = 0.0
