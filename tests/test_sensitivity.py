@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hbmopt
 from builders import INSTANCES
@@ -24,7 +27,13 @@ from hbmopt.plan import search
 from hbmopt.program import answered, solve_program
 from hbmopt.report.charts.chart_files import sensitivity_chart
 from hbmopt.report.tables.json_schema import schema_text
-from hbmopt.studies.sensitivity.price_range import NO_PLAN, HeldOptimum, held_optimum, slope
+from hbmopt.studies.sensitivity.price_range import (
+    NO_PLAN,
+    HeldOptimum,
+    held_optimum,
+    nothing_at,
+    slope,
+)
 from hbmopt.studies.sensitivity.study import parse_step
 
 CLOSED_FORM = INSTANCES / "closed_form.yaml"
@@ -252,6 +261,20 @@ def test_beyond_the_last_plan_no_batch_runs_and_before_it_one_does(name):
                 assert runs(number.at(instance, amount / outward)), number.name
                 checked += 1
     assert checked >= 4
+
+
+@given(
+    power=st.floats(-4, 4).filter(lambda one: abs(one) > 1e-3),
+    end=st.one_of(st.floats(1.5, 8.0), st.floats(0.12, 0.7)),
+)
+def test_the_end_of_a_margin_that_is_linear_in_a_power_is_drawn_on_exactly(power, end):
+    # From 1 on the way to the end, where it is nothing.
+    amounts = [end**share for share in (0.0, 0.2, 0.6)]
+    margins = [(end**power - one**power) / (end**power - 1.0) for one in amounts]
+    ways = [math.log(one / amounts[-1]) for one in amounts]
+    assert math.exp(nothing_at(ways, margins)) * amounts[-1] == pytest.approx(end, rel=1e-6)
+    # One that grows is not on its way to nothing.
+    assert nothing_at(ways, margins[::-1]) is None
 
 
 def test_at_a_kink_both_prices_are_given():

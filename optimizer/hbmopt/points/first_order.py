@@ -86,14 +86,17 @@ def _held(plan: Operation) -> float | None:
 
 def _step(demand: Demand, current: Operation, plan: Operation, spread: float) -> Solving[Polished]:
     """Return the optimum of the first-order model around `current`, and the model's point."""
+    point = _first_order(demand, current, current.batch, spread)
+    step = yield Asked(demand, point, _held(plan), plan.worth)
     smallest = smallest_batch(demand.configuration)
-    for batch, trusted in ((current.batch, spread), (current.batch, math.inf), (smallest, 2.0)):
-        point = _first_order(demand, current, batch, trusted)
-        step = yield Asked(demand, point, _held(plan), plan.worth)
-        if step.answer.optimal:
-            break
+    if not step.answer.optimal and point.lowest > smallest:
         # Nothing runs as near as the model is trusted: whatever it finds farther away is nearer.
+        point = _first_order(demand, current, current.batch, math.inf)
+        step = yield Asked(demand, point, _held(plan), plan.worth)
+    if not step.answer.optimal and current.batch > smallest:
         # Seen from a large batch a small one reads more experts than it does.
+        point = _first_order(demand, current, smallest, spread)
+        step = yield Asked(demand, point, _held(plan), plan.worth)
     if not step.answer.optimal or step.throughput <= 0 or step.total("steps") <= 0:
         raise SolverError(f"no optimum around batch {point.batch:g} of {plan.configuration}")
     return step, point

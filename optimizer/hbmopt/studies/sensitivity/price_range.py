@@ -447,7 +447,7 @@ def _expected_end(
     ways = [math.log(amount / good) for amount, _ in known]
     width = math.log(bad / good)
     ends = [
-        _nothing_at(ways, [one for one in values if one is not None])
+        nothing_at(ways, [one for one in values if one is not None])
         for values in margins
         if None not in values
     ]
@@ -455,7 +455,7 @@ def _expected_end(
     return good * math.exp(min(met, key=abs)) if met else None
 
 
-def _nothing_at(ways: Sequence[float], margins: Sequence[float]) -> float | None:
+def nothing_at(ways: Sequence[float], margins: Sequence[float]) -> float | None:
     """Return where a margin that falls is expected to be nothing, in logarithms of the amount.
 
     It is drawn on as linear in the logarithm through two amounts, and in the power of the amount
