@@ -135,9 +135,10 @@ def component_data(
     if component in ("embedding", "lm_head"):
         ends = at_the_ends(llm, scheme, layout, component)
         per_step, last_stage = per_step / fuller * ends, ends / fuller
-        # The fuller of the two ends decides what has to fit.
-        kept = np.equal(layout.pipeline_parallel, 1) | (larger_table(llm, scheme) == component)
-        resident = cast("float", np.where(kept, resident / fuller * ends, 0.0))
+        if not isinstance(layout.pipeline_parallel, int) or layout.pipeline_parallel > 1:
+            # The fuller of the two ends decides what has to fit.
+            kept = np.equal(layout.pipeline_parallel, 1) | (larger_table(llm, scheme) == component)
+            resident = cast("float", np.where(kept, resident / fuller * ends, 0.0))
     visits, prompts = tokens.verified, tokens.prefilled
     computed = computed_copies(llm, layout, component)
     stored_as = _stored_as(llm, component)
@@ -174,6 +175,8 @@ def component_data(
 def imbalance(instance: Instance, layout: Layout) -> float:
     """Return the work of the fullest expert-parallel rank per mean one."""
     fullest = float(instance.calibration.expert_imbalance)
+    if isinstance(layout.expert_parallel, int):
+        return 1.0 if layout.expert_parallel == 1 else fullest
     return cast("float", np.where(np.equal(layout.expert_parallel, 1), 1.0, fullest))
 
 

@@ -39,7 +39,8 @@ def copies(model: Llm | Draft, layout: Layout, component: str) -> float:
         return 1.0
     if component == "routed_experts" and model.mixture is not None:
         ranks = layout.expert_parallel
-        fullest: float = np.ceil(model.mixture.experts / ranks)
+        # Rounded up; plain numbers stay plain.
+        fullest = -(-model.mixture.experts // ranks)
         return fullest * ranks / model.mixture.experts
     return data
 
@@ -58,7 +59,7 @@ def computed_copies(model: Llm | Draft, layout: Layout, component: str) -> float
 def stage_imbalance(layers: int, layout: Layout) -> float:
     """Return the layers of the fullest pipeline stage per mean one."""
     stages = layout.pipeline_parallel
-    fullest: float = np.ceil(layers / stages)
+    fullest = -(-layers // stages)
     return fullest * stages / layers
 
 
@@ -70,7 +71,7 @@ def at_the_ends(llm: Llm, scheme: str, layout: Layout, component: str) -> float:
     what a table takes beyond that layer counts.
     """
     stages = layout.pipeline_parallel
-    table = llm.loaded_bytes(scheme, component)
+    table = 0.0 if isinstance(stages, int) and stages == 1 else llm.loaded_bytes(scheme, component)
     if table == 0.0 or np.all(np.equal(stages, 1)):
         return 1.0
     whole = sum(llm.loaded_bytes(scheme, name) for name in COMPONENTS if name not in TABLES)
