@@ -149,10 +149,10 @@ def _extract(rack: RackColumns, *, uniform: bool) -> _Declared:
     return _Declared(labels, tuple(rows), formulas.function(terms))
 
 
-Numbers = tuple[RackData, float, tuple[float, ...], float, GroupData]
+RackNumbers = tuple[RackData, float, tuple[float, ...], float, GroupData]
 
 
-def _numbers(rack: RackColumns, racks_at_most: float, groups: Sequence[Group]) -> Numbers:
+def _numbers(rack: RackColumns, racks_at_most: float, groups: Sequence[Group]) -> RackNumbers:
     """Return the numbers of a rack's rows, those of its groups as arrays over all of their ways."""
     counts = [len(one.tokens) for one in groups]
 
