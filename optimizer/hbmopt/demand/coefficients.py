@@ -178,9 +178,7 @@ class Demand:
             (one.mixture.experts, one.mixture.active) if one is not None else None
             for one in (*self.experts, *self.offloaded_experts)
         )
-        full = self._full
-        absent = full.max_batch is None, full.scale_out is None
-        return len(full.components), full.offloadable, *absent, reads
+        return self.structure, reads
 
     @cached_property
     def rack(self) -> RackData:
@@ -292,7 +290,7 @@ class Demand:
             changed = [
                 (place, np.asarray(one).tolist())
                 for place, one in enumerate(listed)
-                if np.ndim(one)
+                if not isinstance(one, float)
             ]
             for turn, clock in enumerate(missing):
                 for place, values in changed:

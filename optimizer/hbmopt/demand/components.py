@@ -135,7 +135,7 @@ def component_data(
     if component in ("embedding", "lm_head"):
         ends = at_the_ends(llm, scheme, layout, component)
         per_step, last_stage = per_step / fuller * ends, ends / fuller
-        if not isinstance(layout.pipeline_parallel, int) or layout.pipeline_parallel > 1:
+        if np.any(np.greater(layout.pipeline_parallel, 1)):
             # The fuller of the two ends decides what has to fit.
             kept = np.equal(layout.pipeline_parallel, 1) | (larger_table(llm, scheme) == component)
             resident = cast("float", np.where(kept, resident / fuller * ends, 0.0))

@@ -71,8 +71,10 @@ def at_the_ends(llm: Llm, scheme: str, layout: Layout, component: str) -> float:
     what a table takes beyond that layer counts.
     """
     stages = layout.pipeline_parallel
-    table = 0.0 if isinstance(stages, int) and stages == 1 else llm.loaded_bytes(scheme, component)
-    if table == 0.0 or np.all(np.equal(stages, 1)):
+    if np.all(np.equal(stages, 1)):
+        return 1.0
+    table = llm.loaded_bytes(scheme, component)
+    if table == 0.0:
         return 1.0
     whole = sum(llm.loaded_bytes(scheme, name) for name in COMPONENTS if name not in TABLES)
     more = np.ceil(llm.layers / stages) - np.floor(llm.layers / stages)

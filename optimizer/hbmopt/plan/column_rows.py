@@ -5,7 +5,7 @@ uniform), with a parameter for every number. Rows over the rack are sums over gr
 sums over ways, so its entries, filled with the numbers of many groups and ways, are theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -207,45 +207,40 @@ def place_columns(
     chosen = list[int]()
     if rack.instance.choices.uniform:
         chosen = [rows.column(1.0, integer=True) for _ in groups]
-    begins = np.cumsum([0, *map(len, ways)]).tolist()
+    *begins, total = np.cumsum([0, *map(len, ways)]).tolist()
     around = {
         "racks": place.racks,
         "total_throughput": place.throughput,
         "total_power": place.power,
     }
+    columns = {
+        WAY: ways,
+        REPLICAS: [[one] for one in replicas],
+        CHOSEN: [[one] for one in chosen],
+        **{family: [[one]] * len(groups) for family, one in around.items()},
+    }
 
-    def of_group(position: int, family: str, entry: Entry) -> list[tuple[int, float]]:
-        """Return the entries of a group's columns of a family, of which `entry` has all values."""
-        begin, own = begins[position], ways[position]
-        each = entry if isinstance(entry, np.ndarray) else None
-        if family == WAY:
-            values = each[begin : begin + len(own)].tolist() if each is not None else None
-            return list(zip(own, values or [float(entry)] * len(own), strict=True))
-        column = {REPLICAS: replicas, CHOSEN: chosen}[family][position]
-        return [(column, float(each[begin]) if each is not None else float(entry))]
+    def of_group(
+        position: int, values: Sequence[tuple[str, list[float]]]
+    ) -> Iterator[tuple[int, float]]:
+        """Yield the entries of a group, of values over all ways; the first is that of a group."""
+        begin = begins[position]
+        for family, each in values:
+            own = columns[family][position]
+            yield from zip(own, each[begin : begin + len(own)], strict=True)
 
-    found = dict[Label, int]()
+    found, members = dict[Label, int](), range(len(groups))
     for row in declared.rows:
-        families = [declared.columns[column].family for column in row.columns]
-        pairs = [(family, next(entries)) for family in families]
-        upper = -next(entries)
-        members = range(len(groups))
+        pairs = [(declared.columns[column].family, next(entries)) for column in row.columns]
+        values = [(family, np.broadcast_to(entry, total).tolist()) for family, entry in pairs]
+        upper = -float(next(entries))
         if row.label.family in OF_GROUPS:
             for position in members:
-                begin = begins[position]
-                listed = list[tuple[int, float]]()
-                for family, entry in pairs:
-                    if family in around:
-                        value = entry[begin] if isinstance(entry, np.ndarray) else entry
-                        listed.append((around[family], float(value)))
-                    else:
-                        listed += of_group(position, family, entry)
-                rows.row(listed, float(upper), equal=row.equality)
+                rows.row([*of_group(position, values)], upper, equal=row.equality)
             continue
         listed = [(around[family], float(entry)) for family, entry in pairs if family in around]
+        inside = [(family, each) for family, each in values if family not in around]
         for position in members:
-            for family, entry in pairs:
-                if family not in around:
-                    listed += of_group(position, family, entry)
-        found[row.label] = rows.row(listed, float(upper), equal=row.equality)
+            listed += of_group(position, inside)
+        found[row.label] = rows.row(listed, upper, equal=row.equality)
     return PlacedColumns(tuple(zip(groups, replicas, [one[0] for one in ways], strict=True)), found)
